@@ -1,0 +1,146 @@
+"""What travels between rooms: a RAW frame and the camera it came from."""
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from fractions import Fraction
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.errors import RawError
+
+Mosaic = NDArray[np.uint16]
+"""One value per photosite, [H, W], in DN."""
+
+Levels4 = tuple[float, float, float, float]
+"""One value per position of the 2×2 CFA cell: (0,0), (0,1), (1,0), (1,1)."""
+
+Matrix = tuple[tuple[float, ...], ...]
+
+
+class CfaPhase(Enum):
+    """Which colours the 2×2 cell at the mosaic's top-left corner has, row by row."""
+
+    RGGB = "RGGB"
+    BGGR = "BGGR"
+    GRBG = "GRBG"
+    GBRG = "GBRG"
+
+    @property
+    def pattern(self) -> NDArray[np.uint8]:
+        """[2, 2], 0 red, 1 green, 2 blue."""
+        return np.array(["RGB".index(c) for c in self.value], np.uint8).reshape(2, 2)
+
+
+@dataclass(frozen=True)
+class Rect:
+    """A rectangle in pixels: rows top..top+height, columns left..left+width."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Tag:
+    """One TIFF tag to carry over: as tifffile's `extratags` takes it."""
+
+    code: int
+    dtype: int
+    count: int
+    value: Any
+
+
+@dataclass(frozen=True)
+class CameraProfile:
+    """What turns a camera's numbers into colours, and who made them.
+
+    Attributes:
+        make, model: as the camera calls itself; may be empty.
+        unique_model: DNG UniqueCameraModel; never empty.
+        as_shot_neutral: the camera's response to white (R, G, B), largest usually 1.
+        color_matrix: DNG ColorMatrix1, XYZ → camera, 3×3; None if unknown.
+        illuminant: EXIF LightSource of `color_matrix` (21 = D65).
+        tags: all further DNG tags that describe the camera and stay true for a reconstructed
+            frame (second matrices, calibration, analog balance, baseline values, profile).
+    """
+
+    unique_model: str
+    as_shot_neutral: tuple[float, float, float]
+    make: str = ""
+    model: str = ""
+    color_matrix: Matrix | None = None
+    illuminant: int = 21
+    tags: tuple[Tag, ...] = ()
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """EXIF worth carrying. None where the file doesn't say."""
+
+    time: Fraction | None = None
+    """Seconds."""
+    f_number: Fraction | None = None
+    iso: int | None = None
+    focal_length: Fraction | None = None
+    """Millimetres."""
+    lens_model: str | None = None
+    date_time_original: str | None = None
+    """`YYYY:MM:DD HH:MM:SS`, as EXIF has it."""
+
+
+@dataclass(frozen=True, eq=False)
+class RawFrame:
+    """One RAW frame: the active area's mosaic and all that is needed to read it.
+
+    Attributes:
+        mosaic: uint16 [H, W], DN, active area only. Either side may be odd.
+        phase: CFA phase at mosaic[0, 0].
+        black: black level in DN per position of the 2×2 cell at mosaic[0, 0]; fractions kept.
+        white: the DN at which a photosite is saturated.
+        bits: how many bits a DN has; white < 2**bits.
+        profile: the camera.
+        orientation: TIFF orientation 1..8: how to turn the mosaic for viewing.
+        default_crop: the part meant to be seen, in mosaic coordinates; None for all of it.
+        exposure: EXIF worth carrying.
+    """
+
+    mosaic: Mosaic
+    phase: CfaPhase
+    black: Levels4
+    white: int
+    bits: int
+    profile: CameraProfile
+    orientation: int = 1
+    default_crop: Rect | None = None
+    exposure: Exposure = field(default_factory=Exposure)
+
+    def __post_init__(self) -> None:
+        if self.mosaic.ndim != 2 or self.mosaic.dtype != np.uint16:
+            raise RawError(
+                f"a mosaic is uint16 [H, W]; got {self.mosaic.dtype} {list(self.mosaic.shape)}"
+            )
+        if min(self.mosaic.shape) < 2:
+            raise RawError(f"a mosaic needs at least 2×2 photosites; got {self.mosaic.shape}")
+        if not 1 <= self.bits <= 16:
+            raise RawError(f"bits must be 1..16; got {self.bits}")
+        if not 0 <= min(self.black) <= max(self.black) < self.white < 2**self.bits:
+            raise RawError(
+                f"levels must hold 0 ≤ black < white < 2^bits; got black {self.black}, "
+                f"white {self.white}, {self.bits} bits"
+            )
+        if self.orientation not in range(1, 9):
+            raise RawError(f"orientation must be 1..8; got {self.orientation}")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the mosaic."""
+        return self.mosaic.shape[0], self.mosaic.shape[1]
+
+    def with_mosaic(self, mosaic: Mosaic) -> Self:
+        """The same camera and levels with other pixels of the same size."""
+        if mosaic.shape != self.mosaic.shape:
+            raise RawError(f"expected a mosaic of {self.mosaic.shape}; got {mosaic.shape}")
+        return replace(self, mosaic=mosaic)
