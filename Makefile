@@ -1,0 +1,45 @@
+# On a machine with only Python (3.11 or newer) and make, two commands do everything:
+#
+#   make demo    set up, then the whole way once: pack, de-render, metrics, a contact sheet
+#   make test    set up, then all tests
+#
+# `make PYTHON=python3.12 test` chooses the interpreter; `make clean` removes all that was made.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+CLIP := examples/nokia_n900
+DEMO := demo
+
+.PHONY: test lint demo clean
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+demo: $(INSTALLED)
+	rm -rf $(DEMO)
+	mkdir $(DEMO)
+	$(BIN)/rvdtool pack $(CLIP)/video.mp4 $(CLIP)/first.dng -o $(DEMO)/clip.rvd
+	$(BIN)/rvdtool derender $(DEMO)/clip.rvd -o $(DEMO)/raws
+	$(BIN)/rvdtool metrics $(DEMO)/raws $(CLIP)/ground_truth --video $(CLIP)/video.mp4 --sheet $(DEMO)/sheet.png
+	@echo
+	@echo "The RAW frames (DNG) lie in $(DEMO)/raws, the contact sheet is $(DEMO)/sheet.png"
+
+clean:
+	rm -rf $(VENV) $(DEMO) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+# The exact versions of constraints.txt, so that a run today and a run next year are the same run.
+# The file inside the environment is made last: an interrupted installation is done again.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rvdtool needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	@touch $@
