@@ -1,0 +1,94 @@
+"""The command line: `rvdtool COMMAND …`.
+
+One file per command, each with one function of the same name: parse → one library call → print.
+Only here is anything printed and an exit code chosen. Nothing heavy (numpy, av, cv2, torch) is
+imported before a command runs.
+
+Exit codes: 0 done, 1 the system failed us, 2 wrong usage, 3 a file can't be used, 4 inputs don't
+belong together, 5 the result can't be written (`rvdtool.errors`), 130 interrupted.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from rvdtool._version import __version__
+from rvdtool.cli import console, info, pack, unpack, verify
+from rvdtool.errors import RvdError
+from rvdtool.files import describe
+
+app = typer.Typer(
+    name="rvdtool",
+    help="sRGB video + one RAW frame in, a RAW (DNG) frame for every video frame out.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+# A new command is registered here, in one line, in the order in which it is used.
+app.command()(pack.pack)
+app.command()(info.info)
+app.command()(verify.verify)
+app.command()(unpack.unpack)
+
+# Typer exports BadParameter but not its parent, which is click's class in older versions of typer
+# and typer's own in newer ones.
+_UsageError = typer.BadParameter.__mro__[1]
+
+INTERRUPTED = 130
+"""128 + SIGINT, as shells report it."""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Options of `rvdtool` itself."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: an error is one line on stderr, no traceback.
+
+    Args:
+        arguments: what follows `rvdtool`; None for this process's own.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        code = app(given or ["--help"], prog_name="rvdtool", standalone_mode=False)
+        sys.stdout.flush()
+    except _UsageError as error:
+        return console.fail(_explain(error), error.exit_code)
+    except RvdError as error:
+        return console.fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        # The reader (`head`, a pager) has gone: nobody to tell. The interpreter flushes stdout once
+        # more when it ends, which must not fail either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return RvdError.exit_code
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return console.fail(f"{where}{describe(error)}", RvdError.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return console.fail("interrupted", INTERRUPTED)
+    return code if isinstance(code, int) else 0
+
+
+def _explain(error: Exception) -> str:
+    """A usage error in one line, with the help to look at."""
+    message: str = error.format_message()  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "rvdtool"
+    return f"{message.rstrip('.')}; see {command} --help"

@@ -1,0 +1,90 @@
+"""What all commands print with: results on stdout, everything else on stderr.
+
+Rich is imported when something is printed, so that the command line starts quickly.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Task
+    from rich.text import Text
+
+Unit = Literal["frames", "bytes"]
+
+
+@cache
+def stdout() -> "Console":
+    """Rich console for results (tables, facts). Style and colour go when piped."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+@cache
+def stderr() -> "Console":
+    """Rich console for progress, notes and warnings."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def print_json(value: object) -> None:
+    """Print `value` on stdout as JSON that a program can read: never wrapped, never coloured."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_line(text: str) -> None:
+    """Print one line on stdout as it is: paths are never wrapped, nothing is read as markup."""
+    print(text)
+
+
+def note(message: str) -> None:
+    """One line for the user on stderr, outside the result."""
+    print(_one_line(message), file=sys.stderr)
+
+
+def fail(message: str, exit_code: int) -> int:
+    """Print an error as one line on stderr and return `exit_code`."""
+    note(f"error: {message}")
+    return exit_code
+
+
+@contextmanager
+def progress(
+    label: str, total: int | None, unit: Unit = "frames"
+) -> Iterator[Callable[[int], None]]:
+    """Show a bar with rate and time left on stderr while the block runs; silent when piped.
+
+    Yields `advance(n)`, which counts `n` more frames or bytes as done. `total` may be None when
+    nobody knows it beforehand.
+    """
+    from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Amount(ProgressColumn):
+        def render(self, task: "Task") -> "Text":
+            return Text(_amount(task.completed, task.total, task.speed, unit))
+
+    columns = (TextColumn("{task.description}"), BarColumn(), Amount(), TimeRemainingColumn())
+    console = stderr()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda amount: bar.advance(task, amount)
+
+
+def _amount(done: float, total: float | None, speed: float | None, unit: Unit) -> str:
+    """How far, and how fast, in words: `12/48 frames 3.1/s`."""
+    scale, name = (1e6, "MB") if unit == "bytes" else (1.0, "frames")
+    of = "" if total is None else f"/{total / scale:.0f}"
+    rate = "" if speed is None else f" {speed / scale:.{0 if unit == 'bytes' else 1}f}/s"
+    return f"{done / scale:.0f}{of} {name}{rate}"
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.splitlines())

@@ -1,0 +1,26 @@
+"""`rvdtool unpack`: the user's own files back, byte for byte."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rvdtool.cli import console
+
+
+def unpack(
+    bundle: Annotated[Path, typer.Argument(help="A bundle (.rvd).", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the files.", show_default=False)
+    ],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+) -> None:
+    """Write the video and the RAW frame back out of a bundle, byte for byte.
+
+    Example: rvdtool unpack clip.rvd -o originals/
+    """
+    from rvdtool.bundle.store import open_bundle
+    from rvdtool.bundle.unpack import unpack as unpack_bundle
+
+    for path in unpack_bundle(open_bundle(bundle), output, overwrite=overwrite):
+        console.print_line(str(path))

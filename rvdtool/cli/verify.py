@@ -1,0 +1,39 @@
+"""`rvdtool verify`: is a bundle still whole?"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rvdtool.cli import console
+
+
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="A bundle (.rvd).", show_default=False)],
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Check hashes only; decode nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
+) -> None:
+    """Check a bundle: every hash, every video frame decodes, the RAW frame fits what was packed.
+
+    Ends with exit code 3 if anything is damaged, and says what.
+
+    Example: rvdtool verify clip.rvd
+    """
+    from rvdtool.bundle.store import open_bundle
+    from rvdtool.bundle.verify import verify as verify_bundle
+    from rvdtool.errors import BundleError
+
+    opened = open_bundle(bundle)
+    checks = verify_bundle(opened, deep=not quick)
+    failed = [check for check in checks if not check.ok]
+    if as_json:
+        results = [{"name": c.name, "ok": c.ok, "detail": c.detail} for c in checks]
+        console.print_json({"path": str(bundle), "ok": not failed, "checks": results})
+    else:
+        for check in checks:
+            console.print_line(f"{'ok  ' if check.ok else 'BAD '} {check.name}: {check.detail}")
+    if failed:
+        problems = "; ".join(f"{check.name}: {check.detail}" for check in failed)
+        raise BundleError(f"{bundle}: damaged: {problems}")
