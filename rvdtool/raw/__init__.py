@@ -1,0 +1,1 @@
+"""RAW frames: reading, writing, developing, and the geometry of the Bayer mosaic."""

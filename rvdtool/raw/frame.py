@@ -1,5 +1,6 @@
 """What travels between rooms: a RAW frame and the camera it came from."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from fractions import Fraction
@@ -17,6 +18,16 @@ Levels4 = tuple[float, float, float, float]
 """One value per position of the 2×2 CFA cell: (0,0), (0,1), (1,0), (1,1)."""
 
 Matrix = tuple[tuple[float, ...], ...]
+
+
+def levels4(values: Iterable[float]) -> Levels4:
+    """Four levels as the type says it.
+
+    Raises:
+        ValueError: not four of them.
+    """
+    first, second, third, fourth = (float(value) for value in values)
+    return first, second, third, fourth
 
 
 class CfaPhase(Enum):

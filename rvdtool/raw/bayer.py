@@ -1,0 +1,178 @@
+"""Bayer geometry: mosaic ↔ planes, levels ↔ [0, 1], cropping and turning with the CFA phase.
+
+The CFA phase is data here: every function works for all four phases and for odd sizes alike.
+"""
+
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.errors import RawError
+from rvdtool.raw.frame import CfaPhase, Levels4, Mosaic, RawFrame, Rect, levels4
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+PLANES = ((0, 0), (0, 1), (1, 0), (1, 1))
+"""Where the planes R, Gr, Gb, B lie in an RGGB cell (Gr is the green in the red row)."""
+
+GEOMETRY_TAGS = frozenset({50718, 51008, 51009, 51022})
+"""DefaultScale and OpcodeList1..3: true only while the mosaic keeps its place on the sensor."""
+
+
+def color_index(phase: CfaPhase, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return the colour of each photosite, uint8 [H, W]: 0 red, 1 green, 2 blue."""
+    return _tile(phase.pattern, size)
+
+
+def to_planes(mosaic: NDArray[Scalar], phase: CfaPhase) -> NDArray[Scalar]:
+    """Pack a mosaic [H, W] of any dtype into planes R, Gr, Gb, B: [4, ⌈(H+y)/2⌉, ⌈(W+x)/2⌉].
+
+    The planes are in RGGB geometry: all four samples at one index lie in one 2×2 cell whose
+    top-left photosite is red. A phase whose red lies y rows down and x columns right gets y rows
+    above and x columns left of it, and an odd rest one row or column more at the far side, all by
+    reflection, which keeps colours in place.
+
+    Raises:
+        RawError: not a two-dimensional mosaic of at least 2×2.
+    """
+    if mosaic.ndim != 2 or min(mosaic.shape) < 2:
+        raise RawError(f"a mosaic is [H, W] and at least 2×2; got {list(mosaic.shape)}")
+    (top, bottom), (left, right) = _padding(phase, (mosaic.shape[0], mosaic.shape[1]))
+    padded = np.pad(mosaic, ((top, bottom), (left, right)), mode="reflect")
+    return np.stack([padded[y::2, x::2] for y, x in PLANES])
+
+
+def from_planes(planes: NDArray[Scalar], phase: CfaPhase, size: tuple[int, int]) -> NDArray[Scalar]:
+    """Unpack planes R, Gr, Gb, B into the mosaic of `size` they came from: undoes `to_planes`.
+
+    Raises:
+        RawError: the planes' shape doesn't belong to a mosaic of this size and phase.
+    """
+    (top, bottom), (left, right) = _padding(phase, size)
+    height, width = top + size[0] + bottom, left + size[1] + right
+    if planes.shape != (4, height // 2, width // 2):
+        raise RawError(
+            f"a {phase.value} mosaic of {size[0]}×{size[1]} has planes of "
+            f"[4, {height // 2}, {width // 2}]; got {list(planes.shape)}"
+        )
+    mosaic = np.empty((height, width), planes.dtype)
+    for plane, (y, x) in zip(planes, PLANES, strict=True):
+        mosaic[y::2, x::2] = plane
+    return np.ascontiguousarray(mosaic[top : top + size[0], left : left + size[1]])
+
+
+def normalise(mosaic: Mosaic, black: Levels4, white: int) -> NDArray[np.float32]:
+    """DN [H, W] → normalised float32: 0 at each site's black level, 1 at white; not clipped."""
+    size = (mosaic.shape[0], mosaic.shape[1])
+    offset = _tile(np.array(black, np.float32).reshape(2, 2), size)
+    return (mosaic.astype(np.float32) - offset) / (np.float32(white) - offset)
+
+
+def denormalise(values: NDArray[np.floating[Any]], black: Levels4, white: int) -> Mosaic:
+    """Normalised [H, W] → DN uint16, rounded and clipped to 0..white. Undoes `normalise`."""
+    size = (values.shape[0], values.shape[1])
+    offset = _tile(np.array(black, np.float32).reshape(2, 2), size)
+    dn = np.rint(values * (np.float32(white) - offset) + offset)
+    return np.clip(dn, 0, white).astype(np.uint16)
+
+
+def crop(frame: RawFrame, rect: Rect) -> RawFrame:
+    """Cut `rect` (mosaic coordinates) out of a frame; phase and black levels move along.
+
+    The part of the default crop that remains is kept; lens corrections (opcode lists) are
+    dropped, since they hold only for the whole frame.
+
+    Raises:
+        RawError: `rect` reaches beyond the mosaic or is smaller than 2×2.
+    """
+    height, width = frame.size
+    bottom, right = rect.top + rect.height, rect.left + rect.width
+    inside = 0 <= rect.top < bottom <= height and 0 <= rect.left < right <= width
+    if not inside or min(rect.height, rect.width) < 2:
+        raise RawError(f"can't cut {rect} out of a mosaic of {height}×{width}")
+    if rect == Rect(0, 0, height, width):
+        return frame
+    shift = (-(rect.top % 2), -(rect.left % 2))
+    cell = np.roll(np.arange(4).reshape(2, 2), shift, (0, 1))
+    pixels = np.ascontiguousarray(frame.mosaic[rect.top : bottom, rect.left : right])
+    seen = frame.default_crop and _intersect(frame.default_crop, rect)
+    return _rearranged(frame, pixels, cell, seen)
+
+
+def orient(frame: RawFrame) -> RawFrame:
+    """Turn a frame upright: its orientation is applied to the mosaic and becomes 1.
+
+    CFA phase, black levels and default crop move along; lens corrections (opcode lists) are
+    dropped, since they hold only for the sensor's own geometry.
+    """
+    if frame.orientation == 1:
+        return frame
+    height, width = frame.size
+    # A piece of the same parity shows which position of the cell ends up at the corner.
+    positions = np.tile(np.arange(4).reshape(2, 2), (2, 2))[: 2 + height % 2, : 2 + width % 2]
+    cell = _turn(positions, frame.orientation)[:2, :2]
+    pixels = np.ascontiguousarray(_turn(frame.mosaic, frame.orientation))
+    seen = frame.default_crop and _turn_rect(frame.default_crop, frame.size, frame.orientation)
+    return replace(_rearranged(frame, pixels, cell, seen), orientation=1)
+
+
+def _rearranged(
+    frame: RawFrame, mosaic: Mosaic, cell: NDArray[np.int_], default_crop: Rect | None
+) -> RawFrame:
+    """The frame with other pixels, whose 2×2 cell has the old cell's positions `cell`."""
+    tags = tuple(tag for tag in frame.profile.tags if tag.code not in GEOMETRY_TAGS)
+    return replace(
+        frame,
+        mosaic=mosaic,
+        phase=CfaPhase("".join(frame.phase.value[position] for position in cell.flat)),
+        black=levels4(frame.black[position] for position in cell.flat),
+        default_crop=default_crop,
+        profile=replace(frame.profile, tags=tags),
+    )
+
+
+def _tile(cell: NDArray[Scalar], size: tuple[int, int]) -> NDArray[Scalar]:
+    """Repeat a 2×2 cell over [H, W]."""
+    height, width = size
+    return np.tile(cell, (height // 2 + 1, width // 2 + 1))[:height, :width]
+
+
+def _padding(phase: CfaPhase, size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Rows (above, below) and columns (left, right) that make whole RGGB cells of a mosaic."""
+    top, left = divmod(phase.value.index("R"), 2)
+    return (top, (size[0] + top) % 2), (left, (size[1] + left) % 2)
+
+
+def _turn(image: NDArray[Scalar], orientation: int) -> NDArray[Scalar]:
+    """Apply a TIFF orientation (TIFF 6.0, tag 274) to an image [H, W]."""
+    turned = image.T if orientation >= 5 else image
+    if orientation in (3, 4, 7, 8):
+        turned = turned[::-1]
+    if orientation in (2, 3, 6, 7):
+        turned = turned[:, ::-1]
+    return turned
+
+
+def _turn_rect(rect: Rect, size: tuple[int, int], orientation: int) -> Rect:
+    """Where `rect` of an image of `size` lies after turning the image."""
+    (height, width), (top, left) = size, (rect.top, rect.left)
+    extent = (rect.height, rect.width)
+    if orientation >= 5:
+        (height, width), (top, left), extent = (width, height), (left, top), extent[::-1]
+    if orientation in (3, 4, 7, 8):
+        top = height - top - extent[0]
+    if orientation in (2, 3, 6, 7):
+        left = width - left - extent[1]
+    return Rect(top, left, *extent)
+
+
+def _intersect(rect: Rect, window: Rect) -> Rect | None:
+    """The part of `rect` inside `window`, in the window's coordinates; None if there is none."""
+    top, left = max(rect.top, window.top), max(rect.left, window.left)
+    bottom = min(rect.top + rect.height, window.top + window.height)
+    right = min(rect.left + rect.width, window.left + window.width)
+    if bottom <= top or right <= left:
+        return None
+    return Rect(top - window.top, left - window.left, bottom - top, right - left)

@@ -1,0 +1,222 @@
+"""Writing DNGs that are right everywhere (Adobe DNG 1.4 and the CinemaDNG tags).
+
+What is written, and why, is the table in `_ifd0`. The RAW image is in IFD0 and in one strip,
+which LibRaw and DaVinci Resolve need; lossless JPEG is what every reader of DNG understands.
+"""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import imagecodecs
+import numpy as np
+
+from rvdtool._version import __version__
+from rvdtool.errors import RawError
+from rvdtool.files import write_beside
+from rvdtool.raw.frame import CameraProfile, Exposure, RawFrame, Rect, Tag
+from rvdtool.raw.tiff import (
+    ASCII,
+    BYTE,
+    LONG,
+    RATIONAL,
+    SHORT,
+    SRATIONAL,
+    UNDEFINED,
+    encode_tiff,
+)
+
+Compression = Literal["ljpeg", "none"]
+
+SMALLEST = 22
+"""LibRaw and dcraw refuse RAW images with fewer rows or columns."""
+
+_COMPRESSION_TAG = {"none": 1, "ljpeg": 7}
+_CFA = 32803
+_UNKNOWN_CAMERA_MATRIX = (
+    (3.2406, -1.5372, -0.4986),
+    (-0.9689, 1.8758, 0.0415),
+    (0.0557, -0.204, 1.057),
+)
+"""XYZ → linear sRGB (IEC 61966-2-1): Adobe's readers refuse a DNG without any ColorMatrix1."""
+
+
+def encode_dng(
+    frame: RawFrame,
+    *,
+    compression: Compression = "ljpeg",
+    rate: Fraction | None = None,
+    frame_index: int | None = None,
+    reel: str | None = None,
+) -> bytes:
+    """Return the frame as a DNG file; the same frame gives the same bytes.
+
+    Args:
+        frame: any phase, odd sizes too; at least 22×22, since LibRaw refuses smaller ones.
+        compression: lossless JPEG, or none.
+        rate: nominal frames per second, for the FrameRate tag.
+        frame_index: 0, 1, 2, …; with `rate` it gives the frame's time code.
+        reel: the clip's name, for the ReelName tag.
+
+    Raises:
+        RawError: the frame is too small.
+    """
+    if min(frame.size) < SMALLEST:
+        raise RawError(
+            f"a DNG of {frame.size[0]}×{frame.size[1]} opens in few programs: "
+            f"both sides need at least {SMALLEST} pixels"
+        )
+    strip = _encode_strip(frame, compression)
+    clip = _clip_tags(rate, frame_index, reel)
+    tags = [*_ifd0(frame, compression, len(strip)), *_profile_tags(frame.profile), *clip]
+    return encode_tiff(tags, _exif_tags(frame.exposure), strip)
+
+
+def write_dng(
+    frame: RawFrame,
+    path: Path,
+    *,
+    compression: Compression = "ljpeg",
+    rate: Fraction | None = None,
+    frame_index: int | None = None,
+    reel: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write `encode_dng`'s bytes to `path`, whole or not at all.
+
+    Raises:
+        RawError: as `encode_dng`.
+        OutputError: `path` exists (without `overwrite`) or can't be written.
+    """
+    data = encode_dng(frame, compression=compression, rate=rate, frame_index=frame_index, reel=reel)
+    with write_beside(path, overwrite=overwrite) as file:
+        file.write(data)
+
+
+def time_code(frame_index: int, rate: Fraction) -> bytes:
+    """SMPTE 12M time code of a frame, non-drop: 8 BCD bytes as the TimeCodes tag holds them.
+
+    Byte 0 counts frames, 1 seconds, 2 minutes, 3 hours (from 0 again after 24). The frame count
+    has two bits for its tens, so rates above 39 count pairs (SMPTE 12-1) or larger groups, and
+    the place within the group goes into byte 4, the first of the user bits.
+    """
+    base = max(1, round(rate))
+    group = 1 if base <= 39 else -(-base // 30)
+    seconds, frame = divmod(frame_index, base)
+    fields = (frame // group, seconds % 60, seconds // 60 % 60, seconds // 3600 % 24, frame % group)
+    return bytes((value // 10) << 4 | value % 10 for value in fields).ljust(8, b"\0")
+
+
+def _encode_strip(frame: RawFrame, compression: Compression) -> bytes:
+    if compression == "none":
+        return frame.mosaic.astype("<u2").tobytes()
+    # As two components, each sample is predicted from the nearest one of its own colour.
+    height, width = frame.size
+    components = 1 if width % 2 else 2
+    samples = np.ascontiguousarray(frame.mosaic).reshape(height, width // components, components)
+    return bytes(imagecodecs.jpeg_encode(samples, lossless=True, predictor=1, bitspersample=16))
+
+
+def _ifd0(frame: RawFrame, compression: Compression, strip_size: int) -> Iterator[Tag]:
+    """The image, its mosaic and its levels."""
+    height, width = frame.size
+    seen = frame.default_crop or Rect(0, 0, height, width)
+    black, black_type = _level_values(frame.black)
+    carried = {tag.code for tag in frame.profile.tags}
+    yield from (
+        # The image as TIFF has it
+        Tag(254, LONG, 1, 0),  # NewSubfileType: the main image
+        Tag(256, LONG, 1, width),  # ImageWidth
+        Tag(257, LONG, 1, height),  # ImageLength
+        Tag(258, SHORT, 1, 16),  # BitsPerSample: how they are stored; WhiteLevel says the depth
+        Tag(259, SHORT, 1, _COMPRESSION_TAG[compression]),  # Compression
+        Tag(262, SHORT, 1, _CFA),  # PhotometricInterpretation
+        Tag(274, SHORT, 1, frame.orientation),  # Orientation
+        Tag(277, SHORT, 1, 1),  # SamplesPerPixel
+        Tag(278, LONG, 1, height),  # RowsPerStrip: one strip
+        Tag(279, LONG, 1, strip_size),  # StripByteCounts
+        Tag(284, SHORT, 1, 1),  # PlanarConfiguration: chunky
+        _text(305, f"rvdtool {__version__}"),  # Software
+        # The mosaic
+        Tag(33421, SHORT, 2, (2, 2)),  # CFARepeatPatternDim
+        Tag(33422, BYTE, 4, frame.phase.pattern.tobytes()),  # CFAPattern
+        Tag(50710, BYTE, 3, (0, 1, 2)),  # CFAPlaneColor: red, green, blue
+        Tag(50711, SHORT, 1, 1),  # CFALayout: rectangular
+        # Which part of it counts
+        Tag(50829, LONG, 4, (0, 0, height, width)),  # ActiveArea: top, left, bottom, right
+        Tag(50719, LONG, 2, (seen.left, seen.top)),  # DefaultCropOrigin
+        Tag(50720, LONG, 2, (seen.width, seen.height)),  # DefaultCropSize
+        # Its levels
+        Tag(50713, SHORT, 2, (2, 2)),  # BlackLevelRepeatDim
+        Tag(50714, black_type, 4, black),  # BlackLevel
+        Tag(50717, LONG, 1, frame.white),  # WhiteLevel
+        # Which DNG this is, and what a reader must know
+        Tag(50706, BYTE, 4, (1, 4, 0, 0)),  # DNGVersion
+        Tag(50707, BYTE, 4, (1, 3, 0, 0)),  # DNGBackwardVersion: 1.3 brought opcode lists
+    )
+    if 50718 not in carried:
+        yield Tag(50718, RATIONAL, 2, (1, 1, 1, 1))  # DefaultScale: square pixels
+    if frame.exposure.date_time_original:
+        # DateTime: of the picture, not of this run, so that a rerun gives the same bytes
+        yield _text(306, frame.exposure.date_time_original)
+
+
+def _profile_tags(profile: CameraProfile) -> Iterator[Tag]:
+    """The camera and its colours; what the reader found worth keeping goes out as it came in."""
+    if profile.make:
+        yield _text(271, profile.make)  # Make
+    if profile.model:
+        yield _text(272, profile.model)  # Model
+    yield _text(50708, profile.unique_model)  # UniqueCameraModel
+    matrix = profile.color_matrix or _UNKNOWN_CAMERA_MATRIX
+    yield Tag(50721, SRATIONAL, 9, _rationals([v for row in matrix for v in row]))  # ColorMatrix1
+    yield Tag(50778, SHORT, 1, profile.illuminant)  # CalibrationIlluminant1
+    yield Tag(50728, RATIONAL, 3, _rationals(profile.as_shot_neutral))  # AsShotNeutral
+    yield from profile.tags
+
+
+def _exif_tags(exposure: Exposure) -> Iterator[Tag]:
+    """The EXIF sub-IFD (Exif 2.3, section 4.6.5)."""
+    yield Tag(36864, UNDEFINED, 4, b"0230")  # ExifVersion
+    rationals = (
+        (33434, exposure.time),  # ExposureTime
+        (33437, exposure.f_number),  # FNumber
+        (37386, exposure.focal_length),  # FocalLength
+    )
+    for code, value in rationals:
+        if value is not None:
+            yield Tag(code, RATIONAL, 1, _rationals([value]))
+    if exposure.iso is not None:
+        yield Tag(34855, SHORT, 1, min(exposure.iso, 65535))  # ISOSpeedRatings
+    if exposure.date_time_original:
+        yield _text(36867, exposure.date_time_original)  # DateTimeOriginal
+    if exposure.lens_model:
+        yield _text(42036, exposure.lens_model)  # LensModel
+
+
+def _clip_tags(rate: Fraction | None, frame_index: int | None, reel: str | None) -> Iterator[Tag]:
+    """The frame's place in its clip (CinemaDNG 1.1)."""
+    if rate is not None:
+        yield Tag(51044, SRATIONAL, 1, _rationals([rate]))  # FrameRate
+        if frame_index is not None:
+            yield Tag(51043, BYTE, 8, time_code(frame_index, rate))  # TimeCodes
+    if reel:
+        yield _text(51081, reel)  # ReelName
+
+
+def _level_values(black: tuple[float, ...]) -> tuple[tuple[int, ...], int]:
+    """Black levels as whole numbers where they are, else as rationals."""
+    if all(float(level).is_integer() for level in black):
+        return tuple(int(level) for level in black), LONG
+    return _rationals(black), RATIONAL
+
+
+def _rationals(values: tuple[float, ...] | list[float] | list[Fraction]) -> tuple[int, ...]:
+    """Numerators and denominators in turn; within 1e-6, which gives decimals back as they were."""
+    fractions = [Fraction(value).limit_denominator(1_000_000) for value in values]
+    return tuple(part for value in fractions for part in (value.numerator, value.denominator))
+
+
+def _text(code: int, value: str) -> Tag:
+    return Tag(code, ASCII, len(value.encode()) + 1, value)

@@ -1,0 +1,286 @@
+"""Reading RAW files into a RawFrame: DNG, camera RAW, and plain 16-bit mosaics.
+
+LibRaw (rawpy) decodes the pixels. What the numbers mean comes from a DNG's own tags, because
+LibRaw rounds black levels, indexes them by colour, replaces matrices by its own, loses a row at
+odd active areas, and reads 4×4 patterns as 2×2. Only camera RAW, whose tags are each maker's own,
+gets LibRaw's levels.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import rawpy
+import tifffile
+from numpy.typing import NDArray
+
+from rvdtool.errors import RawError, UsageError
+from rvdtool.files import require_file
+from rvdtool.raw.frame import (
+    CameraProfile,
+    CfaPhase,
+    Exposure,
+    Levels4,
+    Mosaic,
+    RawFrame,
+    Rect,
+    levels4,
+)
+from rvdtool.raw.tags import DAMAGE, Header, dng_metadata, exif_exposure, read_header
+
+_TIFF_MAGIC = (b"II*\0", b"MM\0*")
+_PNG_MAGIC = b"\x89PNG"
+
+_NOT_RAW = (
+    (0, b"\xff\xd8\xff", "a JPEG, a picture the camera has already developed"),
+    (0, b"FOVb", "a Foveon X3F, which has three full colours per pixel and no Bayer pattern"),
+    (0, b"MLVI", "a Magic Lantern video; extract its first frame as a DNG (with MLV App)"),
+    (0, b"\x1aE\xdf\xa3", "a Matroska or WebM video"),
+    (0, b"\xff\x0a", "a JPEG XL picture"),
+    (0, b"GIF8", "a GIF"),
+    (0, b"RIFF", "an AVI video or WebP picture"),
+    (0, b"PK\x03\x04", "a ZIP archive or bundle"),
+    (0, b"%PDF", "a PDF"),
+)
+"""How files begin that get mixed up with RAW files, and what they are."""
+
+_LIBRAW_FLIPS = {0: 1, 1: 2, 2: 4, 3: 3, 4: 5, 5: 8, 6: 6, 7: 7}
+"""LibRaw's flip (bits: mirror columns, mirror rows, transpose) → TIFF orientation."""
+
+
+@dataclass(frozen=True)
+class MosaicLevels:
+    """What a plain 16-bit mosaic doesn't say about itself.
+
+    Attributes:
+        black: DN per position of the 2×2 cell at the image's top-left corner.
+        white: the DN at which a photosite is saturated.
+        phase: CFA phase at the image's top-left corner.
+        bits: how many bits a DN has; white < 2**bits.
+    """
+
+    black: Levels4
+    white: int
+    phase: CfaPhase
+    bits: int
+
+
+def read_raw(path: Path, *, levels: MosaicLevels | None = None) -> RawFrame:
+    """Read one RAW frame: the active area's mosaic in DN and what is needed to interpret it.
+
+    Args:
+        path: a DNG or a camera's RAW file; with `levels`, a 16-bit one-channel TIFF or PNG.
+        levels: what the numbers of a plain mosaic mean. Its camera is taken as unknown: neutral
+            (1, 1, 1), no matrix.
+
+    Raises:
+        InputError: no such file, or no permission.
+        RawError: not RAW, not 2×2 Bayer, damaged, or it doesn't say its levels or neutral; the
+            message says what the file is and what to do.
+        UsageError: `levels` for a file that has its own.
+    """
+    require_file(path, "a RAW frame")
+    try:
+        return _read_plain(path, levels) if levels else _read_camera(path)
+    except OSError as error:
+        raise RawError(f"{path}: can't be read: {error}") from error
+    except RawError as error:
+        raise RawError(f"{path}: {error}") from error
+
+
+def _read_camera(path: Path) -> RawFrame:
+    """A DNG or a camera's own RAW file."""
+    _refuse_other_formats(path)
+    header = read_header(path)
+    return _read_dng(path, header) if header and header.is_dng else _read_maker(path, header)
+
+
+def _refuse_other_formats(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(16)
+    if not start:
+        raise RawError("an empty file; was the copy from the card interrupted?")
+    if start.startswith(_PNG_MAGIC):
+        raise RawError("a PNG; a 16-bit mosaic can be read if its levels and CFA phase are given")
+    for offset, magic, what in _NOT_RAW:
+        if start.startswith(magic, offset):
+            raise RawError(f"{what}; a DNG or the camera's RAW file is needed")
+    if start[4:8] == b"ftyp" and start[8:12] != b"crx ":  # crx: Canon's CR3
+        raise RawError("an MP4/MOV video or HEIF picture; a DNG or the camera's RAW file is needed")
+
+
+def _read_dng(path: Path, header: Header) -> RawFrame:
+    meta = dng_metadata(header)
+    with _opened(path) as raw:
+        _require_flat(raw)
+        image = raw.raw_image
+        if image.shape != meta.stored_size:
+            raise RawError(
+                f"its tags say {meta.stored_size} photosites but {image.shape} were decoded; "
+                "convert it with Adobe DNG Converter"
+            )
+        mosaic = _cut(image, meta.active_area)
+    return RawFrame(
+        mosaic=mosaic,
+        phase=meta.phase,
+        black=meta.black,
+        white=meta.white,
+        bits=meta.bits,
+        profile=meta.profile,
+        orientation=meta.orientation,
+        default_crop=meta.default_crop,
+        exposure=meta.exposure,
+    )
+
+
+def _read_maker(path: Path, header: Header | None) -> RawFrame:
+    """A camera's own RAW file: pixels and levels as LibRaw knows them."""
+    with _opened(path) as raw:
+        _require_flat(raw)
+        cell = raw.raw_pattern
+        if cell is None or cell.shape != (2, 2) or sorted(cell.flat) != [0, 1, 2, 3]:
+            shape = "no" if cell is None else "×".join(map(str, cell.shape))
+            raise RawError(
+                f"its sensor has {shape} CFA pattern that isn't 2×2 Bayer (X-Trans, quad-Bayer or "
+                "monochrome); only 2×2 Bayer can be used"
+            )
+        if raw.color_desc != b"RGBG":
+            raise RawError(f"its colours are {raw.color_desc.decode()}; only RGB Bayer can be used")
+        sizes = raw.sizes
+        area = Rect(sizes.top_margin, sizes.left_margin, sizes.height, sizes.width)
+        sites = [(area.top + y, area.left + x) for y in (0, 1) for x in (0, 1)]
+        colors = [raw.raw_color(row, column) for row, column in sites]
+        black = raw.black_level_per_channel
+        white = int(raw.white_level)
+        return RawFrame(
+            mosaic=_cut(raw.raw_image, area),
+            phase=CfaPhase("".join("RGBG"[color] for color in colors)),
+            black=levels4(black[color] for color in colors),
+            white=white,
+            bits=white.bit_length(),
+            profile=_maker_profile(raw, header),
+            orientation=_LIBRAW_FLIPS[sizes.flip],
+            default_crop=_libraw_crop(sizes),
+            exposure=exif_exposure(header) if header else _libraw_exposure(raw),
+        )
+
+
+def _maker_profile(raw: Any, header: Header | None) -> CameraProfile:
+    balance = [float(gain) for gain in raw.camera_whitebalance[:3]]
+    if min(balance) <= 0:
+        raise RawError("it has no as-shot white balance; convert it with Adobe DNG Converter")
+    red, green, blue = (min(balance) / gain for gain in balance)
+    matrix = raw.rgb_xyz_matrix[:3]
+    make, model = (header.text(271), header.text(272)) if header else ("", "")
+    return CameraProfile(
+        unique_model=f"{make} {model}".strip() or "unknown camera",
+        as_shot_neutral=(red, green, blue),
+        make=make,
+        model=model,
+        color_matrix=tuple(map(tuple, matrix.tolist())) if matrix.any() else None,
+    )
+
+
+def _libraw_crop(sizes: Any) -> Rect | None:
+    """The camera's own crop, which LibRaw states from the full image's corner."""
+    top, left = sizes.crop_top_margin - sizes.top_margin, sizes.crop_left_margin - sizes.left_margin
+    rect = Rect(top, left, sizes.crop_height, sizes.crop_width)
+    fits = top >= 0 and left >= 0 and top + rect.height <= sizes.height
+    return rect if fits and rect.height and 0 < left + rect.width <= sizes.width else None
+
+
+def _libraw_exposure(raw: Any) -> Exposure:
+    other = raw.other
+    time, f_number, focal_length = (
+        Fraction(value).limit_denominator(100_000) if value > 0 else None
+        for value in (other.shutter_speed, other.aperture, other.focal_length)
+    )
+    return Exposure(
+        time=time,
+        f_number=f_number,
+        iso=round(other.iso_speed) or None,
+        focal_length=focal_length,
+        lens_model=raw.lens.model or None,
+        date_time_original=f"{other.timestamp:%Y:%m:%d %H:%M:%S}" if other.timestamp else None,
+    )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The decoded file; LibRaw's errors become ours."""
+    try:
+        with rawpy.imread(str(path)) as raw:
+            yield raw
+    except rawpy.LibRawFileUnsupportedError as error:
+        raise RawError(
+            "not a RAW file that LibRaw can read; if it is one, convert it with Adobe DNG Converter"
+        ) from error
+    except rawpy.LibRawError as error:
+        raise RawError(
+            f"damaged or incomplete ({_libraw_says(error)}); copy it from the card again"
+        ) from error
+
+
+def _libraw_says(error: Exception) -> str:
+    what = error.args[0] if error.args else type(error).__name__
+    return what.decode(errors="replace") if isinstance(what, bytes) else str(what)
+
+
+def _require_flat(raw: Any) -> None:
+    if raw.raw_type != rawpy.RawType.Flat or raw.raw_image.dtype != np.uint16:
+        raise RawError(
+            "it has full colours at every pixel (linear RGB or Foveon) and no Bayer pattern; "
+            "the camera's mosaic RAW is needed"
+        )
+
+
+def _cut(image: NDArray[np.uint16], area: Rect) -> Mosaic:
+    """A copy of the active area: LibRaw's memory goes when the file is closed."""
+    return image[area.top : area.top + area.height, area.left : area.left + area.width].copy()
+
+
+def _read_plain(path: Path, levels: MosaicLevels) -> RawFrame:
+    """A 16-bit one-channel TIFF or PNG."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start in _TIFF_MAGIC:
+        header = read_header(path)
+        if header and header.is_dng:
+            raise UsageError(f"{path}: a DNG, which has its own levels: leave yours out")
+        decode: Callable[[Path], NDArray[Any]] = _read_tiff
+    elif start == _PNG_MAGIC:
+        decode = _read_png
+    else:
+        raise RawError("neither a TIFF nor a PNG; levels are given only for those")
+    try:
+        mosaic = decode(path)
+    except (*DAMAGE, imagecodecs.PngError) as error:
+        raise RawError(f"damaged or incomplete ({error})") from error
+    if mosaic.dtype != np.uint16 or mosaic.ndim != 2:
+        raise RawError(
+            f"a mosaic is a 16-bit image with one channel; this one is {mosaic.dtype} "
+            f"{list(mosaic.shape)}"
+        )
+    if int(mosaic.max()) >= 2**levels.bits:
+        raise RawError(f"it has values up to {mosaic.max()}, but {levels.bits} bits were given")
+    return RawFrame(
+        mosaic=np.ascontiguousarray(mosaic),
+        phase=levels.phase,
+        black=levels.black,
+        white=levels.white,
+        bits=levels.bits,
+        profile=CameraProfile(unique_model="unknown camera", as_shot_neutral=(1.0, 1.0, 1.0)),
+    )
+
+
+def _read_tiff(path: Path) -> NDArray[Any]:
+    return tifffile.imread(path)
+
+
+def _read_png(path: Path) -> NDArray[Any]:
+    return imagecodecs.png_decode(path.read_bytes())

@@ -1,0 +1,68 @@
+"""A TIFF file as bytes: one image in one strip, tags given as they are, an EXIF sub-IFD.
+
+tifffile writes neither an EXIF sub-IFD nor a strip that is already compressed under 16 bits per
+sample, and DNGs need both; what it takes to write a TIFF file is this page (TIFF 6.0, section 2).
+"""
+
+import struct
+from collections.abc import Iterable, Sequence
+
+from rvdtool.raw.frame import Tag
+
+BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL = 1, 2, 3, 4, 5, 7, 10
+"""TIFF data types."""
+
+_FORMATS = {
+    1: "B", 3: "H", 4: "I", 5: "II", 6: "b", 7: "B", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d",
+}  # fmt: skip
+
+_STRIP_OFFSETS, _EXIF_IFD = 273, 34665
+
+
+def encode_tiff(tags: Iterable[Tag], exif: Iterable[Tag], strip: bytes) -> bytes:
+    """Return a little-endian TIFF file: IFD0, the EXIF IFD (if any tag is given), the strip.
+
+    StripOffsets and the pointer to the EXIF IFD are added here; all else is the caller's. The
+    same input gives the same bytes.
+
+    Raises:
+        struct.error: a value doesn't fit its tag's type.
+    """
+    exif = list(exif)
+    entries = [*tags, Tag(_STRIP_OFFSETS, LONG, 1, 0)]
+    if exif:
+        entries.append(Tag(_EXIF_IFD, LONG, 1, 0))
+    exif_at = 8 + len(_encode_ifd(entries, 8))
+    exif_ifd = _encode_ifd(exif, exif_at) if exif else b""
+    places = {_STRIP_OFFSETS: exif_at + len(exif_ifd), _EXIF_IFD: exif_at}
+    placed = [Tag(t.code, t.dtype, t.count, places.get(t.code, t.value)) for t in entries]
+    return b"".join((b"II*\0\x08\0\0\0", _encode_ifd(placed, 8), exif_ifd, strip))
+
+
+def _encode_ifd(tags: Sequence[Tag], offset: int) -> bytes:
+    """One IFD that lies at `offset` in the file, followed by the values too long for an entry."""
+    ordered = sorted(tags, key=lambda tag: tag.code)
+    entries = [struct.pack("<H", len(ordered))]
+    values: list[bytes] = []
+    position = offset + 2 + 12 * len(ordered) + 4
+    for tag in ordered:
+        value = _encode_value(tag)
+        entry = struct.pack("<HHI", tag.code, tag.dtype, tag.count)
+        if len(value) <= 4:
+            entries.append(entry + value.ljust(4, b"\0"))
+            continue
+        entries.append(entry + struct.pack("<I", position))
+        value += b"\0" * (len(value) % 2)  # values begin on a word boundary
+        values.append(value)
+        position += len(value)
+    return b"".join((*entries, bytes(4), *values))
+
+
+def _encode_value(tag: Tag) -> bytes:
+    if isinstance(tag.value, bytes):
+        return tag.value
+    if isinstance(tag.value, str):
+        return tag.value.encode() + b"\0"
+    numbers = tag.value if isinstance(tag.value, Sequence) else (tag.value,)
+    layout = _FORMATS[tag.dtype]
+    return struct.pack(f"<{layout * tag.count}", *numbers)
