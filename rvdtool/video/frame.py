@@ -7,6 +7,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+Rgb = NDArray[np.uint8] | NDArray[np.uint16]
+"""Display R'G'B' (gamma-coded), [H, W, 3]: uint8 (0..255) or uint16 (0..65535)."""
+
 Source = Literal["stream", "assumed", "user"]
 """Where a value comes from: the stream says so, we assumed it, or the user told us."""
 
@@ -78,5 +81,5 @@ class VideoFrame:
     """
 
     index: int
-    rgb: NDArray[np.uint8] | NDArray[np.uint16]
+    rgb: Rgb
     pts: int

@@ -1,0 +1,172 @@
+"""How a stream's numbers become display R'G'B': what it says, what we assume, what we refuse."""
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+from rvdtool.errors import UsageError, VideoError
+from rvdtool.video.frame import ColorInterpretation, ColorTag
+
+Property = Literal["matrix", "range", "transfer", "primaries"]
+
+# What we can read: code points of ITU-T H.273, as streams carry them, and FFmpeg's names. The
+# three systems of BT.601 share one matrix.
+READABLE: dict[Property, dict[int, str]] = {
+    "matrix": {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 9: "bt2020"},
+    "range": {1: "limited", 2: "full"},
+    "transfer": {
+        1: "bt709",
+        4: "bt470m",
+        5: "bt470bg",
+        6: "smpte170m",
+        7: "smpte240m",
+        11: "iec61966-2-4",
+        12: "bt1361e",
+        13: "iec61966-2-1",
+        14: "bt2020-10",
+        15: "bt2020-12",
+    },
+    "primaries": {
+        1: "bt709",
+        4: "bt470m",
+        5: "bt470bg",
+        6: "smpte170m",
+        7: "smpte240m",
+        22: "ebu3213",
+    },
+}
+
+# What we refuse: code points and their names, for the message.
+REFUSED: dict[Property, dict[int, str]] = {
+    "matrix": {7: "smpte240m", 8: "ycgco", 10: "bt2020c", 14: "ictcp"},
+    "range": {},
+    "transfer": {
+        8: "linear",
+        9: "log100",
+        10: "log316",
+        16: "smpte2084 (PQ, HDR)",
+        17: "smpte428",
+        18: "arib-std-b67 (HLG, HDR)",
+    },
+    "primaries": {
+        8: "film",
+        9: "bt2020 (wide)",
+        10: "smpte428 (XYZ)",
+        11: "smpte431 (DCI-P3, wide)",
+        12: "smpte432 (Display P3, wide)",
+    },
+}
+
+UNSPECIFIED = (0, 2, 3)
+"""H.273: reserved, unspecified, reserved. FFmpeg's ranges have 0 for unspecified."""
+
+HD_HEIGHT = 720
+"""From this height on, an untagged matrix is taken as BT.709, below as BT.601."""
+
+ALLOWED: dict[Property, tuple[str, ...]] = {
+    name: tuple(dict.fromkeys(values.values())) for name, values in READABLE.items()
+}
+"""What `Assume` takes."""
+
+
+@dataclass(frozen=True)
+class Assume:
+    """What the user knows better than the stream. None leaves it to the stream.
+
+    `matrix` and `range` change the decoded numbers. `transfer` and `primaries` don't: they say
+    that an HDR or wide-gamut stream shall be read as if it were display-referred SDR.
+
+    Raises:
+        UsageError: a value that isn't in ALLOWED.
+    """
+
+    matrix: str | None = None
+    range: str | None = None
+    transfer: str | None = None
+    primaries: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, allowed in ALLOWED.items():
+            value = getattr(self, name)
+            if value is not None and value not in allowed:
+                raise UsageError(f"{name}={value}: {name} is one of {', '.join(allowed)}")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `matrix=bt709,range=limited`, as the command line takes it.
+
+        Raises:
+            UsageError: not of this form, an unknown name or value, or a name given twice.
+        """
+        given: dict[str, str] = {}
+        for part in text.split(","):
+            name, equals, value = (p.strip() for p in part.partition("="))
+            if not equals or name not in ALLOWED:
+                raise UsageError(
+                    f"'{part}' is not NAME=VALUE with a NAME of {', '.join(ALLOWED)}; "
+                    "for example: matrix=bt709,range=limited"
+                )
+            if name in given:
+                raise UsageError(f"'{text}' gives {name} twice; give it once")
+            given[name] = value
+        return cls(**given)
+
+
+@dataclass(frozen=True)
+class StreamColor:
+    """What a stream says about its colour, as code points; `is_rgb` if it needs no matrix."""
+
+    matrix: int
+    range: int
+    transfer: int
+    primaries: int
+    is_rgb: bool
+
+
+def interpret(
+    stream: StreamColor, assume: Assume, *, height: int, name: str
+) -> ColorInterpretation:
+    """Decide how to read a stream's numbers, and keep where each decision comes from.
+
+    The user's word counts before the stream's. Where neither says anything: matrix BT.709 from
+    HD_HEIGHT on and BT.601 below (as players do), limited range, transfer and primaries BT.709.
+
+    Args:
+        stream: the stream's tags.
+        assume: the user's overrides.
+        height: of a frame, in pixels.
+        name: of the file, for messages.
+
+    Raises:
+        VideoError: HDR, linear or log transfer, wide primaries, or a matrix we don't decode.
+        UsageError: `assume` gives RGB video a matrix or limited range.
+    """
+    transfer = _choose("transfer", stream.transfer, assume.transfer, "bt709", name)
+    primaries = _choose("primaries", stream.primaries, assume.primaries, "bt709", name)
+    if stream.is_rgb:
+        if assume.matrix is not None or assume.range == "limited":
+            raise UsageError(f"{name}: RGB video has no matrix and full range; assume no other")
+        return ColorInterpretation(
+            ColorTag("rgb", "stream"), ColorTag("full", "stream"), transfer, primaries
+        )
+    default = "bt709" if height >= HD_HEIGHT else "bt601"
+    return ColorInterpretation(
+        _choose("matrix", stream.matrix, assume.matrix, default, name),
+        _choose("range", stream.range, assume.range, "limited", name),
+        transfer,
+        primaries,
+    )
+
+
+def _choose(prop: Property, code: int, override: str | None, default: str, name: str) -> ColorTag:
+    if override is not None:
+        return ColorTag(override, "user")
+    if code in READABLE[prop]:
+        return ColorTag(READABLE[prop][code], "stream")
+    if code in UNSPECIFIED:
+        return ColorTag(default, "assumed")
+    found = REFUSED[prop].get(code, f"code {code}")
+    raise VideoError(
+        f"{name}: its colour {prop} is {found}; only SDR video with {prop} "
+        f"{', '.join(ALLOWED[prop])} is read. Convert it, or say how to read it nevertheless: "
+        f"--assume {prop}={default}"
+    )

@@ -1,0 +1,158 @@
+"""Where a video's bytes lie: a file, a part of a file, or a folder of PNGs.
+
+A bundle keeps the user's video as a *stored* ZIP member, so it can be decoded in place: a
+`SliceSource` is the member's offset and size in the bundle.
+"""
+
+import io
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from rvdtool.errors import UsageError, VideoError
+from rvdtool.files import require_file
+
+DEFAULT_IMAGE_RATE = Fraction(30)
+"""Frames per second of a folder of PNGs, where nobody says otherwise."""
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """A whole file."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """What to call it in a message."""
+        return str(self.path)
+
+
+@dataclass(frozen=True)
+class SliceSource:
+    """Bytes offset..offset+size of a file: a stored member of a ZIP archive."""
+
+    path: Path
+    offset: int
+    size: int
+
+    @property
+    def name(self) -> str:
+        """What to call it in a message."""
+        return str(self.path)
+
+
+ByteSource = FileSource | SliceSource
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """PNG files in display order, shown at `rate` frames per second."""
+
+    frames: tuple[ByteSource, ...]
+    rate: Fraction
+
+    def __post_init__(self) -> None:
+        if not self.frames:
+            raise VideoError("a folder of PNGs needs at least one frame")
+        if self.rate <= 0:
+            raise UsageError(f"frames per second must be above 0; got {self.rate}")
+
+    @property
+    def name(self) -> str:
+        """What to call it in a message."""
+        return str(self.frames[0].path.parent)
+
+
+VideoSource = FileSource | SliceSource | ImageSource
+
+
+def open_source(path: Path, *, rate: Fraction | None = None) -> VideoSource:
+    """The source for what a user names: a video file, or a folder of PNGs.
+
+    A folder's PNGs are taken in natural order (`2.png` before `10.png`); gaps in the numbering
+    are no frames. Other files in it, hidden ones among them, are left alone.
+
+    Args:
+        path: the file or folder.
+        rate: frames per second of a folder, DEFAULT_IMAGE_RATE if not given; a video file brings
+            its own.
+
+    Raises:
+        InputError: there is no such file, or it may not be read.
+        VideoError: a folder without PNGs.
+        UsageError: `rate` for a video file.
+    """
+    if not path.is_dir():
+        if rate is not None:
+            raise UsageError(f"{path}: a video file brings its own frame rate; give none")
+        return FileSource(require_file(path, "a video"))
+    frames = sorted(
+        (p for p in path.iterdir() if p.suffix.lower() == ".png" and not p.name.startswith(".")),
+        key=_natural_key,
+    )
+    if not frames:
+        raise VideoError(f"{path}: no PNG in this folder; give a video file or a folder of PNGs")
+    return ImageSource(tuple(FileSource(p) for p in frames), rate or DEFAULT_IMAGE_RATE)
+
+
+def open_bytes(source: ByteSource) -> io.RawIOBase:
+    """The source's bytes as a seekable, read-only file that starts at 0; the caller closes it.
+
+    Raises:
+        InputError: there is no such file, or it may not be read.
+    """
+    path = require_file(source.path, "a video")
+    if isinstance(source, SliceSource):
+        return _Window(path, source.offset, source.size)
+    return _Window(path, 0, path.stat().st_size)
+
+
+class _Window(io.RawIOBase):
+    """A part of a file as a file. One copy per read, as the demuxer reads gigabytes through it."""
+
+    def __init__(self, path: Path, offset: int, size: int) -> None:
+        super().__init__()
+        self._file = path.open("rb", buffering=0)
+        self._offset = offset
+        self._size = size
+        self._position = 0
+        self.seek(0)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = max(0, start + offset)
+        self._file.seek(self._offset + self._position)
+        return self._position
+
+    def read(self, size: int = -1, /) -> bytes:
+        left = max(0, self._size - self._position)
+        data = self._file.read(left if size < 0 else min(size, left)) or b""
+        self._position += len(data)
+        return data
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+def _natural_key(path: Path) -> tuple[list[tuple[int, str]], str]:
+    """Numbers compare as numbers, text without case; the plain name breaks ties."""
+    parts = re.findall(r"(\d+)|(\D+)", path.name)
+    return [(int(n), "") if n else (-1, text.casefold()) for n, text in parts], path.name
