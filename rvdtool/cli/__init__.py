@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from rvdtool._version import __version__
-from rvdtool.cli import console, info, pack, unpack, verify
+from rvdtool.cli import console, info, metrics, pack, unpack, verify
 from rvdtool.errors import RvdError
 from rvdtool.files import describe
 
@@ -32,6 +32,7 @@ app.command()(pack.pack)
 app.command()(info.info)
 app.command()(verify.verify)
 app.command()(unpack.unpack)
+app.command()(metrics.metrics)
 
 # Typer exports BadParameter but not its parent, which is click's class in older versions of typer
 # and typer's own in newer ones.

@@ -1,0 +1,1 @@
+"""How good reconstructed RAW frames are: figures and pictures."""

@@ -1,0 +1,173 @@
+"""Two folders of RAW frames → one row of figures per frame, and their mean."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass
+from functools import partial
+from math import inf, isfinite
+from pathlib import Path
+from typing import Literal
+
+from rvdtool.errors import MismatchError, UsageError
+from rvdtool.evaluate.metrics import Scores, score
+from rvdtool.raw.frame import RawFrame
+from rvdtool.raw.read import MosaicLevels, read_raw
+from rvdtool.raw.sequence import list_sequence
+
+PLAIN_SUFFIXES = frozenset({".tif", ".tiff"})
+"""Files that don't state their own levels."""
+
+WORKERS = 2
+"""Frames scored at once: each holds two frames and their float copies."""
+
+
+@dataclass(frozen=True)
+class FramePair:
+    """Two files that show the same moment."""
+
+    predicted: Path
+    true: Path
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Which reconstructed frame is held against which true one.
+
+    Attributes:
+        by: `name` if all names (without suffix) are the same in both folders; `order` if the
+            folders share no name and have equally many frames.
+        pairs: in the true folder's order.
+    """
+
+    by: Literal["name", "order"]
+    pairs: tuple[FramePair, ...]
+
+
+@dataclass(frozen=True)
+class FrameScores:
+    """One frame's figures; `counted` says whether they are in the mean."""
+
+    pair: FramePair
+    scores: Scores
+    counted: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All frames' figures and their mean over the counted frames.
+
+    Attributes:
+        matched_by: as in `Matching`.
+        frames: every frame, in order.
+        mean: arithmetic mean of the counted frames' figures, as in the paper (of dB, not of squared
+            errors). Frames equal to the truth have infinite PSNR: they are left out of the mean
+            PSNR, which is infinite only if all counted frames are equal.
+        identical: how many counted frames equal the truth.
+    """
+
+    matched_by: Literal["name", "order"]
+    frames: tuple[FrameScores, ...]
+    mean: Scores
+    identical: int
+
+
+def match_frames(predicted: Path, true: Path) -> Matching:
+    """Pair the RAW frames of two folders by name, or by order where no name is shared.
+
+    Raises:
+        InputError: a folder is missing or holds no RAW frames.
+        MismatchError: the folders hold different numbers of frames, or share only some names; the
+            message names the files.
+    """
+    ours, theirs = list_sequence(predicted), list_sequence(true)
+    names, true_names = [path.stem for path in ours], [path.stem for path in theirs]
+    shared = set(names) & set(true_names)
+    if names != true_names and (shared or len(ours) != len(theirs)):
+        lonely = [path for path in (*ours, *theirs) if path.stem not in shared]
+        raise MismatchError(
+            f"{predicted} has {len(ours)} RAW frames and {true} has {len(theirs)}, of which "
+            f"{len(shared)} have the same name; without a partner: {_listed(lonely)}. "
+            "Both folders need the same names, or other names in equal number"
+        )
+    pairs = tuple(FramePair(*pair) for pair in zip(ours, theirs, strict=True))
+    return Matching("name" if shared else "order", pairs)
+
+
+def compare(
+    matching: Matching,
+    *,
+    levels: MosaicLevels | None = None,
+    include_first: bool = False,
+    advance: Callable[[int], None] | None = None,
+) -> Comparison:
+    """Score all pairs of frames; two are in memory at a time, not the clip.
+
+    Args:
+        matching: from `match_frames`.
+        levels: what TIFF mosaics don't say of themselves; needed if there are any.
+        include_first: count the first frame, too. The paper doesn't: the method is given it.
+        advance: called with 1 after every frame.
+
+    Raises:
+        InputError: a file can't be read as a RAW frame.
+        MismatchError: two frames differ in size, CFA phase or levels; the message names the files.
+        UsageError: nothing to average, frames too small for SSIM, or levels that no file needs.
+    """
+    pairs = matching.pairs
+    if len(pairs) == 1 and not include_first:
+        raise UsageError(
+            f"{pairs[0].true} is the only frame, and the first frame isn't counted; "
+            "include it, or give more frames"
+        )
+    plain = {path for pair in pairs for path in (pair.predicted, pair.true) if _is_plain(path)}
+    if levels and not plain:
+        raise UsageError("levels are for TIFF mosaics, but all files state their own")
+    if plain and not levels:
+        raise UsageError(f"{min(plain)}: a TIFF doesn't state its levels; give them")
+    frames = []
+    with ThreadPoolExecutor(WORKERS) as workers:
+        for index, scores in enumerate(workers.map(partial(_score_pair, levels=levels), pairs)):
+            frames.append(FrameScores(pairs[index], scores, counted=index > 0 or include_first))
+            if advance:
+                advance(1)
+    counted = [frame.scores for frame in frames if frame.counted]
+    identical = sum(not isfinite(scores.psnr) for scores in counted)
+    return Comparison(matching.by, tuple(frames), _mean(counted), identical)
+
+
+def read_frame(path: Path, levels: MosaicLevels | None) -> RawFrame:
+    """Read a frame of either kind; `levels` are used only for files that don't state their own.
+
+    Raises:
+        InputError: it can't be read as a RAW frame.
+    """
+    return read_raw(path, levels=levels if _is_plain(path) else None)
+
+
+def _is_plain(path: Path) -> bool:
+    return path.suffix.lower() in PLAIN_SUFFIXES
+
+
+def _score_pair(pair: FramePair, levels: MosaicLevels | None) -> Scores:
+    predicted, true = read_frame(pair.predicted, levels), read_frame(pair.true, levels)
+    try:
+        return score(predicted, true)
+    except MismatchError as error:
+        raise MismatchError(f"{pair.predicted} and {pair.true} differ: {error}") from error
+
+
+def _mean(scores: list[Scores]) -> Scores:
+    """Column by column, over the finite values; infinite where there are none."""
+    columns = zip(*map(astuple, scores), strict=True)
+    return Scores(*(_finite_mean(column) for column in columns))
+
+
+def _finite_mean(values: tuple[float, ...]) -> float:
+    finite = [value for value in values if isfinite(value)]
+    return sum(finite) / len(finite) if finite else inf
+
+
+def _listed(paths: list[Path], most: int = 4) -> str:
+    """The first few paths, and how many more there are."""
+    rest = f" and {len(paths) - most} more" if len(paths) > most else ""
+    return ", ".join(map(str, paths[:most])) + rest

@@ -1,0 +1,158 @@
+"""How close a reconstructed RAW is to the true one: PSNR and SSIM, peak and range always stated.
+
+Two protocols stand side by side (`Scores`), because figures of one say nothing about the other:
+
+- **ours** works on the light that was measured: normalised values, 0 at black and 1 at white;
+- **published** repeats the evaluation code of "Leveraging Frame Affinity for sRGB-to-RAW Video
+  De-rendering" (CVPR 2024), so that figures can be held against that paper's tables.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.errors import MismatchError, UsageError
+from rvdtool.raw.bayer import PLANES, normalise
+from rvdtool.raw.frame import RawFrame
+
+Image = NDArray[np.floating[Any]]
+
+WINDOW = 7
+"""Side of the SSIM window: uniform, as in the published code and scikit-image's default."""
+
+BAND = 256
+"""Rows of windows that SSIM works on at once: bounds the memory, changes nothing in the result."""
+
+PUBLISHED_SSIM_RANGE = 2.0
+"""The published code gives no data range; scikit-image 0.17 then took the range of the *type*,
+−1..1 for floats. It makes C1 and C2 four times as large and so flatters every SSIM."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How close one frame is to the truth, under both protocols.
+
+    Attributes:
+        psnr: dB, whole mosaic, normalised to (DN − black) / (white − black), peak 1; inf if equal.
+        ssim: mean over the planes R, Gr, Gb, B of the normalised frame, data range 1.
+        psnr_published: dB, whole mosaic, DN / (2^bits − 1), peak 1; inf if equal.
+        ssim_published: on the *mosaic*, DN / (2^bits − 1), data range 2: too high by design.
+    """
+
+    psnr: float
+    ssim: float
+    psnr_published: float
+    ssim_published: float
+
+
+def psnr(predicted: Image, true: Image, *, peak: float) -> float:
+    """Peak signal-to-noise ratio in dB: 10 · log10(peak² / mean squared error); inf if equal.
+
+    Args:
+        predicted, true: float arrays of one shape, in one unit.
+        peak: the largest value of that unit (1 for normalised values).
+
+    Raises:
+        MismatchError: the shapes differ.
+    """
+    _require_same_shape(predicted, true)
+    error = float(np.mean(np.square(predicted.astype(np.float64) - true)))
+    return 10 * math.log10(peak**2 / error) if error > 0 else math.inf
+
+
+def ssim(predicted: Image, true: Image, *, data_range: float) -> float:
+    """Structural similarity, Wang et al. 2004, mean over all whole 7×7 windows; 1 if equal.
+
+    Uniform window and sample covariance, as `skimage.metrics.structural_similarity` computes it
+    by default, in float64.
+
+    Args:
+        predicted, true: float [H, W] of one shape, at least 7×7, in one unit.
+        data_range: span of that unit's values (1 for normalised values): scales the constants
+            C1 = (0.01 · data_range)² and C2 = (0.03 · data_range)².
+
+    Raises:
+        MismatchError: the shapes differ.
+        UsageError: smaller than one window.
+    """
+    from skimage.metrics import structural_similarity
+
+    _require_same_shape(predicted, true)
+    if min(true.shape) < WINDOW:
+        raise UsageError(
+            f"SSIM needs an image of at least {WINDOW}×{WINDOW} (a frame of twice that); "
+            f"got {true.shape[0]}×{true.shape[1]}"
+        )
+    windows = true.shape[0] - WINDOW + 1
+    total = 0.0
+    for top in range(0, windows, BAND):
+        count = min(BAND, windows - top)
+        rows = slice(top, top + count + WINDOW - 1)
+        total += count * structural_similarity(
+            true[rows].astype(np.float64),
+            predicted[rows].astype(np.float64),
+            win_size=WINDOW,
+            data_range=data_range,
+        )
+    return float(total / windows)
+
+
+def score(predicted: RawFrame, true: RawFrame) -> Scores:
+    """Score a frame under both protocols.
+
+    The published code truncates its float prediction to uint16 before it scores; a `RawFrame` holds
+    integers already, so whoever made them has decided between truncation and rounding. The number
+    of bits is the true frame's.
+
+    Raises:
+        MismatchError: size, CFA phase, black or white level differ, and what each frame has.
+        UsageError: frames smaller than 14×14.
+    """
+    _require_comparable(predicted, true)
+    ours = [normalise(frame.mosaic, frame.black, frame.white) for frame in (predicted, true)]
+    # Whatever the phase, the four positions of the cell are the four planes.
+    planes = [(ours[0][y::2, x::2], ours[1][y::2, x::2]) for y, x in PLANES]
+    full_scale = np.float64(2**true.bits - 1)
+    published = [frame.mosaic / full_scale for frame in (predicted, true)]
+    return Scores(
+        psnr=psnr(*ours, peak=1),
+        ssim=float(np.mean([ssim(*pair, data_range=1) for pair in planes])),
+        psnr_published=psnr(*published, peak=1),
+        ssim_published=ssim(*published, data_range=PUBLISHED_SSIM_RANGE),
+    )
+
+
+def _require_same_shape(predicted: Image, true: Image) -> None:
+    if predicted.shape != true.shape:
+        raise MismatchError(
+            f"images to compare must have one shape; got {predicted.shape} and {true.shape}"
+        )
+
+
+def _require_comparable(predicted: RawFrame, true: RawFrame) -> None:
+    """A level written as a fraction of 1/256 or so is still the same level."""
+    same_black = np.allclose(predicted.black, true.black, rtol=0, atol=0.01)
+    facts = [
+        ("size", _size(predicted), _size(true), predicted.size == true.size),
+        ("CFA phase", predicted.phase.value, true.phase.value, predicted.phase == true.phase),
+        ("black level", _levels(predicted), _levels(true), same_black),
+        ("white level", predicted.white, true.white, predicted.white == true.white),
+    ]
+    differences = [
+        f"{name} {left} against {right}" for name, left, right, same in facts if not same
+    ]
+    if differences:
+        raise MismatchError(
+            f"{' and '.join(differences)}; only frames on the same scale and grid can be compared"
+        )
+
+
+def _size(frame: RawFrame) -> str:
+    return f"{frame.size[1]}×{frame.size[0]}"
+
+
+def _levels(frame: RawFrame) -> str:
+    return ", ".join(f"{level:g}" for level in frame.black)

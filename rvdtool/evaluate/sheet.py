@@ -1,0 +1,198 @@
+"""The contact sheet: a few frames as pictures, and where the reconstruction is wrong by how much.
+
+One row per frame: the video's frame (if there is a video), the reconstructed RAW and the true RAW,
+both rendered by LibRaw with the same fixed settings, and the error map. All error maps share one
+linear scale, which is drawn below them.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.errors import MismatchError
+from rvdtool.evaluate.compare import FrameScores, read_frame
+from rvdtool.raw.bayer import normalise, orient
+from rvdtool.raw.read import MosaicLevels
+from rvdtool.raw.render import render
+from rvdtool.video.decode import probe, read_frames
+from rvdtool.video.source import open_source
+
+Picture = NDArray[np.uint8]
+"""RGB, [H, W, 3]."""
+
+TILE_WIDTH = 480
+GAP = 8
+LINE = 32
+"""Height of a line of text, in pixels."""
+
+BACKGROUND = (20, 20, 20)
+INK = (232, 232, 232)
+COLORMAP = cv2.COLORMAP_INFERNO
+
+LEAST_SCALE = 1e-4
+"""Smallest full scale of the error map, normalised: about one DN of a 14-bit camera."""
+
+
+@dataclass(frozen=True, eq=False)
+class SheetRow:
+    """One frame on the sheet.
+
+    Attributes:
+        label: what is written above it.
+        pictures: tiles of one size, left to right.
+        error: float32, a tile's size: mean |error| of the photosites below each pixel, normalised.
+    """
+
+    label: str
+    pictures: tuple[Picture, ...]
+    error: NDArray[np.float32]
+
+
+def contact_sheet(
+    frames: Sequence[FrameScores], *, levels: MosaicLevels | None = None, video: Path | None = None
+) -> Picture:
+    """Draw the first, the middle and the last counted frame of a comparison.
+
+    Args:
+        frames: all frames, from `compare`.
+        levels: what TIFF mosaics don't say, as for `compare`.
+        video: the sRGB video (or folder of PNGs) that the frames belong to, shown beside them.
+
+    Returns:
+        uint8 [H, W, 3], RGB.
+
+    Raises:
+        InputError: a frame or the video can't be read.
+        MismatchError: the video has another number of frames.
+    """
+    chosen = _choose([index for index, frame in enumerate(frames) if frame.counted])
+    inputs = _video_frames(video, chosen, len(frames)) if video else {}
+    rows = [_row(index, frames[index], levels, inputs.get(index)) for index in chosen]
+    titles = ["reconstructed RAW, rendered", "true RAW, rendered", "error map"]
+    return draw_sheet(["video frame", *titles] if video else titles, rows)
+
+
+def draw_sheet(titles: Sequence[str], rows: Sequence[SheetRow]) -> Picture:
+    """Lay rows out below column titles, colour the error maps on one scale and draw the scale."""
+    scale = error_scale([row.error for row in rows])
+    height, width = rows[0].error.shape
+    sheet = np.full(
+        (
+            LINE + len(rows) * (LINE + height) + 2 * LINE + GAP,
+            len(titles) * (width + GAP) + GAP,
+            3,
+        ),
+        BACKGROUND,
+        np.uint8,
+    )
+    lefts = [GAP + column * (width + GAP) for column in range(len(titles))]
+    for left, title in zip(lefts, titles, strict=True):
+        _write(sheet, title, left, LINE)
+    top = LINE
+    for row in rows:
+        _write(sheet, row.label, GAP, top + LINE)
+        top += LINE
+        tiles = (*row.pictures, color_error(row.error, scale))
+        for left, tile in zip(lefts, tiles, strict=True):
+            sheet[top : top + height, left : left + width] = tile
+        top += height
+    _draw_legend(sheet[top + GAP :, lefts[-1] : lefts[-1] + width], scale)
+    return sheet
+
+
+def error_scale(errors: Sequence[NDArray[np.float32]]) -> float:
+    """Full scale for error maps: the 99.5 % quantile of all, up to the next of 1, 2, 5 · 10^n."""
+    top = max(LEAST_SCALE, float(np.quantile(np.concatenate([e.ravel() for e in errors]), 0.995)))
+    power = 10.0 ** math.floor(math.log10(top))
+    return next(step * power for step in (1, 2, 5, 10) if step * power >= top * (1 - 1e-9))
+
+
+def color_error(error: NDArray[np.float32], scale: float) -> Picture:
+    """Colour an error map [H, W]: black 0, bright `scale` and more; RGB."""
+    codes = np.clip(np.rint(error / scale * 255), 0, 255).astype(np.uint8)
+    return _rgb(cv2.applyColorMap(codes, COLORMAP))
+
+
+def _choose(indices: Sequence[int]) -> list[int]:
+    """The first, the middle and the last, each once."""
+    return sorted({indices[0], indices[len(indices) // 2], indices[-1]})
+
+
+def _row(
+    index: int, frame: FrameScores, levels: MosaicLevels | None, shown: Picture | None
+) -> SheetRow:
+    predicted, true = (
+        orient(read_frame(path, levels)) for path in (frame.pair.predicted, frame.pair.true)
+    )
+    values = [normalise(raw.mosaic, raw.black, raw.white) for raw in (predicted, true)]
+    pictures = [render(predicted), render(true)]
+    if shown is not None:
+        pictures.insert(0, shown)
+    size = (TILE_WIDTH, round(TILE_WIDTH * true.size[0] / true.size[1]))
+    return SheetRow(
+        label=f"frame {index}, {frame.pair.true.name}: PSNR {frame.scores.psnr:.2f} dB, "
+        f"SSIM {frame.scores.ssim:.4f}",
+        pictures=tuple(_fit(picture, size) for picture in pictures),
+        error=_fit(np.abs(values[0] - values[1]), size),
+    )
+
+
+def _video_frames(video: Path, indices: Sequence[int], count: int) -> dict[int, Picture]:
+    """The wanted frames of a video, upright, 8 bit; decoding stops at the last of them."""
+    source = open_source(video)
+    info = probe(source)
+    if info.frame_count != count:
+        raise MismatchError(
+            f"{video} has {info.frame_count} frames, but there are {count} RAW frames; "
+            "give the video that they belong to"
+        )
+    wanted: dict[int, Picture] = {}
+    for frame in read_frames(source, info):
+        if frame.index in indices:
+            rgb = frame.rgb if frame.rgb.dtype == np.uint8 else frame.rgb >> 8
+            wanted[frame.index] = np.rot90(rgb, -(info.rotation // 90)).astype(np.uint8)
+        if frame.index == indices[-1]:
+            break
+    return wanted
+
+
+def _fit(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Bring an image to (width, height), averaging when it shrinks."""
+    shrinks = image.shape[1] >= size[0]
+    resized: NDArray[Any] = cv2.resize(
+        image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST
+    )
+    return resized
+
+
+def _draw_legend(area: Picture, scale: float) -> None:
+    """Colour bar from 0 to `scale`, with what it means below."""
+    width = area.shape[1]
+    bar = np.linspace(0, scale, width, dtype=np.float32)[None].repeat(LINE // 2, axis=0)
+    area[: LINE // 2] = color_error(bar, scale)
+    text = f"0 to {100 * scale:g} % of white - black, mean |error|"
+    _write(area, text, 0, LINE // 2 + LINE)
+
+
+def _write(sheet: Picture, text: str, left: int, bottom: int) -> None:
+    """Write one line (ASCII: OpenCV's own fonts have no more) into the LINE pixels above bottom."""
+    cv2.putText(
+        sheet,
+        text,
+        (left, bottom - LINE // 3),
+        cv2.FONT_HERSHEY_SIMPLEX,
+        0.5,
+        INK,
+        1,
+        cv2.LINE_AA,
+    )
+
+
+def _rgb(bgr: NDArray[Any]) -> Picture:
+    return np.ascontiguousarray(bgr[..., ::-1])
