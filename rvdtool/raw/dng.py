@@ -34,6 +34,7 @@ SMALLEST = 22
 
 _COMPRESSION_TAG = {"none": 1, "ljpeg": 7}
 _CFA = 32803
+_D65 = 21
 _UNKNOWN_CAMERA_MATRIX = (
     (3.2406, -1.5372, -0.4986),
     (-0.9689, 1.8758, 0.0415),
@@ -171,7 +172,8 @@ def _profile_tags(profile: CameraProfile) -> Iterator[Tag]:
     yield _text(50708, profile.unique_model)  # UniqueCameraModel
     matrix = profile.color_matrix or _UNKNOWN_CAMERA_MATRIX
     yield Tag(50721, SRATIONAL, 9, _rationals([v for row in matrix for v in row]))  # ColorMatrix1
-    yield Tag(50778, SHORT, 1, profile.illuminant)  # CalibrationIlluminant1
+    illuminant = profile.illuminant if profile.color_matrix else _D65
+    yield Tag(50778, SHORT, 1, illuminant)  # CalibrationIlluminant1
     yield Tag(50728, RATIONAL, 3, _rationals(profile.as_shot_neutral))  # AsShotNeutral
     yield from profile.tags
 

@@ -31,9 +31,8 @@ from rvdtool.raw.frame import (
     Rect,
     levels4,
 )
-from rvdtool.raw.tags import DAMAGE, Header, dng_metadata, exif_exposure, read_header
+from rvdtool.raw.tags import DAMAGE, TIFF_MAGIC, Header, dng_metadata, read_header
 
-_TIFF_MAGIC = (b"II*\0", b"MM\0*")
 _PNG_MAGIC = b"\x89PNG"
 
 _NOT_RAW = (
@@ -140,6 +139,8 @@ def _read_dng(path: Path, header: Header) -> RawFrame:
 
 def _read_maker(path: Path, header: Header | None) -> RawFrame:
     """A camera's own RAW file: pixels and levels as LibRaw knows them."""
+    if header:
+        header.require_whole()
     with _opened(path) as raw:
         _require_flat(raw)
         cell = raw.raw_pattern
@@ -157,8 +158,11 @@ def _read_maker(path: Path, header: Header | None) -> RawFrame:
         colors = [raw.raw_color(row, column) for row, column in sites]
         black = raw.black_level_per_channel
         white = int(raw.white_level)
+        mosaic = _cut(raw.raw_image, area)
+        if not mosaic[-1].any():
+            raise RawError("cut short: its last row is all zeros; copy it from the card again")
         return RawFrame(
-            mosaic=_cut(raw.raw_image, area),
+            mosaic=mosaic,
             phase=CfaPhase("".join("RGBG"[color] for color in colors)),
             black=levels4(black[color] for color in colors),
             white=white,
@@ -166,7 +170,7 @@ def _read_maker(path: Path, header: Header | None) -> RawFrame:
             profile=_maker_profile(raw, header),
             orientation=_LIBRAW_FLIPS[sizes.flip],
             default_crop=_libraw_crop(sizes),
-            exposure=exif_exposure(header) if header else _libraw_exposure(raw),
+            exposure=_exposure(raw),
         )
 
 
@@ -194,7 +198,7 @@ def _libraw_crop(sizes: Any) -> Rect | None:
     return rect if fits and rect.height and 0 < left + rect.width <= sizes.width else None
 
 
-def _libraw_exposure(raw: Any) -> Exposure:
+def _exposure(raw: Any) -> Exposure:
     other = raw.other
     time, f_number, focal_length = (
         Fraction(value).limit_denominator(100_000) if value > 0 else None
@@ -218,7 +222,8 @@ def _opened(path: Path) -> Iterator[Any]:
             yield raw
     except rawpy.LibRawFileUnsupportedError as error:
         raise RawError(
-            "not a RAW file that LibRaw can read; if it is one, convert it with Adobe DNG Converter"
+            "not a RAW file that LibRaw can read; if it is one, convert it with Adobe DNG "
+            "Converter; if it is a plain 16-bit mosaic, give its levels and CFA phase"
         ) from error
     except rawpy.LibRawError as error:
         raise RawError(
@@ -248,7 +253,7 @@ def _read_plain(path: Path, levels: MosaicLevels) -> RawFrame:
     """A 16-bit one-channel TIFF or PNG."""
     with path.open("rb") as file:
         start = file.read(4)
-    if start in _TIFF_MAGIC:
+    if start in TIFF_MAGIC:
         header = read_header(path)
         if header and header.is_dng:
             raise UsageError(f"{path}: a DNG, which has its own levels: leave yours out")
@@ -261,7 +266,7 @@ def _read_plain(path: Path, levels: MosaicLevels) -> RawFrame:
         mosaic = decode(path)
     except (*DAMAGE, imagecodecs.PngError) as error:
         raise RawError(f"damaged or incomplete ({error})") from error
-    if mosaic.dtype != np.uint16 or mosaic.ndim != 2:
+    if (mosaic.dtype.kind, mosaic.dtype.itemsize, mosaic.ndim) != ("u", 2, 2):
         raise RawError(
             f"a mosaic is a 16-bit image with one channel; this one is {mosaic.dtype} "
             f"{list(mosaic.shape)}"
@@ -269,7 +274,7 @@ def _read_plain(path: Path, levels: MosaicLevels) -> RawFrame:
     if int(mosaic.max()) >= 2**levels.bits:
         raise RawError(f"it has values up to {mosaic.max()}, but {levels.bits} bits were given")
     return RawFrame(
-        mosaic=np.ascontiguousarray(mosaic),
+        mosaic=np.ascontiguousarray(mosaic, np.uint16),  # big-endian TIFFs decode as they are
         phase=levels.phase,
         black=levels.black,
         white=levels.white,

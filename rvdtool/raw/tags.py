@@ -1,9 +1,11 @@
 """What a RAW file's tags say (TIFF 6.0, Exif 2.3, Adobe DNG 1.7.1), read with tifffile."""
 
+import logging
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from rvdtool.raw.tiff import ASCII, RATIONAL, SRATIONAL
 
 DAMAGE = (tifffile.TiffFileError, struct.error, ValueError, IndexError, KeyError, RuntimeError)
 """What tifffile and imagecodecs raise at a damaged file."""
+
+TIFF_MAGIC = (b"II*\0", b"MM\0*")
 
 Ifd = Mapping[int, Tag]
 
@@ -35,11 +39,14 @@ CARRIED_TAGS = frozenset(
 )  # fmt: skip
 """Tags that describe the camera and stay true for a reconstructed frame."""
 
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else it writes to stderr
+
 OPCODE_LISTS = (51008, 51009, 51022)
 """Lens corrections: 1 on the whole stored image, 2 and 3 on the active area."""
 
 _CFA, _LINEAR_RAW = 32803, 34892
 _JPEG_XL = 52546
+_NOWHERE = 0xFFFFFFFF  # Panasonic's StripOffsets, whose data begin at a tag of its own
 _CONVERT = "convert it with Adobe DNG Converter"
 
 
@@ -69,6 +76,20 @@ class Header:
         tag = self.first.get(code)
         return tag.value.strip("\0 ") if tag and isinstance(tag.value, str) else ""
 
+    def require_whole(self) -> None:
+        """Refuse a file that ends before its pixels do: LibRaw may read the rest as zeros.
+
+        Raises:
+            RawError: a strip or tile of a main image reaches beyond the file's end.
+        """
+        for ifd, (offsets, counts) in product(self.images, ((273, 279), (324, 325))):
+            places = zip(_numbers(ifd, offsets), _numbers(ifd, counts), strict=False)
+            ends = (start + count for start, count in places if start != _NOWHERE)
+            if max(ends, default=0) > self.size:
+                raise RawError(
+                    "cut short: the file ends before its pixels do; copy it from the card again"
+                )
+
 
 @dataclass(frozen=True)
 class DngMetadata:
@@ -93,8 +114,7 @@ def read_header(path: Path) -> Header | None:
         RawError: it begins like a TIFF file but its tags can't be read.
     """
     with path.open("rb") as file:
-        if file.read(4) not in (b"II*\0", b"MM\0*"):
-            return None
+        magic = file.read(4)
     try:
         with tifffile.TiffFile(path) as tiff:
             first = tiff.pages.first
@@ -103,6 +123,8 @@ def read_header(path: Path) -> Header | None:
             exif = first.tags[34665].value if 34665 in first.tags else {}
             return Header(_ifd(first), images, exif, path.stat().st_size)
     except DAMAGE as error:
+        if magic not in TIFF_MAGIC:  # Panasonic's and Olympus's TIFFs have other numbers
+            return None
         raise RawError(f"damaged: its tags can't be read ({error})") from error
 
 
@@ -113,7 +135,7 @@ def dng_metadata(header: Header) -> DngMetadata:
         RawError: it isn't 2×2 Bayer, is cut short, or lacks levels or neutral.
     """
     ifd = _bayer_image(header)
-    size = (int(_numbers(ifd, 257)[0]), int(_numbers(ifd, 256)[0]))
+    size = (int(_number(ifd, 257)), int(_number(ifd, 256)))
     area = _active_area(ifd, size)
     white = _white(ifd)
     return DngMetadata(
@@ -183,6 +205,14 @@ def _numbers(ifd: Ifd, code: int) -> list[Fraction]:
     return [Fraction(value) for value in values]
 
 
+def _number(ifd: Ifd, code: int, default: int | None = None) -> Fraction:
+    """A tag's first value."""
+    values = _numbers(ifd, code)
+    if not values and default is None:
+        raise RawError(f"damaged: its TIFF tag {code} is missing; copy it from the card again")
+    return values[0] if values else Fraction(default or 0)
+
+
 def _clean(value: object) -> str | None:
     text = value.strip("\0 ") if isinstance(value, str) else ""
     return text or None
@@ -195,8 +225,8 @@ def _bayer_image(header: Header) -> Ifd:
         linear = [ifd for ifd in header.images if _numbers(ifd, 262) == [_LINEAR_RAW]]
         if not linear:
             raise RawError("a DNG without a RAW image; the camera's original is needed")
-        channels = int((_numbers(linear[0], 277) or [Fraction(1)])[0])
-        kind = "linear RGB, already demosaiced" if channels > 1 else "monochrome"
+        colors = _number(linear[0], 277, 1)
+        kind = "linear RGB, already demosaiced" if colors > 1 else "monochrome"
         codec = " in JPEG XL" if _numbers(linear[0], 259) == [_JPEG_XL] else ""
         raise RawError(
             f"a DNG with a {kind} image{codec} (ProRAW, Expert RAW, HDR merges and some scanners "
@@ -209,11 +239,22 @@ def _bayer_image(header: Header) -> Ifd:
         )
     if _numbers(ifd, 339) == [3]:
         raise RawError("its mosaic is in floating point; an integer RAW is needed")
-    for offsets, counts in ((273, 279), (324, 325)):
-        ends = map(sum, zip(_numbers(ifd, offsets), _numbers(ifd, counts), strict=False))
-        if max(ends, default=0) > header.size:
-            raise RawError("cut short: the file ends before its pixels do; copy it again")
+    _require_all_parts(ifd)
+    header.require_whole()
     return ifd
+
+
+def _require_all_parts(ifd: Ifd) -> None:
+    """All strips or tiles must be there: LibRaw reads what is missing as zeros."""
+    height, width = int(_number(ifd, 257)), int(_number(ifd, 256))
+    if 324 in ifd:
+        offsets, counts = _numbers(ifd, 324), _numbers(ifd, 325)
+        expected = -(-height // int(_number(ifd, 323))) * -(-width // int(_number(ifd, 322)))
+    else:
+        offsets, counts = _numbers(ifd, 273), _numbers(ifd, 279)
+        expected = -(-height // int(_number(ifd, 278, height)))
+    if len(offsets) != expected or len(counts) != expected or min(counts, default=0) < 1:
+        raise RawError("damaged: parts of its pixels are missing; copy it from the card again")
 
 
 def _phase(ifd: Ifd) -> CfaPhase:
@@ -248,21 +289,19 @@ def _black(ifd: Ifd, area: Rect) -> Levels4:
     if len(values) != rows * columns:
         raise RawError(f"damaged: {len(values)} black levels for a pattern of {rows}×{columns}")
     base = np.array([float(v) for v in values]).reshape(rows, columns)
-    height, width = area.height, area.width
-    level = np.tile(base, (-(-height // rows), -(-width // columns)))[:height, :width]
-    across = np.array([float(v) for v in _numbers(ifd, 50715)] or [0.0])
-    down = np.array([float(v) for v in _numbers(ifd, 50716)] or [0.0])
-    if across.size not in (1, width) or down.size not in (1, height):
+    across = np.array([float(v) for v in _numbers(ifd, 50715)] or [0.0] * area.width)
+    down = np.array([float(v) for v in _numbers(ifd, 50716)] or [0.0] * area.height)
+    if (down.size, across.size) != (area.height, area.width):
         raise RawError("damaged: its black level deltas don't have the active area's size")
-    level = level + across[None, :] + down[:, None]
-    cells = [level[y::2, x::2] for y in (0, 1) for x in (0, 1)]
-    spread = max(float(np.ptp(cell)) for cell in cells)
-    if spread > 1:  # what a whole DN can't tell anyway is let through
+    pattern = np.tile(base, (2, 2))
+    cells = [(pattern[y::2, x::2], down[y::2], across[x::2]) for y in (0, 1) for x in (0, 1)]
+    spread = max(sum(float(np.ptp(part)) for part in cell) for cell in cells)
+    if spread > 1:  # half a DN to either side: no mosaic of whole numbers can tell
         raise RawError(
             f"its black level varies by {spread:g} DN over the image (BlackLevelDelta or a pattern "
             f"beyond 2×2), which can't be carried to other frames; {_CONVERT}"
         )
-    return levels4(cell.mean() for cell in cells)
+    return levels4(sum(float(part.mean()) for part in cell) for cell in cells)
 
 
 def _white(ifd: Ifd) -> int:
@@ -288,7 +327,7 @@ def _profile(header: Header, ifd: Ifd, *, whole: bool) -> CameraProfile:
         make=make,
         model=model,
         color_matrix=_matrix(camera, 50721),
-        illuminant=int((_numbers(camera, 50778) or [Fraction(0)])[0]),
+        illuminant=int(_number(camera, 50778, 0)),
         tags=tuple(tags),
     )
 
