@@ -1,0 +1,13 @@
+"""The bundle: one ZIP file that holds a video, its true RAW frames, and a manifest.
+
+The format is docs/bundle.md.
+
+    manifest       what `manifest.json` may say, as models
+    manifest_json  … and as bytes, with its JSON Schema
+    convert        … and as the types of the other rooms
+    planes         the planes member: a RAW frame on the video's grid
+    archive        the ZIP file: written and hashed in one pass, found and checked
+    store          create and open a bundle
+    verify         is it still what was packed?
+    unpack         the user's files back, byte for byte
+"""

@@ -11,13 +11,13 @@ belong together, 5 the result can't be written (`rvdtool.errors`), 130 interrupt
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
 from rvdtool._version import __version__
 from rvdtool.cli import console, info, metrics, pack, unpack, verify
-from rvdtool.errors import RvdError
+from rvdtool.errors import RvdError, UsageError
 from rvdtool.files import describe
 
 app = typer.Typer(
@@ -36,7 +36,7 @@ app.command()(metrics.metrics)
 
 # Typer exports BadParameter but not its parent, which is click's class in older versions of typer
 # and typer's own in newer ones.
-_UsageError = typer.BadParameter.__mro__[1]
+_TyperUsageError = cast(type[Exception], typer.BadParameter.__mro__[1])
 
 INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
@@ -70,8 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = app(given or ["--help"], prog_name="rvdtool", standalone_mode=False)
         sys.stdout.flush()
-    except _UsageError as error:
-        return console.fail(_explain(error), error.exit_code)
+    except _TyperUsageError as error:
+        return console.fail(_explain(error), UsageError.exit_code)
     except RvdError as error:
         return console.fail(str(error), error.exit_code)
     except BrokenPipeError:

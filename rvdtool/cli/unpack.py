@@ -22,5 +22,9 @@ def unpack(
     from rvdtool.bundle.store import open_bundle
     from rvdtool.bundle.unpack import unpack as unpack_bundle
 
-    for path in unpack_bundle(open_bundle(bundle), output, overwrite=overwrite):
+    opened = open_bundle(bundle)
+    total = sum(member.size for member in opened.manifest.members)
+    with console.progress("Unpacking", total, "bytes") as advance:
+        paths = unpack_bundle(opened, output, overwrite=overwrite, advance=advance)
+    for path in paths:
         console.print_line(str(path))

@@ -15,7 +15,7 @@ def verify(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
 ) -> None:
-    """Check a bundle: every hash, every video frame decodes, the RAW frame fits what was packed.
+    """Check a bundle: every hash is right, every frame decodes, the RAW equals its planes.
 
     Ends with exit code 3 if anything is damaged, and says what.
 
@@ -26,14 +26,16 @@ def verify(
     from rvdtool.errors import BundleError
 
     opened = open_bundle(bundle)
-    checks = verify_bundle(opened, deep=not quick)
+    total = sum(member.size for member in opened.manifest.members)
+    with console.progress("Verifying", total, "bytes") as advance:
+        checks = list(verify_bundle(opened, deep=not quick, advance=advance))
     failed = [check for check in checks if not check.ok]
     if as_json:
         results = [{"name": c.name, "ok": c.ok, "detail": c.detail} for c in checks]
         console.print_json({"path": str(bundle), "ok": not failed, "checks": results})
     else:
         for check in checks:
-            console.print_line(f"{'ok  ' if check.ok else 'BAD '} {check.name}: {check.detail}")
+            console.print_line(f"{'ok ' if check.ok else 'BAD'} {check.name}: {check.detail}")
     if failed:
         problems = "; ".join(f"{check.name}: {check.detail}" for check in failed)
         raise BundleError(f"{bundle}: damaged: {problems}")

@@ -1,0 +1,272 @@
+"""The archive of a bundle: a ZIP file whose members are stored, one after the other, no gaps.
+
+`ArchiveWriter` writes one and hashes on the way; `read_archive` finds the members in one and
+refuses what a bundle never is. Nothing here knows what the members mean.
+"""
+
+import hashlib
+import struct
+import zipfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, BinaryIO, Self
+
+from rvdtool.bundle.manifest import Member
+from rvdtool.errors import BundleError, InputError
+from rvdtool.files import describe, require_file
+
+MIMETYPE_MEMBER = "mimetype"
+MIMETYPE = b"application/vnd.rvdtool.bundle+zip"
+
+CHUNK = 4 * 2**20
+
+Advance = Callable[[int], None]
+"""Called with how many more bytes are done."""
+
+_FIXED_DATE = (1980, 1, 1, 0, 0, 0)
+"""ZIP's zero. Not the clock, so that packing twice gives the same bytes; not the files' own dates,
+so that a copy of the input packs to the same bytes too."""
+
+_UNIX = 3
+_READABLE_FILE = 0o100644 << 16
+
+_LOCAL_HEADER = struct.Struct("<4sHHHHHIIIHH")
+_LOCAL_MAGIC = b"PK\3\4"
+_END_MAGIC = b"PK\5\6"
+_END_SIZE = 22
+_UTF8_NAME = 0x800
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A user's file and how it looked when packing began."""
+
+    path: Path
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def at(cls, path: Path, what: str) -> Self:
+        """Look at the file, which is called `what` in messages.
+
+        Raises:
+            InputError: there is no such file, it is empty, or it may not be read.
+        """
+        state = require_file(path, what).stat()
+        if state.st_size == 0:
+            raise InputError(f"{path}: an empty file ({what} was expected)")
+        return cls(path, state.st_size, state.st_mtime_ns)
+
+    def require_unchanged(self) -> None:
+        """Make sure that what was looked at is still what lies there.
+
+        Raises:
+            InputError: size or modification time differ, or the file has gone.
+        """
+        try:
+            state = self.path.stat()
+        except OSError as error:
+            raise InputError(f"{self.path}: vanished while being packed") from error
+        if (state.st_size, state.st_mtime_ns) != (self.size, self.mtime_ns):
+            raise InputError(f"{self.path}: changed while being packed; wait until it is complete")
+
+
+class ArchiveWriter:
+    """Writes members one after the other; a context manager that completes the archive.
+
+    Args:
+        file: a new, seekable file.
+        advance: called while files are copied.
+    """
+
+    def __init__(self, file: BinaryIO, advance: Advance | None = None) -> None:
+        self._zip = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, strict_timestamps=False)
+        self._advance = advance
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._zip.close()
+
+    def add_bytes(self, name: str, data: bytes) -> Member:
+        """Add a member that lies in memory."""
+        self._zip.writestr(_entry(name, len(data)), data)
+        return Member(name=name, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+    def add_file(self, name: str, source: InputFile) -> Member:
+        """Add a copy of a user's file: read once, hashed in a second thread while it is written.
+
+        Raises:
+            InputError: the file can't be read, or changed since `source` looked at it.
+            OSError: the archive can't be written.
+        """
+        digest = hashlib.sha256()
+        with (
+            _opened(source.path) as file,
+            self._zip.open(_entry(name, source.size), "w") as member,
+            ThreadPoolExecutor(1) as hasher,
+        ):
+            hashed = None
+            for chunk in _chunks(file, source.path):
+                if hashed is not None:
+                    hashed.result()  # at most two chunks are in memory
+                hashed = hasher.submit(digest.update, chunk)
+                member.write(chunk)
+                if self._advance is not None:
+                    self._advance(len(chunk))
+        source.require_unchanged()
+        return Member(name=name, size=source.size, sha256=digest.hexdigest())
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Where a member's bytes lie in the archive's file."""
+
+    offset: int
+    size: int
+
+
+def read_archive(path: Path) -> dict[str, Slice]:
+    """Find the members of an archive, in the order in which they lie there.
+
+    Raises:
+        InputError: there is no such file, or it may not be read.
+        BundleError: it is not a ZIP file, is cut short, or is not laid out as a bundle is (a
+            member compressed or encrypted, headers that disagree, gaps, bytes around it).
+    """
+    require_file(path, "a bundle")
+    with path.open("rb") as file:
+        _require_whole(path, file)
+        try:
+            with zipfile.ZipFile(file) as archive:
+                infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
+                return _lay_out(path, file, infos)
+        except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError) as error:
+            raise BundleError(f"{path}: damaged: its list of members can't be read") from error
+
+
+def read_member(path: Path, member: Slice) -> bytes:
+    """All bytes of a member.
+
+    Raises:
+        BundleError: the file ends before the member does.
+    """
+    return b"".join(member_chunks(path, member))
+
+
+def member_chunks(path: Path, member: Slice) -> Iterator[bytes]:
+    """A member's bytes in pieces of at most CHUNK.
+
+    Raises:
+        InputError: the file can't be read.
+        BundleError: it ends before the member does.
+    """
+    left = member.size
+    with _opened(path) as file:
+        file.seek(member.offset)
+        while left:
+            chunk = _read(file, path, min(CHUNK, left))
+            if not chunk:
+                raise BundleError(f"{path}: cut short while it was being read")
+            left -= len(chunk)
+            yield chunk
+
+
+def _entry(name: str, size: int) -> zipfile.ZipInfo:
+    """A member's header; the same on every system, at every time."""
+    entry = zipfile.ZipInfo(name, _FIXED_DATE)
+    entry.create_system = _UNIX
+    entry.external_attr = _READABLE_FILE
+    entry.compress_type = zipfile.ZIP_STORED
+    entry.file_size = size  # decides whether the header is ZIP64
+    return entry
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """Open a user's file, so that its errors can't be mistaken for the archive's.
+
+    Raises:
+        InputError: it can't be opened.
+    """
+    try:
+        return path.open("rb", buffering=0)
+    except OSError as error:
+        raise InputError(f"{path}: can't be read: {describe(error)}") from error
+
+
+def _chunks(file: IO[bytes], path: Path) -> Iterator[bytes]:
+    while chunk := _read(file, path, CHUNK):
+        yield chunk
+
+
+def _read(file: IO[bytes], path: Path, size: int) -> bytes:
+    try:
+        return file.read(size)
+    except OSError as error:
+        raise InputError(f"{path}: can't be read: {describe(error)}") from error
+
+
+def _require_whole(path: Path, file: IO[bytes]) -> None:
+    """Tell a file that is cut short from one that never was a bundle.
+
+    Raises:
+        BundleError: it is either.
+    """
+    start = file.read(_LOCAL_HEADER.size + len(MIMETYPE_MEMBER) + len(MIMETYPE))
+    if not start.endswith(MIMETYPE_MEMBER.encode() + MIMETYPE):
+        raise BundleError(f"{path}: not a bundle; `rvdtool pack` makes one")
+    size = file.seek(0, 2)
+    file.seek(max(0, size - _END_SIZE))
+    end = file.read()
+    if len(end) < _END_SIZE or not end.startswith(_END_MAGIC) or end[-2:] != b"\0\0":
+        raise BundleError(
+            f"{path}: its end is missing or not its own (cut short at {size} bytes?); copy it again"
+        )
+
+
+def _lay_out(path: Path, file: IO[bytes], infos: list[zipfile.ZipInfo]) -> dict[str, Slice]:
+    """Check each member's local header and that members follow each other without gaps."""
+    slices: dict[str, Slice] = {}
+    position = 0
+    for info in infos:
+        name = info.orig_filename
+        if info.header_offset != position:
+            raise BundleError(f"{path}: damaged: bytes before member {name!r} belong to nothing")
+        plain = info.compress_type == zipfile.ZIP_STORED and info.compress_size == info.file_size
+        if not plain or info.flag_bits & ~_UTF8_NAME:
+            raise BundleError(f"{path}: member {name!r} isn't stored plainly, as a bundle's are")
+        if name in slices:
+            raise BundleError(f"{path}: has member {name!r} twice")
+        offset = _data_offset(path, file, info)
+        slices[name] = Slice(offset, info.file_size)
+        position = offset + info.file_size
+    if position > path.stat().st_size:
+        raise BundleError(f"{path}: damaged: member {name!r} reaches beyond the file's end")
+    return slices
+
+
+def _data_offset(path: Path, file: IO[bytes], info: zipfile.ZipInfo) -> int:
+    """Where a member's bytes begin: behind its local header, which must agree with the list."""
+    file.seek(info.header_offset)
+    header = file.read(_LOCAL_HEADER.size)
+    if len(header) == _LOCAL_HEADER.size:
+        magic, _, flags, method, _, _, crc, _, _, names, extras = _LOCAL_HEADER.unpack(header)
+        name = file.read(names).decode("utf-8" if flags & _UTF8_NAME else "cp437", "replace")
+        if (magic, flags, method, crc, name) == (
+            _LOCAL_MAGIC,
+            info.flag_bits,
+            info.compress_type,
+            info.CRC,
+            info.orig_filename,
+        ):
+            return info.header_offset + _LOCAL_HEADER.size + int(names) + int(extras)
+    raise BundleError(f"{path}: damaged: the header of member {info.orig_filename!r}")

@@ -1,0 +1,244 @@
+"""Between the manifest's models and the types of the other rooms; nothing is lost either way."""
+
+import math
+import struct
+from dataclasses import replace
+from fractions import Fraction
+
+from rvdtool.bundle import manifest as m
+from rvdtool.raw.bayer import crop, orient
+from rvdtool.raw.frame import CameraProfile, CfaPhase, Exposure, Mosaic, RawFrame, Rect, Tag
+from rvdtool.raw.read import MosaicLevels
+from rvdtool.video.decode import Assume
+from rvdtool.video.frame import ColorInterpretation, ColorTag, VideoInfo
+
+UPRIGHT_AFTER = {0: 1, 90: 6, 180: 3, 270: 8}
+"""Degrees clockwise by which a picture is turned for viewing → TIFF orientation."""
+
+Turn = tuple[bool, int]
+"""Mirror left-right first? Then so many quarter turns clockwise."""
+
+TURNS: dict[int, Turn] = {
+    1: (False, 0),
+    2: (True, 0),
+    3: (False, 2),
+    4: (True, 2),
+    5: (True, 3),
+    6: (False, 1),
+    7: (True, 1),
+    8: (False, 3),
+}
+"""TIFF orientation → the turn that it asks for."""
+
+_ORIENTATIONS = {turn: orientation for orientation, turn in TURNS.items()}
+_FLOATS = {11: "f", 12: "d"}
+
+
+def crop_and_turn(sensor: tuple[int, int], rect: Rect, turn: Turn) -> m.Transform:
+    """The transform that cuts `rect` (active-area coordinates) from an active area and turns it.
+
+    Args:
+        sensor: (height, width) of the active area.
+        rect: what to cut.
+        turn: what to do with it then.
+    """
+    mirror, quarter_turns = turn
+    return m.Transform(
+        kind="crop_and_turn",
+        sensor_height=sensor[0],
+        sensor_width=sensor[1],
+        crop=m.Rect(top=rect.top, left=rect.left, height=rect.height, width=rect.width),
+        mirror=mirror,
+        quarter_turns=quarter_turns,
+    )
+
+
+def on_grid(frame: RawFrame, transform: m.Transform, rotation: int) -> RawFrame:
+    """Bring a RAW frame onto the video's grid; every photosite keeps its value.
+
+    Args:
+        frame: as read, with the active area's mosaic.
+        transform: where the grid lies on it.
+        rotation: degrees clockwise by which players turn the video.
+
+    Returns:
+        The frame with the grid's mosaic, phase and black levels; its orientation shows it as a
+        player shows the video, and all of it is meant to be seen, as in the video.
+    """
+    rect = transform.crop
+    cut = crop(frame, Rect(rect.top, rect.left, rect.height, rect.width))
+    turn = _ORIENTATIONS[transform.mirror, transform.quarter_turns]
+    turned = orient(replace(cut, orientation=turn))
+    return replace(turned, orientation=UPRIGHT_AFTER[rotation], default_crop=None)
+
+
+def video_entry(info: VideoInfo, *, kind: str, name: str, members: tuple[m.Member, ...]) -> m.Video:
+    """The manifest's account of a video.
+
+    Raises:
+        pydantic.ValidationError: the video goes beyond what a manifest may say.
+    """
+    color = {
+        field: m.Color(value=tag.value, source=tag.source)
+        for field, tag in vars(info.color).items()
+    }
+    return m.Video.model_validate(
+        {
+            "kind": kind,
+            "name": name,
+            "members": members,
+            "width": info.width,
+            "height": info.height,
+            "frame_count": info.frame_count,
+            "timestamps": info.timestamps,
+            "time_base": _ratio(info.time_base),
+            "rate": _ratio(info.rate),
+            "rotation": info.rotation,
+            "codec": info.codec,
+            "pixel_format": info.pixel_format,
+            "bits": info.bits,
+            "color": m.ColorInterpretation(**color),
+        }
+    )
+
+
+def video_info(video: m.Video) -> VideoInfo:
+    """What `probe` said when the video was packed."""
+    color = {field: ColorTag(value=tag.value, source=tag.source) for field, tag in video.color}
+    return VideoInfo(
+        width=video.width,
+        height=video.height,
+        timestamps=video.timestamps,
+        time_base=_fraction(video.time_base),
+        rate=_fraction(video.rate),
+        rotation=video.rotation,
+        codec=video.codec,
+        pixel_format=video.pixel_format,
+        bits=video.bits,
+        color=ColorInterpretation(**color),
+    )
+
+
+def assumptions(video: m.Video) -> Assume:
+    """What the user said about the video's colour when it was packed."""
+    said = {field: tag.value for field, tag in video.color if tag.source == "user"}
+    return Assume(**said)
+
+
+def profile_entry(profile: CameraProfile) -> m.Profile:
+    """The manifest's account of a camera."""
+    matrix = profile.color_matrix and tuple(tuple(row) for row in profile.color_matrix)
+    return m.Profile.model_validate(
+        {
+            "make": profile.make,
+            "model": profile.model,
+            "unique_model": profile.unique_model,
+            "as_shot_neutral": profile.as_shot_neutral,
+            "color_matrix": matrix,
+            "illuminant": profile.illuminant,
+            "tags": tuple(_tag_entry(tag) for tag in profile.tags),
+        }
+    )
+
+
+def exposure_entry(exposure: Exposure) -> m.Exposure:
+    """The manifest's account of how a frame was taken."""
+    return m.Exposure(
+        time=_ratio_or_none(exposure.time),
+        f_number=_ratio_or_none(exposure.f_number),
+        iso=exposure.iso,
+        focal_length=_ratio_or_none(exposure.focal_length),
+        lens_model=exposure.lens_model,
+        date_time_original=exposure.date_time_original,
+    )
+
+
+def raw_frame(reference: m.Reference, mosaic: Mosaic) -> RawFrame:
+    """The RAW frame on the video's grid, from its pixels and what the manifest says of them."""
+    profile, exposure = reference.profile, reference.exposure
+    return RawFrame(
+        mosaic=mosaic,
+        phase=CfaPhase(reference.phase),
+        black=reference.black,
+        white=reference.white,
+        bits=reference.bits,
+        profile=CameraProfile(
+            unique_model=profile.unique_model,
+            as_shot_neutral=profile.as_shot_neutral,
+            make=profile.make,
+            model=profile.model,
+            color_matrix=profile.color_matrix,
+            illuminant=profile.illuminant,
+            tags=tuple(_tag(tag) for tag in profile.tags),
+        ),
+        orientation=reference.orientation,
+        exposure=Exposure(
+            time=_fraction_or_none(exposure.time),
+            f_number=_fraction_or_none(exposure.f_number),
+            iso=exposure.iso,
+            focal_length=_fraction_or_none(exposure.focal_length),
+            lens_model=exposure.lens_model,
+            date_time_original=exposure.date_time_original,
+        ),
+    )
+
+
+def levels_entry(levels: MosaicLevels | None) -> m.MosaicLevels | None:
+    """The manifest's account of what the user said about a plain mosaic."""
+    if levels is None:
+        return None
+    return m.MosaicLevels(
+        black=levels.black, white=levels.white, phase=levels.phase.value, bits=levels.bits
+    )
+
+
+def mosaic_levels(levels: m.MosaicLevels | None) -> MosaicLevels | None:
+    """What the user said about a plain mosaic."""
+    if levels is None:
+        return None
+    return MosaicLevels(
+        black=levels.black, white=levels.white, phase=CfaPhase(levels.phase), bits=levels.bits
+    )
+
+
+def _ratio(value: Fraction) -> m.Ratio:
+    return m.Ratio(numerator=value.numerator, denominator=value.denominator)
+
+
+def _fraction(ratio: m.Ratio) -> Fraction:
+    return Fraction(ratio.numerator, ratio.denominator)
+
+
+def _ratio_or_none(value: Fraction | None) -> m.Ratio | None:
+    return None if value is None else _ratio(value)
+
+
+def _fraction_or_none(ratio: m.Ratio | None) -> Fraction | None:
+    return None if ratio is None else _fraction(ratio)
+
+
+def _tag_entry(tag: Tag) -> m.Tag:
+    """A tag as JSON can say it; floats that JSON has no word for (NaN) go as bytes."""
+    value = tag.value
+    numbers = value if isinstance(value, tuple) else (value,)
+    said: m.Numbers | m.Characters | m.Bytes
+    if isinstance(value, str):
+        said = m.Characters(kind="text", text=value)
+    elif isinstance(value, bytes):
+        said = m.Bytes(kind="hex", hex=value.hex())
+    elif tag.dtype in _FLOATS and not all(map(math.isfinite, numbers)):
+        packed = struct.pack(f"<{len(numbers)}{_FLOATS[tag.dtype]}", *numbers)
+        said = m.Bytes(kind="hex", hex=packed.hex())
+    else:
+        said = m.Numbers(kind="numbers", numbers=numbers)
+    return m.Tag(code=tag.code, dtype=tag.dtype, count=tag.count, value=said)
+
+
+def _tag(tag: m.Tag) -> Tag:
+    match tag.value:
+        case m.Characters(text=text):
+            return Tag(tag.code, tag.dtype, tag.count, text)
+        case m.Bytes(hex=digits):
+            return Tag(tag.code, tag.dtype, tag.count, bytes.fromhex(digits))
+        case m.Numbers(numbers=numbers):
+            return Tag(tag.code, tag.dtype, tag.count, numbers if len(numbers) > 1 else numbers[0])

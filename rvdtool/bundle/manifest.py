@@ -1,0 +1,371 @@
+"""The manifest of a bundle: what `manifest.json` says, and what it may say.
+
+These models are the format; docs/manifest.schema.json is generated from them and docs/bundle.md
+explains them. They are strict: no unknown field, no number given as text, no NaN.
+Limits are part of the format, so that a reader can refuse an absurd bundle before it allocates
+anything for it.
+"""
+
+from itertools import pairwise
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import model_validator as check
+
+FORMAT: Final = "rvdtool bundle"
+VERSION: Final = 1
+
+MAX_MANIFEST_BYTES = 64 * 2**20
+MAX_SIDE = 65_535
+MAX_FRAMES = 4_000_000
+"""18 hours at 60 frames per second."""
+MAX_IMAGES = 200_000
+MAX_REFERENCES = 10_000
+MAX_TAG_NUMBERS = 1_000_000
+MAX_NAME_BYTES = 255
+
+NAME_PATTERN = r"^[^/\\\x00-\x1f\x7f]+$"
+"""One path component on every system; that it isn't `.` or `..` is checked besides."""
+
+FileName = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=MAX_NAME_BYTES)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Text = Annotated[str, StringConstraints(max_length=65_535)]
+Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
+Offset = Annotated[int, Field(ge=0, le=MAX_SIDE)]
+Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+FrameIndex = Annotated[int, Field(ge=0, lt=MAX_FRAMES)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Phase = Literal["RGGB", "BGGR", "GRBG", "GBRG"]
+Levels4 = tuple[Number, Number, Number, Number]
+Row3 = tuple[Number, Number, Number]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(
+        strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+
+class Ratio(_Model):
+    """An exact number: numerator / denominator."""
+
+    numerator: Int64
+    denominator: Annotated[int, Field(ge=1, le=2**63 - 1)]
+
+
+class Member(_Model):
+    """One member of the archive."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+    """As in the archive: `/` between folders."""
+    size: Annotated[int, Field(ge=1, le=2**63 - 1)]
+    """Bytes."""
+    sha256: Sha256
+    """Of its bytes, lower-case hexadecimal."""
+
+
+class Color(_Model):
+    """One property of the video's colour and how it is known."""
+
+    value: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    source: Literal["stream", "assumed", "user"]
+    """The stream says so; nothing says so and it was assumed; or the user said so when packing."""
+
+
+class ColorInterpretation(_Model):
+    """How decoded samples become R'G'B'."""
+
+    matrix: Color
+    """`bt601`, `bt709`, `bt2020`, or `rgb` for none."""
+    range: Color
+    """`limited` or `full`."""
+    transfer: Color
+    """FFmpeg's name: `bt709`, `iec61966-2-1`, …"""
+    primaries: Color
+    """FFmpeg's name: `bt709`, `smpte170m`, …"""
+
+
+class Video(_Model):
+    """The video: which members it is, and what decoding them gives."""
+
+    kind: Literal["file", "png_folder"]
+    """A video file (one member), or a folder of PNG frames (a member each, in display order)."""
+    name: FileName
+    """The file's or folder's own name."""
+    members: Annotated[tuple[Member, ...], Field(min_length=1, max_length=MAX_IMAGES)]
+    """`video/<name>`, or for a folder `video/<name>/<file name>` for each frame."""
+    width: Side
+    """Decoded width in pixels, before any rotation."""
+    height: Side
+    """Decoded height in pixels, before any rotation."""
+    frame_count: Annotated[int, Field(ge=1, le=MAX_FRAMES)]
+    timestamps: Annotated[tuple[Int64, ...], Field(min_length=1, max_length=MAX_FRAMES)]
+    """When each frame is shown, in units of `time_base`, in display order, never falling."""
+    time_base: Ratio
+    """Seconds per timestamp unit."""
+    rate: Ratio
+    """Nominal frames per second."""
+    rotation: Literal[0, 90, 180, 270]
+    """Degrees clockwise by which a player turns the decoded picture."""
+    codec: Text
+    """FFmpeg's name."""
+    pixel_format: Text
+    """FFmpeg's name."""
+    bits: Annotated[int, Field(ge=1, le=16)]
+    """Bits per sample of the stream."""
+    color: ColorInterpretation
+
+    @check(mode="after")
+    def _is_consistent(self) -> Self:
+        require_file_name(self.name)
+        if len(self.timestamps) != self.frame_count:
+            raise ValueError(f"{len(self.timestamps)} timestamps for {self.frame_count} frames")
+        if any(late < early for early, late in pairwise(self.timestamps)):
+            raise ValueError("timestamps must not fall from frame to frame")
+        if self.time_base.numerator < 1 or self.rate.numerator < 1:
+            raise ValueError("time_base and rate must be above 0")
+        prefix = f"video/{self.name}"
+        names = [member.name for member in self.members]
+        if self.kind == "file" and names != [prefix]:
+            raise ValueError(f"a video file's only member is {prefix!r}; got {names[:2]}")
+        if self.kind == "png_folder":
+            if len(names) != self.frame_count:
+                raise ValueError(f"{len(names)} members for {self.frame_count} frames")
+            for name in names:
+                if not name.startswith(prefix + "/"):
+                    raise ValueError(f"{name!r} is not in {prefix + '/'!r}")
+                require_file_name(name[len(prefix) + 1 :])
+        return self
+
+
+class Rect(_Model):
+    """Rows top..top+height, columns left..left+width."""
+
+    top: Offset
+    left: Offset
+    height: Side
+    width: Side
+
+
+class Transform(_Model):
+    """From the RAW frame's active area to the video's grid: cut, then mirror, then turn.
+
+    No pixel changes its value; what changes is its place, and with it the CFA phase.
+    """
+
+    kind: Literal["crop_and_turn"]
+    sensor_height: Side
+    """Rows of the active area."""
+    sensor_width: Side
+    """Columns of the active area."""
+    crop: Rect
+    """The part that the video shows, in active-area coordinates."""
+    mirror: bool
+    """Swap left and right, before turning."""
+    quarter_turns: Annotated[int, Field(ge=0, le=3)]
+    """Quarter turns clockwise."""
+
+    @property
+    def grid_size(self) -> tuple[int, int]:
+        """(height, width) after the transform."""
+        size = self.crop.height, self.crop.width
+        return size if self.quarter_turns % 2 == 0 else (size[1], size[0])
+
+    @check(mode="after")
+    def _is_inside(self) -> Self:
+        bottom = self.crop.top + self.crop.height
+        right = self.crop.left + self.crop.width
+        if bottom > self.sensor_height or right > self.sensor_width:
+            raise ValueError("the crop reaches beyond the active area")
+        return self
+
+
+class MosaicLevels(_Model):
+    """What the user said about a RAW file that doesn't describe itself (a TIFF or PNG mosaic)."""
+
+    black: Levels4
+    """DN per position of the CFA cell at the file's top-left corner, row by row."""
+    white: Annotated[int, Field(ge=1, le=65_535)]
+    phase: Phase
+    bits: Annotated[int, Field(ge=1, le=16)]
+
+
+class RawMember(_Model):
+    """The user's RAW file, byte for byte."""
+
+    member: Member
+    name: FileName
+    """The file's own name."""
+    given_levels: MosaicLevels | None
+    """What the user said about it; null if the file says it itself."""
+
+
+class Padding(_Model):
+    """Rows and columns, each 0 or 1, added by reflection to make whole RGGB cells."""
+
+    top: Annotated[int, Field(ge=0, le=1)]
+    left: Annotated[int, Field(ge=0, le=1)]
+    bottom: Annotated[int, Field(ge=0, le=1)]
+    right: Annotated[int, Field(ge=0, le=1)]
+
+
+class PlanesMember(_Model):
+    """The RAW frame on the video's grid, packed into planes R, Gr, Gb, B (TIFF, uint16)."""
+
+    member: Member
+    padding: Padding
+
+
+class Tag(_Model):
+    """One TIFF tag of the source DNG that describes the camera."""
+
+    code: Annotated[int, Field(ge=0, le=65_535)]
+    dtype: Annotated[int, Field(ge=1, le=13)]
+    """TIFF data type: 1 BYTE, 2 ASCII, 3 SHORT, 4 LONG, 5 RATIONAL, 7 UNDEFINED, 10 SRATIONAL, …"""
+    count: Annotated[int, Field(ge=1, le=MAX_TAG_NUMBERS)]
+    value: Annotated["Numbers | Characters | Bytes", Field(discriminator="kind")]
+
+
+class Numbers(_Model):
+    """A tag's value as numbers; a rational is two of them."""
+
+    kind: Literal["numbers"]
+    numbers: Annotated[tuple[int | Number, ...], Field(max_length=2 * MAX_TAG_NUMBERS)]
+
+
+class Characters(_Model):
+    """A tag's value as text."""
+
+    kind: Literal["text"]
+    text: Annotated[str, StringConstraints(max_length=MAX_TAG_NUMBERS)]
+
+
+class Bytes(_Model):
+    """A tag's value as bytes, little-endian."""
+
+    kind: Literal["hex"]
+    hex: Annotated[
+        str, StringConstraints(pattern=r"^([0-9a-f]{2})*$", max_length=4 * MAX_TAG_NUMBERS)
+    ]
+
+
+class Profile(_Model):
+    """The camera and its colours, in the terms of the DNG specification."""
+
+    make: Text
+    model: Text
+    unique_model: Annotated[str, StringConstraints(min_length=1, max_length=65_535)]
+    """UniqueCameraModel."""
+    as_shot_neutral: Row3
+    """The camera's response to white: R, G, B."""
+    color_matrix: tuple[Row3, Row3, Row3] | None
+    """ColorMatrix1: XYZ to camera; null if unknown."""
+    illuminant: Annotated[int, Field(ge=0, le=65_535)]
+    """CalibrationIlluminant1, an EXIF LightSource."""
+    tags: Annotated[tuple[Tag, ...], Field(max_length=1000)]
+    """Further tags that stay true for reconstructed frames."""
+
+
+class Exposure(_Model):
+    """How the RAW frame was taken; null where its file doesn't say."""
+
+    time: Ratio | None
+    """Seconds."""
+    f_number: Ratio | None
+    iso: Annotated[int, Field(ge=0, le=2**32 - 1)] | None
+    focal_length: Ratio | None
+    """Millimetres."""
+    lens_model: Text | None
+    date_time_original: Text | None
+    """`YYYY:MM:DD HH:MM:SS`."""
+
+
+class Reference(_Model):
+    """One true RAW frame.
+
+    `phase`, `black` and `orientation` hold on the video's grid: after `transform`.
+    """
+
+    frame_index: FrameIndex
+    """The video frame that it belongs to, from 0 in display order."""
+    raw: RawMember
+    planes: PlanesMember
+    transform: Transform
+    match_score: Annotated[float, Field(ge=-1, le=1)]
+    """Correlation of block means of the RAW's greens and of the video frame; 1 is perfect."""
+    phase: Phase
+    """The CFA cell at the top-left corner of the video's grid, row by row."""
+    black: Levels4
+    """DN per position of that cell."""
+    white: Annotated[int, Field(ge=1, le=65_535)]
+    """The DN at which a photosite is saturated."""
+    bits: Annotated[int, Field(ge=1, le=16)]
+    """Bits of a DN."""
+    orientation: Annotated[int, Field(ge=1, le=8)]
+    """TIFF orientation that shows the grid as a player shows the video."""
+    profile: Profile
+    exposure: Exposure
+
+    @check(mode="after")
+    def _is_consistent(self) -> Self:
+        require_file_name(self.raw.name)
+        if not 0 <= min(self.black) <= max(self.black) < self.white < 2**self.bits:
+            raise ValueError("levels must hold 0 ≤ black < white < 2^bits")
+        stem = f"reference/{self.frame_index:06d}."
+        for member in (self.raw.member, self.planes.member):
+            if not member.name.startswith(stem) or "/" in member.name[len(stem) :]:
+                raise ValueError(f"member {member.name!r} should be {stem}…")
+        if self.planes.member.name != f"{stem}planes.tiff":
+            raise ValueError(f"planes should be {stem}planes.tiff; got {self.planes.member.name!r}")
+        if self.raw.member.name == self.planes.member.name:
+            raise ValueError("raw and planes are the same member")
+        return self
+
+
+class Manifest(_Model):
+    """What a bundle holds."""
+
+    format: Literal["rvdtool bundle"]
+    version: Literal[1]
+    video: Video
+    references: Annotated[tuple[Reference, ...], Field(min_length=1, max_length=MAX_REFERENCES)]
+    """In rising order of `frame_index`."""
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """All members that the manifest answers for, in the archive's order."""
+        references = [m for r in self.references for m in (r.raw.member, r.planes.member)]
+        return (*self.video.members, *references)
+
+    @check(mode="after")
+    def _is_consistent(self) -> Self:
+        indices = [reference.frame_index for reference in self.references]
+        if sorted(set(indices)) != indices:
+            raise ValueError(f"references must rise in frame_index; got {indices[:10]}")
+        if indices[-1] >= self.video.frame_count:
+            raise ValueError(
+                f"reference of frame {indices[-1]}, but the video has {self.video.frame_count}"
+            )
+        size = (self.video.height, self.video.width)
+        for reference in self.references:
+            if reference.transform.grid_size != size:
+                raise ValueError(
+                    f"the transform of reference {reference.frame_index} leads to "
+                    f"{reference.transform.grid_size}, not to the video's {size}"
+                )
+        names = [member.name for member in self.members]
+        if len(set(names)) != len(names):
+            raise ValueError("two members have the same name")
+        return self
+
+
+def require_file_name(name: str) -> None:
+    """The part of a file name's rules that a regular expression can't say.
+
+    Raises:
+        ValueError: as pydantic's validators do.
+    """
+    if name in (".", "..") or not name or any(c in "/\\" or ord(c) < 32 for c in name):
+        raise ValueError(f"{name!r} is not a file name")
+    if len(name.encode()) > MAX_NAME_BYTES:
+        raise ValueError(f"{name[:40]!r}… is longer than {MAX_NAME_BYTES} bytes")

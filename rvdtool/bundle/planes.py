@@ -1,0 +1,69 @@
+"""The planes member: a RAW frame on the video's grid as a TIFF that any program opens.
+
+Uncompressed and written byte by byte here, so that the same frame gives the same file with every
+version of every library: a bundle packed twice is the same bundle.
+"""
+
+import io
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from rvdtool.errors import BundleError
+from rvdtool.raw.bayer import PLANES, to_planes
+from rvdtool.raw.frame import CfaPhase, RawFrame, Tag
+from rvdtool.raw.tags import DAMAGE
+from rvdtool.raw.tiff import ASCII, LONG, SHORT, encode_tiff
+
+_DESCRIPTION = "samples: R, Gr, Gb, B of each RGGB cell, in DN"
+
+
+def encode_planes(frame: RawFrame) -> bytes:
+    """The frame's planes R, Gr, Gb, B as TIFF: uint16, 4 samples per pixel, one strip."""
+    pixels = np.ascontiguousarray(to_planes(frame.mosaic, frame.phase).transpose(1, 2, 0), "<u2")
+    height, width, samples = pixels.shape
+    tags = (
+        Tag(254, LONG, 1, 0),  # NewSubfileType: the main image
+        Tag(256, LONG, 1, width),  # ImageWidth
+        Tag(257, LONG, 1, height),  # ImageLength
+        Tag(258, SHORT, samples, (16,) * samples),  # BitsPerSample
+        Tag(259, SHORT, 1, 1),  # Compression: none
+        Tag(262, SHORT, 1, 1),  # PhotometricInterpretation: black is zero
+        Tag(270, ASCII, len(_DESCRIPTION) + 1, _DESCRIPTION),  # ImageDescription
+        Tag(277, SHORT, 1, samples),  # SamplesPerPixel
+        Tag(278, LONG, 1, height),  # RowsPerStrip: one strip
+        Tag(279, LONG, 1, pixels.nbytes),  # StripByteCounts
+        Tag(284, SHORT, 1, 1),  # PlanarConfiguration: sample by sample
+        Tag(338, SHORT, samples - 1, (0,) * (samples - 1)),  # ExtraSamples: unspecified
+    )
+    return encode_tiff(tags, (), pixels.tobytes())
+
+
+def decode_planes(data: bytes, size: tuple[int, int]) -> NDArray[np.uint16]:
+    """Read planes [4, height, width] = [4, *size] back.
+
+    Raises:
+        BundleError: not such a TIFF.
+    """
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+            page = tiff.pages[0]
+            found, kind = page.shape, page.dtype
+            if found == (*size, 4) and kind == np.uint16:
+                return np.ascontiguousarray(page.asarray().transpose(2, 0, 1))
+    except DAMAGE as error:
+        raise BundleError(f"not a TIFF that can be read ({error})") from error
+    raise BundleError(f"expected uint16 {[*size, 4]}; got {kind} {list(found)}")
+
+
+def planes_size(phase: CfaPhase, size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of the planes of a mosaic of `size`."""
+    top, left, bottom, right = padding(phase, size)
+    return (top + size[0] + bottom) // 2, (left + size[1] + right) // 2
+
+
+def padding(phase: CfaPhase, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Rows above, columns left, rows below, columns right that `to_planes` adds to a mosaic."""
+    top, left = PLANES[phase.value.index("R")]
+    return top, left, (top + size[0]) % 2, (left + size[1]) % 2

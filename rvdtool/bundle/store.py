@@ -1,0 +1,279 @@
+"""Bundles on disk: create one, open one.
+
+An open `Bundle` holds no file handle: it knows where things lie, and reads when asked.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from rvdtool.bundle import convert
+from rvdtool.bundle.archive import (
+    MIMETYPE,
+    MIMETYPE_MEMBER,
+    Advance,
+    ArchiveWriter,
+    InputFile,
+    Slice,
+    read_archive,
+    read_member,
+)
+from rvdtool.bundle.manifest import (
+    FORMAT,
+    MAX_MANIFEST_BYTES,
+    VERSION,
+    Manifest,
+    Member,
+    Padding,
+    PlanesMember,
+    RawMember,
+    Transform,
+    Video,
+)
+from rvdtool.bundle.manifest import Reference as ReferenceEntry
+from rvdtool.bundle.manifest_json import manifest_bytes, parse_manifest
+from rvdtool.bundle.planes import decode_planes, encode_planes, padding, planes_size
+from rvdtool.errors import BundleError, InputError
+from rvdtool.files import write_beside
+from rvdtool.raw.bayer import from_planes
+from rvdtool.raw.frame import CfaPhase, RawFrame
+from rvdtool.raw.read import MosaicLevels
+from rvdtool.video.frame import VideoInfo
+from rvdtool.video.source import ImageSource, SliceSource, VideoSource
+
+MANIFEST_MEMBER = "manifest.json"
+
+
+@dataclass(frozen=True)
+class VideoInput:
+    """A video to be put into a bundle.
+
+    Attributes:
+        name: of the file or folder.
+        files: the video file, or a folder's PNGs in display order.
+        is_folder: whether it is a folder.
+        info: what probing it gave.
+    """
+
+    name: str
+    files: Sequence[InputFile]
+    is_folder: bool
+    info: VideoInfo
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceInput:
+    """A RAW frame to be put into a bundle.
+
+    Attributes:
+        file: the user's RAW file.
+        index: the video frame it belongs to.
+        frame: its RAW frame on the video's grid.
+        transform: how it got there.
+        match_score: how well it matches, -1..1.
+        levels: what the user said about a file that doesn't describe itself.
+    """
+
+    file: InputFile
+    index: int
+    frame: RawFrame
+    transform: Transform
+    match_score: float
+    levels: MosaicLevels | None = None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A true RAW frame in a bundle, read when `frame` is first asked for."""
+
+    index: int
+    _entry: ReferenceEntry
+    _path: Path
+    _slice: Slice
+
+    @cached_property
+    def frame(self) -> RawFrame:
+        """The RAW frame on the video's grid.
+
+        Raises:
+            BundleError: its planes are damaged.
+        """
+        member = self._entry.planes.member
+        data = read_member(self._path, self._slice)
+        if hashlib.sha256(data).hexdigest() != member.sha256:
+            raise BundleError(f"{self._path}: {member.name} is damaged; see `rvdtool verify`")
+        size = self._entry.transform.grid_size
+        phase = CfaPhase(self._entry.phase)
+        try:
+            planes = decode_planes(data, planes_size(phase, size))
+        except BundleError as error:
+            raise BundleError(f"{self._path}: {member.name}: {error}") from error
+        return convert.raw_frame(self._entry, from_planes(planes, phase, size))
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose structure was checked when it was opened; holds no file handle.
+
+    Attributes:
+        path: the file.
+        manifest: what it says about itself.
+        slices: where each member lies in the file.
+        references: the true RAW frames, in order of their index.
+    """
+
+    path: Path
+    manifest: Manifest
+    slices: dict[str, Slice]
+    references: tuple[Reference, ...]
+
+    @cached_property
+    def video(self) -> VideoSource:
+        """The video, to be decoded in place."""
+        entry = self.manifest.video
+        parts = tuple(self._source(member) for member in entry.members)
+        return parts[0] if entry.kind == "file" else ImageSource(parts, self.video_info.rate)
+
+    @cached_property
+    def video_info(self) -> VideoInfo:
+        """What the video was when it was packed."""
+        return convert.video_info(self.manifest.video)
+
+    def _source(self, member: Member) -> SliceSource:
+        part = self.slices[member.name]
+        return SliceSource(self.path, part.offset, part.size)
+
+
+def create(
+    path: Path,
+    video: VideoInput,
+    references: Sequence[ReferenceInput],
+    *,
+    overwrite: bool = False,
+    advance: Advance | None = None,
+) -> None:
+    """Write a bundle: whole and under its name, or not at all. The same input, the same bytes.
+
+    Args:
+        path: the new bundle.
+        video: the video.
+        references: its RAW frames, in rising order of index.
+        overwrite: replace an existing file.
+        advance: called with how many more bytes of the input are copied.
+
+    Raises:
+        InputError: an input can't be read, changed meanwhile, or goes beyond the format's limits.
+        OutputError: `path` exists (without `overwrite`) or can't be written.
+    """
+    try:
+        with (
+            write_beside(path, overwrite=overwrite) as file,
+            ArchiveWriter(file, advance) as archive,
+        ):
+            archive.add_bytes(MIMETYPE_MEMBER, MIMETYPE)
+            entry = _add_video(archive, video)
+            entries = tuple(_add_reference(archive, reference) for reference in references)
+            manifest = Manifest(format=FORMAT, version=VERSION, video=entry, references=entries)
+            archive.add_bytes(MANIFEST_MEMBER, manifest_bytes(manifest))
+            # All files at once at the end: they must belong together as they were looked at.
+            for source in (*video.files, *(reference.file for reference in references)):
+                source.require_unchanged()
+    except ValidationError as error:
+        raise InputError(
+            f"{path}: these inputs go beyond what a bundle can hold: {error.errors()[0]['msg']}"
+        ) from error
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Open a bundle and check its structure: archive, manifest, and that they agree.
+
+    Reads no video and no pixels; `rvdtool.bundle.verify` checks what the members hold.
+
+    Raises:
+        InputError: there is no such file, or it may not be read.
+        BundleError: not a bundle, cut short, damaged, of a newer version, or a member is missing,
+            added, misnamed or of another size.
+    """
+    slices = read_archive(path)
+    described = slices.get(MANIFEST_MEMBER)
+    if described is None:
+        raise BundleError(f"{path}: has no {MANIFEST_MEMBER}, so it is no bundle")
+    if described.size > MAX_MANIFEST_BYTES:
+        raise BundleError(
+            f"{path}: its {MANIFEST_MEMBER} is larger than {MAX_MANIFEST_BYTES} bytes"
+        )
+    try:
+        manifest = parse_manifest(read_member(path, described))
+    except BundleError as error:
+        raise BundleError(f"{path}: {error}") from error
+    _require_same_members(path, slices, manifest)
+    references = tuple(
+        Reference(entry.frame_index, entry, path, slices[entry.planes.member.name])
+        for entry in manifest.references
+    )
+    return Bundle(path, manifest, slices, references)
+
+
+def _add_video(archive: ArchiveWriter, video: VideoInput) -> Video:
+    folder = f"video/{video.name}"
+    members = tuple(
+        archive.add_file(f"{folder}/{file.path.name}" if video.is_folder else folder, file)
+        for file in video.files
+    )
+    kind = "png_folder" if video.is_folder else "file"
+    return convert.video_entry(video.info, kind=kind, name=video.name, members=members)
+
+
+def _add_reference(archive: ArchiveWriter, reference: ReferenceInput) -> ReferenceEntry:
+    """Add the user's RAW file and its planes on the video's grid."""
+    frame = reference.frame
+    stem = f"reference/{reference.index:06d}"
+    suffix = reference.file.path.suffix.lower()
+    usable = suffix.isascii() and suffix[1:].isalnum()
+    raw = archive.add_file(f"{stem}{suffix if usable else '.raw'}", reference.file)
+    planes = archive.add_bytes(f"{stem}.planes.tiff", encode_planes(frame))
+    top, left, bottom, right = padding(frame.phase, frame.size)
+    return ReferenceEntry(
+        frame_index=reference.index,
+        raw=RawMember(
+            member=raw,
+            name=reference.file.path.name,
+            given_levels=convert.levels_entry(reference.levels),
+        ),
+        planes=PlanesMember(
+            member=planes, padding=Padding(top=top, left=left, bottom=bottom, right=right)
+        ),
+        transform=reference.transform,
+        match_score=reference.match_score,
+        phase=frame.phase.value,
+        black=frame.black,
+        white=frame.white,
+        bits=frame.bits,
+        orientation=frame.orientation,
+        profile=convert.profile_entry(frame.profile),
+        exposure=convert.exposure_entry(frame.exposure),
+    )
+
+
+def _require_same_members(path: Path, slices: dict[str, Slice], manifest: Manifest) -> None:
+    """The archive's members must be those of the manifest, in name and size.
+
+    Raises:
+        BundleError: one is missing, one too many, or one has another size.
+    """
+    expected = {MIMETYPE_MEMBER: len(MIMETYPE), MANIFEST_MEMBER: slices[MANIFEST_MEMBER].size}
+    expected |= {member.name: member.size for member in manifest.members}
+    for name, size in expected.items():
+        if name not in slices:
+            raise BundleError(f"{path}: member {name!r} is missing")
+        if slices[name].size != size:
+            raise BundleError(
+                f"{path}: member {name!r} has {slices[name].size} bytes; its manifest says {size}"
+            )
+    added = sorted(slices.keys() - expected.keys())
+    if added:
+        raise BundleError(f"{path}: member {added[0]!r} isn't in its manifest")

@@ -1,0 +1,108 @@
+"""Is a bundle still what was packed: its bytes, its frames, its RAW against its planes?"""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rvdtool.bundle import convert
+from rvdtool.bundle.archive import Advance, member_chunks
+from rvdtool.bundle.manifest import Member
+from rvdtool.bundle.manifest import Reference as ReferenceEntry
+from rvdtool.bundle.store import Bundle, Reference
+from rvdtool.errors import InputError, RvdError
+from rvdtool.raw.frame import RawFrame
+from rvdtool.raw.read import read_raw
+from rvdtool.video.decode import probe, read_frames
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at, and what came out."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def verify(bundle: Bundle, *, deep: bool = True, advance: Advance | None = None) -> Iterator[Check]:
+    """Check a bundle, part by part, going on after a part that failed.
+
+    Args:
+        bundle: an open bundle (opening it has checked its structure).
+        deep: also decode every frame of the video, and compare the RAW file with its planes;
+            without it, only hashes are checked.
+        advance: called with how many more bytes are hashed.
+
+    Yields:
+        One Check for each member's hash; then, if `deep`, one for the video and one for each
+        reference.
+    """
+    intact = set()
+    for member in bundle.manifest.members:
+        check = _check_hash(bundle, member, advance)
+        if check.ok:
+            intact.add(member.name)
+        yield check
+    if not deep:
+        return
+    yield _check_video(bundle)
+    for entry, reference in zip(bundle.manifest.references, bundle.references, strict=True):
+        if {entry.raw.member.name, entry.planes.member.name} <= intact:
+            yield _check_reference(bundle, entry, reference)
+
+
+def _check_hash(bundle: Bundle, member: Member, advance: Advance | None) -> Check:
+    digest = hashlib.sha256()
+    for chunk in member_chunks(bundle.path, bundle.slices[member.name]):
+        digest.update(chunk)
+        if advance is not None:
+            advance(len(chunk))
+    same = digest.hexdigest() == member.sha256
+    return Check(member.name, same, "SHA-256 is right" if same else "its bytes were altered")
+
+
+def _check_video(bundle: Bundle) -> Check:
+    """Whether the video is what the manifest says, and all of it decodes."""
+    name = bundle.manifest.video.name
+    said = bundle.video_info
+    try:
+        found = probe(bundle.video, convert.assumptions(bundle.manifest.video))
+        if found != said:
+            different = [k for k, v in vars(said).items() if getattr(found, k) != v]
+            return Check(name, False, f"not as in the manifest: {', '.join(different)}")
+        count = sum(1 for _ in read_frames(bundle.video, said))
+    except InputError as error:
+        return Check(name, False, str(error))
+    return Check(name, True, f"all {count} frames decode")
+
+
+def _check_reference(bundle: Bundle, entry: ReferenceEntry, reference: Reference) -> Check:
+    """Whether the RAW file, brought onto the video's grid, gives the planes and their levels."""
+    name = entry.raw.name
+    try:
+        sensor = _read_raw_member(bundle, entry)
+        expected = convert.on_grid(sensor, entry.transform, bundle.video_info.rotation)
+        stored = reference.frame
+    except RvdError as error:
+        return Check(name, False, str(error))
+    if not np.array_equal(expected.mosaic, stored.mosaic):
+        return Check(name, False, "its pixels are not those of its planes")
+    levels = (expected.phase, expected.black, expected.white, expected.bits, expected.orientation)
+    if levels != (stored.phase, stored.black, stored.white, stored.bits, stored.orientation):
+        return Check(name, False, "its levels, CFA phase or orientation are not the manifest's")
+    return Check(name, True, f"belongs to frame {entry.frame_index} and equals its planes")
+
+
+def _read_raw_member(bundle: Bundle, entry: ReferenceEntry) -> RawFrame:
+    """Read the RAW file, which its libraries take only as a file of its own."""
+    member = entry.raw.member
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / Path(member.name).name
+        with path.open("wb") as file:
+            for chunk in member_chunks(bundle.path, bundle.slices[member.name]):
+                file.write(chunk)
+        return read_raw(path, levels=convert.mosaic_levels(entry.raw.given_levels))
