@@ -31,7 +31,8 @@ from rvdtool.raw.frame import (
     Rect,
     levels4,
 )
-from rvdtool.raw.tags import DAMAGE, TIFF_MAGIC, Header, dng_metadata, read_header
+from rvdtool.raw.header import DAMAGE, TIFF_MAGIC, Header, read_header
+from rvdtool.raw.tags import dng_metadata
 
 _PNG_MAGIC = b"\x89PNG"
 
@@ -180,7 +181,7 @@ def _maker_profile(raw: Any, header: Header | None) -> CameraProfile:
         raise RawError("it has no as-shot white balance; convert it with Adobe DNG Converter")
     red, green, blue = (min(balance) / gain for gain in balance)
     matrix = raw.rgb_xyz_matrix[:3]
-    make, model = (header.text(271), header.text(272)) if header else ("", "")
+    make, model = (header.first.text(271), header.first.text(272)) if header else ("", "")
     return CameraProfile(
         unique_model=f"{make} {model}".strip() or "unknown camera",
         as_shot_neutral=(red, green, blue),

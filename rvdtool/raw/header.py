@@ -1,0 +1,173 @@
+"""The tags of a TIFF-like RAW file as they stand there, read with tifffile."""
+
+import logging
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from rvdtool.errors import RawError
+from rvdtool.raw.frame import Matrix, Tag
+from rvdtool.raw.tiff import ASCII, RATIONAL, SRATIONAL
+
+DAMAGE = (
+    tifffile.TiffFileError,
+    struct.error,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What tifffile and imagecodecs raise at damaged files (found by damaging some)."""
+
+TIFF_MAGIC = (b"II*\0", b"MM\0*")
+
+_EXIF = 34665
+_NOWHERE = 0xFFFFFFFF  # Panasonic's StripOffsets, whose data begin at a tag of its own
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else it writes to stderr
+
+
+class Ifd:
+    """One image's tags by code, with the values checked when they are asked for."""
+
+    def __init__(self, tags: Mapping[int, Tag]) -> None:
+        self.tags = tags
+
+    def numbers(
+        self, code: int, count: int | None = None, *, default: Iterable[int] = ()
+    ) -> list[Fraction]:
+        """A tag's values, or `default` if it is missing. 0 where a rational's denominator is.
+
+        Raises:
+            RawError: not numbers, or not `count` of them.
+        """
+        tag = self.tags.get(code)
+        if tag is None:
+            return [Fraction(value) for value in default]
+        values = tag.value if isinstance(tag.value, tuple | bytes) else (tag.value,)
+        try:
+            if tag.dtype in (RATIONAL, SRATIONAL):
+                pairs = zip(values[::2], values[1::2], strict=True)
+                numbers = [Fraction(n, d) if d else Fraction(0) for n, d in pairs]
+            else:
+                numbers = [Fraction(value) for value in values]
+        except (ArithmeticError, TypeError, ValueError) as error:
+            raise RawError(f"damaged: its TIFF tag {code} holds no numbers") from error
+        if count is not None and len(numbers) != count:
+            raise RawError(
+                f"damaged: its TIFF tag {code} has {len(numbers)} values instead of {count}"
+            )
+        return numbers
+
+    def number(self, code: int, default: int | None = None) -> int:
+        """A tag's only value as a whole number.
+
+        Raises:
+            RawError: missing (without `default`), or not one number.
+        """
+        values = self.numbers(code, 1)
+        if values:
+            return int(values[0])
+        if default is None:
+            raise RawError(f"damaged: its TIFF tag {code} is missing")
+        return default
+
+    def text(self, code: int) -> str:
+        """An ASCII tag without padding; empty if missing."""
+        tag = self.tags.get(code)
+        return tag.value.strip("\0 ") if tag and isinstance(tag.value, str) else ""
+
+    def matrix(self, code: int) -> Matrix | None:
+        """A 3×3 matrix; None if missing.
+
+        Raises:
+            RawError: not nine numbers.
+        """
+        values = [float(value) for value in self.numbers(code, 9)]
+        return tuple(tuple(values[i : i + 3]) for i in (0, 3, 6)) if values else None
+
+
+@dataclass(frozen=True)
+class Header:
+    """All tags of a file that are worth reading.
+
+    Attributes:
+        first: IFD0, where the camera is described.
+        images: the IFDs of main images (NewSubfileType 0), IFD0 among them if it is one.
+        exif: EXIF tags by name, as tifffile gives them.
+        size: of the file in bytes.
+    """
+
+    first: Ifd
+    images: tuple[Ifd, ...]
+    exif: Mapping[str, Any]
+    size: int
+
+    @property
+    def is_dng(self) -> bool:
+        """Whether it has a DNGVersion."""
+        return 50706 in self.first.tags
+
+    def require_whole(self) -> None:
+        """Refuse a file that ends before its pixels do: LibRaw may read the rest as zeros.
+
+        Raises:
+            RawError: a strip or tile of a main image reaches beyond the file's end.
+        """
+        for ifd, (offsets, counts) in product(self.images, ((273, 279), (324, 325))):
+            places = zip(ifd.numbers(offsets), ifd.numbers(counts), strict=False)
+            ends = (start + count for start, count in places if start != _NOWHERE)
+            if max(ends, default=0) > self.size:
+                raise RawError(
+                    "cut short: the file ends before its pixels do; copy it from the card again"
+                )
+
+
+def read_header(path: Path) -> Header | None:
+    """Read the tags of a TIFF-like RAW file; None if it isn't one (CR3, RAF, …).
+
+    Raises:
+        RawError: it begins like a TIFF file but its tags can't be read.
+    """
+    with path.open("rb") as file:
+        magic = file.read(4)
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            first = tiff.pages.first
+            pages = [page for top in tiff.pages for page in (top, *(top.pages or ()))]
+            images = tuple(ifd for ifd in map(_ifd, pages) if ifd.number(254, 0) == 0)
+            exif = first.tags[_EXIF].value if _EXIF in first.tags else {}
+            return Header(
+                first=_ifd(first),
+                images=images,
+                exif=exif if isinstance(exif, dict) else {},
+                size=path.stat().st_size,
+            )
+    except DAMAGE as error:
+        if magic not in TIFF_MAGIC:  # Panasonic's and Olympus's TIFFs have other numbers
+            return None
+        raise RawError(f"damaged: its tags can't be read ({error})") from error
+
+
+def _ifd(page: Any) -> Ifd:
+    """A page's tags with plain values, so that they outlive the file and can be written again."""
+    return Ifd({int(tag.code): _tag(tag) for tag in page.tags})
+
+
+def _tag(tag: Any) -> Tag:
+    code, dtype, value = int(tag.code), int(tag.dtype), tag.value
+    if dtype == ASCII and isinstance(value, str):
+        return Tag(code, dtype, len(value.encode()) + 1, value)
+    if isinstance(value, np.ndarray):
+        value = tuple(value.ravel().tolist())
+    return Tag(code, dtype, int(tag.count), value)
