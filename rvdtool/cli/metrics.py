@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 PROTOCOLS = {
     "psnr": "mosaic, (DN − black) / (white − black), peak 1",
-    "ssim": "planes R, Gr, Gb, B, (DN − black) / (white − black), data range 1",
+    "ssim": "planes, (DN − black) / (white − black), range 1",
     "psnr_published": "mosaic, DN / (2^bits − 1), peak 1",
-    "ssim_published": "mosaic, DN / (2^bits − 1), data range 2",
+    "ssim_published": "mosaic, DN / (2^bits − 1), range 2",
 }
+"""Every figure's unit and range, which the command states beside it."""
 
 
 def metrics(
@@ -31,9 +32,15 @@ def metrics(
         Path, typer.Argument(help="Folder of reconstructed frames.", show_default=False)
     ],
     true: Annotated[Path, typer.Argument(help="Folder of true frames.", show_default=False)],
-    per_frame: Annotated[bool, typer.Option(help="List every frame, not only the mean.")] = False,
+    per_frame: Annotated[
+        bool, typer.Option("--per-frame", help="List every frame, not only the mean.")
+    ] = False,
     include_first: Annotated[
-        bool, typer.Option(help="Count the first frame, too; it was given, so the paper doesn't.")
+        bool,
+        typer.Option(
+            "--include-first",
+            help="Count the first frame, too. The paper doesn't: it was given, not reconstructed.",
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     csv_file: Annotated[
@@ -45,7 +52,7 @@ def metrics(
     video: Annotated[
         Path | None, typer.Option(help="The frames' video, to be shown on the sheet.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     black: Black = None,
     white: White = None,
     bits: Bits = None,
@@ -59,11 +66,15 @@ def metrics(
 
     if video and not sheet:
         raise UsageError("--video is shown on the contact sheet; give --sheet, too")
-    _require_free([path for path in (csv_file, sheet) if path], overwrite)
+    _require_writable([path for path in (csv_file, sheet) if path], overwrite)
     levels = parse_levels(black, white, bits, phase)
     matching = match_frames(predicted, true)
     with console.progress("scoring", len(matching.pairs)) as advance:
         comparison = compare(matching, levels=levels, include_first=include_first, advance=advance)
+    if as_json:
+        console.print_json(_as_json(comparison, predicted, true))
+    else:
+        _print_tables(comparison, per_frame)
     if csv_file:
         _write_csv(comparison, csv_file, overwrite)
     if sheet:
@@ -72,17 +83,15 @@ def metrics(
 
         picture = contact_sheet(comparison.frames, levels=levels, video=video)
         write_png(picture, sheet, overwrite=overwrite)
-    if as_json:
-        console.print_json(_as_json(comparison, predicted, true))
-    else:
-        _print_tables(comparison, per_frame)
 
 
-def _require_free(paths: list[Path], overwrite: bool) -> None:
+def _require_writable(paths: list[Path], overwrite: bool) -> None:
     """Say so before the work, not after it."""
     for path in paths:
         if path.exists() and not overwrite:
             raise OutputError(f"{path}: already exists; choose another name, or use --overwrite")
+        if not path.parent.is_dir():
+            raise OutputError(f"{path}: {path.parent} is no folder; make it first")
 
 
 def _write_csv(comparison: "Comparison", path: Path, overwrite: bool) -> None:
@@ -124,18 +133,20 @@ def _finite(scores: "Scores") -> dict[str, float | None]:
 
 
 def _print_tables(comparison: "Comparison", per_frame: bool) -> None:
-    from rich.table import Table
+    from rich.box import SIMPLE
+    from rich.table import Column, Table
 
     output = console.stdout()
     if per_frame:
-        table = Table("frame", "file", *PROTOCOLS)
+        name = Column("true frame", overflow="fold")
+        table = Table("frame", name, *PROTOCOLS, box=SIMPLE, pad_edge=False)
         for index, frame in enumerate(comparison.frames):
-            number = f"{index}" if frame.counted else f"{index} (not counted)"
+            number = f"{index}" if frame.counted else f"({index})"
             table.add_row(number, frame.pair.true.name, *_cells(frame.scores))
         output.print(table)
-    table = Table("mean", "value", "measured on")
-    for (name, protocol), cell in zip(PROTOCOLS.items(), _cells(comparison.mean), strict=True):
-        table.add_row(name, cell, protocol)
+    table = Table("figure", "mean", "measured on", box=SIMPLE, pad_edge=False)
+    for (figure, protocol), cell in zip(PROTOCOLS.items(), _cells(comparison.mean), strict=True):
+        table.add_row(figure, cell, protocol)
     output.print(table)
     console.print_line(_summary(comparison))
 

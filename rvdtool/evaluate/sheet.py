@@ -33,6 +33,8 @@ LINE = 32
 
 BACKGROUND = (20, 20, 20)
 INK = (232, 232, 232)
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+FONT_SCALE = 0.5
 COLORMAP = cv2.COLORMAP_INFERNO
 
 LEAST_SCALE = 1e-4
@@ -68,7 +70,7 @@ def contact_sheet(
         uint8 [H, W, 3], RGB.
 
     Raises:
-        InputError: a frame or the video can't be read.
+        InputError: a frame or the video can't be read, or a frame is too small for LibRaw.
         MismatchError: the video has another number of frames.
     """
     chosen = _choose([index for index, frame in enumerate(frames) if frame.counted])
@@ -110,13 +112,14 @@ def error_scale(errors: Sequence[NDArray[np.float32]]) -> float:
     """Full scale for error maps: the 99.5 % quantile of all, up to the next of 1, 2, 5 · 10^n."""
     top = max(LEAST_SCALE, float(np.quantile(np.concatenate([e.ravel() for e in errors]), 0.995)))
     power = 10.0 ** math.floor(math.log10(top))
-    return next(step * power for step in (1, 2, 5, 10) if step * power >= top * (1 - 1e-9))
+    return next(step * power for step in (1, 2, 5, 10) if step * power >= top * (1 - 1e-6))
 
 
 def color_error(error: NDArray[np.float32], scale: float) -> Picture:
     """Colour an error map [H, W]: black 0, bright `scale` and more; RGB."""
     codes = np.clip(np.rint(error / scale * 255), 0, 255).astype(np.uint8)
-    return _rgb(cv2.applyColorMap(codes, COLORMAP))
+    bgr = cv2.applyColorMap(codes, COLORMAP)
+    return np.ascontiguousarray(bgr[..., ::-1])
 
 
 def _choose(indices: Sequence[int]) -> list[int]:
@@ -176,23 +179,17 @@ def _draw_legend(area: Picture, scale: float) -> None:
     width = area.shape[1]
     bar = np.linspace(0, scale, width, dtype=np.float32)[None].repeat(LINE // 2, axis=0)
     area[: LINE // 2] = color_error(bar, scale)
-    text = f"0 to {100 * scale:g} % of white - black, mean |error|"
-    _write(area, text, 0, LINE // 2 + LINE)
+    top = f"{100 * scale:g} %"
+    for text, place in (("0", 0.0), ("mean |error| / (white - black)", 0.5), (top, 1.0)):
+        _write(area, text, round(place * (width - _text_width(text))), LINE // 2 + LINE)
 
 
 def _write(sheet: Picture, text: str, left: int, bottom: int) -> None:
     """Write one line (ASCII: OpenCV's own fonts have no more) into the LINE pixels above bottom."""
-    cv2.putText(
-        sheet,
-        text,
-        (left, bottom - LINE // 3),
-        cv2.FONT_HERSHEY_SIMPLEX,
-        0.5,
-        INK,
-        1,
-        cv2.LINE_AA,
-    )
+    origin = (left, bottom - LINE // 3)
+    cv2.putText(sheet, text, origin, FONT, FONT_SCALE, INK, 1, cv2.LINE_AA)
 
 
-def _rgb(bgr: NDArray[Any]) -> Picture:
-    return np.ascontiguousarray(bgr[..., ::-1])
+def _text_width(text: str) -> int:
+    (width, _), _ = cv2.getTextSize(text, FONT, FONT_SCALE, 1)
+    return int(width)
