@@ -4,13 +4,15 @@ import csv
 import json
 from pathlib import Path
 
+import imagecodecs
+import numpy as np
 import pytest
 import tifffile
 from small_clips import random_mosaic, write_pair
 
 from rvdtool.cli import main
 from rvdtool.evaluate.compare import compare, match_frames
-from rvdtool.video.png import PngHeader
+from rvdtool.evaluate.sheet import contact_sheet
 
 
 @pytest.fixture
@@ -67,7 +69,9 @@ def test_csv_has_a_row_per_frame(clips: list[str], tmp_path: Path) -> None:
 def test_the_sheet_is_a_png(clips: list[str], tmp_path: Path) -> None:
     path = tmp_path / "sheet.png"
     assert main(["metrics", *clips, "--sheet", str(path)]) == 0
-    assert PngHeader.parse(path.read_bytes()[:32], "sheet").bits == 8
+    matching = match_frames(Path(clips[0]), Path(clips[1]))
+    expected = contact_sheet(compare(matching).frames)
+    np.testing.assert_array_equal(imagecodecs.png_decode(path.read_bytes()), expected)
 
 
 def test_tiffs_are_scored_with_levels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
