@@ -113,13 +113,20 @@ class Assume:
 
 @dataclass(frozen=True)
 class StreamColor:
-    """What a stream says about its colour, as code points; `is_rgb` if it needs no matrix."""
+    """What a stream says about its colour.
+
+    Attributes:
+        matrix, range, transfer, primaries: code points.
+        is_rgb: it needs no matrix.
+        has_hdr_metadata: it carries mastering display, light level or Dolby Vision metadata.
+    """
 
     matrix: int
     range: int
     transfer: int
     primaries: int
     is_rgb: bool
+    has_hdr_metadata: bool = False
 
 
 def interpret(
@@ -128,7 +135,8 @@ def interpret(
     """Decide how to read a stream's numbers, and keep where each decision comes from.
 
     The user's word counts before the stream's. Where neither says anything: matrix BT.709 from
-    HD_HEIGHT on and BT.601 below (as players do), limited range, transfer and primaries BT.709.
+    HD_HEIGHT on and BT.601 below (as players do), limited range, transfer and primaries BT.709;
+    for RGB, sRGB's transfer.
 
     Args:
         stream: the stream's tags.
@@ -140,7 +148,13 @@ def interpret(
         VideoError: HDR, linear or log transfer, wide primaries, or a matrix we don't decode.
         UsageError: `assume` gives RGB video a matrix or limited range.
     """
-    transfer = _choose("transfer", stream.transfer, assume.transfer, "bt709", name)
+    if stream.has_hdr_metadata and stream.transfer in UNSPECIFIED and assume.transfer is None:
+        raise VideoError(
+            f"{name}: HDR (it has HDR metadata, but names no transfer); only SDR video is read. "
+            "Convert it, or say how to read it nevertheless: --assume transfer=bt709"
+        )
+    curve = "iec61966-2-1" if stream.is_rgb else "bt709"
+    transfer = _choose("transfer", stream.transfer, assume.transfer, curve, name)
     primaries = _choose("primaries", stream.primaries, assume.primaries, "bt709", name)
     if stream.is_rgb:
         if assume.matrix is not None or assume.range == "limited":

@@ -7,6 +7,7 @@ import av
 import numpy as np
 from av.filter import Graph
 from av.video.frame import VideoFrame as AvFrame
+from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
 from rvdtool.video.frame import Rgb, VideoInfo
@@ -19,23 +20,44 @@ class RgbConverter:
     """Decoded frames of one video to R'G'B', as its `VideoInfo` says."""
 
     def __init__(self, info: VideoInfo) -> None:
+        is_rgb = info.color.matrix.value == "rgb"
         deep = info.bits > 8
-        # swscale knows no matrix for RGB input, and ignores the option.
-        matrix = "bt709" if info.color.matrix.value == "rgb" else info.color.matrix.value
+        self._format = info.pixel_format
+        if info.color.range.value == "limited":
+            # The scaler takes these formats as full range, whatever `in_range` says.
+            self._format = self._format.replace("yuvj", "yuv")
+        # For RGB input it needs no matrix, but a valid name.
+        matrix = "bt709" if is_rgb else info.color.matrix.value
         self._graph = scale_graph(
             info.width,
             info.height,
-            info.pixel_format,
+            self._format,
             f"in_color_matrix={matrix}:in_range={info.color.range.value}:out_range=full",
             "rgb48" if deep else "rgb24",
         )
-        self._levels = _full_scale(info) if deep and info.color.matrix.value != "rgb" else None
+        self._levels = _full_scale(info) if deep and not is_rgb else None
 
     def __call__(self, frame: AvFrame) -> Rgb:
         """[H, W, 3]: uint8 for 8-bit video, else uint16."""
+        if frame.format.name != self._format:
+            frame = _relabel(frame, self._format)
         self._graph.vpush(frame)
         rgb = cast(Rgb, self._graph.vpull().to_ndarray())
         return rgb if self._levels is None else self._levels[rgb]
+
+
+def _relabel(frame: AvFrame, pixel_format: str) -> AvFrame:
+    """The same samples under the name of another planar 8-bit format."""
+    relabelled = AvFrame(frame.width, frame.height, pixel_format)
+    for source, target in zip(frame.planes, relabelled.planes, strict=True):
+        np.copyto(_samples(target), _samples(source))
+    return relabelled
+
+
+def _samples(plane: VideoPlane) -> NDArray[np.uint8]:
+    """[H, W], a view."""
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+    return rows[:, : plane.width]
 
 
 def scale_graph(

@@ -1,21 +1,38 @@
 """Probe a video, and decode its frames one by one to display R'G'B'."""
 
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import pairwise
 from statistics import median
+from typing import cast
 
+import av.error
 from av.container import InputContainer
+from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame as AvFrame
 from av.video.stream import VideoStream
 
 from rvdtool.errors import VideoError
-from rvdtool.video.color import Assume, StreamColor, interpret
-from rvdtool.video.container import open_video
+from rvdtool.video.color import UNSPECIFIED, Assume, StreamColor, interpret
+from rvdtool.video.container import open_video, reason
 from rvdtool.video.convert import RgbConverter
 from rvdtool.video.frame import VideoFrame, VideoInfo
 from rvdtool.video.images import probe_images, read_images
 from rvdtool.video.source import ImageSource, VideoSource
+
+HDR_METADATA = {
+    "MASTERING_DISPLAY_METADATA",
+    "CONTENT_LIGHT_LEVEL",
+    "DYNAMIC_HDR_PLUS",
+    "DOVI_RPU_BUFFER",
+    "DOVI_METADATA",
+}
+
+DEINTERLACE = (
+    "only progressive video is read: deinterlace it first "
+    "(ffmpeg -i IN -vf bwdif -c:v ffv1 OUT.mkv)"
+)
 
 __all__ = ["Assume", "probe", "read_frames"]
 
@@ -43,16 +60,10 @@ def probe(source: VideoSource, assume: Assume = Assume()) -> VideoInfo:
         # Asking a stream after its container is closed crashes the interpreter (PyAV < 19).
         rate, time_base = stream.guessed_rate, stream.time_base
         codec = stream.codec_context.name
+        color = _stream_color(first, stream)
     if time_base is None:
         raise VideoError(f"{source.name}: its stream has no time base; rewrap it as MP4 or MKV")
     _refuse_unreadable(first, source.name)
-    color = StreamColor(
-        matrix=first.colorspace,
-        range=first.color_range,
-        transfer=first.color_trc,
-        primaries=first.color_primaries,
-        is_rgb=first.format.is_rgb,
-    )
     return VideoInfo(
         width=first.width,
         height=first.height,
@@ -86,15 +97,20 @@ def read_frames(source: VideoSource, info: VideoInfo) -> Iterator[VideoFrame]:
         yield from read_images(source, info)
         return
     to_rgb = RgbConverter(info)
-    count = 0
     with open_video(source) as (container, stream):
         stream.thread_type = "AUTO"
-        for frame in container.decode(stream):
-            pts = _check(frame, count, info, source.name)
-            yield VideoFrame(count, to_rgb(frame), pts)
-            count += 1
-    if count != info.frame_count:
-        raise VideoError(_count_message(source.name, count, info))
+        # AVI has no display times: FFmpeg makes them up in decoding order.
+        timed = container.format.name != "avi"
+        frames = container.decode(stream)
+        for index, timestamp in enumerate(info.timestamps):
+            frame = _next_frame(frames, index, info, source.name)
+            if frame is None or (timed and frame.pts != timestamp):
+                raise _wrong_count(frames, frame, index, info, source.name)
+            _refuse_changed(frame, index, info, source.name)
+            yield VideoFrame(index, to_rgb(frame), timestamp)
+        frame = _next_frame(frames, info.frame_count, info, source.name)
+        if frame is not None:
+            raise _wrong_count(frames, frame, info.frame_count, info, source.name)
 
 
 def _demux(
@@ -102,11 +118,12 @@ def _demux(
 ) -> tuple[AvFrame, tuple[int, ...]]:
     """The first frame in display order, and the timestamps of all that will be shown."""
     first: AvFrame | None = None
+    key: int | None = None
     shown: list[int] = []
     for packet in container.demux(stream):
         if first is None:
             first = next(iter(packet.decode()), None)
-        if packet.size == 0 or packet.is_discard:
+        if packet.size == 0:
             continue
         if packet.is_corrupt:
             raise VideoError(
@@ -117,21 +134,53 @@ def _demux(
                 f"{name}: frame {len(shown)} has no timestamp; "
                 "rewrap it (ffmpeg -i IN -c copy OUT.mkv)"
             )
-        shown.append(packet.pts)
+        if key is None and packet.is_keyframe:
+            key = packet.pts
+        if not packet.is_discard:
+            shown.append(packet.pts)
     if first is None or first.pts is None:
-        raise VideoError(f"{name}: not one frame can be decoded of {len(shown)}")
-    # A clip cut without re-encoding may start with pictures that lean on lost ones; decoders
-    # leave them out.
-    start = first.pts
-    return first, tuple(sorted(t for t in shown if t >= start))
+        raise VideoError(f"{name}: has no frame that can be decoded")
+    return first, _from_first_decodable(shown, key, first.pts, name)
+
+
+def _from_first_decodable(
+    shown: list[int], key: int | None, first: int, name: str
+) -> tuple[int, ...]:
+    """Sort timestamps, without those of pictures that no decoder gives.
+
+    A clip cut without re-encoding may start before its first key frame, or with pictures that are
+    shown before it and lean on lost ones (HEVC: RASL). From the key frame on, all must be there.
+    """
+    if key is not None and any(key <= t < first for t in shown):
+        raise VideoError(f"{name}: its first frames can't be decoded; the file is damaged")
+    return tuple(sorted(t for t in shown if t >= first))
+
+
+def _stream_color(frame: AvFrame, stream: VideoStream) -> StreamColor:
+    """What the frames say, which is what a decoder goes by; where they don't, the container."""
+
+    def tag(name: str) -> int:
+        code: int = getattr(frame, name)
+        return getattr(stream.codec_context, name) if code in UNSPECIFIED else code
+
+    return StreamColor(
+        matrix=tag("colorspace"),
+        range=frame.color_range or stream.codec_context.color_range,
+        transfer=tag("color_trc"),
+        primaries=tag("color_primaries"),
+        is_rgb=frame.format.is_rgb,
+        has_hdr_metadata=not HDR_METADATA.isdisjoint(_side_data(frame)),
+    )
+
+
+def _side_data(frame: AvFrame) -> dict[str, bytes]:
+    """By FFmpeg's names without their prefix."""
+    return {data.type.name: bytes(data) for data in cast(Iterable[SideData], frame.side_data)}
 
 
 def _refuse_unreadable(frame: AvFrame, name: str) -> None:
     if frame.interlaced_frame:
-        raise VideoError(
-            f"{name}: interlaced; only progressive video is read. Deinterlace it first "
-            "(ffmpeg -i IN -vf bwdif -c:v ffv1 OUT.mkv)"
-        )
+        raise VideoError(f"{name}: interlaced; {DEINTERLACE}")
     form = frame.format
     if form.has_palette or form.is_bayer or len(form.components) < 3 or _bits(frame) > 16:
         raise VideoError(
@@ -144,7 +193,15 @@ def _bits(frame: AvFrame) -> int:
 
 
 def _rotation_clockwise(frame: AvFrame, name: str) -> int:
-    """FFmpeg reports the display matrix's turn counter-clockwise."""
+    """The display matrix's turn; FFmpeg reports it counter-clockwise."""
+    matrix = _side_data(frame).get("DISPLAYMATRIX")
+    if matrix is not None:
+        a, b, _, c, d, *_ = struct.unpack("=9i", matrix)
+        if a * d - b * c < 0:
+            raise VideoError(
+                f"{name}: to be shown mirrored, which isn't read; clear that flag "
+                "(ffmpeg -display_rotation 0 -i IN -c copy OUT.mp4)"
+            )
     rotation = -frame.rotation % 360
     if rotation % 90:
         raise VideoError(
@@ -158,29 +215,45 @@ def _rate_from_timestamps(timestamps: tuple[int, ...], time_base: Fraction) -> F
     return 1 / (Fraction(median(steps)) * time_base) if steps else Fraction(1)
 
 
-def _check(frame: AvFrame, index: int, info: VideoInfo, name: str) -> int:
-    """The timestamp of a decoded frame, if it is the one that `probe` promised."""
-    if index >= info.frame_count:
+def _next_frame(
+    frames: Iterator[AvFrame], index: int, info: VideoInfo, name: str
+) -> AvFrame | None:
+    """The next frame, None at the end."""
+    try:
+        frame = next(frames, None)
+    except av.error.FFmpegError as error:
         raise VideoError(
-            f"{name}: decoding gives more than the {info.frame_count} frames that it holds by its "
-            "packets; the file is damaged, or was altered"
-        )
-    if frame.pts != info.timestamps[index]:
+            f"{name}: {index} frames of {info.frame_count} could be decoded, then FFmpeg says: "
+            f"{reason(error)}. The file is damaged; copy it again from the camera"
+        ) from error
+    if frame is not None and frame.is_corrupt:
         raise VideoError(
-            f"{name}: frame {index} is shown at {frame.pts} instead of {info.timestamps[index]}; "
-            "frames are missing before it: the file is damaged, or was altered"
+            f"{name}: frame {index} of {info.frame_count} is damaged; "
+            "copy the file again from the camera"
         )
+    return frame
+
+
+def _wrong_count(
+    frames: Iterator[AvFrame], frame: AvFrame | None, index: int, info: VideoInfo, name: str
+) -> VideoError:
+    """The error for frames that are missing or too many; decodes the rest to count them."""
+    count = index
+    while frame is not None:
+        count += 1
+        frame = _next_frame(frames, count, info, name)
+    what = f"{count} frames could be decoded, but {info.frame_count} were expected"
+    if count == info.frame_count:
+        what = f"all {count} frames could be decoded, but from frame {index} on at other times"
+    return VideoError(f"{name}: {what}; the file is damaged or cut off, or was altered")
+
+
+def _refuse_changed(frame: AvFrame, index: int, info: VideoInfo, name: str) -> None:
     found = (frame.width, frame.height, frame.format.name)
     if found != (info.width, info.height, info.pixel_format):
         raise VideoError(
             f"{name}: frame {index} changes to {found[0]}×{found[1]} {found[2]} from "
             f"{info.width}×{info.height} {info.pixel_format}; only clips of one format are read"
         )
-    return info.timestamps[index]
-
-
-def _count_message(name: str, count: int, info: VideoInfo) -> str:
-    return (
-        f"{name}: {count} frames could be decoded, but {info.frame_count} were expected; "
-        "the file is damaged or cut off: copy it again from the camera"
-    )
+    if frame.interlaced_frame:
+        raise VideoError(f"{name}: frame {index} is interlaced; {DEINTERLACE}")

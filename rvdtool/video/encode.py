@@ -10,6 +10,7 @@ from typing import BinaryIO, Literal, cast
 import av
 import av.error
 import numpy as np
+from av.codec.codec import UnknownCodecError
 from av.container import OutputContainer
 from av.video.frame import VideoFrame as AvFrame
 from av.video.stream import VideoStream
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from rvdtool.errors import MismatchError, OutputError, UsageError
 from rvdtool.files import write_beside
+from rvdtool.video.container import reason
 from rvdtool.video.convert import scale_graph
 from rvdtool.video.png import write_png
 
@@ -24,10 +26,23 @@ __all__ = ["VideoCodec", "encode_video", "write_png"]
 
 VideoCodec = Literal["h264", "hevc", "ffv1", "prores"]
 
-# Code points of ITU-T H.273.
+# Code points of ITU-T H.273; the ranges are FFmpeg's.
 BT709 = 1
-H273_RGB = 0
-H273_LIMITED, H273_FULL = 1, 2
+RGB_MATRIX = 0
+SRGB = 13
+LIMITED, FULL = 1, 2
+
+PRESETS = (
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+)
 
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
@@ -41,6 +56,7 @@ class _Encoder:
     suffixes: tuple[str, ...]
     options: dict[str, str] = field(default_factory=dict)
     codec_tag: str | None = None
+    is_rgb: bool = False
 
 
 ENCODERS: dict[VideoCodec, _Encoder] = {
@@ -49,7 +65,7 @@ ENCODERS: dict[VideoCodec, _Encoder] = {
     "hevc": _Encoder(
         "libx265", "yuv420p", (".mp4", ".mov", ".mkv"), {"x265-params": "log-level=none"}, "hvc1"
     ),
-    "ffv1": _Encoder("ffv1", "bgr0", (".mkv",)),
+    "ffv1": _Encoder("ffv1", "bgr0", (".mkv",), is_rgb=True),
     "prores": _Encoder("prores_ks", "yuv422p10le", (".mov", ".mkv")),
 }
 
@@ -84,6 +100,11 @@ def encode_video(
         MismatchError: frames differ in size.
         OutputError: the file exists or can't be written, or FFmpeg lacks the encoder.
     """
+    if rate <= 0 or not 0 <= crf <= 51 or preset not in PRESETS:
+        raise UsageError(
+            f"{path}: rate must be above 0, crf 0..51 and preset one of {', '.join(PRESETS)}; "
+            f"got {rate}, {crf}, {preset}"
+        )
     encoder = ENCODERS[codec]
     if path.suffix.lower() not in encoder.suffixes:
         raise UsageError(f"{path}: {codec} goes into {', '.join(encoder.suffixes)}")
@@ -102,8 +123,13 @@ def encode_video(
             return _encode(
                 chain([first], frames), (height, width), file, path, rate, encoder, options
             )
+        except UnknownCodecError as error:
+            raise OutputError(
+                f"{path}: this FFmpeg has no encoder {encoder.name}; "
+                f"choose another codec than {codec}, or install PyAV from PyPI"
+            ) from error
         except av.error.FFmpegError as error:
-            raise OutputError(f"{path}: can't be encoded: {error.strerror}") from error
+            raise OutputError(f"{path}: can't be encoded: {reason(error)}") from error
 
 
 def _encode(
@@ -135,6 +161,9 @@ def _encode(
             to_stream.vpush(AvFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24"))
             frame = to_stream.vpull()
             frame.pts, frame.time_base = count, 1 / rate
+            # Some encoders (ProRes) take these two from the frame, not from the stream.
+            frame.color_primaries = stream.codec_context.color_primaries
+            frame.color_trc = stream.codec_context.color_trc
             container.mux(stream.encode(frame))
             count += 1
         container.mux(stream.encode(None))
@@ -153,11 +182,11 @@ def _add_stream(
     context.height, context.width = size
     context.pix_fmt = encoder.pixel_format
     context.time_base = 1 / rate
-    context.color_primaries = context.color_trc = BT709
-    if encoder.pixel_format == "bgr0":
-        context.colorspace, context.color_range = H273_RGB, H273_FULL
+    context.color_primaries = BT709
+    if encoder.is_rgb:
+        context.colorspace, context.color_trc, context.color_range = RGB_MATRIX, SRGB, FULL
     else:
-        context.colorspace, context.color_range = BT709, H273_LIMITED
+        context.colorspace, context.color_trc, context.color_range = BT709, BT709, LIMITED
     if encoder.codec_tag is not None and container.format.name != "matroska":
         context.codec_tag = encoder.codec_tag
     return stream

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rvdtool.errors import VideoError
 from rvdtool.video.color import Assume, StreamColor, interpret
 from rvdtool.video.frame import VideoFrame, VideoInfo
-from rvdtool.video.png import COLOR_TYPES, RGB, PngHeader, decode_png
+from rvdtool.video.png import COLOR_TYPES, RGB, PngHeader, decode_png, read_header
 from rvdtool.video.source import ByteSource, ImageSource, open_bytes
 
 
@@ -18,17 +18,20 @@ def probe_images(source: ImageSource, assume: Assume) -> VideoInfo:
     headers = [_header(frame) for frame in source.frames]
     first = headers[0]
     for header, frame in zip(headers, source.frames, strict=True):
-        if header.color_type != RGB:
+        if header.color_type != RGB or header.transparent:
+            what = COLOR_TYPES.get(header.color_type, "strange")
             raise VideoError(
-                f"{frame.name}: a {COLOR_TYPES.get(header.color_type, 'strange')} PNG; "
-                "frames must be RGB without alpha, 8 or 16 bit"
+                f"{frame.name}: a {'transparent' if header.transparent else what} PNG; "
+                "frames must be plain RGB, 8 or 16 bit"
             )
-        if header != first:
+        if _describe(header) != _describe(first):
             raise VideoError(
-                f"{frame.name}: {header.width}×{header.height}, {header.bits} bit, but "
-                f"{source.frames[0].name} is {first.width}×{first.height}, {first.bits} bit; "
-                "all frames of a clip must be alike"
+                f"{frame.name}: {_describe(header)}, but {source.frames[0].name}: "
+                f"{_describe(first)}; all frames of a clip must be alike"
             )
+    color = StreamColor(
+        matrix=0, range=2, transfer=first.transfer, primaries=first.primaries, is_rgb=True
+    )
     return VideoInfo(
         width=first.width,
         height=first.height,
@@ -39,9 +42,7 @@ def probe_images(source: ImageSource, assume: Assume) -> VideoInfo:
         codec="png",
         pixel_format="rgb24" if first.bits == 8 else "rgb48be",
         bits=first.bits,
-        color=interpret(
-            StreamColor(0, 0, 0, 0, is_rgb=True), assume, height=first.height, name=source.name
-        ),
+        color=interpret(color, assume, height=first.height, name=source.name),
     )
 
 
@@ -66,4 +67,8 @@ def read_images(source: ImageSource, info: VideoInfo) -> Iterator[VideoFrame]:
 
 def _header(frame: ByteSource) -> PngHeader:
     with open_bytes(frame) as file:
-        return PngHeader.parse(file.read(26), frame.name)
+        return read_header(file, frame.name)
+
+
+def _describe(header: PngHeader) -> str:
+    return f"{header.width}×{header.height}, {header.bits} bit"

@@ -1,5 +1,6 @@
 """PNG files: lossless R'G'B' frames of 8 or 16 bit."""
 
+import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,29 +14,56 @@ from rvdtool.files import write_beside
 from rvdtool.video.frame import Rgb
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+CRC_SIZE = 4
 RGB = 2
 COLOR_TYPES = {0: "grey", RGB: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
 
 
 @dataclass(frozen=True)
 class PngHeader:
-    """A PNG's IHDR chunk (PNG specification, 11.2.1)."""
+    """What a PNG says before its pixels (PNG specification, third edition, 11.2 and 11.3).
+
+    Attributes:
+        width, height: pixels.
+        bits: per sample.
+        color_type: as in COLOR_TYPES.
+        transparent: has a colour that counts as transparent (chunk tRNS).
+        transfer, primaries: H.273 code points, 2 where the file says nothing (cICP, sRGB).
+    """
 
     width: int
     height: int
     bits: int
     color_type: int
+    transparent: bool
+    transfer: int
+    primaries: int
 
-    @classmethod
-    def parse(cls, data: bytes, name: str) -> "PngHeader":
-        """Read the header from a file's first 26 bytes.
 
-        Raises:
-            VideoError: not a PNG.
-        """
-        if len(data) < 26 or data[:8] != SIGNATURE or data[12:16] != b"IHDR":
-            raise VideoError(f"{name}: not a PNG, whatever its name says")
-        return cls(*struct.unpack(">IIBB", data[16:26]))
+def read_header(file: io.RawIOBase, name: str) -> PngHeader:
+    """Read all chunks before the pixels, but not the pixels.
+
+    Raises:
+        VideoError: not a PNG, or cut off.
+    """
+    if file.read(len(SIGNATURE)) != SIGNATURE:
+        raise VideoError(f"{name}: not a PNG, whatever its name says")
+    chunks: dict[bytes, bytes] = {}
+    while b"IDAT" not in chunks:
+        head = file.read(8) or b""
+        if len(head) < 8:
+            raise VideoError(f"{name}: a PNG without pixels; it is cut off")
+        length, kind = struct.unpack(">I4s", head)
+        wanted = kind in (b"IHDR", b"tRNS", b"cICP")
+        chunks[kind] = (file.read(length) or b"") if wanted else b""
+        file.seek(CRC_SIZE if wanted else length + CRC_SIZE, io.SEEK_CUR)
+    try:
+        width, height, bits, color_type = struct.unpack(">IIBB", chunks[b"IHDR"][:10])
+        unspecified = b"\x01\x0d" if b"sRGB" in chunks else b"\x02\x02"
+        primaries, transfer = struct.unpack("BB", chunks.get(b"cICP", unspecified)[:2])
+    except (KeyError, struct.error) as error:
+        raise VideoError(f"{name}: a damaged PNG") from error
+    return PngHeader(width, height, bits, color_type, b"tRNS" in chunks, transfer, primaries)
 
 
 def decode_png(data: bytes, name: str) -> Rgb:
