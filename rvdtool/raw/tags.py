@@ -19,8 +19,8 @@ CARRIED_TAGS = frozenset(
         50730, 50731, 50732, 50733, 50734, 50738, 50739, 50780, 51109,
         # profile: name, hue/saturation maps, tone curve, look table, policy, copyright, rendering
         50936, 50937, 50938, 50939, 50940, 50941, 50942, 50981, 50982, 51107, 51108, 51110, 52537,
-        # lens and pixel shape
-        50736, 50718,
+        # lens
+        50736,
     )
 )  # fmt: skip
 """Tags that describe the camera and stay true for a reconstructed frame."""
@@ -177,6 +177,8 @@ def _white(ifd: Ifd, group: str) -> int:
 def _profile(header: Header, ifd: Ifd, *, whole: bool) -> CameraProfile:
     camera = Ifd({**ifd.tags, **header.first.tags})
     carried = [camera.tags[code] for code in sorted(CARRIED_TAGS & camera.tags.keys())]
+    if len(set(ifd.numbers(50718))) > 1:  # DefaultScale of pixels that aren't square
+        carried.append(ifd.tags[50718])
     # OpcodeList1 counts from the stored image's corner: wrong where the active area begins later.
     opcodes = OPCODE_LISTS if whole else OPCODE_LISTS[1:]
     carried += [ifd.tags[code] for code in opcodes if code in ifd.tags]
