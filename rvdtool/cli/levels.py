@@ -9,52 +9,46 @@ from rvdtool.errors import UsageError
 if TYPE_CHECKING:
     from rvdtool.raw.read import MosaicLevels
 
-_PANEL = "Plain 16-bit mosaics (all four, if there are any)"
+_PANEL = "What a plain TIFF or PNG mosaic doesn't say (all four)"
 
 Black = Annotated[
     str | None,
     typer.Option(
-        help="Black level in DN: one number, or four for the 2×2 cell (64,64,65,64).",
-        rich_help_panel=_PANEL,
+        help="Black level: one number, or four for the cell, row by row.", rich_help_panel=_PANEL
     ),
 ]
-White = Annotated[int | None, typer.Option(help="White level in DN.", rich_help_panel=_PANEL)]
-Bits = Annotated[int | None, typer.Option(help="Bits per DN.", rich_help_panel=_PANEL)]
+White = Annotated[
+    int | None, typer.Option(help="The value that is saturated.", rich_help_panel=_PANEL)
+]
 Phase = Annotated[
-    str | None,
-    typer.Option(
-        help="CFA phase at the top-left corner: RGGB, BGGR, GRBG or GBRG.", rich_help_panel=_PANEL
-    ),
+    str | None, typer.Option(help="RGGB, BGGR, GRBG or GBRG.", rich_help_panel=_PANEL)
 ]
+Bits = Annotated[int | None, typer.Option(help="Bits of a value, 1 to 16.", rich_help_panel=_PANEL)]
 
 
 def parse_levels(
-    black: str | None, white: int | None, bits: int | None, phase: str | None
+    black: str | None, white: int | None, phase: str | None, bits: int | None
 ) -> "MosaicLevels | None":
-    """What the four options say together; None if none of them is given.
+    """What the user says about plain mosaics: all of it or nothing.
 
     Raises:
-        UsageError: only some of them, or values that can't be.
+        UsageError: only some of the four, or not readable.
     """
+    if black is None and white is None and phase is None and bits is None:
+        return None
+    if black is None or white is None or phase is None or bits is None:
+        raise UsageError(
+            "a TIFF/PNG mosaic needs all of --black, --white, --phase and --bits; "
+            "for example: --black 64 --white 1023 --phase RGGB --bits 10"
+        )
     from rvdtool.raw.frame import CfaPhase
     from rvdtool.raw.read import MosaicLevels
 
-    if {black, white, bits, phase} == {None}:
-        return None
-    if black is None or white is None or bits is None or phase is None:
-        raise UsageError("--black, --white, --bits and --phase belong together; give all four")
     try:
         numbers = [float(number) for number in black.split(",")]
+        first, second, third, fourth = numbers * 4 if len(numbers) == 1 else numbers
     except ValueError as error:
-        raise UsageError(f"--black is one number or four with commas; got {black}") from error
-    if len(numbers) not in (1, 4):
-        raise UsageError(f"--black is one number or four with commas; got {black}")
-    if phase not in CfaPhase.__members__:
-        raise UsageError(f"--phase is one of {', '.join(CfaPhase.__members__)}; got {phase}")
-    if not (1 <= bits <= 16 and 0 <= min(numbers) <= max(numbers) < white < 2**bits):
-        raise UsageError(
-            f"levels must hold 0 ≤ black < white < 2^bits with at most 16 bits; "
-            f"got black {black}, white {white}, {bits} bits"
-        )
-    first, second, third, fourth = numbers * (4 // len(numbers))
-    return MosaicLevels((first, second, third, fourth), white, CfaPhase[phase], bits)
+        raise UsageError(f"--black {black}: give one number or four, as in 64,64,63,64") from error
+    if phase.upper() not in CfaPhase.__members__:
+        raise UsageError(f"--phase {phase}: give one of {', '.join(CfaPhase.__members__)}")
+    return MosaicLevels((first, second, third, fourth), white, CfaPhase(phase.upper()), bits)

@@ -55,8 +55,8 @@ def metrics(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     black: Black = None,
     white: White = None,
-    bits: Bits = None,
     phase: Phase = None,
+    bits: Bits = None,
 ) -> None:
     """Score reconstructed RAW frames: PSNR and SSIM against the true ones.
 
@@ -67,7 +67,7 @@ def metrics(
     if video and not sheet:
         raise UsageError("--video is shown on the contact sheet; give --sheet, too")
     _require_writable([path for path in (csv_file, sheet) if path], overwrite)
-    levels = parse_levels(black, white, bits, phase)
+    levels = parse_levels(black, white, phase, bits)
     matching = match_frames(predicted, true)
     with console.progress("scoring", len(matching.pairs)) as advance:
         comparison = compare(matching, levels=levels, include_first=include_first, advance=advance)

@@ -103,7 +103,7 @@ def test_existing_files_are_kept_unless_told(
         (["nowhere", "{true}"], 3, "nowhere"),
         (["{true}", "{empty}"], 3, "empty"),
         (["{predicted}", "{short}"], 4, "clip_000003.dng"),
-        (["{predicted}", "{true}", "--black", "60"], 2, "all four"),
+        (["{predicted}", "{true}", "--black", "60"], 2, "--phase and --bits"),
         (["{predicted}", "{true}", "--video", "clip.mp4"], 2, "--sheet"),
         (["{predicted}", "{true}", "--sheet", "{empty}/no/sheet.png"], 5, "make it first"),
         (["{predicted}", "{true}", "--sheet", "{empty}/s.png", "--video", "no.mp4"], 3, "no.mp4"),
@@ -134,15 +134,12 @@ def test_errors_are_one_line(
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (("--black", "dark"), "--black is one number or four"),
-        (("--black", "1,2"), "--black is one number or four"),
-        (("--black", "5000"), "black < white"),
-        (("--bits", "11"), "black < white"),
-        (("--bits", "17"), "16 bits"),
+        (("--black", "dark"), "one number or four"),
+        (("--black", "1,2"), "one number or four"),
         (("--phase", "rgb"), "RGGB, BGGR, GRBG, GBRG"),
     ],
 )
-def test_impossible_levels_are_refused(
+def test_unreadable_levels_are_refused(
     clips: list[str], capsys: pytest.CaptureFixture[str], change: tuple[str, str], told: str
 ) -> None:
     levels = {"--black": "60", "--white": "4000", "--bits": "12", "--phase": "RGGB"}
