@@ -9,6 +9,7 @@ gets LibRaw's levels.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,11 @@ def _read_maker(path: Path, header: Header | None) -> RawFrame:
     """A camera's own RAW file: pixels and levels as LibRaw knows them."""
     if header:
         header.require_whole()
+        if not header.first.text(271):  # LibRaw takes some plain TIFFs for RAW
+            raise RawError(
+                "a TIFF that no camera has put its name (Make) in, so it isn't RAW; a 16-bit "
+                "mosaic can be read if its levels and CFA phase are given"
+            )
     with _opened(path) as raw:
         _require_flat(raw)
         cell = raw.raw_pattern
@@ -211,8 +217,13 @@ def _exposure(raw: Any) -> Exposure:
         iso=round(other.iso_speed) or None,
         focal_length=focal_length,
         lens_model=raw.lens.model or None,
-        date_time_original=f"{other.timestamp:%Y:%m:%d %H:%M:%S}" if other.timestamp else None,
+        date_time_original=_date(other.timestamp),
     )
+
+
+def _date(timestamp: datetime) -> str | None:
+    """As EXIF has it. LibRaw says 1970, give or take the time zone, where it doesn't know."""
+    return f"{timestamp:%Y:%m:%d %H:%M:%S}" if timestamp.year > 1971 else None
 
 
 @contextmanager
@@ -223,8 +234,7 @@ def _opened(path: Path) -> Iterator[Any]:
             yield raw
     except rawpy.LibRawFileUnsupportedError as error:
         raise RawError(
-            "not a RAW file that LibRaw can read; if it is one, convert it with Adobe DNG "
-            "Converter; if it is a plain 16-bit mosaic, give its levels and CFA phase"
+            "not a RAW file that LibRaw can read; if it is one, convert it with Adobe DNG Converter"
         ) from error
     except rawpy.LibRawError as error:
         raise RawError(

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+EXIFTOOL = "exiftool (apt install libimage-exiftool-perl)"
+
 
 @pytest.fixture
 def adobe() -> Any:
@@ -45,7 +47,7 @@ def dcraw() -> Callable[[Path], np.ndarray[Any, Any]]:
 @pytest.fixture
 def exiftool() -> Callable[..., dict[str, Any]]:
     """ExifTool: all tags by `Group:Name`, as numbers or as it words them."""
-    _need(shutil.which("exiftool") is not None, "exiftool (apt install libimage-exiftool-perl)")
+    _need(shutil.which("exiftool") is not None, EXIFTOOL)
 
     def read(path: Path, *, numbers: bool = True) -> dict[str, Any]:
         command = ["exiftool", "-json", "-G1", *(["-n"] if numbers else []), str(path)]
@@ -54,6 +56,17 @@ def exiftool() -> Callable[..., dict[str, Any]]:
         return tags
 
     return read
+
+
+@pytest.fixture
+def exiftool_edit() -> Callable[..., None]:
+    """ExifTool changes tags in a file."""
+    _need(shutil.which("exiftool") is not None, EXIFTOOL)
+
+    def edit(path: Path, *options: str) -> None:
+        subprocess.run(["exiftool", "-overwrite_original", *options, str(path)], check=True)
+
+    return edit
 
 
 def _need(found: bool, what: str) -> None:

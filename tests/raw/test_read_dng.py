@@ -1,0 +1,212 @@
+"""Reading cameras' DNGs: each trap that LibRaw or the format lays (tifffile writes the files)."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import rawpy
+import tifffile
+from raw_samples import CAMERA, CAMERA_TAGS, MATRIX, make_frame, write_camera_dng
+
+from rvdtool.errors import RawError
+from rvdtool.raw.dng import write_dng
+from rvdtool.raw.frame import CfaPhase, Exposure, Rect
+from rvdtool.raw.read import read_raw
+
+MOSAIC = np.random.default_rng(0).integers(0, 4096, (30, 40)).astype(np.uint16)
+
+PATTERNS = {phase: (33422, 1, 4, tuple(phase.pattern.ravel().tolist())) for phase in CfaPhase}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "camera.dng"
+
+
+def active_area(top, left, bottom, right):
+    return 50829, 4, 4, (top, left, bottom, right)
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_a_plain_dng(path, byteorder):
+    frame = read_raw(write_camera_dng(path, MOSAIC, byteorder=byteorder))
+    assert np.array_equal(frame.mosaic, MOSAIC)
+    assert frame.mosaic.dtype == np.uint16
+    assert frame.phase == CfaPhase.RGGB
+    assert frame.black == (64.0, 64.0, 64.0, 64.0)
+    assert (frame.white, frame.bits) == (4095, 12)
+    assert frame.profile == CAMERA
+    assert (frame.orientation, frame.default_crop) == (1, None)
+    assert frame.exposure == Exposure()
+
+
+@pytest.mark.parametrize("phase", CfaPhase)
+@pytest.mark.parametrize(("top", "left"), [(0, 0), (1, 0), (0, 1), (1, 1), (3, 2)])
+def test_odd_active_areas_lose_nothing_and_keep_the_phase(path, phase, top, left):
+    """LibRaw drops a row or column at odd origins; the pattern begins at the area's corner."""
+    write_camera_dng(path, MOSAIC, PATTERNS[phase], active_area(top, left, 29, 39))
+    frame = read_raw(path)
+    assert np.array_equal(frame.mosaic, MOSAIC[top:29, left:39])
+    assert frame.phase == phase
+    with rawpy.imread(str(path)) as raw:  # LibRaw agrees about the colours
+        colors = ["RGBG"[raw.raw_color(top + y, left + x)] for y in (0, 1) for x in (0, 1)]
+    assert "".join(colors) == phase.value
+
+
+@pytest.mark.parametrize("phase", CfaPhase)
+def test_fractions_of_black_are_kept_per_position(path, phase):
+    """LibRaw truncates them and tells them by colour."""
+    levels = (50714, 5, 4, (2561, 10, 2579, 10, 1023, 4, 256, 1))
+    write_camera_dng(path, MOSAIC, PATTERNS[phase], (50713, 3, 2, (2, 2)), levels)
+    assert read_raw(path).black == (256.1, 257.9, 255.75, 256.0)
+
+
+@pytest.mark.parametrize(
+    ("repeat", "levels", "expected"),
+    [
+        ((1, 1), (7,), (7, 7, 7, 7)),
+        ((1, 2), (7, 9), (7, 9, 7, 9)),
+        ((2, 1), (7, 9), (7, 7, 9, 9)),
+        ((4, 2), (1, 2, 3, 4) * 2, (1, 2, 3, 4)),
+        ((3, 1), (5, 5, 5), (5, 5, 5, 5)),
+    ],
+)
+def test_black_level_patterns(path, repeat, levels, expected):
+    tags = (50713, 3, 2, repeat), (50714, 3, len(levels), levels)
+    assert read_raw(write_camera_dng(path, MOSAIC, *tags)).black == expected
+
+
+def test_no_black_level_is_zero(path):
+    write_camera_dng(path, MOSAIC, without=(50714,))
+    assert read_raw(path).black == (0, 0, 0, 0)
+
+
+def test_black_deltas_that_the_four_positions_can_hold(path):
+    across = (50715, 10, 40, (1, 2, -1, 2) * 20)  # 0.5, −0.5, 0.5, …
+    down = (50716, 10, 30, (3, 1) * 30)
+    write_camera_dng(path, MOSAIC, across, down)
+    assert read_raw(path).black == (67.5, 66.5, 67.5, 66.5)
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        [(50715, 10, 40, tuple(v for x in range(40) for v in (x, 1)))],
+        [(50716, 10, 30, tuple(v for y in range(30) for v in (y // 2, 1)))],
+        [(50713, 3, 2, (4, 1)), (50714, 3, 4, (60, 60, 70, 60))],
+    ],
+    ids=["DeltaH", "DeltaV", "pattern"],
+)
+def test_black_that_varies_over_the_image_is_refused(path, tags):
+    write_camera_dng(path, MOSAIC, *tags)
+    with pytest.raises(RawError, match=r"black level varies by \d+ DN over the image"):
+        read_raw(path)
+
+
+def test_levels_count_after_the_linearization_table(path):
+    """LibRaw applies the table when it decodes; black and white are on its far side."""
+    table = (np.arange(256) ** 2 // 16).astype(np.uint16)
+    stored = np.random.default_rng(0).integers(0, 256, (30, 40)).astype(np.uint8)
+    write_camera_dng(path, stored, (50712, 3, 256, tuple(table.tolist())))
+    frame = read_raw(path)
+    assert np.array_equal(frame.mosaic, table[stored])
+    assert (frame.white, frame.bits) == (4095, 12)
+
+
+def test_black_is_not_subtracted(path):
+    frame = read_raw(write_camera_dng(path, np.full((30, 40), 64, np.uint16)))
+    assert (frame.mosaic == 64).all()
+
+
+def test_the_tags_matrix_counts_not_librawas_own(path):
+    """LibRaw replaces the matrix of cameras it knows."""
+    known = (271, 2, 0, "Canon"), (272, 2, 0, "Canon EOS 5D"), (50708, 2, 0, "Canon EOS 5D")
+    frame = read_raw(write_camera_dng(path, MOSAIC, *known))
+    assert frame.profile.color_matrix == CAMERA.color_matrix
+    assert frame.profile.make == "Canon"
+    assert read_raw(write_camera_dng(path, MOSAIC, without=(50721,))).profile.color_matrix is None
+
+
+def test_default_crop_counts_from_the_active_area(path):
+    crop = (50719, 5, 2, (4, 1, 2, 1)), (50720, 5, 2, (30, 1, 20, 1))
+    frame = read_raw(write_camera_dng(path, MOSAIC, active_area(2, 1, 30, 40), *crop))
+    assert frame.default_crop == Rect(top=2, left=4, height=20, width=30)
+
+
+@pytest.mark.parametrize(
+    "crop",
+    [
+        ((50719, 5, 2, (0, 1, 0, 1)), (50720, 5, 2, (40, 1, 30, 1))),  # all of it
+        ((50719, 5, 2, (0, 1, 4, 1)), (50720, 5, 2, (40, 1, 30, 1))),  # beyond the edge
+        ((50719, 5, 2, (0, 1, 0, 1)), (50720, 5, 2, (0, 1, 0, 1))),  # nothing
+    ],
+)
+def test_a_default_crop_without_meaning_is_left_out(path, crop):
+    assert read_raw(write_camera_dng(path, MOSAIC, *crop)).default_crop is None
+
+
+@pytest.mark.parametrize(("stored", "read"), [*((n, n) for n in range(1, 9)), (0, 1), (9, 1)])
+def test_orientation(path, stored, read):
+    assert read_raw(write_camera_dng(path, MOSAIC, (274, 3, 1, stored))).orientation == read
+
+
+@pytest.mark.parametrize(
+    ("white", "bits"), [(1023, 10), (959, 10), (4095, 12), (15892, 14), (65535, 16)]
+)
+def test_depth_is_what_the_white_level_needs_and_not_how_wide_it_is_stored(path, white, bits):
+    assert read_raw(write_camera_dng(path, MOSAIC, (50717, 4, 1, white))).bits == bits
+
+
+@pytest.mark.parametrize(
+    ("compression", "options"),
+    [("none", {"rowsperstrip": 7}), ("none", {"tile": (16, 16)})],
+    ids=["strips", "tiles"],
+)
+def test_strips_and_tiles(path, compression, options):
+    write_camera_dng(path, MOSAIC, compression=compression, **options)
+    assert np.array_equal(read_raw(path).mosaic, MOSAIC)
+
+
+def test_the_mosaic_in_a_sub_ifd_behind_a_preview(path):
+    """As Adobe DNG Converter and most cameras write it: the camera in IFD0, the mosaic below."""
+    raw_codes = {33421, 33422, 50714, 50717}
+    tags = {code: (*tag, True) for code, tag in CAMERA_TAGS.items()}
+    camera = [tag for code, tag in sorted(tags.items()) if code not in raw_codes]
+    raw = [tag for code, tag in sorted(tags.items()) if code in raw_codes]
+    with tifffile.TiffWriter(path) as tiff:
+        common = {"metadata": None, "software": False}
+        preview = np.zeros((8, 8, 3), np.uint8)
+        tiff.write(preview, subifds=1, subfiletype=1, extratags=camera, **common)
+        tiff.write(MOSAIC, photometric="CFA", extratags=raw, **common)
+    frame = read_raw(path)
+    assert np.array_equal(frame.mosaic, MOSAIC)
+    assert frame.profile == CAMERA
+    assert (frame.black[0], frame.white) == (64, 4095)
+
+
+def test_exif_of_the_camera(path):
+    write_dng(make_frame(), path)  # ExifTool reads the same: test_dng.py
+    exposure = read_raw(path).exposure
+    assert exposure.time == Fraction(1, 48)
+    assert exposure.f_number == Fraction(14, 5)
+    assert exposure.lens_model == "Acme 35mm F1.4"
+
+
+def test_neutral_from_the_white_points_chromaticity(path):
+    """AsShotWhiteXY, which LibRaw ignores: the matrix's answer to D65 (DNG 1.7.1, chapter 6)."""
+    white = (50729, 5, 2, (3127, 10000, 3290, 10000))
+    frame = read_raw(write_camera_dng(path, MOSAIC, white, without=(50728,)))
+    response = np.array(CAMERA.color_matrix) @ [0.3127 / 0.329, 1, (1 - 0.3127 - 0.329) / 0.329]
+    np.testing.assert_allclose(frame.profile.as_shot_neutral, response / response.max(), rtol=1e-6)
+
+
+def test_the_carried_tags_survive_a_big_endian_source(path, tmp_path):
+    second = (50722, *MATRIX[1:])
+    curve = (50940, 11, 4, (0.0, 0.0, 1.0, 0.75))
+    write_camera_dng(path, MOSAIC, second, curve, byteorder=">")
+    ours = tmp_path / "ours.dng"
+    write_dng(read_raw(path), ours)
+    with tifffile.TiffFile(ours) as tiff:
+        tags = tiff.pages.first.tags
+        assert tags[50722].value == MATRIX[3]
+        assert tags[50940].value == (0.0, 0.0, 1.0, 0.75)
