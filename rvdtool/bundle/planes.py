@@ -5,6 +5,7 @@ version of every library: a bundle packed twice is the same bundle.
 """
 
 import io
+import struct
 
 import numpy as np
 import tifffile
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 from rvdtool.errors import BundleError
 from rvdtool.raw.bayer import PLANES, to_planes
 from rvdtool.raw.frame import CfaPhase, RawFrame, Tag
-from rvdtool.raw.tags import DAMAGE
 from rvdtool.raw.tiff import ASCII, LONG, SHORT, encode_tiff
+
+_DAMAGE = (tifffile.TiffFileError, struct.error, ValueError, IndexError, KeyError, RuntimeError)
+"""What tifffile raises at a damaged file."""
 
 _DESCRIPTION = "samples: R, Gr, Gb, B of each RGGB cell, in DN"
 
@@ -52,7 +55,7 @@ def decode_planes(data: bytes, size: tuple[int, int]) -> NDArray[np.uint16]:
             found, kind = page.shape, page.dtype
             if found == (*size, 4) and kind == np.uint16:
                 return np.ascontiguousarray(page.asarray().transpose(2, 0, 1))
-    except DAMAGE as error:
+    except _DAMAGE as error:
         raise BundleError(f"not a TIFF that can be read ({error})") from error
     raise BundleError(f"expected uint16 {[*size, 4]}; got {kind} {list(found)}")
 

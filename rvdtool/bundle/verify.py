@@ -2,7 +2,6 @@
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +27,7 @@ class Check:
     detail: str
 
 
-def verify(bundle: Bundle, *, deep: bool = True, advance: Advance | None = None) -> Iterator[Check]:
+def verify(bundle: Bundle, *, deep: bool = True, advance: Advance | None = None) -> list[Check]:
     """Check a bundle, part by part, going on after a part that failed.
 
     Args:
@@ -37,22 +36,23 @@ def verify(bundle: Bundle, *, deep: bool = True, advance: Advance | None = None)
             without it, only hashes are checked.
         advance: called with how many more bytes are hashed.
 
-    Yields:
+    Returns:
         One Check for each member's hash; then, if `deep`, one for the video and one for each
-        reference.
+        reference whose members are intact.
+
+    Raises:
+        InputError: the file can't be read any more.
+        BundleError: it was cut short meanwhile.
     """
-    intact = set()
-    for member in bundle.manifest.members:
-        check = _check_hash(bundle, member, advance)
-        if check.ok:
-            intact.add(member.name)
-        yield check
+    checks = [_check_hash(bundle, member, advance) for member in bundle.manifest.members]
     if not deep:
-        return
-    yield _check_video(bundle)
+        return checks
+    intact = {check.name for check in checks if check.ok}
+    checks.append(_check_video(bundle))
     for entry, reference in zip(bundle.manifest.references, bundle.references, strict=True):
         if {entry.raw.member.name, entry.planes.member.name} <= intact:
-            yield _check_reference(bundle, entry, reference)
+            checks.append(_check_reference(bundle, entry, reference))
+    return checks
 
 
 def _check_hash(bundle: Bundle, member: Member, advance: Advance | None) -> Check:

@@ -53,8 +53,8 @@ def pack(
     from rvdtool.capture.pack import pack as pack_bundle
     from rvdtool.video.decode import Assume
 
-    # PNG folders are small enough to go without a total
-    total = video.stat().st_size if video.is_file() else None
+    inputs = [*(video.iterdir() if video.is_dir() else [video]), raw]
+    total = sum(path.stat().st_size for path in inputs if path.is_file())
     with console.progress("Packing", total, "bytes") as advance:
         path = pack_bundle(
             video,

@@ -28,7 +28,7 @@ def verify(
     opened = open_bundle(bundle)
     total = sum(member.size for member in opened.manifest.members)
     with console.progress("Verifying", total, "bytes") as advance:
-        checks = list(verify_bundle(opened, deep=not quick, advance=advance))
+        checks = verify_bundle(opened, deep=not quick, advance=advance)
     failed = [check for check in checks if not check.ok]
     if as_json:
         results = [{"name": c.name, "ok": c.ok, "detail": c.detail} for c in checks]
