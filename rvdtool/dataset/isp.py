@@ -152,7 +152,7 @@ def denoise(linear: Image, luma: float, chroma: float) -> Image:
         color = blur(color, 2 * chroma)
     if luma:
         gray = bilateral(gray, 5, 0.06 * luma, 1.5)
-    return np.square(np.maximum(gray[..., None] + color, 0), dtype=np.float32)
+    return np.asarray(np.maximum(gray[..., None] + color, 0) ** 2, np.float32)
 
 
 def to_srgb(linear: Image, frame: RawFrame, saturation: float) -> Image:
@@ -186,7 +186,7 @@ def _guided(image: Plane, sigma: float, epsilon: float) -> tuple[Plane, Plane]:
     """He et al., "Guided image filtering": local linear model of the image by itself."""
     mean = blur(image, sigma)
     variance = np.maximum(blur(image * image, sigma) - mean * mean, 0)
-    slope: Plane = variance / (variance + np.float32(epsilon))
+    slope = np.asarray(variance / (variance + epsilon), np.float32)
     return blur(slope, sigma), blur(mean - slope * mean, sigma)
 
 
