@@ -18,9 +18,7 @@ def write(tmp_path):
     def write(*tags, mosaic=MOSAIC, without=(), make="PENTAX", model="PENTAX K10D"):
         camera = (271, 2, 0, make), (272, 2, 0, model)
         without = (*DNG_ONLY, *without)
-        return write_camera_dng(
-            tmp_path / "a.pef", mosaic, *camera, *tags, without=without, **options
-        )
+        return write_camera_dng(tmp_path / "a.pef", mosaic, *camera, *tags, without=without)
 
     return write
 
