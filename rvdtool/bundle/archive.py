@@ -7,6 +7,7 @@ refuses what a bundle never is. Nothing here knows what the members mean.
 import hashlib
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -121,10 +122,11 @@ class ArchiveWriter:
             ThreadPoolExecutor(1) as hasher,
         ):
             hashed = hasher.submit(digest.update, b"")
-            while chunk := _read_into(file, next(buffers), source.path):
+            copied = 0  # a file that grows meanwhile would be copied for ever
+            while copied <= source.size and (chunk := _read_into(file, next(buffers), source.path)):
                 hashed.result()
                 hashed = hasher.submit(digest.update, chunk)
-                member.write(chunk)
+                copied += member.write(chunk)
                 if self._advance is not None:
                     self._advance(len(chunk))
         source.require_unchanged()
@@ -133,10 +135,12 @@ class ArchiveWriter:
 
 @dataclass(frozen=True)
 class Slice:
-    """Where a member's bytes lie in the archive's file."""
+    """A member: where its bytes lie in the archive's file, and the CRC-32 they should have."""
 
+    name: str
     offset: int
     size: int
+    crc: int
 
 
 def read_archive(path: Path) -> dict[str, Slice]:
@@ -162,9 +166,13 @@ def read_member(path: Path, member: Slice) -> bytes:
     """All bytes of a member.
 
     Raises:
-        BundleError: the file ends before the member does.
+        InputError: the file can't be read.
+        BundleError: the member's bytes are not those that were written.
     """
-    return b"".join(member_chunks(path, member))
+    data = b"".join(member_chunks(path, member))
+    if zlib.crc32(data) != member.crc:
+        raise BundleError(f"{path}: {member.name} is damaged; see `rvdtool verify`")
+    return data
 
 
 def member_chunks(path: Path, member: Slice) -> Iterator[bytes]:
@@ -250,7 +258,7 @@ def _lay_out(path: Path, file: BinaryIO, infos: list[zipfile.ZipInfo]) -> dict[s
         if name in slices:
             raise BundleError(f"{path}: has member {name!r} twice")
         offset = _data_offset(path, file, info)
-        slices[name] = Slice(offset, info.file_size)
+        slices[name] = Slice(name, offset, info.file_size, info.CRC)
         position = offset + info.file_size
     if position > path.stat().st_size:
         raise BundleError(f"{path}: damaged: member {name!r} reaches beyond the file's end")
