@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from rvdtool.bundle import convert
@@ -102,17 +104,25 @@ class Reference:
         Raises:
             BundleError: its planes are damaged.
         """
+        size = self._entry.transform.grid_size
+        mosaic = from_planes(self.read_planes(), CfaPhase(self._entry.phase), size)
+        return convert.raw_frame(self._entry, mosaic)
+
+    def read_planes(self) -> NDArray[np.uint16]:
+        """Planes R, Gr, Gb, B as they are stored, with their padding: [4, height, width], DN.
+
+        Raises:
+            BundleError: they are damaged.
+        """
         member = self._entry.planes.member
         data = read_member(self._path, self._slice)
         if hashlib.sha256(data).hexdigest() != member.sha256:
             raise BundleError(f"{self._path}: {member.name} is damaged; see `rvdtool verify`")
-        size = self._entry.transform.grid_size
-        phase = CfaPhase(self._entry.phase)
+        size = planes_size(CfaPhase(self._entry.phase), self._entry.transform.grid_size)
         try:
-            planes = decode_planes(data, planes_size(phase, size))
+            return decode_planes(data, size)
         except BundleError as error:
             raise BundleError(f"{self._path}: {member.name}: {error}") from error
-        return convert.raw_frame(self._entry, from_planes(planes, phase, size))
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,10 @@ from rvdtool.bundle import convert
 from rvdtool.bundle.archive import Advance, member_chunks
 from rvdtool.bundle.manifest import Member
 from rvdtool.bundle.manifest import Reference as ReferenceEntry
+from rvdtool.bundle.planes import padding
 from rvdtool.bundle.store import Bundle, Reference
-from rvdtool.errors import InputError, RvdError
+from rvdtool.errors import RvdError
+from rvdtool.raw.bayer import to_planes
 from rvdtool.raw.frame import RawFrame
 from rvdtool.raw.read import read_raw
 from rvdtool.video.decode import probe, read_frames
@@ -75,7 +77,7 @@ def _check_video(bundle: Bundle) -> Check:
             different = [k for k, v in vars(said).items() if getattr(found, k) != v]
             return Check(name, False, f"not as in the manifest: {', '.join(different)}")
         count = sum(1 for _ in read_frames(bundle.video, said))
-    except InputError as error:
+    except RvdError as error:
         return Check(name, False, str(error))
     return Check(name, True, f"all {count} frames decode")
 
@@ -86,11 +88,14 @@ def _check_reference(bundle: Bundle, entry: ReferenceEntry, reference: Reference
     try:
         sensor = _read_raw_member(bundle, entry)
         expected = convert.on_grid(sensor, entry.transform, bundle.video_info.rotation)
-        stored = reference.frame
+        stored, planes = reference.frame, reference.read_planes()
     except RvdError as error:
         return Check(name, False, str(error))
-    if not np.array_equal(expected.mosaic, stored.mosaic):
+    if not np.array_equal(to_planes(expected.mosaic, expected.phase), planes):
         return Check(name, False, "its pixels are not those of its planes")
+    said = entry.planes.padding
+    if padding(expected.phase, expected.size) != (said.top, said.left, said.bottom, said.right):
+        return Check(name, False, "its planes are not padded as the manifest says")
     levels = (expected.phase, expected.black, expected.white, expected.bits, expected.orientation)
     if levels != (stored.phase, stored.black, stored.white, stored.bits, stored.orientation):
         return Check(name, False, "its levels, CFA phase or orientation are not the manifest's")
