@@ -215,8 +215,11 @@ def _level_values(black: tuple[float, ...]) -> tuple[tuple[int, ...], int]:
 
 
 def _rationals(values: tuple[float, ...] | list[float] | list[Fraction]) -> tuple[int, ...]:
-    """Numerators and denominators in turn; within 1e-6, which gives decimals back as they were."""
-    fractions = [Fraction(value).limit_denominator(1_000_000) for value in values]
+    """Numerators and denominators in turn, each in 31 bits; decimals come back as they were."""
+    fractions = [
+        Fraction(value).limit_denominator(min(1_000_000, (2**31 - 1) // (int(abs(value)) + 1)))
+        for value in values
+    ]
     return tuple(part for value in fractions for part in (value.numerator, value.denominator))
 
 

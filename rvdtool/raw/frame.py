@@ -44,6 +44,10 @@ class CfaPhase(Enum):
         return np.array(["RGB".index(c) for c in self.value], np.uint8).reshape(2, 2)
 
 
+PHASES = frozenset(phase.value for phase in CfaPhase)
+"""The phases by name: no other arrangement of a 2×2 cell is Bayer."""
+
+
 @dataclass(frozen=True)
 class Rect:
     """A rectangle in pixels: rows top..top+height, columns left..left+width."""

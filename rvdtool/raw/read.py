@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from rvdtool.errors import RawError, UsageError
 from rvdtool.files import require_file
 from rvdtool.raw.frame import (
+    PHASES,
     CameraProfile,
     CfaPhase,
     Exposure,
@@ -150,19 +151,9 @@ def _read_maker(path: Path, header: Header | None) -> RawFrame:
             )
     with _opened(path) as raw:
         _require_flat(raw)
-        cell = raw.raw_pattern
-        if cell is None or cell.shape != (2, 2) or sorted(cell.flat) != [0, 1, 2, 3]:
-            shape = "no" if cell is None else "×".join(map(str, cell.shape))
-            raise RawError(
-                f"its sensor has {shape} CFA pattern that isn't 2×2 Bayer (X-Trans, quad-Bayer or "
-                "monochrome); only 2×2 Bayer can be used"
-            )
-        if raw.color_desc != b"RGBG":
-            raise RawError(f"its colours are {raw.color_desc.decode()}; only RGB Bayer can be used")
         sizes = raw.sizes
         area = Rect(sizes.top_margin, sizes.left_margin, sizes.height, sizes.width)
-        sites = [(area.top + y, area.left + x) for y in (0, 1) for x in (0, 1)]
-        colors = [raw.raw_color(row, column) for row, column in sites]
+        colors = _bayer_colors(raw, area)
         black = raw.black_level_per_channel
         white = int(raw.white_level)
         mosaic = _cut(raw.raw_image, area)
@@ -179,6 +170,24 @@ def _read_maker(path: Path, header: Header | None) -> RawFrame:
             default_crop=_libraw_crop(sizes),
             exposure=_exposure(raw),
         )
+
+
+def _bayer_colors(raw: Any, area: Rect) -> list[int]:
+    """LibRaw's colours (0 R, 1 G, 2 B, 3 second G) of the cell at the area's corner."""
+    try:
+        cell = raw.raw_pattern
+    except NotImplementedError:  # rawpy's word for patterns other than 2×2 and 6×6
+        cell = None
+    sites = [(area.top + y, area.left + x) for y in (0, 1) for x in (0, 1)]
+    colors = [] if cell is None else [raw.raw_color(row, column) for row, column in sites]
+    names = b"".join(raw.color_desc[color : color + 1] for color in colors).decode("latin-1")
+    if cell is None or cell.shape != (2, 2) or names not in PHASES or len(set(colors)) < 4:
+        kind = "unknown" if cell is None else "X-Trans" if cell.shape == (6, 6) else names
+        raise RawError(
+            f"its CFA pattern ({kind}) isn't 2×2 RGB Bayer; only that can be used: if the camera "
+            "can bin to plain Bayer, choose that"
+        )
+    return colors
 
 
 def _maker_profile(raw: Any, header: Header | None) -> CameraProfile:
@@ -277,7 +286,7 @@ def _read_plain(path: Path, levels: MosaicLevels) -> RawFrame:
         mosaic = decode(path)
     except (*DAMAGE, imagecodecs.PngError) as error:
         raise RawError(f"damaged or incomplete ({error})") from error
-    if (mosaic.dtype.kind, mosaic.dtype.itemsize, mosaic.ndim) != ("u", 2, 2):
+    if (mosaic.dtype.kind, mosaic.dtype.itemsize, mosaic.ndim) != ("u", 2, 2) or not mosaic.size:
         raise RawError(
             f"a mosaic is a 16-bit image with one channel; this one is {mosaic.dtype} "
             f"{list(mosaic.shape)}"

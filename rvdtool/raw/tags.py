@@ -7,7 +7,7 @@ import numpy as np
 
 from rvdtool.errors import RawError
 from rvdtool.raw.color import neutral_of_white
-from rvdtool.raw.frame import CameraProfile, CfaPhase, Exposure, Levels4, Rect, levels4
+from rvdtool.raw.frame import PHASES, CameraProfile, CfaPhase, Exposure, Levels4, Rect, levels4
 from rvdtool.raw.header import Header, Ifd
 
 CARRIED_TAGS = frozenset(
@@ -30,7 +30,6 @@ OPCODE_LISTS = (51008, 51009, 51022)
 
 _CFA, _LINEAR_RAW = 32803, 34892
 _JPEG_XL = 52546
-_PHASES = frozenset(phase.value for phase in CfaPhase)
 _CONVERT = "convert it with Adobe DNG Converter"
 
 
@@ -131,7 +130,7 @@ def _phase(ifd: Ifd) -> CfaPhase:
     colors = [int(number) for number in ifd.numbers(33422, 4)]
     pattern = "".join("RGB"[color] if color in (0, 1, 2) else "?" for color in colors)
     planes = [int(number) for number in ifd.numbers(50710, default=(0, 1, 2))]
-    if planes != [0, 1, 2] or pattern not in _PHASES or ifd.number(50711, 1) != 1:
+    if planes != [0, 1, 2] or pattern not in PHASES or ifd.number(50711, 1) != 1:
         raise RawError(
             f"its CFA pattern is {pattern or 'missing'}, colours {planes}, "
             f"layout {ifd.number(50711, 1)}; only RGB Bayer on a square grid can be used"
@@ -141,7 +140,7 @@ def _phase(ifd: Ifd) -> CfaPhase:
 
 def _active_area(ifd: Ifd, size: tuple[int, int]) -> Rect:
     top, left, bottom, right = map(int, ifd.numbers(50829, 4, default=(0, 0, *size)))
-    if not (0 <= top < bottom <= size[0] and 0 <= left < right <= size[1]):
+    if not (0 <= top <= bottom - 2 <= size[0] - 2 and 0 <= left <= right - 2 <= size[1] - 2):
         raise RawError(f"damaged: its active area {top, left, bottom, right} isn't inside {size}")
     return Rect(top, left, bottom - top, right - left)
 

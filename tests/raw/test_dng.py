@@ -88,6 +88,14 @@ def test_fractions_of_black_levels_are_kept(tags):
     )
 
 
+def test_levels_with_long_fractions(tmp_path):
+    """A rational's parts have 32 bits: large numbers get coarser fractions."""
+    black = (2048.123456, 8191.1234567, 65000.1234567, 0.3333333333)
+    path = tmp_path / "a.dng"
+    write_dng(make_frame(bits=16, black=black), path)
+    assert read_raw(path).black == pytest.approx(black, abs=1e-4)
+
+
 def test_nothing_is_said_that_nobody_knows(tags):
     found = tags(make_frame(exposure=Exposure()))
     unknown = {"ModifyDate", "ExposureTime", "FNumber", "ISO", "FrameRate", "TimeCodes", "ReelName"}

@@ -54,8 +54,13 @@ def test_without_matrix(write):
 
 def test_xtrans(write):
     pattern = (1, 1, 0, 1, 1, 2, 1, 1, 2, 1, 1, 0, 2, 0, 1, 0, 2, 1) * 2
-    with pytest.raises(RawError, match="only 2×2 Bayer"):
+    with pytest.raises(RawError, match=r"\(X-Trans\) isn't 2×2 RGB Bayer"):
         read_raw(write((33421, 3, 2, (6, 6)), (33422, 1, 36, pattern)))
+
+
+def test_greens_in_a_column(write):
+    with pytest.raises(RawError, match=r"\(RGBG\) isn't 2×2 RGB Bayer"):
+        read_raw(write((33422, 1, 4, (0, 1, 2, 1))))
 
 
 def test_without_white_balance(write):

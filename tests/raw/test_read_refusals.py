@@ -48,6 +48,7 @@ XTRANS = (1, 1, 0, 1, 1, 2, 1, 1, 2, 1, 1, 0, 2, 0, 1, 0, 2, 1) * 2
         ([(50717, 3, 3, (4095, 4095, 4095))], "tag 50717 has 3 values instead of 1"),
         ([(50721, 10, 2, (1, 1, 1, 1))], "tag 50721 has 2 values instead of 9"),
         ([(50829, 4, 4, (0, 0, 49, 48))], "active area .* isn't inside"),
+        ([(50829, 4, 4, (9, 0, 10, 48))], "active area .* isn't inside"),
         ([(50714, 3, 2, (1, 2))], "tag 50714 has 2 values instead of 1"),
     ],
 )

@@ -1,7 +1,7 @@
 """The TIFF files we lay out, as tifffile reads them."""
 
-import struct
 from io import BytesIO
+from struct import error
 
 import numpy as np
 import pytest
@@ -74,5 +74,5 @@ def test_every_offset_is_even():
 
 
 def test_values_that_do_not_fit_their_type():
-    with pytest.raises(struct.error):
+    with pytest.raises(error):
         encode_tiff([*BASE, Tag(50000, 3, 1, 65536)], [], IMAGE.tobytes())
