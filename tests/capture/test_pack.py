@@ -1,0 +1,201 @@
+"""Packing: nothing lost, nothing written that shouldn't be, the same input the same bytes."""
+
+import os
+import shutil
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+
+from rvdtool.bundle.archive import ArchiveWriter, InputFile
+from rvdtool.bundle.store import open_bundle
+from rvdtool.bundle.unpack import unpack
+from rvdtool.bundle.verify import verify
+from rvdtool.capture import pack as pack_module
+from rvdtool.capture.pack import pack
+from rvdtool.errors import InputError, MismatchError, OutputError, RawError, UsageError, VideoError
+from rvdtool.raw.frame import CfaPhase
+from rvdtool.raw.read import MosaicLevels
+from rvdtool.video.decode import Assume
+
+LEVELS = MosaicLevels((64.25, 64.0, 64.0, 64.25), 1023, CfaPhase.GRBG, 10)
+
+
+def test_packing_twice_gives_the_same_bytes(shot: Any, tmp_path: Path) -> None:
+    """Also from copies with other dates and under another name."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        for path in (shot.video, shot.raw):
+            shutil.copy(path, tmp_path / folder)
+    os.utime(tmp_path / "b" / shot.video.name, (1, 1))
+    first = pack(tmp_path / "a" / shot.video.name, tmp_path / "a" / shot.raw.name)
+    again = pack(
+        tmp_path / "b" / shot.video.name, tmp_path / "b" / shot.raw.name, tmp_path / "other.rvd"
+    )
+    assert first == tmp_path / "a" / "clip.rvd"
+    assert first.read_bytes() == again.read_bytes() == shot.bundle.read_bytes()
+
+
+def test_all_bytes_are_accounted_for(shot: Any, tmp_path: Path) -> None:
+    done: list[int] = []
+    pack(shot.video, shot.raw, tmp_path / "clip.rvd", advance=done.append)
+    assert sum(done) == shot.video.stat().st_size + shot.raw.stat().st_size
+
+
+def test_a_folder_of_pngs_is_a_video(shot: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "frames.v2"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in (2, 10, 1):
+        rgb = rng.integers(0, 256, (*shot.frame.size, 3)).astype(np.uint8)
+        (folder / f"{index}.png").write_bytes(imagecodecs.png_encode(rgb))
+    (folder / "notes.txt").write_text("not a frame")
+    path = pack(folder, shot.raw, rate=Fraction(24000, 1001))
+    assert path == tmp_path / "frames.v2.rvd"
+    bundle = open_bundle(path)
+    names = [member.name for member in bundle.manifest.video.members]
+    assert names == [f"video/frames.v2/{index}.png" for index in (1, 2, 10)]
+    assert bundle.video_info.rate == Fraction(24000, 1001)
+    assert all(check.ok for check in verify(bundle))
+    for written in unpack(bundle, tmp_path / "out"):
+        original = shot.raw if written.name == shot.raw.name else folder / written.name
+        assert written.read_bytes() == original.read_bytes()
+    assert len(list((tmp_path / "out" / "frames.v2").iterdir())) == 3
+
+
+@pytest.mark.parametrize("suffix", [".tiff", ".png"])
+def test_a_plain_mosaic_with_levels_is_a_raw_frame(shot: Any, tmp_path: Path, suffix: str) -> None:
+    raw = tmp_path / f"first{suffix}"
+    if suffix == ".png":
+        raw.write_bytes(imagecodecs.png_encode(shot.frame.mosaic))
+    else:
+        tifffile.imwrite(raw, shot.frame.mosaic)
+    path = pack(shot.video, raw, tmp_path / "clip.rvd", levels=LEVELS)
+    bundle = open_bundle(path)
+    assert bundle.manifest.references[0].raw.member.name == f"reference/000000{suffix}"
+    frame = bundle.references[0].frame
+    assert np.array_equal(frame.mosaic, shot.frame.mosaic)
+    assert (frame.phase, frame.black, frame.white, frame.bits) == (
+        LEVELS.phase,
+        LEVELS.black,
+        LEVELS.white,
+        LEVELS.bits,
+    )
+    # Verifying reads the file again, which says nothing itself
+    assert all(check.ok for check in verify(bundle))
+
+
+def test_what_the_user_says_about_colour_is_kept(shot: Any, tmp_path: Path) -> None:
+    assume = Assume(matrix="bt601", range="full")
+    bundle = open_bundle(pack(shot.video, shot.raw, tmp_path / "clip.rvd", assume=assume))
+    color = bundle.manifest.video.color
+    assert (color.matrix.value, color.matrix.source) == ("bt601", "user")
+    assert (color.transfer.value, color.transfer.source) == ("bt709", "stream")
+    assert all(check.ok for check in verify(bundle))
+
+
+def test_nothing_is_overwritten_unasked(shot: Any, tmp_path: Path) -> None:
+    out = tmp_path / "clip.rvd"
+    out.write_text("mine")
+    with pytest.raises(OutputError, match="already exists"):
+        pack(shot.video, shot.raw, out)
+    assert out.read_text() == "mine"
+    pack(shot.video, shot.raw, out, overwrite=True)
+    assert out.read_bytes() == shot.bundle.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["video", "raw"])
+def test_an_input_is_never_the_output(shot: Any, name: str, tmp_path: Path) -> None:
+    link = tmp_path / "link.rvd"
+    link.hardlink_to(getattr(shot, name))
+    before = link.read_bytes()
+    with pytest.raises(UsageError, match="one of the files to be packed"):
+        pack(shot.video, shot.raw, link, overwrite=True)
+    assert link.read_bytes() == before
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("which", ["video", "raw"])
+def test_a_file_that_changes_while_it_is_packed_is_noticed(
+    shot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    """For example a recording that still runs. The change comes when its own copy is complete."""
+    video, raw = (Path(shutil.copy(path, tmp_path)) for path in (shot.video, shot.raw))
+    victim = {"video": video, "raw": raw}[which]
+    real = ArchiveWriter.add_file
+
+    def add_file(self: ArchiveWriter, name: str, source: InputFile) -> Any:
+        member = real(self, name, source)
+        if source.path == victim:
+            with victim.open("ab") as file:
+                file.write(b"more")
+        return member
+
+    monkeypatch.setattr(ArchiveWriter, "add_file", add_file)
+    with pytest.raises(InputError, match="changed while being packed"):
+        pack(video, raw)
+    assert left(tmp_path) == sorted([video.name, raw.name])
+
+
+@pytest.mark.parametrize("kind", ["grown", "shrunk", "touched", "gone"])
+def test_a_change_between_looking_and_copying_is_noticed(
+    shot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    video = Path(shutil.copy(shot.video, tmp_path))
+    data = video.read_bytes()
+    real = pack_module.create
+
+    def create(*args: Any, **kwargs: Any) -> None:
+        if kind == "gone":
+            video.unlink()
+        elif kind == "touched":
+            os.utime(video, ns=(0, 0))
+        else:
+            video.write_bytes(data + b"x" if kind == "grown" else data[:-1])
+        real(*args, **kwargs)
+
+    monkeypatch.setattr(pack_module, "create", create)
+    with pytest.raises(InputError):
+        pack(video, shot.raw)
+    assert left(tmp_path) == ([] if kind == "gone" else [video.name])
+
+
+def test_what_does_not_belong_together_is_refused(shot: Any, tmp_path: Path) -> None:
+    raw = tmp_path / "small.tiff"
+    tifffile.imwrite(raw, shot.frame.mosaic[:-2])
+    with pytest.raises(MismatchError, match=r"small\.tiff.*clip\.mp4.*64×46.*64×48"):
+        pack(shot.video, raw, tmp_path / "clip.rvd", levels=LEVELS)
+    assert left(tmp_path) == [raw.name]
+
+
+def test_swapped_arguments_are_refused(shot: Any, tmp_path: Path) -> None:
+    with pytest.raises((VideoError, RawError)):
+        pack(shot.raw, shot.video, tmp_path / "clip.rvd")
+    assert left(tmp_path) == []
+
+
+def test_names_that_other_systems_lack_are_refused(shot: Any, tmp_path: Path) -> None:
+    video = Path(shutil.copy(shot.video, tmp_path / "a\\b.mp4"))
+    with pytest.raises(UsageError, match="rename it"):
+        pack(video, shot.raw)
+
+
+def test_packing_imports_neither_torch_nor_opencv(shot: Any, tmp_path: Path) -> None:
+    script = (
+        "import sys; from rvdtool.cli import main;"
+        "code = main(['pack', *sys.argv[1:]]);"
+        "print(code, sorted({'torch', 'cv2', 'skimage', 'scipy'} & sys.modules.keys()))"
+    )
+    out = tmp_path / "clip.rvd"
+    command = [sys.executable, "-c", script, str(shot.video), str(shot.raw), "-o", str(out)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "0 []"
