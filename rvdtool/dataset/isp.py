@@ -58,7 +58,7 @@ def camera_render(frame: RawFrame, isp: CameraIsp, index: int, light: Light) -> 
     mosaic = white_balance(mosaic, frame, isp, index)
     linear = demosaic(mosaic, frame.phase, isp.demosaic)
     linear = denoise(linear, isp.denoise_luma, isp.denoise_chroma)
-    linear = to_srgb(linear, frame, isp.saturation)
+    linear = to_srgb(linear, frame, isp)
     linear *= isp.gain * (1 + isp.gain_drift * np.sin(2 * np.pi * index / isp.drift_period))
     linear = local_tone(linear, isp.local_tone, isp.local_sigma)
     coded = curve(linear, isp.gamma, isp.contrast)
@@ -155,12 +155,12 @@ def denoise(linear: Image, luma: float, chroma: float) -> Image:
     return np.asarray(np.maximum(gray[..., None] + color, 0) ** 2, np.float32)
 
 
-def to_srgb(linear: Image, frame: RawFrame, saturation: float) -> Image:
-    """White-balanced camera RGB → linear sRGB, with a boost of colour."""
+def to_srgb(linear: Image, frame: RawFrame, isp: CameraIsp) -> Image:
+    """White-balanced camera RGB → linear sRGB, with the maker's look and a boost of colour."""
     matrix = frame.profile.color_matrix
     if matrix is not None:
         linear = mix(linear, np.linalg.inv(balanced_from_srgb(matrix)))
-    return np.maximum(saturate(linear, saturation), 0)
+    return np.maximum(saturate(mix(linear, isp.look), isp.saturation), 0)
 
 
 _TONE_PIVOT = float(np.log2(0.7))

@@ -175,14 +175,14 @@ class Sensor(_Model):
 class LibRawIsp(_Model):
     """Rendering by LibRaw: `default` as in the paper, or `steady` (no per-frame brightness)."""
 
-    kind: Literal["libraw"] = "libraw"
+    kind: Literal["libraw"]
     brightness: Literal["default", "steady"] = "default"
 
 
 class CameraIsp(_Model):
     """A camera-like ISP; `isp.py` shows what each number does, `draw.py` where ranges come from."""
 
-    kind: Literal["camera"] = "camera"
+    kind: Literal["camera"]
     demosaic: Literal["bilinear", "edge_aware", "malvar"] = "malvar"
     denoise_luma: Annotated[float, Field(ge=0, le=2)] = 0.5
     denoise_chroma: Annotated[float, Field(ge=0, le=3)] = 1
@@ -195,6 +195,8 @@ class CameraIsp(_Model):
     """Relative amplitude of a slow drift of the digital gain."""
     drift_period: Annotated[float, Field(gt=0)] = 90
     saturation: Annotated[float, Field(ge=0, le=2)] = 1.1
+    look: Matrix3 = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+    """The maker's own colours: linear sRGB → linear sRGB after the true matrix; rows sum to 1."""
     gamma: Literal["srgb", "bt709", "power"] = "srgb"
     contrast: Annotated[float, Field(ge=0, le=1)] = 0.3
     local_tone: Annotated[float, Field(ge=0, le=0.8)] = 0.3
@@ -209,7 +211,7 @@ class CameraIsp(_Model):
 class Codec(_Model):
     """How the sRGB frames are stored: `png` (lossless) or a video at constant rate factor."""
 
-    kind: Literal["png", "h264", "hevc"] = "png"
+    kind: Literal["png", "h264", "hevc"]
     crf: Annotated[int, Field(ge=0, le=51)] = 20
 
 
@@ -227,8 +229,8 @@ class Recipe(_Model):
     layers: tuple[Layer, ...] = ()
     light: Light = Light()
     sensor: Sensor
-    isp: Annotated[LibRawIsp | CameraIsp, Field(discriminator="kind")] = LibRawIsp()
-    codec: Codec = Codec()
+    isp: Annotated[LibRawIsp | CameraIsp, Field(discriminator="kind")] = LibRawIsp(kind="libraw")
+    codec: Codec = Codec(kind="png")
 
     @field_validator("rate")
     @classmethod

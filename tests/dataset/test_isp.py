@@ -12,6 +12,7 @@ from rvdtool.raw.frame import CameraProfile, CfaPhase, RawFrame
 
 MATRIX = ((0.7034, -0.0804, -0.1014), (-0.4420, 1.2564, 0.2058), (-0.0851, 0.1994, 0.5758))
 PLAIN = CameraIsp(
+    kind="camera",
     denoise_luma=0,
     denoise_chroma=0,
     white_balance_drift=0,
@@ -114,6 +115,6 @@ def test_gain_and_white_balance_drift_with_time() -> None:
 
 def test_steady_libraw_does_not_brighten_a_dark_frame() -> None:
     dark = _frame(np.full((64, 64, 3), 0.02), CfaPhase.RGGB)
-    steady = develop(dark, LibRawIsp(brightness="steady"), 0, Light())
-    default = develop(dark, LibRawIsp(), 0, Light())
+    steady = develop(dark, LibRawIsp(kind="libraw", brightness="steady"), 0, Light())
+    default = develop(dark, LibRawIsp(kind="libraw"), 0, Light())
     assert default.mean() > 1.5 * steady.mean()
