@@ -4,7 +4,7 @@ What is written, and why, is the table in `_ifd0`. The RAW image is in IFD0 and 
 which LibRaw and DaVinci Resolve need; lossless JPEG is what every reader of DNG understands.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -214,13 +214,13 @@ def _level_values(black: tuple[float, ...]) -> tuple[tuple[int, ...], int]:
     return _rationals(black), RATIONAL
 
 
-def _rationals(values: tuple[float, ...] | list[float] | list[Fraction]) -> tuple[int, ...]:
+def _rationals(values: Iterable[float | Fraction]) -> tuple[int, ...]:
     """Numerators and denominators in turn, each in 31 bits; decimals come back as they were."""
-    fractions = [
-        Fraction(value).limit_denominator(min(1_000_000, (2**31 - 1) // (int(abs(value)) + 1)))
-        for value in values
-    ]
-    return tuple(part for value in fractions for part in (value.numerator, value.denominator))
+    parts: list[int] = []
+    for value in map(Fraction, values):
+        largest = max(1, min(1_000_000, (2**31 - 1) // (int(abs(value)) + 1)))
+        parts += value.limit_denominator(largest).as_integer_ratio()
+    return tuple(parts)
 
 
 def _text(code: int, value: str) -> Tag:

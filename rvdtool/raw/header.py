@@ -31,27 +31,35 @@ DAMAGE = (
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*")
 
-_EXIF = 34665
+_CODES = tifffile.TIFF.TAGS  # tag names ↔ codes
 _NOWHERE = 0xFFFFFFFF  # Panasonic's StripOffsets, whose data begin at a tag of its own
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else it writes to stderr
 
 
 class Ifd:
-    """One image's tags by code, with the values checked when they are asked for."""
+    """One image's tags, asked for by their names; values are checked then.
+
+    Attributes:
+        tags: by code.
+    """
 
     def __init__(self, tags: Mapping[int, Tag]) -> None:
         self.tags = tags
 
+    def tag(self, name: str) -> Tag | None:
+        """A tag as it stands there; None if missing."""
+        return self.tags.get(_CODES[name])
+
     def numbers(
-        self, code: int, count: int | None = None, *, default: Iterable[int] = ()
+        self, name: str, count: int | None = None, *, default: Iterable[int] = ()
     ) -> list[Fraction]:
         """A tag's values, or `default` if it is missing. 0 where a rational's denominator is.
 
         Raises:
             RawError: not numbers, or not `count` of them.
         """
-        tag = self.tags.get(code)
+        tag = self.tag(name)
         if tag is None:
             return [Fraction(value) for value in default]
         values = tag.value if isinstance(tag.value, tuple | bytes) else (tag.value,)
@@ -62,38 +70,36 @@ class Ifd:
             else:
                 numbers = [Fraction(value) for value in values]
         except (ArithmeticError, TypeError, ValueError) as error:
-            raise RawError(f"damaged: its TIFF tag {code} holds no numbers") from error
+            raise RawError(f"damaged: its {name} holds no numbers") from error
         if count is not None and len(numbers) != count:
-            raise RawError(
-                f"damaged: its TIFF tag {code} has {len(numbers)} values instead of {count}"
-            )
+            raise RawError(f"damaged: its {name} has {len(numbers)} values instead of {count}")
         return numbers
 
-    def number(self, code: int, default: int | None = None) -> int:
+    def number(self, name: str, default: int | None = None) -> int:
         """A tag's only value as a whole number.
 
         Raises:
             RawError: missing (without `default`), or not one number.
         """
-        values = self.numbers(code, 1)
+        values = self.numbers(name, 1)
         if values:
             return int(values[0])
         if default is None:
-            raise RawError(f"damaged: its TIFF tag {code} is missing")
+            raise RawError(f"damaged: its {name} is missing")
         return default
 
-    def text(self, code: int) -> str:
+    def text(self, name: str) -> str:
         """An ASCII tag without padding; empty if missing."""
-        tag = self.tags.get(code)
+        tag = self.tag(name)
         return tag.value.strip("\0 ") if tag and isinstance(tag.value, str) else ""
 
-    def matrix(self, code: int) -> Matrix | None:
+    def matrix(self, name: str) -> Matrix | None:
         """A 3×3 matrix; None if missing.
 
         Raises:
             RawError: not nine numbers.
         """
-        values = [float(value) for value in self.numbers(code, 9)]
+        values = [float(value) for value in self.numbers(name, 9)]
         return tuple(tuple(values[i : i + 3]) for i in (0, 3, 6)) if values else None
 
 
@@ -116,7 +122,7 @@ class Header:
     @property
     def is_dng(self) -> bool:
         """Whether it has a DNGVersion."""
-        return 50706 in self.first.tags
+        return self.first.tag("DNGVersion") is not None
 
     def require_whole(self) -> None:
         """Refuse a file that ends before its pixels do: LibRaw may read the rest as zeros.
@@ -124,8 +130,9 @@ class Header:
         Raises:
             RawError: a strip or tile of a main image reaches beyond the file's end.
         """
-        for ifd, (offsets, counts) in product(self.images, ((273, 279), (324, 325))):
-            places = zip(ifd.numbers(offsets), ifd.numbers(counts), strict=False)
+        for ifd, part in product(self.images, ("Strip", "Tile")):
+            offsets, counts = ifd.numbers(f"{part}Offsets"), ifd.numbers(f"{part}ByteCounts")
+            places = zip(offsets, counts, strict=False)
             ends = (start + count for start, count in places if start != _NOWHERE)
             if max(ends, default=0) > self.size:
                 raise RawError(
@@ -145,8 +152,9 @@ def read_header(path: Path) -> Header | None:
         with tifffile.TiffFile(path) as tiff:
             first = tiff.pages.first
             pages = [page for top in tiff.pages for page in (top, *(top.pages or ()))]
-            images = tuple(ifd for ifd in map(_ifd, pages) if ifd.number(254, 0) == 0)
-            exif = first.tags[_EXIF].value if _EXIF in first.tags else {}
+            images = tuple(ifd for ifd in map(_ifd, pages) if ifd.number("NewSubfileType", 0) == 0)
+            pointer = first.tags.get("ExifTag")
+            exif = pointer.value if pointer else {}
             return Header(
                 first=_ifd(first),
                 images=images,

@@ -144,7 +144,7 @@ def _read_maker(path: Path, header: Header | None) -> RawFrame:
     """A camera's own RAW file: pixels and levels as LibRaw knows them."""
     if header:
         header.require_whole()
-        if not header.first.text(271):  # LibRaw takes some plain TIFFs for RAW
+        if not header.first.text("Make"):  # LibRaw takes some plain TIFFs for RAW
             raise RawError(
                 "a TIFF that no camera has put its name (Make) in, so it isn't RAW; a 16-bit "
                 "mosaic can be read if its levels and CFA phase are given"
@@ -196,7 +196,7 @@ def _maker_profile(raw: Any, header: Header | None) -> CameraProfile:
         raise RawError("it has no as-shot white balance; convert it with Adobe DNG Converter")
     red, green, blue = (min(balance) / gain for gain in balance)
     matrix = raw.rgb_xyz_matrix[:3]
-    make, model = (header.first.text(271), header.first.text(272)) if header else ("", "")
+    make, model = (header.first.text("Make"), header.first.text("Model")) if header else ("", "")
     return CameraProfile(
         unique_model=f"{make} {model}".strip() or "unknown camera",
         as_shot_neutral=(red, green, blue),

@@ -10,22 +10,28 @@ from rvdtool.raw.color import neutral_of_white
 from rvdtool.raw.frame import PHASES, CameraProfile, CfaPhase, Exposure, Levels4, Rect, levels4
 from rvdtool.raw.header import Header, Ifd
 
-CARRIED_TAGS = frozenset(
-    (
-        # colour: second and third matrices, calibration, balance, illuminants
-        50722, 50723, 50724, 50727, 50779, 50931, 50932, 50964, 50965,
-        52529, 52530, 52531, 52532, 52533, 52534, 52535,
-        # baseline: exposure, noise, sharpness, green split, linear limit, shadow, offset
-        50730, 50731, 50732, 50733, 50734, 50738, 50739, 50780, 51109,
-        # profile: name, hue/saturation maps, tone curve, look table, policy, copyright, rendering
-        50936, 50937, 50938, 50939, 50940, 50941, 50942, 50981, 50982, 51107, 51108, 51110, 52537,
-        # lens
-        50736,
-    )
+CARRIED_TAGS = (
+    # colour: further matrices, calibration, balance, illuminants
+    "ColorMatrix2", "ColorMatrix3", "ForwardMatrix1", "ForwardMatrix2", "ForwardMatrix3",
+    "CameraCalibration1", "CameraCalibration2", "CameraCalibration3",
+    "CameraCalibrationSignature", "ProfileCalibrationSignature", "AnalogBalance",
+    "CalibrationIlluminant2", "CalibrationIlluminant3", "IlluminantData1", "IlluminantData2",
+    # what plain processing of this camera needs
+    "BaselineExposure", "BaselineExposureOffset", "BaselineNoise", "BaselineSharpness",
+    "BayerGreenSplit", "LinearResponseLimit", "AntiAliasStrength", "ShadowScale",
+    "BestQualityScale",
+    # the maker's look
+    "ProfileName", "ProfileCopyright", "ProfileEmbedPolicy", "ProfileToneCurve",
+    "ProfileHueSatMapDims", "ProfileHueSatMapEncoding", "ProfileHueSatMapData1",
+    "ProfileHueSatMapData2", "ProfileHueSatMapData3",
+    "ProfileLookTableDims", "ProfileLookTableEncoding", "ProfileLookTableData",
+    "DefaultBlackRender",
+    # the lens
+    "LensInfo",
 )  # fmt: skip
 """Tags that describe the camera and stay true for a reconstructed frame."""
 
-OPCODE_LISTS = (51008, 51009, 51022)
+OPCODE_LISTS = ("OpcodeList1", "OpcodeList2", "OpcodeList3")
 """Lens corrections: 1 on the whole stored image, 2 and 3 on the active area."""
 
 _CFA, _LINEAR_RAW = 32803, 34892
@@ -56,7 +62,7 @@ def dng_metadata(header: Header) -> DngMetadata:
         RawError: it isn't 2×2 Bayer, is damaged or cut short, or lacks white level or neutral.
     """
     ifd = _bayer_image(header)
-    size = (ifd.number(257), ifd.number(256))
+    size = (ifd.number("ImageLength"), ifd.number("ImageWidth"))
     area = _active_area(ifd, size)
     white = _white(ifd, "IFD0" if ifd.tags == header.first.tags else "SubIFD")
     return DngMetadata(
@@ -76,16 +82,16 @@ def dng_metadata(header: Header) -> DngMetadata:
 
 def _bayer_image(header: Header) -> Ifd:
     """The IFD with the Bayer mosaic; clear words for all that is none."""
-    mosaics = [ifd for ifd in header.images if ifd.number(262, 0) == _CFA]
+    mosaics = [ifd for ifd in header.images if ifd.number("PhotometricInterpretation", 0) == _CFA]
     if not mosaics:
         raise RawError(_what_instead_of_mosaic(header))
     ifd = mosaics[0]
-    if ifd.number(259, 1) == _JPEG_XL:
+    if ifd.number("Compression", 1) == _JPEG_XL:
         raise RawError(
             f"its mosaic is in JPEG XL, which LibRaw can't open; {_CONVERT}, compatible with "
             "DNG 1.6 or older"
         )
-    if ifd.number(339, 1) == 3:
+    if ifd.number("SampleFormat", 1) == 3:
         raise RawError("its mosaic is in floating point; the camera's integer RAW is needed")
     _require_all_parts(ifd)
     header.require_whole()
@@ -93,11 +99,17 @@ def _bayer_image(header: Header) -> Ifd:
 
 
 def _what_instead_of_mosaic(header: Header) -> str:
-    linear = [ifd for ifd in header.images if ifd.number(262, 0) == _LINEAR_RAW]
+    linear = [
+        ifd for ifd in header.images if ifd.number("PhotometricInterpretation", 0) == _LINEAR_RAW
+    ]
     if not linear:
         return "a DNG without a RAW image; the camera's original is needed"
-    kind = "monochrome" if linear[0].number(277, 1) == 1 else "linear RGB, already demosaiced"
-    codec = ", in JPEG XL" if linear[0].number(259, 1) == _JPEG_XL else ""
+    kind = (
+        "monochrome"
+        if linear[0].number("SamplesPerPixel", 1) == 1
+        else "linear RGB, already demosaiced"
+    )
+    codec = ", in JPEG XL" if linear[0].number("Compression", 1) == _JPEG_XL else ""
     return (
         f"a DNG without a Bayer mosaic but {kind}{codec} (as from ProRAW, Expert RAW, HDR merges, "
         "monochrome cameras); only 2×2 Bayer can be used: choose the camera's plain RAW"
@@ -106,20 +118,22 @@ def _what_instead_of_mosaic(header: Header) -> str:
 
 def _require_all_parts(ifd: Ifd) -> None:
     """All strips or tiles must be there: LibRaw reads what is missing as zeros."""
-    height, width = ifd.number(257), ifd.number(256)
-    if 324 in ifd.tags:
-        offsets, counts = ifd.numbers(324), ifd.numbers(325)
-        expected = -(-height // max(1, ifd.number(323))) * -(-width // max(1, ifd.number(322)))
+    height, width = ifd.number("ImageLength"), ifd.number("ImageWidth")
+    if ifd.tag("TileOffsets"):
+        offsets, counts = ifd.numbers("TileOffsets"), ifd.numbers("TileByteCounts")
+        expected = -(-height // max(1, ifd.number("TileLength"))) * -(
+            -width // max(1, ifd.number("TileWidth"))
+        )
     else:
-        offsets, counts = ifd.numbers(273), ifd.numbers(279)
-        expected = -(-height // max(1, ifd.number(278, height)))
+        offsets, counts = ifd.numbers("StripOffsets"), ifd.numbers("StripByteCounts")
+        expected = -(-height // max(1, ifd.number("RowsPerStrip", height)))
     if len(offsets) != expected or len(counts) != expected or min(counts, default=0) < 1:
         raise RawError("damaged: parts of its pixels are missing; copy it from the card again")
 
 
 def _phase(ifd: Ifd) -> CfaPhase:
     """CFAPattern, which begins at the active area's corner (DNG 1.7.1, CFARepeatPatternDim)."""
-    repeat = [int(number) for number in ifd.numbers(33421)]
+    repeat = [int(number) for number in ifd.numbers("CFARepeatPatternDim")]
     if repeat != [2, 2]:
         shape = "×".join(map(str, repeat)) or "missing"
         kind = {"6×6": "X-Trans", "4×4": "quad-Bayer"}.get(shape, "unknown")
@@ -127,19 +141,19 @@ def _phase(ifd: Ifd) -> CfaPhase:
             f"its CFA pattern is {shape} ({kind}); only 2×2 "
             "Bayer can be used: if the camera can bin to plain Bayer, choose that"
         )
-    colors = [int(number) for number in ifd.numbers(33422, 4)]
+    colors = [int(number) for number in ifd.numbers("CFAPattern", 4)]
     pattern = "".join("RGB"[color] if color in (0, 1, 2) else "?" for color in colors)
-    planes = [int(number) for number in ifd.numbers(50710, default=(0, 1, 2))]
-    if planes != [0, 1, 2] or pattern not in PHASES or ifd.number(50711, 1) != 1:
+    planes = [int(number) for number in ifd.numbers("CFAPlaneColor", default=(0, 1, 2))]
+    if planes != [0, 1, 2] or pattern not in PHASES or ifd.number("CFALayout", 1) != 1:
         raise RawError(
             f"its CFA pattern is {pattern or 'missing'}, colours {planes}, "
-            f"layout {ifd.number(50711, 1)}; only RGB Bayer on a square grid can be used"
+            f"layout {ifd.number('CFALayout', 1)}; only RGB Bayer on a square grid can be used"
         )
     return CfaPhase(pattern)
 
 
 def _active_area(ifd: Ifd, size: tuple[int, int]) -> Rect:
-    top, left, bottom, right = map(int, ifd.numbers(50829, 4, default=(0, 0, *size)))
+    top, left, bottom, right = map(int, ifd.numbers("ActiveArea", 4, default=(0, 0, *size)))
     if not (0 <= top <= bottom - 2 <= size[0] - 2 and 0 <= left <= right - 2 <= size[1] - 2):
         raise RawError(f"damaged: its active area {top, left, bottom, right} isn't inside {size}")
     return Rect(top, left, bottom - top, right - left)
@@ -147,11 +161,11 @@ def _active_area(ifd: Ifd, size: tuple[int, int]) -> Rect:
 
 def _black(ifd: Ifd, area: Rect) -> Levels4:
     """BlackLevel of the four positions; BlackLevelDeltaH/V only where they fit in there."""
-    rows, columns = (max(1, int(n)) for n in ifd.numbers(50713, 2, default=(1, 1)))
-    values = ifd.numbers(50714, rows * columns, default=[0] * (rows * columns))
+    rows, columns = (max(1, int(n)) for n in ifd.numbers("BlackLevelRepeatDim", 2, default=(1, 1)))
+    values = ifd.numbers("BlackLevel", rows * columns, default=[0] * (rows * columns))
     pattern = np.tile(np.array(values, float).reshape(rows, columns), (2, 2))
-    across = np.array(ifd.numbers(50715, area.width, default=[0] * area.width), float)
-    down = np.array(ifd.numbers(50716, area.height, default=[0] * area.height), float)
+    across = np.array(ifd.numbers("BlackLevelDeltaH", area.width, default=[0] * area.width), float)
+    down = np.array(ifd.numbers("BlackLevelDeltaV", area.height, default=[0] * area.height), float)
     cells = [(pattern[y::2, x::2], down[y::2], across[x::2]) for y in (0, 1) for x in (0, 1)]
     spread = max(sum(float(np.ptp(part)) for part in cell) for cell in cells)
     if spread > 1:  # half a DN to either side: no mosaic of whole numbers can tell
@@ -165,45 +179,49 @@ def _black(ifd: Ifd, area: Rect) -> Levels4:
 
 def _white(ifd: Ifd, group: str) -> int:
     """WhiteLevel; without it, DNG takes all bits for granted, which few sensors reach."""
-    if 50717 not in ifd.tags:
+    if not ifd.tag("WhiteLevel"):
         raise RawError(
             "it has no WhiteLevel, so nobody knows where it clips; if you do: "
             f"exiftool -{group}:WhiteLevel=… FILE"
         )
-    return int(ifd.numbers(50717, 1)[0])
+    return int(ifd.numbers("WhiteLevel", 1)[0])
 
 
 def _profile(header: Header, ifd: Ifd, *, whole: bool) -> CameraProfile:
     camera = Ifd({**ifd.tags, **header.first.tags})
-    carried = [camera.tags[code] for code in sorted(CARRIED_TAGS & camera.tags.keys())]
-    if len(set(ifd.numbers(50718))) > 1:  # DefaultScale of pixels that aren't square
-        carried.append(ifd.tags[50718])
+    names = list(CARRIED_TAGS)
+    if len(set(ifd.numbers("DefaultScale"))) > 1:  # DefaultScale of pixels that aren't square
+        names.append("DefaultScale")
     # OpcodeList1 counts from the stored image's corner: wrong where the active area begins later.
-    opcodes = OPCODE_LISTS if whole else OPCODE_LISTS[1:]
-    carried += [ifd.tags[code] for code in opcodes if code in ifd.tags]
-    make, model = camera.text(271), camera.text(272)
+    names += OPCODE_LISTS if whole else OPCODE_LISTS[1:]
+    make, model = camera.text("Make"), camera.text("Model")
     return CameraProfile(
-        unique_model=camera.text(50708) or f"{make} {model}".strip() or "unknown camera",
+        unique_model=camera.text("UniqueCameraModel")
+        or f"{make} {model}".strip()
+        or "unknown camera",
         as_shot_neutral=_neutral(camera),
         make=make,
         model=model,
-        color_matrix=camera.matrix(50721),
-        illuminant=camera.number(50778, 0),
-        tags=tuple(carried),
+        color_matrix=camera.matrix("ColorMatrix1"),
+        illuminant=camera.number("CalibrationIlluminant1", 0),
+        tags=tuple(tag for tag in map(camera.tag, names) if tag),
     )
 
 
 def _neutral(camera: Ifd) -> tuple[float, float, float]:
     """AsShotNeutral, or what AsShotWhiteXY makes of the matrices."""
-    neutral = [float(value) for value in camera.numbers(50728)]
-    if white := camera.numbers(50729, 2):
-        matrices = ((camera.matrix(50721), 50778), (camera.matrix(50722), 50779))
-        calibrations = (camera.matrix(50723), camera.matrix(50724))
+    neutral = [float(value) for value in camera.numbers("AsShotNeutral")]
+    if white := camera.numbers("AsShotWhiteXY", 2):
+        matrices = (
+            (camera.matrix("ColorMatrix1"), "CalibrationIlluminant1"),
+            (camera.matrix("ColorMatrix2"), "CalibrationIlluminant2"),
+        )
+        calibrations = (camera.matrix("CameraCalibration1"), camera.matrix("CameraCalibration2"))
         neutral = neutral or neutral_of_white(
             (float(white[0]), float(white[1])),
             [(np.array(m), camera.number(light, 0)) for m, light in matrices if m],
             [np.array(m) for m in calibrations if m],
-            np.array(camera.numbers(50727, 3, default=(1, 1, 1)), float),
+            np.array(camera.numbers("AnalogBalance", 3, default=(1, 1, 1)), float),
         )
     if len(neutral) != 3 or min(neutral) <= 0:
         raise RawError(
@@ -215,13 +233,13 @@ def _neutral(camera: Ifd) -> tuple[float, float, float]:
 
 
 def _orientation(first: Ifd) -> int:
-    value = first.number(274, 1)
+    value = first.number("Orientation", 1)
     return value if value in range(1, 9) else 1
 
 
 def _default_crop(ifd: Ifd, area: Rect) -> Rect | None:
     """DefaultCropOrigin and -Size, which count from the active area's corner; None for all."""
-    origin, size = ifd.numbers(50719, 2), ifd.numbers(50720, 2)
+    origin, size = ifd.numbers("DefaultCropOrigin", 2), ifd.numbers("DefaultCropSize", 2)
     if not origin or not size:
         return None
     left, top, width, height = (round(value) for value in (*origin, *size))
