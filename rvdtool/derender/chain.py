@@ -1,0 +1,143 @@
+"""Frame after frame: the chain that turns a bundle into RAW frames.
+
+    calibrate on frame 1 → for every frame: inverse ISP → motion → temporal affinity prior → fusion
+    → quantise → state
+
+The state holds the RAW *as it is written* (quantised), so the chain can be continued from files and
+a rerun gives the same bytes.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.derender.affinity import (
+    Calibration,
+    Previous,
+    Prior,
+    temporal_affinity_prior,
+)
+from rvdtool.derender.flow import Flow, flow_image
+from rvdtool.derender.fusion import fuse
+from rvdtool.derender.inverse_isp import Rgb
+from rvdtool.derender.motion import Grey, MotionTracker, NearFlow
+from rvdtool.derender.statistics import Array
+from rvdtool.errors import MismatchError
+from rvdtool.raw.bayer import denormalise, normalise
+from rvdtool.raw.frame import Mosaic, RawFrame
+
+
+@dataclass(frozen=True)
+class ChainState:
+    """All that the next frame needs of the past.
+
+    Attributes:
+        index: of the last frame.
+        mosaic: its RAW as written, uint16 [H, W].
+        fit: its fit without gain, normalised, [H, W].
+        variance: of its predictable error, [H, W].
+        gain: against frame 1.
+        grey: its picture for the flow.
+        far: its flow to frame 1, at working size.
+    """
+
+    index: int
+    mosaic: Mosaic
+    fit: Array
+    variance: Array
+    gain: float
+    grey: Grey
+    far: Flow
+
+
+@dataclass(frozen=True)
+class Step:
+    """One frame of the chain: the new state, and the prior it was made from."""
+
+    state: ChainState
+    prior: Prior
+
+
+class Chain:
+    """De-renders a clip frame by frame, in display order."""
+
+    def __init__(self, reference: RawFrame, rgb: Rgb, flow: NearFlow | None = None) -> None:
+        """Calibrate on frame 1.
+
+        Args:
+            reference: the true RAW of frame 1, on the video's grid.
+            rgb: frame 1, uint8 or uint16 [H, W, 3].
+            flow: where flows between neighbours come from; None: estimated.
+
+        Raises:
+            MismatchError: RAW and frame differ in size.
+        """
+        if reference.size != rgb.shape[:2]:
+            raise MismatchError(
+                f"the RAW frame has {reference.size[1]}×{reference.size[0]} photosites, the video "
+                f"{rgb.shape[1]}×{rgb.shape[0]} pixels; they must be equal"
+            )
+        grey = flow_image(rgb)
+        raw = self._normalised(reference, reference.mosaic)
+        self._reference = reference
+        self._calibration = Calibration.measure(rgb, raw, grey)
+        self._tracker = MotionTracker(grey, flow)
+        self.state = ChainState(
+            index=0,
+            mosaic=reference.mosaic,
+            fit=np.ascontiguousarray(self._calibration.sources[..., 0]),
+            variance=np.zeros_like(raw),
+            gain=1.0,
+            grey=grey,
+            far=np.zeros((*grey.shape, 2), np.float32),
+        )
+
+    def resume(self, state: ChainState) -> None:
+        """Go on after `state`, which an earlier run of the same chain left."""
+        self.state = state
+
+    def step(self, rgb: Rgb) -> Step:
+        """De-render the next frame, and make it the state.
+
+        Args:
+            rgb: uint8 or uint16 [H, W, 3], of frame 1's size.
+        """
+        past = self.state
+        grey = flow_image(rgb)
+        estimate = self._calibration.inverse_isp(rgb)
+        motion = self._tracker(
+            past.index + 1, grey, past.grey, past.far, _blank(estimate.clipped, grey)
+        )
+        previous = Previous(
+            self._normalised(self._reference, past.mosaic), past.fit, past.variance, past.gain
+        )
+        prior = temporal_affinity_prior(self._calibration, estimate, grey, motion, previous)
+        value, variance = fuse(prior)
+        self.state = ChainState(
+            index=past.index + 1,
+            mosaic=self.quantise(value),
+            fit=prior.fit.value,
+            variance=variance,
+            gain=prior.gain,
+            grey=grey,
+            far=motion.far,
+        )
+        return Step(self.state, prior)
+
+    def quantise(self, value: Array) -> Mosaic:
+        """Normalised RAW → DN within 0..white, uint16 [H, W]."""
+        return denormalise(value, self._reference.black, self._reference.white)
+
+    @staticmethod
+    def _normalised(reference: RawFrame, mosaic: Mosaic) -> Array:
+        return normalise(mosaic, reference.black, reference.white)
+
+
+def _blank(clipped: NDArray[np.uint8], grey: Grey) -> NDArray[np.bool_]:
+    """Where all three channels are clipped, at the flow's working size."""
+    height, width = grey.shape
+    blank = (clipped == 7).astype(np.uint8)
+    return cv2.resize(blank, (width, height), interpolation=cv2.INTER_NEAREST) > 0

@@ -1,0 +1,274 @@
+"""The inverse ISP that one (sRGB, RAW) pair gives away.
+
+A camera's rendering is mostly a colour matrix, a tone curve, sharpening or denoising over a few
+pixels, and tone mapping that depends on how bright the neighbourhood is. Each can be undone by
+linear regression on frame 1, where both sides are known. For every position of the 2×2 CFA cell we
+fit the normalised RAW value on
+
+- the three linearised channels, the coded ones and their squares, at that very photosite
+  (at full resolution: the photosite's own sample survives demosaicing),
+- the differences of the linearised channels to their 5×5 neighbours (undoes spatial filtering),
+- products of the channels with the local mean brightness at two scales (undoes local tone mapping).
+
+Where a channel is clipped these don't hold; each clip state (which channels are clipped) has a small
+regression of its own.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.derender.statistics import POSITIONS, Array, Curve
+
+Rgb = NDArray[np.uint8] | NDArray[np.uint16]
+
+CLIP = 253 / 255
+"""Coded value from which a channel counts as clipped: lossy video decodes clipped areas to 253…255."""
+RADIUS = 2
+TONE_SCALES = (8, 32)
+"""The local mean brightness is blurred by a Gaussian of sigma = frame height / scale."""
+RIDGE = 1e-6
+MAX_SAMPLES = 60_000
+"""Photosites per CFA position used by the regression; more changes nothing measurable."""
+MIN_VARIANCE = 1e-12
+
+
+def linearise(coded: Array) -> Array:
+    """BT.709's curve undone; 0..1 → 0..1. Where the ISP's curve differs, the fit makes up for it."""
+    return np.where(coded < 0.081243, coded / 4.5, ((coded + 0.0993) / 1.0993) ** 2.2222).astype(
+        np.float32
+    )
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the sRGB frame alone says about its RAW frame.
+
+    Attributes:
+        value: normalised RAW, [H, W].
+        clipped: clip state per photosite, uint8 [H, W]: bit 0, 1, 2 for R, G, B clipped.
+    """
+
+    value: Array
+    clipped: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class _Position:
+    """The regression of one CFA position."""
+
+    coded: Array  # [3]
+    squared: Array  # [3]
+    kernels: Array  # [3, 5, 5] on the linearised channels
+    tone: Array  # [scales, 2, 4]: for m and m², on the linearised channels and 1
+    constant: float
+    states: Array  # [8, 7]: per clip state, on linear, coded and 1; row 0 unused; NaN: no data
+
+
+class InverseIsp:
+    """sRGB → normalised RAW, calibrated on one frame pair."""
+
+    def __init__(self, positions: dict[tuple[int, int], _Position], sigma: "ErrorModel") -> None:
+        self._positions = positions
+        self.error = sigma
+
+    @classmethod
+    def calibrate(cls, rgb: Rgb, raw: Array) -> Self:
+        """Fit on frame 1.
+
+        Args:
+            rgb: coded sRGB, uint8 or uint16 [H, W, 3].
+            raw: normalised mosaic, float32 [H, W], not clipped.
+        """
+        features = _Features(rgb)
+        positions = {
+            at: _fit_position(features, raw[at[0] :: 2, at[1] :: 2], at) for at in POSITIONS
+        }
+        estimate = _apply(positions, features)
+        return cls(positions, ErrorModel.measure(estimate, raw))
+
+    def __call__(self, rgb: Rgb) -> Estimate:
+        """Estimate the normalised RAW of one sRGB frame of the calibrated clip."""
+        return _apply(self._positions, _Features(rgb))
+
+
+class ErrorModel:
+    """Variance of the estimate on frame 1, per CFA position, by intensity and by clip state."""
+
+    def __init__(self, curves: dict[tuple[int, int], tuple[Curve, Array]]) -> None:
+        self._curves = curves
+
+    @classmethod
+    def measure(cls, estimate: Estimate, raw: Array) -> Self:
+        """From the estimate on frame 1 and its true normalised RAW."""
+        squared = (raw - estimate.value) ** 2
+        worst = max(float(squared.mean()), MIN_VARIANCE)
+        curves = {}
+        for at in POSITIONS:
+            here, value = squared[at[0] :: 2, at[1] :: 2], estimate.value[at[0] :: 2, at[1] :: 2]
+            clipped = estimate.clipped[at[0] :: 2, at[1] :: 2]
+            free = Curve.mean(value[clipped == 0], here[clipped == 0], lowest=MIN_VARIANCE)
+            states = np.full(8, max(worst, float(free.values.max())), np.float32)
+            for state in range(1, 8):
+                inside = here[clipped == state]
+                if inside.size >= 100:
+                    states[state] = max(float(inside.mean()), MIN_VARIANCE)
+            curves[at] = (free, states)
+        return cls(curves)
+
+    def __call__(self, estimate: Estimate) -> Array:
+        """Variance per photosite, [H, W]."""
+        result = np.empty_like(estimate.value)
+        for at, (free, states) in self._curves.items():
+            clipped = estimate.clipped[at[0] :: 2, at[1] :: 2]
+            variance = free(estimate.value[at[0] :: 2, at[1] :: 2])
+            result[at[0] :: 2, at[1] :: 2] = np.where(clipped > 0, states[clipped], variance)
+        return result
+
+
+class _Features:
+    """What the regression sees of one sRGB frame."""
+
+    def __init__(self, rgb: Rgb) -> None:
+        peak = np.iinfo(rgb.dtype).max
+        codes = np.arange(peak + 1, dtype=np.float32) / np.float32(peak)
+        self.coded: Array = codes[rgb]
+        self.linear: Array = linearise(codes)[rgb]
+        limit = int(np.ceil(CLIP * peak))
+        self.clipped: NDArray[np.uint8] = (
+            (rgb >= limit).astype(np.uint8) @ np.array([1, 2, 4], np.uint8)
+        ).astype(np.uint8)
+        self.means = self._local_means()
+
+    def _local_means(self) -> list[Array]:
+        """Local mean brightness around 0, one [H, W] map per scale."""
+        luma = self.coded @ np.float32([0.299, 0.587, 0.114])
+        height, width = luma.shape
+        small = cv2.resize(
+            luma, (max(2, width // 8), max(2, height // 8)), interpolation=cv2.INTER_AREA
+        )
+        return [
+            cv2.resize(
+                cv2.GaussianBlur(small, (0, 0), max(0.5, small.shape[0] / scale)),
+                (width, height),
+                interpolation=cv2.INTER_LINEAR,
+            )
+            - np.float32(0.4)
+            for scale in TONE_SCALES
+        ]
+
+
+def _design(features: _Features, at: tuple[int, int], keep: NDArray[np.bool_]) -> Array:
+    """[samples, columns] of the regression at one CFA position, for the photosites to `keep`."""
+    rows, columns = slice(at[0], None, 2), slice(at[1], None, 2)
+    linear = features.linear[rows, columns][keep]
+    coded = features.coded[rows, columns][keep]
+    parts = [coded, coded * coded, linear]
+    padded = cv2.copyMakeBorder(
+        features.linear, RADIUS, RADIUS, RADIUS, RADIUS, cv2.BORDER_REFLECT_101
+    )
+    height, width = features.linear.shape[:2]
+    for dy in range(2 * RADIUS + 1):
+        for dx in range(2 * RADIUS + 1):
+            if (dy, dx) != (RADIUS, RADIUS):
+                shifted = padded[at[0] + dy : height + dy : 2, at[1] + dx : width + dx : 2]
+                parts.append(shifted[keep] - linear)
+    for mean in features.means:
+        m = mean[rows, columns][keep][:, None]
+        basis = np.concatenate([linear, np.ones_like(m)], axis=1)
+        parts += [basis * m, basis * (m * m)]
+    return np.concatenate(parts, axis=1)
+
+
+def _ridge(design: Array, target: Array) -> tuple[NDArray[np.float64], float]:
+    """Least squares with a small ridge on standardised columns: (weights, constant)."""
+    mean = design.mean(axis=0, dtype=np.float64)
+    spread = design.std(axis=0, dtype=np.float64) + 1e-9
+    scaled = (design - mean) / spread
+    center = float(target.mean(dtype=np.float64))
+    gram = scaled.T @ scaled / len(target) + RIDGE * np.eye(design.shape[1])
+    weights = np.linalg.solve(gram, scaled.T @ (target - center) / len(target)) / spread
+    return weights, center - float(mean @ weights)
+
+
+def _fit_position(features: _Features, raw: Array, at: tuple[int, int]) -> _Position:
+    """Regression at one CFA position on the photosites where nothing nearby is clipped."""
+    side = 2 * RADIUS + 1
+    near_clip = cv2.dilate((features.clipped > 0).astype(np.uint8), np.ones((side, side), np.uint8))
+    keep = (near_clip[at[0] :: 2, at[1] :: 2] == 0) & (raw < 0.995)
+    if keep.sum() < 4 * side * side * 3:  # almost everything is clipped: take what there is
+        keep = np.ones_like(keep)
+    chosen = np.flatnonzero(keep)
+    chosen = chosen[:: max(1, chosen.size // MAX_SAMPLES)]
+    keep = np.zeros_like(keep)
+    keep.flat[chosen] = True
+    weights, constant = _ridge(_design(features, at, keep), raw[keep])
+
+    neighbours = side * side - 1
+    kernels = np.zeros((3, side * side), np.float64)
+    surround = weights[9 : 9 + 3 * neighbours].reshape(neighbours, 3).T
+    center = side * side // 2
+    kernels[:, np.arange(side * side) != center] = surround
+    kernels[:, center] = weights[6:9] - surround.sum(axis=1)
+    return _Position(
+        coded=np.float32(weights[0:3]),
+        squared=np.float32(weights[3:6]),
+        kernels=np.float32(kernels.reshape(3, side, side)),
+        tone=np.float32(weights[9 + 3 * neighbours :].reshape(len(TONE_SCALES), 2, 4)),
+        constant=constant,
+        states=_fit_states(features, raw, at),
+    )
+
+
+def _fit_states(features: _Features, raw: Array, at: tuple[int, int]) -> Array:
+    """One small regression per clip state that frame 1 shows often enough; NaN elsewhere."""
+    states = np.full((8, 7), np.nan, np.float32)
+    clipped = features.clipped[at[0] :: 2, at[1] :: 2]
+    for state in range(1, 8):
+        inside = np.flatnonzero(clipped == state)
+        if inside.size < 200:
+            continue
+        inside = inside[:: max(1, inside.size // MAX_SAMPLES)]
+        design = _state_design(features, at).reshape(-1, 6)[inside]
+        weights, constant = _ridge(design, raw.reshape(-1)[inside])
+        states[state] = [*weights, constant]
+    return states
+
+
+def _state_design(features: _Features, at: tuple[int, int]) -> Array:
+    rows, columns = slice(at[0], None, 2), slice(at[1], None, 2)
+    return np.concatenate([features.linear[rows, columns], features.coded[rows, columns]], axis=-1)
+
+
+def _apply(positions: dict[tuple[int, int], _Position], features: _Features) -> Estimate:
+    value = np.empty(features.clipped.shape, np.float32)
+    channels = cv2.split(features.linear)
+    for at, position in positions.items():
+        rows, columns = slice(at[0], None, 2), slice(at[1], None, 2)
+        coded = features.coded[rows, columns]
+        linear = features.linear[rows, columns]
+        result = coded @ position.coded + (coded * coded) @ position.squared
+        for channel, kernel in zip(channels, position.kernels, strict=True):
+            filtered = cv2.filter2D(channel, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+            result += filtered[rows, columns]
+        for mean, tone in zip(features.means, position.tone, strict=True):
+            m = mean[rows, columns]
+            once, twice = (linear @ part[:3] + part[3] for part in tone)
+            result += m * (once + m * twice)
+        result += np.float32(position.constant)
+        value[rows, columns] = _with_states(result, position, features, at)
+    return Estimate(value, features.clipped)
+
+
+def _with_states(result: Array, position: _Position, features: _Features, at: tuple[int, int]) -> Array:
+    """Replace what is clipped by its clip state's own regression."""
+    clipped = features.clipped[at[0] :: 2, at[1] :: 2]
+    if not clipped.any():
+        return result
+    own = position.states[clipped]
+    design = _state_design(features, at)
+    stated = (design * own[..., :6]).sum(axis=-1) + own[..., 6]
+    return np.where(np.isnan(stated), result, stated).astype(np.float32)

@@ -1,0 +1,121 @@
+"""Noise, signal and shrinkage: the statistics that say how far an estimate can be trusted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+POSITIONS = ((0, 0), (0, 1), (1, 0), (1, 1))
+"""The four positions of the 2×2 CFA cell. Per position, a mosaic is a plane of one colour."""
+
+BINS = 12
+_MAX_SORTED = 50_000
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A quantity as a function of intensity: linear between `centers`, constant beyond them."""
+
+    centers: Array
+    values: Array
+
+    @classmethod
+    def mean(cls, intensity: Array, quantity: Array, *, lowest: float = 0.0) -> Self:
+        """Mean of `quantity` in bins of `intensity` that hold about equally many samples."""
+        return cls._binned(intensity, quantity, np.mean, lowest)
+
+    @classmethod
+    def quantile(cls, intensity: Array, quantity: Array, q: float) -> Self:
+        """The `q`-quantile of `quantity` in such bins."""
+        return cls._binned(intensity, quantity, lambda part: np.quantile(part, q), 0.0)
+
+    @classmethod
+    def _binned(
+        cls, intensity: Array, quantity: Array, reduce: Callable[[Array], float], lowest: float
+    ) -> Self:
+        if intensity.size < 2 * BINS:
+            value = reduce(quantity) if quantity.size else 0.0
+            return cls(np.zeros(1, np.float32), np.full(1, max(value, lowest), np.float32))
+        step = max(1, intensity.size // _MAX_SORTED)
+        intensity, quantity = intensity[::step], quantity[::step]
+        order = np.argsort(intensity, kind="stable")
+        parts = np.array_split(order, BINS)
+        centers = np.array([intensity[part].mean() for part in parts], np.float32)
+        values = np.array([reduce(quantity[part]) for part in parts], np.float32)
+        return cls(centers, np.maximum(values, np.float32(lowest)))
+
+    def __call__(self, intensity: Array) -> Array:
+        """The quantity at each intensity; any shape."""
+        return np.interp(intensity, self.centers, self.values).astype(np.float32)
+
+
+def box(image: Array, side: int) -> Array:
+    """Mean over `side`×`side` pixels around each pixel."""
+    return cv2.boxFilter(image, -1, (side, side), borderType=cv2.BORDER_REFLECT_101)
+
+
+def per_position(mosaic: Array, function: Callable[[Array], Array]) -> Array:
+    """Apply a filter to each colour plane of a mosaic [H, W] by itself."""
+    result = np.empty_like(mosaic)
+    for row, column in POSITIONS:
+        plane = np.ascontiguousarray(mosaic[row::2, column::2])
+        result[row::2, column::2] = function(plane)
+    return result
+
+
+def fine_power(mosaic: Array, side: int = 5) -> Array:
+    """Local variance of what a 3×3 mean takes away, per colour: noise plus fine detail."""
+
+    def power(plane: Array) -> Array:
+        detail = plane - box(plane, 3)
+        return box(detail * detail, side) * np.float32(9 / 8)
+
+    return per_position(mosaic, power)
+
+
+def noise_variance(mosaic: Array, intensity: Array, usable: NDArray[np.bool_]) -> Curve:
+    """Noise variance by intensity: where a frame is flattest, fine power is noise alone.
+
+    The lowest tenth of the local powers stands for the flat parts; the mean of 25 squares of white
+    noise is below 0.63 of its expectation in a tenth of all cases (simulated for this filter).
+    """
+    return Curve.quantile(
+        intensity[usable], fine_power(mosaic)[usable] / np.float32(0.63), 0.1
+    )
+
+
+def lag_covariance(mosaic: Array) -> Array:
+    """Product of each photosite with its four neighbours' mean in its own colour plane.
+
+    Its mean is the variance of what is smooth enough to be carried to another frame; white noise
+    has none.
+    """
+
+    def product(plane: Array) -> Array:
+        cross = np.float32([[0, 0.25, 0], [0.25, 0, 0.25], [0, 0.25, 0]])
+        return plane * cv2.filter2D(plane, -1, cross, borderType=cv2.BORDER_REFLECT_101)
+
+    return per_position(mosaic, product)
+
+
+def shrink(mosaic: Array, noise: Array, side: int) -> Array:
+    """Remove noise of known variance: local mean plus what detail exceeds the noise (Lee, 1980).
+
+    Args:
+        mosaic: [H, W], filtered in each colour plane by itself.
+        noise: noise variance per photosite, [H, W].
+        side: window in photosites of one colour.
+    """
+    result = np.empty_like(mosaic)
+    for row, column in POSITIONS:
+        plane = np.ascontiguousarray(mosaic[row::2, column::2])
+        mean = box(plane, side)
+        variance = np.maximum(box(plane * plane, side) - mean * mean, 0)
+        kept = np.maximum(variance - noise[row::2, column::2], 0) / (variance + np.float32(1e-12))
+        result[row::2, column::2] = mean + kept * (plane - mean)
+    return result
