@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -39,29 +39,46 @@ def write_beside(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
     that a file under the final name is always whole. On any error, the part file is removed.
 
     Raises:
-        OutputError: `path` exists (without `overwrite`), or the folder can't be written, or the
-            disk is full.
+        OutputError: `path` exists (without `overwrite`) or is a folder, or its folder can't be
+            written, or the disk is full.
     """
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path}: already exists; choose another name, or overwrite it on purpose")
+    _refuse_existing(path, overwrite)
     part = path.with_name(path.name + PART_SUFFIX)
     try:
         with part.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+        part.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        _discard(part)
         raise OutputError(f"{path}: can't be written: {describe(error)}") from error
     except BaseException:
-        part.unlink(missing_ok=True)
+        _discard(part)
         raise
 
 
+def _refuse_existing(path: Path, overwrite: bool) -> None:
+    try:
+        if path.is_dir():
+            raise OutputError(f"{path}: a folder, but a file is to be written; name a file")
+        if path.exists() and not overwrite:
+            raise OutputError(
+                f"{path}: already exists; choose another name, or overwrite it on purpose"
+            )
+    except OSError as error:  # a name too long, for one
+        raise OutputError(f"{path}: can't be written: {describe(error)}") from error
+
+
+def _discard(part: Path) -> None:
+    """Remove a part file; where there is none, or can't be one, there is nothing to remove."""
+    with suppress(OSError):
+        part.unlink()
+
+
 def _sync_folder(folder: Path) -> None:
-    """Make a rename durable. Not every system can open a folder; where it can't, nothing is lost."""
+    """Make a rename durable, where the system can do that for a folder."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:

@@ -69,7 +69,7 @@ def _check_hash(bundle: Bundle, member: Member, advance: Advance | None) -> Chec
 
 def _check_video(bundle: Bundle) -> Check:
     """Whether the video is what the manifest says, and all of it decodes."""
-    name = bundle.manifest.video.name
+    name = f"decoding {bundle.manifest.video.name}"
     said = bundle.video_info
     try:
         found = probe(bundle.video, convert.assumptions(bundle.manifest.video))
@@ -84,7 +84,7 @@ def _check_video(bundle: Bundle) -> Check:
 
 def _check_reference(bundle: Bundle, entry: ReferenceEntry, reference: Reference) -> Check:
     """Whether the RAW file, brought onto the video's grid, gives the planes and their levels."""
-    name = entry.raw.name
+    name = f"planes of {entry.raw.name}"
     try:
         sensor = _read_raw_member(bundle, entry)
         expected = convert.on_grid(sensor, entry.transform, bundle.video_info.rotation)
@@ -92,14 +92,14 @@ def _check_reference(bundle: Bundle, entry: ReferenceEntry, reference: Reference
     except RvdError as error:
         return Check(name, False, str(error))
     if not np.array_equal(to_planes(expected.mosaic, expected.phase), planes):
-        return Check(name, False, "its pixels are not those of its planes")
+        return Check(name, False, "not the RAW file's pixels")
     said = entry.planes.padding
     if padding(expected.phase, expected.size) != (said.top, said.left, said.bottom, said.right):
-        return Check(name, False, "its planes are not padded as the manifest says")
+        return Check(name, False, "not padded as the manifest says")
     levels = (expected.phase, expected.black, expected.white, expected.bits, expected.orientation)
     if levels != (stored.phase, stored.black, stored.white, stored.bits, stored.orientation):
-        return Check(name, False, "its levels, CFA phase or orientation are not the manifest's")
-    return Check(name, True, f"belongs to frame {entry.frame_index} and equals its planes")
+        return Check(name, False, "levels, CFA phase or orientation are not the RAW file's")
+    return Check(name, True, f"equal the RAW file; it belongs to frame {entry.frame_index}")
 
 
 def _read_raw_member(bundle: Bundle, entry: ReferenceEntry) -> RawFrame:

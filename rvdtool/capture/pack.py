@@ -106,5 +106,12 @@ def _refuse_input_as_output(out: Path, inputs: list[InputFile]) -> None:
     Raises:
         UsageError: `out` is one of the inputs.
     """
-    if out.exists() and any(out.samefile(file.path) for file in inputs):
+    if any(_is_same_file(out, file.path) for file in inputs):
         raise UsageError(f"{out}: is one of the files to be packed; choose another name")
+
+
+def _is_same_file(out: Path, file: Path) -> bool:
+    try:
+        return out.samefile(file)
+    except OSError:  # there is no `out` yet, or can't be
+        return False

@@ -37,5 +37,6 @@ def verify(
         for check in checks:
             console.print_line(f"{'ok ' if check.ok else 'BAD'} {check.name}: {check.detail}")
     if failed:
-        problems = "; ".join(f"{check.name}: {check.detail}" for check in failed)
-        raise BundleError(f"{bundle}: damaged: {problems}")
+        first, *others = failed
+        more = f" (and {len(others)} more)" if others else ""
+        raise BundleError(f"{bundle}: damaged: {first.name}: {first.detail}{more}")

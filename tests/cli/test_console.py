@@ -1,0 +1,38 @@
+"""What all commands print with."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from rvdtool.cli import console
+
+
+def test_progress_is_silent_when_piped(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.progress("Packing", 2) as advance:
+        advance(1)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_progress_shows_how_much_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
+    monkeypatch.setattr(console, "stderr", lambda: terminal)
+    with console.progress("Packing", 2_000_000, "bytes") as advance:
+        advance(1_000_000)
+        advance(1_000_000)
+    assert isinstance(terminal.file, io.StringIO)
+    shown = terminal.file.getvalue()
+    assert "Packing" in shown
+    assert "2/2 MB" in shown
+
+
+def test_json_is_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"path": "[red]ä" * 100, "numbers": [1, 2.5, None]}
+    console.print_json(value)
+    assert json.loads(capsys.readouterr().out) == value
+
+
+def test_results_are_not_read_as_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_line("[bold]clip.rvd " + "x" * 300)
+    assert capsys.readouterr().out == "[bold]clip.rvd " + "x" * 300 + "\n"
