@@ -157,7 +157,7 @@ def read_archive(path: Path) -> dict[str, Slice]:
         try:
             with zipfile.ZipFile(file) as archive:
                 infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
-                return _lay_out(path, file, infos)
+                return _lay_out(path, file, infos, archive.start_dir)
         except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError) as error:
             raise BundleError(f"{path}: damaged: its list of members can't be read") from error
 
@@ -244,8 +244,10 @@ def _require_whole(path: Path, file: BinaryIO) -> None:
         )
 
 
-def _lay_out(path: Path, file: BinaryIO, infos: list[zipfile.ZipInfo]) -> dict[str, Slice]:
-    """Check each member's local header and that members follow each other without gaps."""
+def _lay_out(
+    path: Path, file: BinaryIO, infos: list[zipfile.ZipInfo], end: int
+) -> dict[str, Slice]:
+    """Check each member's local header and that members fill the file up to `end`, without gaps."""
     slices: dict[str, Slice] = {}
     position = 0
     for info in infos:
@@ -260,8 +262,8 @@ def _lay_out(path: Path, file: BinaryIO, infos: list[zipfile.ZipInfo]) -> dict[s
         offset = _data_offset(path, file, info)
         slices[name] = Slice(name, offset, info.file_size, info.CRC)
         position = offset + info.file_size
-    if position > path.stat().st_size:
-        raise BundleError(f"{path}: damaged: member {name!r} reaches beyond the file's end")
+    if position != end:
+        raise BundleError(f"{path}: damaged: members don't end where the list of members begins")
     return slices
 
 

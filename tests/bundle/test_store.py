@@ -1,9 +1,10 @@
 """Bundles on disk: what is written, that others can read it, and what is refused."""
 
 import hashlib
-import io
 import json
 import random
+import re
+import shutil
 import subprocess
 import sys
 import warnings
@@ -15,14 +16,15 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-import tifffile
 
+from rvdtool.bundle import manifest as m
 from rvdtool.bundle.store import open_bundle
 from rvdtool.errors import BundleError, InputError
 from rvdtool.video.decode import probe, read_frames
 from rvdtool.video.source import FileSource
 
-SCHEMA_FILE = Path(__file__).parents[2] / "docs" / "manifest.schema.json"
+DOCS = Path(__file__).parents[2] / "docs"
+SCHEMA_FILE, FORMAT_FILE = DOCS / "manifest.schema.json", DOCS / "bundle.md"
 MEMBERS = [
     "mimetype",
     "video/clip.mp4",
@@ -45,16 +47,28 @@ def test_a_reader_that_knows_only_zip_and_json_can_use_it(shot: Any) -> None:
             assert hashlib.sha256(data).hexdigest() == member["sha256"]
         assert archive.read("video/clip.mp4") == shot.video.read_bytes()
         assert archive.read("reference/000000.dng") == shot.raw.read_bytes()
-        planes = tifffile.imread(io.BytesIO(archive.read(reference["planes"]["member"]["name"])))
-    # The mosaic out of the planes, by what docs/bundle.md says alone
-    assert planes.dtype == np.uint16
-    height, width, _ = planes.shape
-    mosaic = planes.reshape(height, width, 2, 2).swapaxes(1, 2).reshape(2 * height, 2 * width)
-    pad = reference["planes"]["padding"]
-    mosaic = mosaic[pad["top"] : 2 * height - pad["bottom"], pad["left"] : 2 * width - pad["right"]]
-    assert mosaic.shape == (video["height"], video["width"])
-    assert np.array_equal(mosaic, shot.frame.mosaic)
+
+
+def test_the_example_in_the_format_gives_the_raw_frame(
+    shot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(shot.bundle, "clip.rvd")
+    (example,) = re.findall(r"^```python\n(.*?)^```", FORMAT_FILE.read_text(), re.M | re.S)
+    found: dict[str, Any] = {}
+    exec(example, found)
+    assert found["pixels"].dtype == np.uint16
+    assert np.array_equal(found["mosaic"], shot.frame.mosaic)
+    reference = found["manifest"]["references"][0]
     assert (reference["phase"], reference["black"]) == ("GRBG", [64.25, 64, 64, 64.25])
+
+
+def test_the_limits_in_the_format_are_those_of_the_models() -> None:
+    text = FORMAT_FILE.read_text()
+    for limit in (m.MAX_SIDE, m.MAX_FRAMES, m.MAX_IMAGES, m.MAX_REFERENCES):
+        assert f" {limit:,} " in text
+    assert f" {m.MAX_MANIFEST_BYTES // 2**20} MiB |" in text
+    assert f" {m.MAX_NAME_BYTES} bytes |" in text
 
 
 def test_every_member_is_stored_and_has_no_date(shot: Any) -> None:
@@ -153,9 +167,14 @@ def test_compressed_members_are_refused(shot: Any, tmp_path: Path) -> None:
         open_bundle(out)
 
 
-def test_bytes_around_it_are_refused(shot: Any, tmp_path: Path) -> None:
+def test_bytes_around_or_between_are_refused(shot: Any, tmp_path: Path) -> None:
     data = shot.bundle.read_bytes()
-    for name, changed in (("before", b"x" + data), ("after", data + b"x")):
+    directory = data.index(b"PK\1\2")
+    where = int.from_bytes(data[-6:-2], "little")
+    assert where == directory
+    hidden = data[:directory] + b"x" + data[directory:-6] + (where + 1).to_bytes(4, "little")
+    changes = {"before": b"x" + data, "after": data + b"x", "between": hidden + data[-2:]}
+    for name, changed in changes.items():
         path = tmp_path / name
         path.write_bytes(changed)
         with pytest.raises(BundleError):
