@@ -43,6 +43,10 @@ def open_video(source: ByteSource) -> Iterator[tuple[InputContainer, VideoStream
                 buffer_size=BUFFER,
                 io_open=_refuse_to_open,
             )
+        except av.error.EOFError as error:
+            raise VideoError(
+                f"{source.name}: cut off, or without frames; copy it again from the camera"
+            ) from error
         except (av.error.FFmpegError, OSError) as error:
             raise VideoError(
                 f"{source.name}: can't be opened as a video ({reason(error)}); it must be a whole "

@@ -223,8 +223,8 @@ def _next_frame(
         frame = next(frames, None)
     except av.error.FFmpegError as error:
         raise VideoError(
-            f"{name}: {index} frames of {info.frame_count} could be decoded, then FFmpeg says: "
-            f"{reason(error)}. The file is damaged; copy it again from the camera"
+            f"{name}: damaged soon after frame {index} of {info.frame_count} "
+            f"({reason(error)}); copy it again from the camera"
         ) from error
     if frame is not None and frame.is_corrupt:
         raise VideoError(

@@ -61,9 +61,14 @@ class _Encoder:
 
 ENCODERS: dict[VideoCodec, _Encoder] = {
     "h264": _Encoder("libx264", "yuv420p", (".mp4", ".mov", ".mkv")),
-    # x265 prints to the terminal unless told not to; players of Apple want the tag hvc1.
+    # x265 prints to the terminal unless told not to. On clips of few frames its thread pool
+    # crashes now and then, and B-frames get random decoding times. Apple's players want hvc1.
     "hevc": _Encoder(
-        "libx265", "yuv420p", (".mp4", ".mov", ".mkv"), {"x265-params": "log-level=none"}, "hvc1"
+        "libx265",
+        "yuv420p",
+        (".mp4", ".mov", ".mkv"),
+        {"x265-params": "log-level=none:pools=none:bframes=0"},
+        "hvc1",
     ),
     "ffv1": _Encoder("ffv1", "bgr0", (".mkv",), is_rgb=True),
     "prores": _Encoder("prores_ks", "yuv422p10le", (".mov", ".mkv")),
@@ -100,12 +105,12 @@ def encode_video(
         MismatchError: frames differ in size.
         OutputError: the file exists or can't be written, or FFmpeg lacks the encoder.
     """
+    encoder = ENCODERS[codec]
     if rate <= 0 or not 0 <= crf <= 51 or preset not in PRESETS:
         raise UsageError(
             f"{path}: rate must be above 0, crf 0..51 and preset one of {', '.join(PRESETS)}; "
             f"got {rate}, {crf}, {preset}"
         )
-    encoder = ENCODERS[codec]
     if path.suffix.lower() not in encoder.suffixes:
         raise UsageError(f"{path}: {codec} goes into {', '.join(encoder.suffixes)}")
     frames = iter(frames)
@@ -113,73 +118,49 @@ def encode_video(
     if first is None:
         raise UsageError(f"{path}: no frames to encode")
     height, width = first.shape[:2]
-    if codec != "ffv1" and (width % 2 or height % 2):
+    if not encoder.is_rgb and (width % 2 or height % 2):
         raise UsageError(f"{path}: {codec} takes even sizes only, not {width}×{height}; use ffv1")
-    options = dict(encoder.options)
-    if codec in ("h264", "hevc"):
-        options |= {"crf": str(crf), "preset": preset}
     with write_beside(path, overwrite=overwrite) as file:
+        output = _Output(file)
         try:
-            return _encode(
-                chain([first], frames), (height, width), file, path, rate, encoder, options
-            )
+            with av.open(output, "w", format=CONTAINERS[path.suffix.lower()]) as container:
+                stream = _add_stream(container, encoder, width, height, rate)
+                if codec in ("h264", "hevc"):
+                    stream.options = {**encoder.options, "crf": str(crf), "preset": preset}
+                return _encode(chain([first], frames), container, stream, path)
         except UnknownCodecError as error:
             raise OutputError(
                 f"{path}: this FFmpeg has no encoder {encoder.name}; "
                 f"choose another codec than {codec}, or install PyAV from PyPI"
             ) from error
         except av.error.FFmpegError as error:
+            if output.error is not None:
+                raise output.error from error
             raise OutputError(f"{path}: can't be encoded: {reason(error)}") from error
 
 
-def _encode(
-    frames: Iterable[NDArray[np.uint8]],
-    size: tuple[int, int],
-    file: BinaryIO,
-    path: Path,
-    rate: Fraction,
-    encoder: _Encoder,
-    options: dict[str, str],
-) -> int:
-    height, width = size
-    to_stream = scale_graph(
-        width,
-        height,
-        "rgb24",
-        "in_range=full:out_color_matrix=bt709:out_range=limited",
-        encoder.pixel_format,
-    )
-    count = 0
-    with av.open(file, "w", format=CONTAINERS[path.suffix.lower()]) as container:
-        stream = _add_stream(container, size, rate, encoder, options)
-        for rgb in frames:
-            if rgb.shape != (height, width, 3) or rgb.dtype != np.uint8:
-                raise MismatchError(
-                    f"{path}: frame {count} is {rgb.dtype} {list(rgb.shape)}; "
-                    f"expected uint8 {[height, width, 3]}"
-                )
-            to_stream.vpush(AvFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24"))
-            frame = to_stream.vpull()
-            frame.pts, frame.time_base = count, 1 / rate
-            # Some encoders (ProRes) take these two from the frame, not from the stream.
-            frame.color_primaries = stream.codec_context.color_primaries
-            frame.color_trc = stream.codec_context.color_trc
-            container.mux(stream.encode(frame))
-            count += 1
-        container.mux(stream.encode(None))
-    return count
+class _Output:
+    """A file that remembers why it couldn't be written: FFmpeg may forget it on its way back."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
 
 
 def _add_stream(
-    container: OutputContainer,
-    size: tuple[int, int],
-    rate: Fraction,
-    encoder: _Encoder,
-    options: dict[str, str],
+    container: OutputContainer, encoder: _Encoder, width: int, height: int, rate: Fraction
 ) -> VideoStream:
-    stream = cast(VideoStream, container.add_stream(encoder.name, rate=rate, options=options))
+    stream = cast(VideoStream, container.add_stream(encoder.name, rate=rate))
     context = stream.codec_context
-    context.height, context.width = size
+    context.width, context.height = width, height
     context.pix_fmt = encoder.pixel_format
     context.time_base = 1 / rate
     context.color_primaries = BT709
@@ -190,3 +171,36 @@ def _add_stream(
     if encoder.codec_tag is not None and container.format.name != "matroska":
         context.codec_tag = encoder.codec_tag
     return stream
+
+
+def _encode(
+    frames: Iterable[NDArray[np.uint8]],
+    container: OutputContainer,
+    stream: VideoStream,
+    path: Path,
+) -> int:
+    context = stream.codec_context
+    to_stream = scale_graph(
+        context.width,
+        context.height,
+        "rgb24",
+        "in_range=full:out_color_matrix=bt709:out_range=limited",
+        stream.format.name,
+    )
+    expected = context.height, context.width, 3
+    count = 0
+    for rgb in frames:
+        if rgb.shape != expected or rgb.dtype != np.uint8:
+            raise MismatchError(
+                f"{path}: frame {count} is {rgb.dtype} {list(rgb.shape)}; "
+                f"expected uint8 {list(expected)}"
+            )
+        to_stream.vpush(AvFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24"))
+        frame = to_stream.vpull()
+        frame.pts, frame.time_base = count, context.time_base
+        # Some encoders (ProRes) take these two from the frame, not from the stream.
+        frame.color_primaries, frame.color_trc = context.color_primaries, context.color_trc
+        container.mux(stream.encode(frame))
+        count += 1
+    container.mux(stream.encode(None))
+    return count

@@ -94,7 +94,9 @@ def open_source(path: Path, *, rate: Fraction | None = None) -> VideoSource:
     )
     if not frames:
         raise VideoError(f"{path}: no PNG in this folder; give a video file or a folder of PNGs")
-    return ImageSource(tuple(FileSource(p) for p in frames), rate or DEFAULT_IMAGE_RATE)
+    return ImageSource(
+        tuple(FileSource(p) for p in frames), DEFAULT_IMAGE_RATE if rate is None else rate
+    )
 
 
 def open_bytes(source: ByteSource) -> io.RawIOBase:
@@ -131,7 +133,9 @@ class _Window(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = max(0, start + offset)
+        if start + offset < 0:
+            raise ValueError(f"can't seek to {start + offset}")
+        self._position = start + offset
         self._file.seek(self._offset + self._position)
         return self._position
 
