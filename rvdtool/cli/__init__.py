@@ -16,7 +16,7 @@ from typing import Annotated, cast
 import typer
 
 from rvdtool._version import __version__
-from rvdtool.cli import console, info, metrics, pack, unpack, verify
+from rvdtool.cli import console, dataset, derender, info, metrics, pack, unpack, verify
 from rvdtool.errors import RvdError, UsageError
 from rvdtool.files import describe
 
@@ -29,10 +29,12 @@ app = typer.Typer(
 
 # A new command is registered here, in one line, in the order in which it is used.
 app.command()(pack.pack)
+app.command()(derender.derender)
 app.command()(info.info)
 app.command()(verify.verify)
 app.command()(unpack.unpack)
 app.command()(metrics.metrics)
+app.add_typer(dataset.app)
 
 # Typer exports BadParameter but not its parent, which is click's class in older versions of typer
 # and typer's own in newer ones.

@@ -17,6 +17,7 @@ Where the ranges come from:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -32,6 +33,8 @@ from rvdtool.dataset.recipe import (
     Source,
 )
 from rvdtool.raw.frame import CfaPhase
+
+CameraKind = Literal["tripod", "hand", "walk", "pan"]
 
 Cameras = Mapping[str, tuple[int, ...]]
 
@@ -186,9 +189,12 @@ def draw_light(rng: np.random.Generator, exposure: float) -> Light:
     )
 
 
-def draw_camera(rng: np.random.Generator, slack: tuple[float, float], frames: int) -> Motion:
-    """Tripod (one in ten), hand, walk or pan, within ±slack pixels (x, y) of the middle."""
-    kind = rng.choice(["tripod", "hand", "walk", "pan"], p=[0.1, 0.4, 0.25, 0.25])
+def draw_camera(
+    rng: np.random.Generator, kind: CameraKind | None, slack: tuple[float, float], frames: int
+) -> Motion:
+    """A path within about ±slack pixels (x, y) of the middle; None draws the kind, too."""
+    kinds: tuple[CameraKind, ...] = ("tripod", "hand", "walk", "pan")
+    kind = kind or kinds[rng.choice(4, p=[0.1, 0.4, 0.25, 0.25])]
     room = np.maximum(np.array(slack), 0)
     start = rng.uniform(-0.4, 0.4, 2) * room
     if kind == "tripod":

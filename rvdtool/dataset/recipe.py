@@ -232,6 +232,11 @@ class Recipe(_Model):
     isp: Annotated[LibRawIsp | CameraIsp, Field(discriminator="kind")] = LibRawIsp(kind="libraw")
     codec: Codec = Codec(kind="png")
 
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """All files that are needed."""
+        return self.background, *(layer.source for layer in self.layers)
+
     @field_validator("rate")
     @classmethod
     def _positive(cls, rate: Fraction) -> Fraction:

@@ -4,7 +4,7 @@ Light is moved, not noisy pixels: linear low-noise pictures → camera path and 
 integrated over the exposure → mosaic → fresh noise every frame → DN → ISP.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,8 +33,8 @@ class Shot:
         index: 0, 1, 2, …
         raw: the RAW frame.
         rgb: its rendering, uint8 [H, W, 3].
-        flow: to the next frame at mid-exposure, float32 [H, W, 2], pixels; of the simulated
-            motion only, so None for clips, whose own motion isn't known.
+        flow: to the next frame at mid-exposure, float32 [H, W, 2], pixels; None where nobody
+            asked, and for clips, whose own motion isn't known.
     """
 
     index: int
@@ -51,8 +51,7 @@ class Simulation:
     """
 
     def __init__(self, recipe: Recipe, folders: SourceFolders) -> None:
-        sources = [recipe.background, *(layer.source for layer in recipe.layers)]
-        require_sources(sources, folders)
+        require_sources(recipe.sources, folders)
         self.recipe = recipe
         self._folders = folders
         size = recipe.height, recipe.width
@@ -85,12 +84,13 @@ class Simulation:
         for index, picture in enumerate(self.pictures()):
             yield self.camera.expose(picture, index)
 
-    def shots(self) -> Iterator[Shot]:
-        """Everything about each frame, in order."""
+    def shots(self, *, flow: bool = False, flow_at: Sequence[int] = ()) -> Iterator[Shot]:
+        """Everything about each frame, in order; flow of all frames, or of some."""
         for index, raw in enumerate(self.raws()):
             rgb = develop(raw, self.recipe.isp, index, self.recipe.light)
-            flow = None if self._moving else self.stage.flow(index, index + 1)[0]
-            yield Shot(index, raw, rgb, flow)
+            known = not self._moving and (flow or index in flow_at)
+            motion = self.stage.flow(index, index + 1)[0] if known else None
+            yield Shot(index, raw, rgb, motion)
 
     def _plane(self, layer: Layer, rng: np.random.Generator) -> Plane:
         if layer.source.kind == "clip":

@@ -1,0 +1,78 @@
+"""`rvdtool dataset …`: make data sets of RAW video."""
+
+import typing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rvdtool.cli import console
+from rvdtool.errors import UsageError
+
+if typing.TYPE_CHECKING:
+    from rvdtool.dataset.recipe import Recipe
+
+app = typer.Typer(
+    name="dataset", help="Make data sets of RAW video in RVD's folder layout.", no_args_is_help=True
+)
+
+Sources = Annotated[
+    list[Path],
+    typer.Option(
+        "--sources",
+        "-s",
+        help="Folder below which recipes' files are looked up; may be given several times.",
+        show_default=False,
+    ),
+]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Sequences made at a time.")]
+
+
+@app.command()
+def simulate(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to fill.")],
+    sources: Sources,
+    recipes: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Recipe files; each becomes a video.", show_default=False),
+    ] = None,
+    standard_set: Annotated[
+        bool,
+        typer.Option("--rvd-sim", help="Make the project's own set: train, validation and test."),
+    ] = False,
+    flow: Annotated[
+        bool, typer.Option("--flow", help="Also write the simulated motion's flow.")
+    ] = False,
+    jobs: Jobs = 2,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Make videos of the same name again.")
+    ] = False,
+) -> None:
+    """Simulate RAW video from stills and clips, as recipes say. What stands already is kept.
+
+    Example: rvdtool dataset simulate recipe.json --sources photos/ -o RVD/
+    """
+    from rvdtool.dataset.produce import ProduceOptions, disk_need, produce
+    from rvdtool.dataset.recipe import read_recipe
+    from rvdtool.dataset.rvd_sim import read_set
+    from rvdtool.dataset.scene import SourceFolders
+
+    if bool(recipes) == standard_set:
+        raise UsageError("give either recipe files or --rvd-sim")
+    parts: dict[Path, list[Recipe]] = {}
+    if standard_set:
+        parts = {output / name: list(part) for name, part in read_set().items()}
+    else:
+        parts = {output: [read_recipe(path) for path in recipes or []]}
+    everything = [recipe for part in parts.values() for recipe in part]
+    console.note(
+        f"{len(everything)} videos, {sum(recipe.frames for recipe in everything)} frames, "
+        f"about {disk_need(everything, flow) / 1e9:.1f} GB"
+    )
+    options = ProduceOptions(flow=flow, overwrite=overwrite, workers=jobs)
+    with console.progress("Simulating", sum(recipe.frames for recipe in everything)) as advance:
+        for folder, part in parts.items():
+            for recipe in produce(part, SourceFolders(tuple(sources)), folder, options):
+                advance(recipe.frames)
+    for folder, part in parts.items():
+        console.print_line(f"{folder}: {len(part)} videos")

@@ -1,0 +1,189 @@
+"""Simulated sequences onto the disk, in RVD's layout, several at a time."""
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from fractions import Fraction
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+
+from rvdtool.dataset.recipe import Codec, Recipe
+from rvdtool.dataset.rvd import (
+    Rgb8,
+    RvdWriter,
+    Video,
+    VideoCamera,
+    frame_names,
+    make_folder,
+    write_frame_flow,
+    write_frame_raw,
+    write_frame_srgb,
+)
+from rvdtool.dataset.scene import SourceFolders, require_sources
+from rvdtool.dataset.sheet import SheetFrame, sheet_indices, write_sheet
+from rvdtool.dataset.simulate import Simulation
+from rvdtool.errors import OutputError, UsageError
+from rvdtool.files import write_beside
+from rvdtool.video.decode import probe, read_frames
+from rvdtool.video.encode import encode_video
+from rvdtool.video.source import open_source
+
+
+@dataclass(frozen=True)
+class ProduceOptions:
+    """How sequences are written.
+
+    Attributes:
+        flow: also write the simulated motion's flow (8 bytes per pixel).
+        overwrite: make again what is there under the same name from another recipe.
+        workers: sequences made at the same time.
+    """
+
+    flow: bool = False
+    overwrite: bool = False
+    workers: int = 1
+
+
+def disk_need(recipes: Sequence[Recipe], flow: bool) -> int:
+    """Bytes that the sequences will about take: RAW exactly, PNG at two thirds of its pixels."""
+    pixels = sum(recipe.width * recipe.height * recipe.frames for recipe in recipes)
+    return pixels * (2 + 2 + (8 if flow else 0))
+
+
+def produce(
+    recipes: Sequence[Recipe], folders: SourceFolders, root: Path, options: ProduceOptions
+) -> Iterator[Recipe]:
+    """Make the sequences that aren't there yet; yields each recipe as soon as its video stands.
+
+    What was made from the same recipe before is kept and yielded at once.
+
+    Raises:
+        InputError: a source is missing or unreadable; found before any work where possible.
+        UsageError: two recipes have one name.
+        OutputError: a name is taken by another recipe's video, or the disk can't be written.
+    """
+    _require_different_names(recipes)
+    for recipe in recipes:
+        require_sources(recipe.sources, folders)
+    _require_space(root, disk_need(recipes, options.flow))
+    writer = RvdWriter(root)
+    waiting = []
+    for recipe in recipes:
+        if _stands(recipe, writer, options):
+            yield recipe
+        else:
+            if recipe.name in writer.finished:
+                writer.forget(recipe.name)
+            waiting.append(recipe)
+    with ProcessPoolExecutor(options.workers, get_context("spawn"), _one_thread) as pool:
+        running = {
+            pool.submit(produce_one, recipe, folders, root, options.flow): recipe
+            for recipe in waiting
+        }
+        try:
+            for done in as_completed(running):
+                recipe = running[done]
+                camera = done.result()
+                writer.finish(_video(recipe), camera)
+                yield recipe
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def produce_one(recipe: Recipe, folders: SourceFolders, root: Path, flow: bool) -> VideoCamera:
+    """Write one sequence's frames, contact sheet and recipe; data.json is the caller's.
+
+    Raises:
+        InputError: a source can't be used or is too short.
+        OutputError: the disk can't be written.
+    """
+    simulation = Simulation(recipe, folders)
+    names = frame_names(recipe.frames)
+    rows: dict[int, SheetFrame] = {}
+
+    def save_raws() -> Iterator[Rgb8]:
+        for shot in simulation.shots(flow=flow, flow_at=sheet_indices(recipe.frames)):
+            write_frame_raw(root, recipe.name, names[shot.index], shot.raw.mosaic)
+            if flow and shot.flow is not None and shot.index + 1 < recipe.frames:
+                write_frame_flow(root, recipe.name, names[shot.index], shot.flow)
+            if shot.index in sheet_indices(recipe.frames):
+                rows[shot.index] = SheetFrame(shot.raw, shot.rgb, shot.flow)
+            yield shot.rgb
+
+    for index, rgb in enumerate(_through_codec(save_raws(), recipe, root)):
+        write_frame_srgb(root, recipe.name, names[index], rgb)
+        if index in rows:
+            rows[index] = SheetFrame(rows[index].raw, rgb, rows[index].flow)
+    write_sheet(root / "sheets" / f"{recipe.name}.png", list(rows.values()))
+    make_folder(root / "recipes")
+    with write_beside(recipe_path(root, recipe), overwrite=True) as file:
+        file.write(recipe.model_dump_json(indent=1).encode() + b"\n")
+    return VideoCamera.of(next(iter(rows.values())).raw)
+
+
+def recipe_path(root: Path, recipe: Recipe) -> Path:
+    """Where the recipe of a finished sequence is kept."""
+    return root / "recipes" / f"{recipe.name}.json"
+
+
+def _through_codec(frames: Iterable[Rgb8], recipe: Recipe, root: Path) -> Iterator[Rgb8]:
+    """The frames as they come out of the recipe's video, which is kept as video/<name>.mp4."""
+    if recipe.codec.kind == "png":
+        yield from frames
+        return
+    path = root / "video" / f"{recipe.name}.mp4"
+    make_folder(path.parent)
+    encode_with(frames, path, recipe.codec, recipe.rate)
+    source = open_source(path)
+    for frame in read_frames(source, probe(source)):
+        yield frame.rgb.astype("uint8", copy=False)
+
+
+def encode_with(frames: Iterable[Rgb8], path: Path, codec: Codec, rate: Fraction) -> None:
+    """Encode as the recipe says; `png` has no video."""
+    if codec.kind != "png":
+        encode_video(frames, path, rate=rate, codec=codec.kind, crf=codec.crf, overwrite=True)
+
+
+def _video(recipe: Recipe) -> Video:
+    return Video(video_name=recipe.name, frames=frame_names(recipe.frames))
+
+
+def _stands(recipe: Recipe, writer: RvdWriter, options: ProduceOptions) -> bool:
+    """Whether the video is there already, made from this very recipe."""
+    if recipe.name not in writer.finished:
+        return False
+    path = recipe_path(writer.root, recipe)
+    same = path.exists() and path.read_bytes() == recipe.model_dump_json(indent=1).encode() + b"\n"
+    if not same and not options.overwrite:
+        raise OutputError(
+            f"{writer.root}: has a video {recipe.name} made from another recipe; "
+            "choose another folder, or overwrite it on purpose"
+        )
+    return same
+
+
+def _require_different_names(recipes: Sequence[Recipe]) -> None:
+    names = [recipe.name for recipe in recipes]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise UsageError(f"two recipes have the name {min(twice)}; names must differ")
+
+
+def _require_space(root: Path, need: int) -> None:
+    place = root
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < need:
+        raise OutputError(
+            f"{root}: about {need / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free"
+        )
+
+
+def _one_thread() -> None:
+    """Workers share the cores among themselves, not with OpenCV's threads."""
+    cv2.setNumThreads(1)

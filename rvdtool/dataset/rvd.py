@@ -1,0 +1,312 @@
+"""The RVD folder, as its authors publish it: written, and read back.
+
+    RAW/<video>/<frame>.tiff        one-channel uint16 mosaic, full size
+    sRGB/<video>/<frame>.png        8-bit rendering, full size
+    flow/<video>/<frame>_flow.npy   optional: [H, W, 2] float32, to the next frame, pixels (x, y)
+    data.json                       [{"video_name": …, "frames": [names without suffix]}, …]
+    tags.json                       optional: {video: {tag: true or false}}
+
+Ours in addition, which the published folder doesn't have: `cameras.json` (levels, CFA phase and
+colours per video). Without it a video is taken as RVD Part 1 is: RGGB, 14 bit, black 0.
+"""
+
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import imagecodecs
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from rvdtool.errors import InputError, MismatchError, OutputError, RawError
+from rvdtool.files import describe, require_file, write_beside
+from rvdtool.raw.frame import CfaPhase, Levels4, Mosaic, RawFrame
+from rvdtool.video.png import decode_png, read_header
+
+Rgb8 = NDArray[np.uint8]
+Flow = NDArray[np.float32]
+
+_NAME = r"^[^/\\\x00]+$"
+
+
+class Video(BaseModel):
+    """One entry of data.json."""
+
+    model_config = ConfigDict(frozen=True)
+
+    video_name: Annotated[str, Field(pattern=_NAME)]
+    frames: Annotated[tuple[Annotated[str, Field(pattern=_NAME)], ...], Field(min_length=1)]
+
+
+class VideoCamera(BaseModel):
+    """What a video's numbers mean. Defaults: RVD Part 1."""
+
+    model_config = ConfigDict(frozen=True)
+
+    bits: Annotated[int, Field(ge=1, le=16)] = 14
+    black: Levels4 = (0, 0, 0, 0)
+    white: int = 16383
+    phase: CfaPhase = CfaPhase.RGGB
+    name: str = ""
+    neutral: tuple[float, float, float] | None = None
+    color_matrix: tuple[tuple[float, ...], ...] | None = None
+
+    @classmethod
+    def of(cls, frame: RawFrame) -> "VideoCamera":
+        """The camera of a RAW frame."""
+        return cls(
+            bits=frame.bits,
+            black=frame.black,
+            white=frame.white,
+            phase=frame.phase,
+            name=frame.profile.unique_model,
+            neutral=frame.profile.as_shot_neutral,
+            color_matrix=frame.profile.color_matrix,
+        )
+
+
+Tags = dict[str, bool]
+
+Index = TypeVar("Index")
+
+_VIDEOS = TypeAdapter(tuple[Video, ...])
+_CAMERAS = TypeAdapter(dict[str, VideoCamera])
+_TAGS = TypeAdapter(dict[str, Tags])
+
+
+@dataclass(frozen=True)
+class RvdFolder:
+    """A folder in RVD's layout, opened for reading.
+
+    Attributes:
+        root: the folder that holds RAW/, sRGB/ and data.json.
+        videos: as data.json lists them.
+        cameras: of the videos that cameras.json describes.
+        tags: attributes of videos, from tags.json.
+    """
+
+    root: Path
+    videos: tuple[Video, ...]
+    cameras: dict[str, VideoCamera]
+    tags: dict[str, Tags]
+
+    def camera(self, video: Video) -> VideoCamera:
+        """What the video's numbers mean."""
+        return self.cameras.get(video.video_name, VideoCamera())
+
+    def raw_path(self, video: Video, index: int) -> Path:
+        """Where frame `index` of the video has its mosaic."""
+        return self.root / "RAW" / video.video_name / f"{video.frames[index]}.tiff"
+
+    def srgb_path(self, video: Video, index: int) -> Path:
+        """Where frame `index` of the video has its rendering."""
+        return self.root / "sRGB" / video.video_name / f"{video.frames[index]}.png"
+
+    def flow_path(self, video: Video, index: int) -> Path:
+        """Where the flow from frame `index` to the next would be."""
+        return self.root / "flow" / video.video_name / f"{video.frames[index]}_flow.npy"
+
+    def read_raw(self, video: Video, index: int) -> Mosaic:
+        """The mosaic, uint16 [H, W], DN.
+
+        Raises:
+            InputError: missing, damaged, or not a one-channel uint16 TIFF.
+        """
+        path = require_file(self.raw_path(video, index), "a RAW frame")
+        try:
+            mosaic = tifffile.imread(path)
+        except (tifffile.TiffFileError, ValueError, OSError) as error:
+            raise RawError(f"{path}: not a TIFF that can be read: {error}") from error
+        if mosaic.ndim != 2 or mosaic.dtype != np.uint16:
+            raise RawError(f"{path}: {mosaic.dtype} {list(mosaic.shape)}; expected uint16 [H, W]")
+        return np.asarray(mosaic)
+
+    def read_srgb(self, video: Video, index: int) -> Rgb8:
+        """The rendering, uint8 [H, W, 3].
+
+        Raises:
+            InputError: missing, damaged, or not 8-bit RGB.
+        """
+        path = require_file(self.srgb_path(video, index), "an sRGB frame")
+        with path.open("rb", buffering=0) as file:
+            bits = read_header(file, str(path)).bits
+        if bits != 8:
+            raise InputError(f"{path}: {bits} bits per sample; expected 8")
+        return np.asarray(decode_png(path.read_bytes(), str(path)), np.uint8)
+
+    def read_flow(self, video: Video, index: int) -> Flow:
+        """Flow to the next frame, float32 [H, W, 2], pixels.
+
+        Raises:
+            InputError: missing, or not such an array.
+        """
+        path = require_file(self.flow_path(video, index), "a flow field")
+        try:
+            flow = np.load(path, allow_pickle=False)
+        except (ValueError, OSError, EOFError) as error:
+            raise InputError(f"{path}: not a NumPy array: {error}") from error
+        if flow.ndim != 3 or flow.shape[2] != 2:
+            raise InputError(f"{path}: {list(flow.shape)}; a flow is [H, W, 2]")
+        return np.asarray(flow, np.float32)
+
+
+def open_rvd(root: Path) -> RvdFolder:
+    """Open a folder in RVD's layout; no frame is read.
+
+    Raises:
+        InputError: no data.json, or one of the JSON files isn't what it should be.
+    """
+    videos = _parse(_VIDEOS, root / "data.json", "[{video_name, frames}, …]")
+    names = [video.video_name for video in videos]
+    if len(set(names)) < len(names):
+        raise InputError(f"{root / 'data.json'}: a video is listed twice")
+    cameras, tags = root / "cameras.json", root / "tags.json"
+    return RvdFolder(
+        root,
+        videos,
+        _parse(_CAMERAS, cameras, "{video: camera}") if cameras.exists() else {},
+        _parse(_TAGS, tags, "{video: {tag: true or false}}") if tags.exists() else {},
+    )
+
+
+def _parse(adapter: TypeAdapter[Index], path: Path, form: str) -> Index:
+    try:
+        return adapter.validate_json(require_file(path, "an index of videos").read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise InputError(f"{path}: expected {form}, but {where}: {first['msg']}") from error
+
+
+class RvdWriter:
+    """A folder in RVD's layout, being written.
+
+    A video counts only once `finish` has listed it in data.json, so that whatever breaks, the
+    videos finished before stay usable and an unfinished one is simply made again.
+    """
+
+    def __init__(self, root: Path) -> None:
+        make_folder(root)
+        self.root = root
+        self._folder = (
+            open_rvd(root) if (root / "data.json").exists() else RvdFolder(root, (), {}, {})
+        )
+
+    @property
+    def finished(self) -> frozenset[str]:
+        """Names of the videos that are whole."""
+        return frozenset(video.video_name for video in self._folder.videos)
+
+    def finish(self, video: Video, camera: VideoCamera, tags: Tags | None = None) -> None:
+        """List a video whose frames are all written.
+
+        Raises:
+            OutputError: the index can't be written.
+        """
+        old = self._folder
+        kept = [other for other in old.videos if other.video_name != video.video_name]
+        videos = tuple(sorted([*kept, video], key=lambda one: one.video_name))
+        cameras = old.cameras | {video.video_name: camera}
+        all_tags = old.tags if tags is None else {**old.tags, video.video_name: tags}
+        self._write("cameras.json", _CAMERAS.dump_python(cameras, mode="json"))
+        if all_tags:
+            self._write("tags.json", all_tags)
+        self._list(RvdFolder(self.root, videos, cameras, all_tags))
+
+    def forget(self, name: str) -> None:
+        """Take a video out of data.json, before its frames are made again.
+
+        Raises:
+            OutputError: the index can't be written.
+        """
+        kept = tuple(video for video in self._folder.videos if video.video_name != name)
+        self._list(replace(self._folder, videos=kept))
+
+    def _list(self, folder: RvdFolder) -> None:
+        self._write("data.json", _VIDEOS.dump_python(folder.videos, mode="json"))
+        self._folder = folder
+
+    def _write(self, name: str, value: object) -> None:
+        with write_beside(self.root / name, overwrite=True) as file:
+            file.write(json.dumps(value, indent=1).encode() + b"\n")
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it; it may be there already.
+
+    Raises:
+        OutputError: it can't be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: can't be made: {describe(error)}") from error
+
+
+def write_frame_raw(root: Path, video: str, frame: str, mosaic: Mosaic) -> None:
+    """RAW/<video>/<frame>.tiff: one channel, uncompressed, so that crops are read in place.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    data = io.BytesIO()
+    tifffile.imwrite(data, mosaic, photometric="minisblack", metadata=None)
+    _write_frame(root / "RAW" / video / f"{frame}.tiff", data.getvalue())
+
+
+def write_frame_srgb(root: Path, video: str, frame: str, rgb: Rgb8) -> None:
+    """sRGB/<video>/<frame>.png.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    data = bytes(imagecodecs.png_encode(rgb, level=1))
+    _write_frame(root / "sRGB" / video / f"{frame}.png", data)
+
+
+def write_frame_flow(root: Path, video: str, frame: str, flow: Flow) -> None:
+    """flow/<video>/<frame>_flow.npy.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    data = io.BytesIO()
+    np.save(data, flow)
+    _write_frame(root / "flow" / video / f"{frame}_flow.npy", data.getvalue())
+
+
+def _write_frame(path: Path, data: bytes) -> None:
+    """Plainly: a half-written frame does no harm, as its video isn't listed in data.json yet."""
+    make_folder(path.parent)
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise OutputError(f"{path}: can't be written: {describe(error)}") from error
+
+
+def frame_names(count: int) -> tuple[str, ...]:
+    """000000, 000001, …"""
+    return tuple(f"{index:06d}" for index in range(count))
+
+
+def require_one_size(frames: Iterable[RawFrame], video: str) -> Iterable[RawFrame]:
+    """Pass frames through as long as size, phase and levels stay what they were.
+
+    Raises:
+        MismatchError: they change; names the frame.
+    """
+    first: RawFrame | None = None
+    for index, frame in enumerate(frames):
+        first = first or frame
+        for what in ("size", "phase", "black", "white"):
+            was, now = getattr(first, what), getattr(frame, what)
+            if was != now:
+                raise MismatchError(
+                    f"{video}: frame {index} has another {what} ({now}) than frame 0 ({was})"
+                )
+        yield frame

@@ -1,0 +1,66 @@
+"""`rvdtool dataset`: one clear line for what can't work, a folder for what can."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from rvdtool.cli import main
+
+RECIPE = """{"name": "clip", "seed": 1, "width": 64, "height": 48, "frames": 2,
+ "background": {"kind": "photo", "path": "photo.png"},
+ "sensor": {"name": "Test", "neutral": [0.5, 1, 0.7],
+ "color_matrix": [[0.7, -0.08, -0.1], [-0.44, 1.26, 0.2], [-0.09, 0.2, 0.58]]}}"""
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "photo.png"), np.full((200, 200, 3), 120, np.uint8))
+    (folder / "recipe.json").write_text(RECIPE)
+    return folder
+
+
+def test_simulate_makes_a_folder(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "set"
+    arguments = ["dataset", "simulate", str(photos / "recipe.json"), "-s", str(photos)]
+    assert main([*arguments, "-o", str(output), "-j", "1"]) == 0
+    assert capsys.readouterr().out == f"{output}: 1 videos\n"
+    assert (output / "RAW" / "clip" / "000001.tiff").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["-s", "{photos}"], 2, "--rvd-sim"),
+        (["{photos}/none.json", "-s", "{photos}"], 3, "none.json: no such file"),
+        (["{photos}/photo.png", "-s", "{photos}"], 3, "photo.png: not a recipe"),
+        (["{photos}/recipe.json", "-s", "{photos}/elsewhere"], 3, "photo.png: source not found"),
+    ],
+)
+def test_simulate_says_what_is_wrong(
+    arguments: list[str],
+    code: int,
+    says: str,
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = [argument.format(photos=photos) for argument in arguments]
+    assert main(["dataset", "simulate", *given, "-o", str(tmp_path / "set")]) == code
+    lines = capsys.readouterr().err.splitlines()
+    assert says in lines[-1]
+    assert not (tmp_path / "set").exists()
+
+
+def test_an_unwritable_folder(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "set").write_text("a file, where a folder should be")
+    arguments = ["dataset", "simulate", str(photos / "recipe.json"), "-s", str(photos)]
+    assert main([*arguments, "-o", str(tmp_path / "set"), "-j", "1"]) == 5
+    assert str(tmp_path / "set") in capsys.readouterr().err
