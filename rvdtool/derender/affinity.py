@@ -177,9 +177,7 @@ def temporal_affinity_prior(
     excess = _excess(value - first_fit, value, ~clipped & ~lost)
     anchored = np.where(clipped, first_raw, value + residual)
     anchored_variance = np.where(lost, NO_WAY, KAPPA * excess + least)
-    warped_variance = np.where(
-        lost | clipped, NO_WAY, 2 * KAPPA * excess + 1.5 * noise + blurred
-    )
+    warped_variance = np.where(lost | clipped, NO_WAY, 2 * KAPPA * excess + 1.5 * noise + blurred)
     lost = outside(near)
     excess = _excess(value - previous_fit, value, ~clipped & ~lost)
     carried = np.where(clipped, previous_raw, value + previous_raw - previous_fit)

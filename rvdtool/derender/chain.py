@@ -7,8 +7,7 @@ The state holds the RAW *as it is written* (quantised), so the chain can be cont
 a rerun gives the same bytes.
 """
 
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 
 import cv2
 import numpy as np

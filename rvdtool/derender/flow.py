@@ -1,9 +1,9 @@
 """Optical flow between two frames, and sampling along it.
 
-Convention, stated once and used everywhere: a flow belongs to the *current* frame and points to the
-*other* frame. `flow[y, x] = (dx, dy)` in pixels of the flow's own grid says that what is seen at
-(x, y) in the current frame lies at (x + dx, y + dy) in the other frame. Warping the other frame onto
-the current one is therefore plain sampling at `grid + flow`, and zero flow is the identity.
+Convention, stated once and used everywhere: a flow belongs to the *current* frame and points to
+the *other* frame. `flow[y, x] = (dx, dy)` in pixels of the flow's own grid says that what is seen
+at (x, y) in the current frame lies at (x + dx, y + dy) in the other frame. Warping the other frame
+onto the current one is therefore plain sampling at `grid + flow`; zero flow is the identity.
 """
 
 from pathlib import Path
@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rvdtool.errors import InputError, MismatchError
 from rvdtool.derender.statistics import POSITIONS, Array
+from rvdtool.errors import InputError, MismatchError
 
 Flow = NDArray[np.float32]
 """[H, W, 2]: (dx, dy) from the current frame to the other one."""
@@ -26,7 +26,9 @@ much and gain nothing measurable (docs/derender.md)."""
 
 def sample(image: Array, flow: Flow) -> Array:
     """Bilinear samples of `image` [H, W] or [H, W, C] at `grid + flow`; edges are repeated."""
-    return cv2.remap(image, coordinates(flow), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(
+        image, coordinates(flow), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
 
 
 def coordinates(flow: Flow) -> Array:
@@ -47,7 +49,7 @@ def sample_mosaic(mosaic: Array, flow: Flow) -> Array:
     result = np.empty(mosaic.shape, np.float32)
     target = coordinates(flow)
     for row, column in POSITIONS:
-        at = (target[row::2, column::2] - np.float32([column, row])) * np.float32(0.5)
+        at = (target[row::2, column::2] - np.array([column, row], np.float32)) * np.float32(0.5)
         plane = np.ascontiguousarray(mosaic[row::2, column::2])
         result[row::2, column::2] = cv2.remap(
             plane, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -73,12 +75,12 @@ def resize_flow(flow: Flow, size: tuple[int, int]) -> Flow:
     height, width = size
     if flow.shape[:2] == size:
         return flow
-    scale = np.float32([width / flow.shape[1], height / flow.shape[0]])
+    scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
     return cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR) * scale
 
 
 def invert(forward: Flow, iterations: int = 4) -> Flow:
-    """Flow from the current frame to the previous one, from the previous frame's flow to the current.
+    """Turn the previous frame's flow to the current one into the current frame's flow back.
 
     Fixed-point iteration of b(x) = −f(x + b(x)); where the forward flow jumps (occlusions) no flow
     is right, and the photometric error tells.
@@ -135,15 +137,15 @@ def bridge(flow: Flow, grey: NDArray[np.uint8], blank: NDArray[np.bool_]) -> Flo
     slope_y = cv2.Sobel(image, -1, 0, 1, ksize=3) / 8
     texture = cv2.boxFilter(slope_x * slope_x + slope_y * slope_y, -1, (9, 9))
     weight = np.where(blank, 0, np.minimum(texture / 4, 1)).astype(np.float32) + np.float32(1e-4)
-    shrink = {"dsize": None, "fx": 0.25, "fy": 0.25, "interpolation": cv2.INTER_AREA}
-    small_weight = cv2.resize(weight, **shrink)
-    small_flow = cv2.resize(flow * weight[..., None], **shrink)
+    height, width = grey.shape
+    small = (max(1, width // 4), max(1, height // 4))
+    small_weight = cv2.resize(weight, small, interpolation=cv2.INTER_AREA)
+    small_flow = cv2.resize(flow * weight[..., None], small, interpolation=cv2.INTER_AREA)
     total = np.zeros_like(small_flow)
     share = np.zeros_like(small_weight)
     for reach, factor in ((2, 1.0), (8, 1e-2), (24, 1e-4)):
         total += factor * cv2.GaussianBlur(small_flow, (0, 0), reach)
         share += factor * cv2.GaussianBlur(small_weight, (0, 0), reach)
-    height, width = grey.shape
     around = cv2.resize(total / share[..., None], (width, height))
     own = np.minimum(2 * cv2.GaussianBlur(weight, (0, 0), 3), 1)[..., None]
     return (own * flow + (1 - own) * around).astype(np.float32)
@@ -172,7 +174,7 @@ def read_flow(path: Path, size: tuple[int, int]) -> Flow:
 
 
 def list_flows(folder: Path, frames: int) -> list[Path]:
-    """The flow files of a clip of `frames` frames: one per frame but the last (or a spare last one).
+    """The flow files of a clip: one per frame but the last (a spare last one is left out).
 
     Raises:
         InputError: no such folder.

@@ -20,7 +20,10 @@ def fuse(prior: Prior) -> tuple[Array, Array]:
     precisions = [1 / candidate.variance for candidate in candidates]
     total = precisions[0] + precisions[1] + precisions[2]
     blend = sum(
-        (precision * candidate.value for precision, candidate in zip(precisions, candidates, strict=True)),
+        (
+            precision * candidate.value
+            for precision, candidate in zip(precisions, candidates, strict=True)
+        ),
         start=np.zeros_like(total),
     )
     blend /= total

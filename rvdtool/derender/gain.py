@@ -17,7 +17,7 @@ ENOUGH_BLOCKS = 40
 DARKEST = 0.01
 """Blocks darker than this (normalised) have no ratio worth having."""
 DEAD_ZONE = 0.004
-"""Against the previous frame, a smaller change of log gain is taken for none: else errors add up."""
+"""Against the previous frame, a smaller change of log gain counts as none: else errors add up."""
 
 
 def block_means(mosaic: Array) -> Array:

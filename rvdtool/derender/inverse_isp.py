@@ -8,10 +8,11 @@ fit the normalised RAW value on
 - the three linearised channels, the coded ones and their squares, at that very photosite
   (at full resolution: the photosite's own sample survives demosaicing),
 - the differences of the linearised channels to their 5×5 neighbours (undoes spatial filtering),
-- products of the channels with the local mean brightness at two scales (undoes local tone mapping).
+- products of the channels with the local mean brightness at two scales (undoes local tone
+  mapping).
 
-Where a channel is clipped these don't hold; each clip state (which channels are clipped) has a small
-regression of its own.
+Where a channel is clipped these don't hold; each clip state (which channels are clipped) has a
+small regression of its own.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from rvdtool.derender.statistics import POSITIONS, Array, Curve
 Rgb = NDArray[np.uint8] | NDArray[np.uint16]
 
 CLIP = 253 / 255
-"""Coded value from which a channel counts as clipped: lossy video decodes clipped areas to 253…255."""
+"""Coded value from which a channel counts as clipped: lossy video makes 253…255 of 255."""
 RADIUS = 2
 TONE_SCALES = (8, 32)
 """The local mean brightness is blurred by a Gaussian of sigma = frame height / scale."""
@@ -37,7 +38,7 @@ MIN_VARIANCE = 1e-12
 
 
 def linearise(coded: Array) -> Array:
-    """BT.709's curve undone; 0..1 → 0..1. Where the ISP's curve differs, the fit makes up for it."""
+    """Undo BT.709's curve, 0..1 → 0..1. Where the ISP's curve differs, the fit makes up for it."""
     return np.where(coded < 0.081243, coded / 4.5, ((coded + 0.0993) / 1.0993) ** 2.2222).astype(
         np.float32
     )
@@ -145,7 +146,7 @@ class _Features:
 
     def _local_means(self) -> list[Array]:
         """Local mean brightness around 0, one [H, W] map per scale."""
-        luma = self.coded @ np.float32([0.299, 0.587, 0.114])
+        luma = self.coded @ np.array([0.299, 0.587, 0.114], np.float32)
         height, width = luma.shape
         small = cv2.resize(
             luma, (max(2, width // 8), max(2, height // 8)), interpolation=cv2.INTER_AREA
@@ -183,7 +184,7 @@ def _design(features: _Features, at: tuple[int, int], keep: NDArray[np.bool_]) -
     return np.concatenate(parts, axis=1)
 
 
-def _ridge(design: Array, target: Array) -> tuple[NDArray[np.float64], float]:
+def _ridge(design: Array, target: Array) -> tuple[Array, float]:
     """Least squares with a small ridge on standardised columns: (weights, constant)."""
     mean = design.mean(axis=0, dtype=np.float64)
     spread = design.std(axis=0, dtype=np.float64) + 1e-9
@@ -191,7 +192,7 @@ def _ridge(design: Array, target: Array) -> tuple[NDArray[np.float64], float]:
     center = float(target.mean(dtype=np.float64))
     gram = scaled.T @ scaled / len(target) + RIDGE * np.eye(design.shape[1])
     weights = np.linalg.solve(gram, scaled.T @ (target - center) / len(target)) / spread
-    return weights, center - float(mean @ weights)
+    return weights.astype(np.float32), center - float(mean @ weights)
 
 
 def _fit_position(features: _Features, raw: Array, at: tuple[int, int]) -> _Position:
@@ -208,16 +209,16 @@ def _fit_position(features: _Features, raw: Array, at: tuple[int, int]) -> _Posi
     weights, constant = _ridge(_design(features, at, keep), raw[keep])
 
     neighbours = side * side - 1
-    kernels = np.zeros((3, side * side), np.float64)
+    kernels = np.zeros((3, side * side), np.float32)
     surround = weights[9 : 9 + 3 * neighbours].reshape(neighbours, 3).T
     center = side * side // 2
     kernels[:, np.arange(side * side) != center] = surround
     kernels[:, center] = weights[6:9] - surround.sum(axis=1)
     return _Position(
-        coded=np.float32(weights[0:3]),
-        squared=np.float32(weights[3:6]),
-        kernels=np.float32(kernels.reshape(3, side, side)),
-        tone=np.float32(weights[9 + 3 * neighbours :].reshape(len(TONE_SCALES), 2, 4)),
+        coded=weights[0:3],
+        squared=weights[3:6],
+        kernels=kernels.reshape(3, side, side),
+        tone=weights[9 + 3 * neighbours :].reshape(len(TONE_SCALES), 2, 4),
         constant=constant,
         states=_fit_states(features, raw, at),
     )
@@ -250,7 +251,8 @@ def _apply(positions: dict[tuple[int, int], _Position], features: _Features) -> 
         rows, columns = slice(at[0], None, 2), slice(at[1], None, 2)
         coded = features.coded[rows, columns]
         linear = features.linear[rows, columns]
-        result = coded @ position.coded + (coded * coded) @ position.squared
+        result: Array = coded @ position.coded
+        result += (coded * coded) @ position.squared
         for channel, kernel in zip(channels, position.kernels, strict=True):
             filtered = cv2.filter2D(channel, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
             result += filtered[rows, columns]
@@ -263,7 +265,9 @@ def _apply(positions: dict[tuple[int, int], _Position], features: _Features) -> 
     return Estimate(value, features.clipped)
 
 
-def _with_states(result: Array, position: _Position, features: _Features, at: tuple[int, int]) -> Array:
+def _with_states(
+    result: Array, position: _Position, features: _Features, at: tuple[int, int]
+) -> Array:
     """Replace what is clipped by its clip state's own regression."""
     clipped = features.clipped[at[0] :: 2, at[1] :: 2]
     if not clipped.any():

@@ -34,7 +34,7 @@ class MotionTracker:
 
     The flow to frame 1 is composed of the flow to the previous frame and that frame's own flow to
     frame 1, then refined by a search that starts there; of the two, the one that explains the
-    picture better is taken at every place. So errors don't add up, and nothing is searched far away.
+    picture better is taken at every place. So errors don't add up, and no search goes far.
     """
 
     def __init__(self, first: Grey, given: NearFlow | None = None) -> None:

@@ -27,12 +27,12 @@ class Curve:
     @classmethod
     def mean(cls, intensity: Array, quantity: Array, *, lowest: float = 0.0) -> Self:
         """Mean of `quantity` in bins of `intensity` that hold about equally many samples."""
-        return cls._binned(intensity, quantity, np.mean, lowest)
+        return cls._binned(intensity, quantity, lambda part: float(part.mean()), lowest)
 
     @classmethod
     def quantile(cls, intensity: Array, quantity: Array, q: float) -> Self:
         """The `q`-quantile of `quantity` in such bins."""
-        return cls._binned(intensity, quantity, lambda part: np.quantile(part, q), 0.0)
+        return cls._binned(intensity, quantity, lambda part: float(np.quantile(part, q)), 0.0)
 
     @classmethod
     def _binned(
@@ -84,9 +84,7 @@ def noise_variance(mosaic: Array, intensity: Array, usable: NDArray[np.bool_]) -
     The lowest tenth of the local powers stands for the flat parts; the mean of 25 squares of white
     noise is below 0.63 of its expectation in a tenth of all cases (simulated for this filter).
     """
-    return Curve.quantile(
-        intensity[usable], fine_power(mosaic)[usable] / np.float32(0.63), 0.1
-    )
+    return Curve.quantile(intensity[usable], fine_power(mosaic)[usable] / np.float32(0.63), 0.1)
 
 
 def lag_covariance(mosaic: Array) -> Array:
@@ -97,7 +95,7 @@ def lag_covariance(mosaic: Array) -> Array:
     """
 
     def product(plane: Array) -> Array:
-        cross = np.float32([[0, 0.25, 0], [0.25, 0, 0.25], [0, 0.25, 0]])
+        cross = np.array([[0, 0.25, 0], [0.25, 0, 0.25], [0, 0.25, 0]], np.float32)
         return plane * cv2.filter2D(plane, -1, cross, borderType=cv2.BORDER_REFLECT_101)
 
     return per_position(mosaic, product)

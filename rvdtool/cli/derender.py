@@ -1,0 +1,71 @@
+"""`rvdtool derender`: a bundle becomes a DNG sequence."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rvdtool.cli import console
+from rvdtool.errors import UsageError
+
+
+def derender(
+    bundle: Annotated[
+        Path, typer.Argument(help="A bundle made by `rvdtool pack`.", show_default=False)
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", help="Folder for the DNGs; one clip per folder.", show_default=False
+        ),
+    ],
+    compression: Annotated[str, typer.Option(help="ljpeg (lossless JPEG) or none.")] = "ljpeg",
+    flow: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of .npy optical flows, each from a frame to the next, instead of our own."
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier run of this clip.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Reconstruct a RAW frame (DNG) for every video frame of a bundle.
+
+    Example: rvdtool derender clip.rvd -o raws/
+    """
+    from rvdtool.bundle.store import open_bundle
+    from rvdtool.derender.folder import DerenderOptions, derender_to_folder
+
+    if overwrite and resume:
+        raise UsageError("--overwrite and --resume exclude each other; give one of them")
+    if compression not in ("ljpeg", "none"):
+        raise UsageError(f"--compression {compression}: give ljpeg or none")
+    opened = open_bundle(bundle)
+    options = DerenderOptions(
+        compression="ljpeg" if compression == "ljpeg" else "none",
+        flow=flow,
+        existing="overwrite" if overwrite else "resume" if resume else "refuse",
+    )
+    with console.progress("De-rendering", opened.video_info.frame_count) as advance:
+        report = derender_to_folder(opened, output, options, advance)
+    if as_json:
+        console.print_json(
+            {
+                "folder": str(report.folder),
+                "frames": report.frames,
+                "resumed_at": report.resumed_at,
+                "gain": {"min": report.gain[0], "max": report.gain[1]},
+                "trusted": report.trusted,
+            }
+        )
+        return
+    resumed = f", resumed at frame {report.resumed_at}" if report.resumed_at else ""
+    console.print_line(
+        f"{report.folder}: {report.frames} DNGs{resumed}; ISP gain {report.gain[0]:.3f} to "
+        f"{report.gain[1]:.3f}, {report.trusted:.0%} of a frame matched to the RAW frame on average"
+    )
