@@ -217,7 +217,7 @@ def _level_values(black: tuple[float, ...]) -> tuple[tuple[int, ...], int]:
 def _rationals(values: Iterable[float | Fraction]) -> tuple[int, ...]:
     """Numerators and denominators in turn, each in 31 bits; decimals come back as they were."""
     parts: list[int] = []
-    for value in map(Fraction, values):
+    for value in (Fraction(value) for value in values):
         largest = max(1, min(1_000_000, (2**31 - 1) // (int(abs(value)) + 1)))
         parts += value.limit_denominator(largest).as_integer_ratio()
     return tuple(parts)

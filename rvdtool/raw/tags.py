@@ -223,9 +223,9 @@ def _neutral(camera: Ifd) -> tuple[float, float, float]:
             [np.array(m) for m in calibrations if m],
             np.array(camera.numbers("AnalogBalance", 3, default=(1, 1, 1)), float),
         )
-    if len(neutral) != 3 or min(neutral) <= 0:
+    if len(neutral) != 3 or not 0 < min(neutral) <= max(neutral) < 2**31:
         raise RawError(
-            "it has no AsShotNeutral, so nobody knows its white balance; if you do (the "
+            "it has no usable AsShotNeutral, so nobody knows its white balance; if you do (the "
             'camera\'s R G B of a white object): exiftool -IFD0:AsShotNeutral="… … …" FILE'
         )
     red, green, blue = neutral
@@ -256,7 +256,7 @@ def _exposure(header: Header) -> Exposure:
 
     def fraction(name: str) -> Fraction | None:
         value = exif.get(name)
-        if isinstance(value, tuple) and len(value) == 2 and all(value):
+        if isinstance(value, tuple) and len(value) == 2 and min(value) > 0:
             return Fraction(value[0], value[1])
         return None
 
