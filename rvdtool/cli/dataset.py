@@ -1,6 +1,7 @@
 """`rvdtool dataset …`: make data sets of RAW video."""
 
 import typing
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,14 @@ if typing.TYPE_CHECKING:
 app = typer.Typer(
     name="dataset", help="Make data sets of RAW video in RVD's folder layout.", no_args_is_help=True
 )
+
+
+class Rendering(Enum):
+    """How LibRaw renders."""
+
+    default = "default"
+    steady = "steady"
+
 
 Sources = Annotated[
     list[Path],
@@ -76,3 +85,60 @@ def simulate(
                 advance(recipe.frames)
     for folder, part in parts.items():
         console.print_line(f"{folder}: {len(part)} videos")
+
+
+@app.command()
+def build(
+    sequences: Annotated[
+        list[Path],
+        typer.Argument(help="Folders of RAW frames (DNG, CinemaDNG); each becomes a video."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to fill.")],
+    render: Annotated[
+        Rendering, typer.Option(help="LibRaw's defaults, as in the paper, or without flicker.")
+    ] = Rendering.default,
+    drop: Annotated[int, typer.Option(min=0, help="Frames left out at the start.")] = 0,
+    keep: Annotated[
+        int, typer.Option(min=0, help="Frames kept of each sequence; 0 keeps all.")
+    ] = 120,
+    test_share: Annotated[
+        float, typer.Option(min=0, max=0.99, help="Share of the videos that goes to test/.")
+    ] = 0.15,
+    flow: Annotated[
+        bool, typer.Option("--flow", help="Also write optical flow (DIS) to the next frame.")
+    ] = False,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Frames rendered at a time.")
+    ] = 2,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Make videos of the same name again.")
+    ] = False,
+) -> None:
+    """Build a data set from folders of RAW frames. Videos that stand already are kept.
+
+    Example: rvdtool dataset build clips/* -o RVD/ --drop 5 --keep 120
+    """
+    from rvdtool.dataset.build import BuildOptions, plan
+    from rvdtool.dataset.build import build as build_set
+
+    options = BuildOptions(
+        drop=drop,
+        keep=keep or None,
+        render=render.value,
+        flow=flow,
+        test_share=test_share,
+        overwrite=overwrite,
+        workers=jobs,
+    )
+    plans = plan(sequences, options)
+    total = sum(len(one.frames) for one in plans)
+    need = sum(one.bytes_needed for one in plans)
+    console.note(f"{len(plans)} videos, {total} frames, about {need / 1e9:.1f} GB")
+    with console.progress("Building", total) as advance:
+        for _, frames in build_set(plans, output, options):
+            advance(frames)
+    for part in ("train", "test"):
+        count = sum(one.part == part for one in plans)
+        if count:
+            console.print_line(f"{output / part}: {count} videos")
+    console.note("tags.json holds proposals: look at them, and correct them where they are wrong")

@@ -1,6 +1,5 @@
 """Simulated sequences onto the disk, in RVD's layout, several at a time."""
 
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from rvdtool.dataset.rvd import (
     VideoCamera,
     frame_names,
     make_folder,
+    require_space,
     write_frame_flow,
     write_frame_raw,
     write_frame_srgb,
@@ -68,7 +68,7 @@ def produce(
     _require_different_names(recipes)
     for recipe in recipes:
         require_sources(recipe.sources, folders)
-    _require_space(root, disk_need(recipes, options.flow))
+    require_space(root, disk_need(recipes, options.flow))
     writer = RvdWriter(root)
     waiting = []
     for recipe in recipes:
@@ -87,7 +87,7 @@ def produce(
             for done in as_completed(running):
                 recipe = running[done]
                 camera = done.result()
-                writer.finish(_video(recipe), camera)
+                writer.finish(_video(recipe), camera, _tags(recipe))
                 yield recipe
         finally:
             pool.shutdown(cancel_futures=True)
@@ -152,6 +152,12 @@ def _video(recipe: Recipe) -> Video:
     return Video(video_name=recipe.name, frames=frame_names(recipe.frames))
 
 
+def _tags(recipe: Recipe) -> dict[str, bool]:
+    """The condition, by which the benchmark groups its tables."""
+    isp = "LibRaw" if recipe.isp.kind == "libraw" else "camera-like ISP"
+    return {f"{isp}, {'lossless' if recipe.codec.kind == 'png' else 'lossy'}": True}
+
+
 def _stands(recipe: Recipe, writer: RvdWriter, options: ProduceOptions) -> bool:
     """Whether the video is there already, made from this very recipe."""
     if recipe.name not in writer.finished:
@@ -171,17 +177,6 @@ def _require_different_names(recipes: Sequence[Recipe]) -> None:
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise UsageError(f"two recipes have the name {min(twice)}; names must differ")
-
-
-def _require_space(root: Path, need: int) -> None:
-    place = root
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    if free < need:
-        raise OutputError(
-            f"{root}: about {need / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free"
-        )
 
 
 def _one_thread() -> None:

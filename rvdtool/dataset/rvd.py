@@ -12,6 +12,7 @@ colours per video). Without it a video is taken as RVD Part 1 is: RGGB, 14 bit, 
 
 import io
 import json
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -310,3 +311,19 @@ def require_one_size(frames: Iterable[RawFrame], video: str) -> Iterable[RawFram
                     f"{video}: frame {index} has another {what} ({now}) than frame 0 ({was})"
                 )
         yield frame
+
+
+def require_space(root: Path, need: int) -> None:
+    """Compare the free disk space below `root` (which may not exist yet) with `need` bytes.
+
+    Raises:
+        OutputError: too little.
+    """
+    place = root.resolve()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < need:
+        raise OutputError(
+            f"{root}: about {need / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free"
+        )

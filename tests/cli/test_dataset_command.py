@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from rvdtool.cli import main
+from rvdtool.raw.dng import write_dng
+from rvdtool.raw.frame import CameraProfile, CfaPhase, RawFrame
 
 RECIPE = """{"name": "clip", "seed": 1, "width": 64, "height": 48, "frames": 2,
  "background": {"kind": "photo", "path": "photo.png"},
@@ -64,3 +66,19 @@ def test_an_unwritable_folder(
     arguments = ["dataset", "simulate", str(photos / "recipe.json"), "-s", str(photos)]
     assert main([*arguments, "-o", str(tmp_path / "set"), "-j", "1"]) == 5
     assert str(tmp_path / "set") in capsys.readouterr().err
+
+
+def test_build_makes_train_and_test(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        mosaic = np.random.default_rng(1).integers(200, 3000, (48, 64)).astype(np.uint16)
+        profile = CameraProfile("Test", (0.5, 1.0, 0.6))
+        frame = RawFrame(mosaic, CfaPhase.RGGB, (128,) * 4, 4095, 12, profile)
+        write_dng(frame, tmp_path / name / f"{name}_000000.dng")
+    folders = [str(tmp_path / name) for name in ("one", "two")]
+    output = tmp_path / "set"
+    arguments = ["dataset", "build", *folders, "-o", str(output), "--test-share", "0.5"]
+    assert main([*arguments, "--keep", "1"]) == 0
+    assert capsys.readouterr().out == f"{output / 'train'}: 1 videos\n{output / 'test'}: 1 videos\n"
+    assert main([*arguments, "--keep", "5", "--overwrite"]) == 3
+    assert "one: 1 frames" in capsys.readouterr().err
