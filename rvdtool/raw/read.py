@@ -21,7 +21,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from rvdtool.errors import RawError, UsageError
-from rvdtool.files import require_file
+from rvdtool.files import describe, require_file
 from rvdtool.raw.frame import (
     PHASES,
     CameraProfile,
@@ -39,15 +39,15 @@ from rvdtool.raw.tags import dng_metadata
 _PNG_MAGIC = b"\x89PNG"
 
 _NOT_RAW = (
-    (0, b"\xff\xd8\xff", "a JPEG, a picture the camera has already developed"),
-    (0, b"FOVb", "a Foveon X3F, which has three full colours per pixel and no Bayer pattern"),
-    (0, b"MLVI", "a Magic Lantern video; extract its first frame as a DNG (with MLV App)"),
-    (0, b"\x1aE\xdf\xa3", "a Matroska or WebM video"),
-    (0, b"\xff\x0a", "a JPEG XL picture"),
-    (0, b"GIF8", "a GIF"),
-    (0, b"RIFF", "an AVI video or WebP picture"),
-    (0, b"PK\x03\x04", "a ZIP archive or bundle"),
-    (0, b"%PDF", "a PDF"),
+    (b"\xff\xd8\xff", "a JPEG, a picture the camera has already developed"),
+    (b"FOVb", "a Foveon X3F, which has three full colours per pixel and no Bayer pattern"),
+    (b"MLVI", "a Magic Lantern video; extract its first frame as a DNG (with MLV App)"),
+    (b"\x1aE\xdf\xa3", "a Matroska or WebM video"),
+    (b"\xff\x0a", "a JPEG XL picture"),
+    (b"GIF8", "a GIF"),
+    (b"RIFF", "an AVI video or WebP picture"),
+    (b"PK\x03\x04", "a ZIP archive or bundle"),
+    (b"%PDF", "a PDF"),
 )
 """How files begin that get mixed up with RAW files, and what they are."""
 
@@ -90,7 +90,7 @@ def read_raw(path: Path, *, levels: MosaicLevels | None = None) -> RawFrame:
     try:
         return _read_plain(path, levels) if levels else _read_camera(path)
     except OSError as error:
-        raise RawError(f"{path}: can't be read: {error}") from error
+        raise RawError(f"{path}: can't be read: {describe(error)}") from error
     except RawError as error:
         raise RawError(f"{path}: {error}") from error
 
@@ -109,8 +109,8 @@ def _refuse_other_formats(path: Path) -> None:
         raise RawError("an empty file; was the copy from the card interrupted?")
     if start.startswith(_PNG_MAGIC):
         raise RawError("a PNG; a 16-bit mosaic can be read if its levels and CFA phase are given")
-    for offset, magic, what in _NOT_RAW:
-        if start.startswith(magic, offset):
+    for magic, what in _NOT_RAW:
+        if start.startswith(magic):
             raise RawError(f"{what}; a DNG or the camera's RAW file is needed")
     if start[4:8] == b"ftyp" and start[8:12] != b"crx ":  # crx: Canon's CR3
         raise RawError("an MP4/MOV video or HEIF picture; a DNG or the camera's RAW file is needed")

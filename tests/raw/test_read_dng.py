@@ -158,12 +158,12 @@ def test_depth_is_what_the_white_level_needs_and_not_how_wide_it_is_stored(path,
 
 
 @pytest.mark.parametrize(
-    ("compression", "options"),
-    [("none", {"rowsperstrip": 7}), ("none", {"tile": (16, 16)})],
-    ids=["strips", "tiles"],
+    "options",
+    [{"rowsperstrip": 7}, {"tile": (16, 16)}, {"bitspersample": 12}],
+    ids=["strips", "tiles", "packed"],
 )
-def test_strips_and_tiles(path, compression, options):
-    write_camera_dng(path, MOSAIC, compression=compression, **options)
+def test_ways_to_store_the_pixels(path, options):
+    write_camera_dng(path, MOSAIC, **options)
     assert np.array_equal(read_raw(path).mosaic, MOSAIC)
 
 
