@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import Task
     from rich.text import Text
 
-Unit = Literal["frames", "bytes"]
+Unit = Literal["frames", "bytes", "videos"]
 
 
 @cache
@@ -80,7 +80,7 @@ def progress(
 
 def _amount(done: float, total: float | None, speed: float | None, unit: Unit) -> str:
     """How far, and how fast, in words: `12/48 frames 3.1/s`."""
-    scale, name = (1e6, "MB") if unit == "bytes" else (1.0, "frames")
+    scale, name = (1e6, "MB") if unit == "bytes" else (1.0, unit)
     of = "" if total is None else f"/{total / scale:.0f}"
     rate = "" if speed is None else f" {speed / scale:.{0 if unit == 'bytes' else 1}f}/s"
     return f"{done / scale:.0f}{of} {name}{rate}"

@@ -32,7 +32,7 @@ from rvdtool.derender.statistics import (
     shrink,
 )
 
-KAPPA = 0.35
+KAPPA = 0.2
 """Error variance of a warped residual per squared photometric error beyond the noise floor."""
 RELIABLE = 0.05
 """… and at least this share of the fit's own variance (anchored); twice it where warped often."""

@@ -22,7 +22,7 @@ from rvdtool.derender.affinity import (
 from rvdtool.derender.flow import Flow, flow_image
 from rvdtool.derender.fusion import fuse
 from rvdtool.derender.inverse_isp import Rgb
-from rvdtool.derender.motion import Grey, MotionTracker, NearFlow
+from rvdtool.derender.motion import Grey, Motion, MotionTracker, NearFlow
 from rvdtool.derender.statistics import Array
 from rvdtool.errors import MismatchError
 from rvdtool.raw.bayer import denormalise, normalise
@@ -54,9 +54,10 @@ class ChainState:
 
 @dataclass(frozen=True)
 class Step:
-    """One frame of the chain: the new state, and the prior it was made from."""
+    """One frame of the chain: the new state, and the motion and prior it was made from."""
 
     state: ChainState
+    motion: Motion
     prior: Prior
 
 
@@ -124,7 +125,7 @@ class Chain:
             grey=grey,
             far=motion.far,
         )
-        return Step(self.state, prior)
+        return Step(self.state, motion, prior)
 
     def quantise(self, value: Array) -> Mosaic:
         """Normalised RAW → DN within 0..white, uint16 [H, W]."""
