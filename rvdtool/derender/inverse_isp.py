@@ -32,7 +32,7 @@ RADIUS = 2
 TONE_SCALES = (8, 32)
 """The local mean brightness is blurred by a Gaussian of sigma = frame height / scale."""
 RIDGE = 1e-6
-MAX_SAMPLES = 60_000
+MAX_SAMPLES = 40_000
 """Photosites per CFA position used by the regression; more changes nothing measurable."""
 MIN_VARIANCE = 1e-12
 
@@ -139,9 +139,10 @@ class _Features:
         self.coded: Array = codes[rgb]
         self.linear: Array = linearise(codes)[rgb]
         limit = int(np.ceil(CLIP * peak))
+        red, green, blue = (rgb[..., channel] >= limit for channel in range(3))
         self.clipped: NDArray[np.uint8] = (
-            (rgb >= limit).astype(np.uint8) @ np.array([1, 2, 4], np.uint8)
-        ).astype(np.uint8)
+            red + 2 * green.astype(np.uint8) + 4 * blue.astype(np.uint8)
+        )
         self.means = self._local_means()
 
     def _local_means(self) -> list[Array]:
@@ -202,10 +203,7 @@ def _fit_position(features: _Features, raw: Array, at: tuple[int, int]) -> _Posi
     keep = (near_clip[at[0] :: 2, at[1] :: 2] == 0) & (raw < 0.995)
     if keep.sum() < 4 * side * side * 3:  # almost everything is clipped: take what there is
         keep = np.ones_like(keep)
-    chosen = np.flatnonzero(keep)
-    chosen = chosen[:: max(1, chosen.size // MAX_SAMPLES)]
-    keep = np.zeros_like(keep)
-    keep.flat[chosen] = True
+    keep = _thinned(keep)
     weights, constant = _ridge(_design(features, at, keep), raw[keep])
 
     neighbours = side * side - 1
@@ -224,24 +222,33 @@ def _fit_position(features: _Features, raw: Array, at: tuple[int, int]) -> _Posi
     )
 
 
+def _thinned(keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The same mask with about MAX_SAMPLES photosites at most, evenly taken."""
+    chosen = np.flatnonzero(keep)
+    result = np.zeros_like(keep)
+    result.flat[chosen[:: max(1, chosen.size // MAX_SAMPLES)]] = True
+    return result
+
+
 def _fit_states(features: _Features, raw: Array, at: tuple[int, int]) -> Array:
     """One small regression per clip state that frame 1 shows often enough; NaN elsewhere."""
     states = np.full((8, 7), np.nan, np.float32)
     clipped = features.clipped[at[0] :: 2, at[1] :: 2]
     for state in range(1, 8):
-        inside = np.flatnonzero(clipped == state)
-        if inside.size < 200:
+        inside = clipped == state
+        if inside.sum() < 200:
             continue
-        inside = inside[:: max(1, inside.size // MAX_SAMPLES)]
-        design = _state_design(features, at).reshape(-1, 6)[inside]
-        weights, constant = _ridge(design, raw.reshape(-1)[inside])
+        inside = _thinned(inside)
+        weights, constant = _ridge(_state_design(features, at, inside), raw[inside])
         states[state] = [*weights, constant]
     return states
 
 
-def _state_design(features: _Features, at: tuple[int, int]) -> Array:
+def _state_design(features: _Features, at: tuple[int, int], keep: NDArray[np.bool_]) -> Array:
+    """[samples, 6]: linear and coded channels at one CFA position, for the photosites to `keep`."""
     rows, columns = slice(at[0], None, 2), slice(at[1], None, 2)
-    return np.concatenate([features.linear[rows, columns], features.coded[rows, columns]], axis=-1)
+    parts = [features.linear[rows, columns][keep], features.coded[rows, columns][keep]]
+    return np.concatenate(parts, axis=1)
 
 
 def _apply(positions: dict[tuple[int, int], _Position], features: _Features) -> Estimate:
@@ -268,11 +275,10 @@ def _apply(positions: dict[tuple[int, int], _Position], features: _Features) -> 
 def _with_states(
     result: Array, position: _Position, features: _Features, at: tuple[int, int]
 ) -> Array:
-    """Replace what is clipped by its clip state's own regression."""
+    """Replace what is clipped by its clip state's own regression, where it has one."""
     clipped = features.clipped[at[0] :: 2, at[1] :: 2]
-    if not clipped.any():
-        return result
-    own = position.states[clipped]
-    design = _state_design(features, at)
-    stated = (design * own[..., :6]).sum(axis=-1) + own[..., 6]
-    return np.where(np.isnan(stated), result, stated).astype(np.float32)
+    inside = clipped > 0
+    own = position.states[clipped[inside]]
+    stated = (_state_design(features, at, inside) * own[:, :6]).sum(axis=1) + own[:, 6]
+    result[inside] = np.where(np.isnan(stated), result[inside], stated)
+    return result
