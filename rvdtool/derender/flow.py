@@ -22,6 +22,8 @@ Flow = NDArray[np.float32]
 WORKING_SIDE = 960
 """Flow is estimated on frames whose longer side is at most this, and enlarged: finer grids cost
 much and gain nothing measurable (docs/derender.md)."""
+FARTHEST = 100_000
+"""No flow points farther, in pixels; numbers beyond it would overflow when they are sampled."""
 
 
 def sample(image: Array, flow: Flow) -> Array:
@@ -160,15 +162,19 @@ def read_flow(path: Path, size: tuple[int, int]) -> Flow:
 
     Raises:
         InputError: it can't be read.
-        MismatchError: it isn't [H, W, 2], or it holds NaN or infinity.
+        MismatchError: it isn't [H, W, 2], or it holds NaN, infinity or what can't be pixels.
     """
     try:
-        forward = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        forward = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError, EOFError, OverflowError) as error:
         raise InputError(f"{path}: can't be read as a .npy file: {error}") from error
-    if forward.ndim != 3 or forward.shape[2] != 2 or not np.isfinite(forward).all():
+    if forward.ndim != 3 or forward.shape[2] != 2 or 0 in forward.shape:
         raise MismatchError(
-            f"{path}: a flow is finite numbers [height, width, 2]; this is {list(forward.shape)}"
+            f"{path}: a flow is numbers [height, width, 2]; this is {list(forward.shape)}"
+        )
+    if forward.dtype.kind not in "fiu" or not (np.abs(forward) < FARTHEST).all():
+        raise MismatchError(
+            f"{path}: a flow is real numbers in pixels, each below {FARTHEST:,}; this holds others"
         )
     return invert(resize_flow(forward.astype(np.float32), size))
 
