@@ -57,7 +57,7 @@ REFUSED: dict[Property, dict[int, str]] = {
 }
 
 UNSPECIFIED = (0, 2, 3)
-"""H.273: reserved, unspecified, reserved. FFmpeg's ranges have 0 for unspecified."""
+"""Matrix, transfer or primaries that say nothing (H.273: reserved, unspecified, reserved)."""
 
 HD_HEIGHT = 720
 """From this height on, an untagged matrix is taken as BT.709, below as BT.601."""
@@ -116,15 +116,15 @@ class StreamColor:
     """What a stream says about its colour.
 
     Attributes:
-        matrix, range, transfer, primaries: code points.
+        matrix, range, transfer, primaries: code points; None where it says nothing.
         is_rgb: it needs no matrix.
         has_hdr_metadata: it carries mastering display, light level or Dolby Vision metadata.
     """
 
-    matrix: int
-    range: int
-    transfer: int
-    primaries: int
+    matrix: int | None
+    range: int | None
+    transfer: int | None
+    primaries: int | None
     is_rgb: bool
     has_hdr_metadata: bool = False
 
@@ -148,7 +148,7 @@ def interpret(
         VideoError: HDR, linear or log transfer, wide primaries, or a matrix we don't decode.
         UsageError: `assume` gives RGB video a matrix or limited range.
     """
-    if stream.has_hdr_metadata and stream.transfer in UNSPECIFIED and assume.transfer is None:
+    if stream.has_hdr_metadata and stream.transfer is None and assume.transfer is None:
         raise VideoError(
             f"{name}: HDR (it has HDR metadata, but names no transfer); only SDR video is read. "
             "Convert it, or say how to read it nevertheless: --assume transfer=bt709"
@@ -171,13 +171,15 @@ def interpret(
     )
 
 
-def _choose(prop: Property, code: int, override: str | None, default: str, name: str) -> ColorTag:
+def _choose(
+    prop: Property, code: int | None, override: str | None, default: str, name: str
+) -> ColorTag:
     if override is not None:
         return ColorTag(override, "user")
+    if code is None:
+        return ColorTag(default, "assumed")
     if code in READABLE[prop]:
         return ColorTag(READABLE[prop][code], "stream")
-    if code in UNSPECIFIED:
-        return ColorTag(default, "assumed")
     found = REFUSED[prop].get(code, f"code {code}")
     raise VideoError(
         f"{name}: its colour {prop} is {found}; only SDR video with {prop} "

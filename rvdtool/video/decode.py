@@ -10,11 +10,12 @@ from typing import cast
 import av.error
 from av.container import InputContainer
 from av.sidedata.sidedata import SideData
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame as AvFrame
 from av.video.stream import VideoStream
 
 from rvdtool.errors import VideoError
-from rvdtool.video.color import UNSPECIFIED, Assume, StreamColor, interpret
+from rvdtool.video.color import UNSPECIFIED, Assume, Property, StreamColor, interpret
 from rvdtool.video.container import open_video, reason
 from rvdtool.video.convert import RgbConverter
 from rvdtool.video.frame import VideoFrame, VideoInfo
@@ -56,11 +57,12 @@ def probe(source: VideoSource, assume: Assume = Assume()) -> VideoInfo:
     if isinstance(source, ImageSource):
         return probe_images(source, assume)
     with open_video(source) as (container, stream):
+        # Before decoding: a decoder overwrites them with what the frames say, which may be nothing.
+        declared = _tags(stream.codec_context)
         first, timestamps = _demux(container, stream, source.name)
         # Asking a stream after its container is closed crashes the interpreter (PyAV < 19).
         rate, time_base = stream.guessed_rate, stream.time_base
         codec = stream.codec_context.name
-        color = _stream_color(first, stream)
     if time_base is None:
         raise VideoError(f"{source.name}: its stream has no time base; rewrap it as MP4 or MKV")
     _refuse_unreadable(first, source.name)
@@ -74,16 +76,22 @@ def probe(source: VideoSource, assume: Assume = Assume()) -> VideoInfo:
         codec=codec,
         pixel_format=first.format.name,
         bits=_bits(first),
-        color=interpret(color, assume, height=first.height, name=source.name),
+        color=interpret(
+            _stream_color(first, declared), assume, height=first.height, name=source.name
+        ),
     )
 
 
-def read_frames(source: VideoSource, info: VideoInfo) -> Iterator[VideoFrame]:
+def read_frames(
+    source: VideoSource, info: VideoInfo, *, ahead: bool = True
+) -> Iterator[VideoFrame]:
     """Decode all frames in display order, one at a time, unrotated.
 
     Args:
         source: where the video is.
         info: what `probe` said about it; its colour interpretation is applied.
+        ahead: decode the next frames while one is used: quicker, but they take memory. For the
+            first frame alone it is a waste.
 
     Yields:
         VideoFrame with uint8 R'G'B' from 8-bit streams and uint16 (0..65535) from deeper ones.
@@ -98,7 +106,7 @@ def read_frames(source: VideoSource, info: VideoInfo) -> Iterator[VideoFrame]:
         return
     to_rgb = RgbConverter(info)
     with open_video(source) as (container, stream):
-        stream.thread_type = "AUTO"
+        stream.thread_type = "AUTO" if ahead else "SLICE"
         # AVI has no display times: FFmpeg makes them up in decoding order.
         timed = container.format.name != "avi"
         frames = container.decode(stream)
@@ -156,18 +164,25 @@ def _from_first_decodable(
     return tuple(sorted(t for t in shown if t >= first))
 
 
-def _stream_color(frame: AvFrame, stream: VideoStream) -> StreamColor:
-    """What the frames say, which is what a decoder goes by; where they don't, the container."""
+def _tags(of: VideoCodecContext | AvFrame) -> dict[Property, int]:
+    """Code points; none where nothing is said."""
+    codes: dict[Property, int] = {
+        "matrix": of.colorspace,
+        "transfer": of.color_trc,
+        "primaries": of.color_primaries,
+    }
+    said = {name: code for name, code in codes.items() if code not in UNSPECIFIED}
+    return said | ({"range": of.color_range} if of.color_range else {})
 
-    def tag(name: str) -> int:
-        code: int = getattr(frame, name)
-        return getattr(stream.codec_context, name) if code in UNSPECIFIED else code
 
+def _stream_color(frame: AvFrame, declared: dict[Property, int]) -> StreamColor:
+    """What the frames say; where they say nothing, what the container declares."""
+    tags = declared | _tags(frame)
     return StreamColor(
-        matrix=tag("colorspace"),
-        range=frame.color_range or stream.codec_context.color_range,
-        transfer=tag("color_trc"),
-        primaries=tag("color_primaries"),
+        matrix=tags.get("matrix"),
+        range=tags.get("range"),
+        transfer=tags.get("transfer"),
+        primaries=tags.get("primaries"),
         is_rgb=frame.format.is_rgb,
         has_hdr_metadata=not HDR_METADATA.isdisjoint(_side_data(frame)),
     )

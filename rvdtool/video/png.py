@@ -11,10 +11,13 @@ import numpy as np
 
 from rvdtool.errors import UsageError, VideoError
 from rvdtool.files import write_beside
+from rvdtool.video.color import UNSPECIFIED
 from rvdtool.video.frame import Rgb
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CRC_SIZE = 4
+SRGB = 1, 13
+"""Primaries and transfer of sRGB, H.273 code points."""
 RGB = 2
 COLOR_TYPES = {0: "grey", RGB: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
 
@@ -28,7 +31,7 @@ class PngHeader:
         bits: per sample.
         color_type: as in COLOR_TYPES.
         transparent: has a colour that counts as transparent (chunk tRNS).
-        transfer, primaries: H.273 code points, 2 where the file says nothing (cICP, sRGB).
+        transfer, primaries: H.273 code points; None where the file says nothing (cICP, sRGB).
     """
 
     width: int
@@ -36,8 +39,8 @@ class PngHeader:
     bits: int
     color_type: int
     transparent: bool
-    transfer: int
-    primaries: int
+    transfer: int | None
+    primaries: int | None
 
 
 def read_header(file: io.RawIOBase, name: str) -> PngHeader:
@@ -59,8 +62,10 @@ def read_header(file: io.RawIOBase, name: str) -> PngHeader:
         file.seek(CRC_SIZE if wanted else length + CRC_SIZE, io.SEEK_CUR)
     try:
         width, height, bits, color_type = struct.unpack(">IIBB", chunks[b"IHDR"][:10])
-        unspecified = b"\x01\x0d" if b"sRGB" in chunks else b"\x02\x02"
-        primaries, transfer = struct.unpack("BB", chunks.get(b"cICP", unspecified)[:2])
+        primaries, transfer = SRGB if b"sRGB" in chunks else (None, None)
+        if b"cICP" in chunks:
+            codes = struct.unpack("BB", chunks[b"cICP"][:2])
+            primaries, transfer = (None if code in UNSPECIFIED else code for code in codes)
     except (KeyError, struct.error) as error:
         raise VideoError(f"{name}: a damaged PNG") from error
     return PngHeader(width, height, bits, color_type, b"tRNS" in chunks, transfer, primaries)

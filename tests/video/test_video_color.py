@@ -296,6 +296,23 @@ def test_tags_of_real_containers_are_read(suffix: str, codec: str, tmp_path: Pat
     assert (color.primaries.value, color.primaries.source) == ("smpte170m", "stream")
 
 
+def test_the_containers_tags_count_where_the_frames_have_none(tmp_path: Path) -> None:
+    """ProRes has tags of its own, which may be empty while those of the MOV around it aren't."""
+    path = tmp_path / "clip.mov"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("prores_ks", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv422p10le"
+        set_tags(stream.codec_context, SDR)
+        container.mux(stream.encode(av.VideoFrame(64, 48, "yuv422p10le")))
+        container.mux(stream.encode(None))
+    with av.open(str(path)) as container:
+        (frame,) = container.decode(video=0)
+        assert (frame.colorspace, frame.color_trc, frame.color_primaries) == (2, 2, 2)
+    color = probe(FileSource(path)).color
+    for tag in (color.matrix, color.transfer, color.primaries):
+        assert (tag.value, tag.source) == ("bt709", "stream")
+
+
 def test_assume_reads_the_command_lines_form() -> None:
     assert Assume.parse("matrix=bt709, range=full") == Assume(matrix="bt709", range="full")
     assert Assume.parse("transfer=bt709,primaries=smpte170m") == Assume(

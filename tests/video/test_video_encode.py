@@ -55,6 +55,8 @@ def test_tags_count_and_times(codec: VideoCodec, suffix: str, tmp_path: Path) ->
         if codec != "ffv1":
             assert (context.colorspace, context.color_range) == (1, 1)
         assert context.color_primaries == 1
+        if (codec, suffix) == ("hevc", ".mp4"):
+            assert context.codec_tag == "hvc1"  # Apple's players know no other
         assert [f.name for f in tmp_path.iterdir()] == [path.name]
 
 

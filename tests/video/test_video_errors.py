@@ -6,6 +6,7 @@ import weakref
 from pathlib import Path
 
 import av
+import imagecodecs
 import numpy as np
 import pytest
 from video_clips import B_FRAMES, X265, make_clip, picture
@@ -37,6 +38,7 @@ def refused(path: Path, says: str) -> str:
         (bytes(20000), "can't be opened as a video"),
         (np.random.default_rng(0).bytes(20000), "can't be opened as a video"),
         (b"\x1a\x45\xdf\xa3", "can't be opened as a video"),
+        (imagecodecs.png_encode(picture(0)), "can't be opened as a video"),  # a still
         # Playlists would make FFmpeg open other files, or servers.
         (b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nclip.mp4\n#EXT-X-ENDLIST\n", "opened"),
         (b"ffconcat version 1.0\nfile clip.mp4\n", "can't be opened as a video"),

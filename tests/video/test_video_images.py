@@ -85,6 +85,12 @@ def test_untagged_pngs_are_taken_as_srgb(tmp_path: Path) -> None:
     assert probe(open_source(tmp_path)).color.transfer.source == "stream"
 
 
+def test_a_png_may_leave_its_colour_unspecified(tmp_path: Path) -> None:
+    write_png(picture(0), tmp_path / "1.png")
+    insert_chunk(tmp_path / "1.png", b"cICP", bytes([2, 2, 0, 1]))
+    assert probe(open_source(tmp_path)).color.transfer.source == "assumed"
+
+
 @pytest.mark.parametrize(
     ("cicp", "says"), [((1, 16), "smpte2084"), ((1, 18), "HLG"), ((12, 13), "P3"), ((9, 1), "wide")]
 )

@@ -1,6 +1,8 @@
 """Sources: files, slices of files, folders; a slice must be as good as the file itself."""
 
+import gc
 import io
+import warnings
 import zipfile
 from fractions import Fraction
 from pathlib import Path
@@ -61,6 +63,18 @@ def test_a_slice_answers_like_a_file_of_its_bytes(
             part.seek(-1)
     with open_bytes(FileSource(path)) as whole:
         assert play(whole, steps) == play(io.BytesIO(DATA), steps)
+
+
+def test_closing_a_slice_closes_the_file_under_it(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    path.write_bytes(DATA)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always", ResourceWarning)
+        with open_bytes(SliceSource(path, 30, 100)) as part:
+            part.read(1)
+        del part
+        gc.collect()
+    assert [str(w.message) for w in seen] == []
 
 
 def stored_member(archive: Path, name: str) -> SliceSource:
