@@ -40,7 +40,7 @@ def encode_planes(frame: RawFrame) -> bytes:
         Tag(284, SHORT, 1, 1),  # PlanarConfiguration: sample by sample
         Tag(338, SHORT, samples - 1, (0,) * (samples - 1)),  # ExtraSamples: unspecified
     )
-    return encode_tiff(tags, (), pixels.tobytes())
+    return b"".join((encode_tiff(tags, (), b""), pixels.data))  # one copy of the pixels, not two
 
 
 def decode_planes(data: bytes, size: tuple[int, int]) -> NDArray[np.uint16]:

@@ -17,8 +17,8 @@ from rvdtool.errors import MismatchError
 from rvdtool.raw.frame import RawFrame, Rect
 from rvdtool.video.frame import Rgb, VideoInfo
 
-_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
-"""ITU-R BT.709."""
+_LUMA = (0.2126, 0.7152, 0.0722)
+"""Weights of R, G, B (ITU-R BT.709)."""
 
 _BLOCKS = 32
 """Blocks along the shorter side: few enough to forgive noise and codec, enough to tell a turn."""
@@ -78,7 +78,7 @@ def match_score(frame: RawFrame, rgb: Rgb) -> float:
     """
     column = frame.phase.value.index("G")
     green = frame.mosaic[::2, column::2]
-    luma = _linearise(rgb[::2, ::2]) @ _LUMA
+    luma = _luma(rgb)
     height, width = min(green.shape[0], luma.shape[0]), min(green.shape[1], luma.shape[1])
     block = max(1, min(height, width) // _BLOCKS)
     first = _block_means(green[:height, :width], block)
@@ -87,11 +87,15 @@ def match_score(frame: RawFrame, rgb: Rgb) -> float:
     return float(np.clip(np.sum(first * second) / spread, -1, 1)) if spread else 0.0
 
 
-def _linearise(rgb: Rgb) -> NDArray[np.float32]:
-    """Display R'G'B' → about linear 0..1, by BT.709's curve."""
-    coded = rgb.astype(np.float32) / np.float32(np.iinfo(rgb.dtype).max)
-    curved = ((coded + np.float32(0.099)) / np.float32(1.099)) ** np.float32(1 / 0.45)
-    return np.where(coded < 0.081, coded / np.float32(4.5), curved)
+def _luma(rgb: Rgb) -> NDArray[np.float32]:
+    """Display R'G'B' → linear luma 0..1 of every other pixel; 8 bits are enough to compare."""
+    levels = np.arange(256, dtype=np.float32) / 255
+    curve = np.where(levels < 0.081, levels / 4.5, ((levels + 0.099) / 1.099) ** (1 / 0.45))
+    coded = rgb[::2, ::2] if rgb.dtype == np.uint8 else (rgb[::2, ::2] >> 8).astype(np.uint8)
+    luma = np.zeros(coded.shape[:2], np.float32)
+    for channel, weight in enumerate(_LUMA):
+        luma += (weight * curve).astype(np.float32)[coded[..., channel]]
+    return luma
 
 
 def _block_means(values: NDArray[Any], block: int) -> NDArray[np.float64]:

@@ -84,7 +84,7 @@ def _beside(video: Path, is_folder: bool) -> Path:
 
 
 def _first_frame(source: VideoSource, info: VideoInfo) -> Rgb:
-    return next(read_frames(source, info)).rgb
+    return next(read_frames(source, info, ahead=False)).rgb
 
 
 def _refuse_names(names: list[str]) -> None:
