@@ -142,3 +142,41 @@ def build(
         if count:
             console.print_line(f"{output / part}: {count} videos")
     console.note("tags.json holds proposals: look at them, and correct them where they are wrong")
+
+
+@app.command()
+def recipes(
+    files: Annotated[list[Path], typer.Argument(help="Photographs, RAW stills and clips to film.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the recipe files.")],
+    count: Annotated[int, typer.Option(min=1, help="Recipes to draw.")] = 10,
+    frames: Annotated[int, typer.Option(min=1, help="Frames of each.")] = 24,
+    size: Annotated[str, typer.Option(help="Of the frames, as WIDTHxHEIGHT.")] = "448x320",
+    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other recipes.")] = 0,
+    camera: Annotated[
+        Path | None,
+        typer.Option(help="A RAW file: its camera's colours and levels instead of drawn ones."),
+    ] = None,
+) -> None:
+    """Draw recipes for `simulate` from your own stills and clips.
+
+    Example: rvdtool dataset recipes photos/*.jpg --camera first.dng -o recipes/
+    """
+    from rvdtool.dataset.own import OwnOptions, own_recipes, sensor_of
+    from rvdtool.dataset.rvd import make_folder
+    from rvdtool.files import write_beside
+    from rvdtool.raw.read import read_raw
+
+    sensor = None if camera is None else sensor_of(read_raw(camera))
+    drawn = own_recipes(files, OwnOptions(count, frames, _size(size), seed, sensor))
+    make_folder(output)
+    for recipe in drawn:
+        with write_beside(output / f"{recipe.name}.json") as file:
+            file.write(recipe.model_dump_json(indent=1).encode() + b"\n")
+    console.print_line(f"{output}: {len(drawn)} recipes")
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, cross, height = text.lower().partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal()):
+        raise UsageError(f"--size {text}: give width and height, as 640x448")
+    return int(width), int(height)

@@ -82,3 +82,18 @@ def test_build_makes_train_and_test(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == f"{output / 'train'}: 1 videos\n{output / 'test'}: 1 videos\n"
     assert main([*arguments, "--keep", "5", "--overwrite"]) == 3
     assert "one: 1 frames" in capsys.readouterr().err
+
+
+def test_recipes_from_photos_can_be_simulated(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["dataset", "recipes", str(photos / "photo.png"), "-o", str(tmp_path / "recipes")]
+    options = ["--count", "1", "--frames", "2", "--size", "64x48"]
+    assert main([*arguments, *options]) == 0
+    drawn = [str(path) for path in (tmp_path / "recipes").iterdir()]
+    simulate = ["dataset", "simulate", *drawn, "-s", str(photos), "-o", str(tmp_path / "set")]
+    assert main([*simulate, "-j", "1"]) == 0
+    assert len(list((tmp_path / "set" / "sRGB").rglob("*.png"))) == 2
+    capsys.readouterr()
+    assert main([*arguments, "--size", "64"]) == 2
+    assert "--size 64" in capsys.readouterr().err
