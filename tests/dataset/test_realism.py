@@ -54,17 +54,18 @@ def test_noise_of_two_frames_is_uncorrelated_where_the_scene_is_the_same(
 
 
 @pytest.mark.parametrize(
-    "sensor",
+    ("sensor", "exposure"),
     [
-        {},
-        {"electrons_per_dn": 4, "bits": 10, "black": 25.5, "white": 959, "read_noise": 5},
-        {"row_noise": 8, "phase": "GBRG"},
+        ({}, 0.7),
+        ({"electrons_per_dn": 4, "bits": 10, "black": 25.5, "white": 959, "read_noise": 5}, 0.7),
+        ({"row_noise": 8, "phase": "GBRG"}, 0.7),
+        ({"read_noise": 30}, 0.002),  # the dark: read noise is nearly all
     ],
 )
 def test_noise_variance_follows_the_profile(
-    sensor: dict[str, object], recipe: Make, folders: SourceFolders
+    sensor: dict[str, object], exposure: float, recipe: Make, folders: SourceFolders
 ) -> None:
-    clip = recipe(sensor=sensor, frames=16)
+    clip = recipe(sensor=sensor, frames=16, light={"exposure": exposure, "shutter": 0})
     raws, simulation = _frames(clip, folders)
     signals = _signals(simulation)
     edges = np.quantile(signals, np.linspace(0, 1, 9))

@@ -88,6 +88,19 @@ def test_motion_blur_is_the_mean_over_the_open_shutter(
     assert np.abs(blurred - sharp.picture(2)).max() > 0.02
 
 
+def test_a_rolling_shutter_shows_each_row_at_its_own_time(
+    recipe: Make, folders: SourceFolders
+) -> None:
+    camera = {"velocity": (10, 3), "spin": 0.5}
+    rolling = Simulation(recipe(camera=camera, light={"shutter": 0, "readout": 0.6}), folders)
+    instant = Simulation(recipe(camera=camera, light={"shutter": 0}), folders).stage
+    shown = rolling.stage.picture(2)
+    for row in (0, 50, 191):
+        time = 2 + 0.6 * (row - 95.5) / 192
+        np.testing.assert_allclose(shown[row], instant.picture(time)[row], atol=1e-3)  # type: ignore[arg-type]
+    assert np.abs(shown[0] - instant.picture(2)[0]).max() > 0.02
+
+
 def test_light_steps_scale_the_signal(recipe: Make, folders: SourceFolders) -> None:
     light = {"exposure": 0.4, "shutter": 0, "steps": [(1, 1.5), (2, 0.5)]}
     simulation = Simulation(recipe(light=light, frames=3), folders)
