@@ -2,9 +2,6 @@
 
 import struct
 from collections.abc import Iterable, Iterator
-from fractions import Fraction
-from itertools import pairwise
-from statistics import median
 from typing import cast
 
 import av.error
@@ -63,15 +60,15 @@ def probe(source: VideoSource, assume: Assume = Assume()) -> VideoInfo:
         # Asking a stream after its container is closed crashes the interpreter (PyAV < 19).
         rate, time_base = stream.guessed_rate, stream.time_base
         codec = stream.codec_context.name
-    if time_base is None:
-        raise VideoError(f"{source.name}: its stream has no time base; rewrap it as MP4 or MKV")
+    if time_base is None or rate is None:
+        raise VideoError(f"{source.name}: says nothing about its time; rewrap it as MP4 or MKV")
     _refuse_unreadable(first, source.name)
     return VideoInfo(
         width=first.width,
         height=first.height,
         timestamps=timestamps,
         time_base=time_base,
-        rate=rate or _rate_from_timestamps(timestamps, time_base),
+        rate=rate,
         rotation=_rotation_clockwise(first, source.name),
         codec=codec,
         pixel_format=first.format.name,
@@ -197,9 +194,10 @@ def _refuse_unreadable(frame: AvFrame, name: str) -> None:
     if frame.interlaced_frame:
         raise VideoError(f"{name}: interlaced; {DEINTERLACE}")
     form = frame.format
-    if form.has_palette or form.is_bayer or len(form.components) < 3 or _bits(frame) > 16:
+    is_float = "f16" in form.name or "f32" in form.name
+    if form.has_palette or form.is_bayer or len(form.components) < 3 or is_float:
         raise VideoError(
-            f"{name}: pixel format {form.name}; only colour video of up to 16 bits is read"
+            f"{name}: pixel format {form.name}; only colour video of 8 to 16 bits is read"
         )
 
 
@@ -223,11 +221,6 @@ def _rotation_clockwise(frame: AvFrame, name: str) -> int:
             f"{name}: to be shown turned by {rotation}°; only 0, 90, 180, 270 are read"
         )
     return rotation
-
-
-def _rate_from_timestamps(timestamps: tuple[int, ...], time_base: Fraction) -> Fraction:
-    steps = [b - a for a, b in pairwise(timestamps) if b > a]
-    return 1 / (Fraction(median(steps)) * time_base) if steps else Fraction(1)
 
 
 def _next_frame(

@@ -46,7 +46,7 @@ class VideoInfo:
         width, height: decoded size in pixels, before any rotation.
         timestamps: when each frame is shown, in `time_base`, in display order; starts anywhere.
         time_base: seconds per timestamp tick.
-        rate: nominal frames per second (from the timestamps' median step if nothing says it).
+        rate: nominal frames per second, by the header and the timestamps.
         rotation: degrees clockwise by which a player turns the picture: 0, 90, 180 or 270.
         codec, pixel_format: FFmpeg's names.
         bits: bits per sample of the stream: 8, 10, 12, …

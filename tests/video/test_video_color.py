@@ -313,6 +313,21 @@ def test_the_containers_tags_count_where_the_frames_have_none(tmp_path: Path) ->
         assert (tag.value, tag.source) == ("bt709", "stream")
 
 
+def test_the_frames_tags_count_before_the_containers(tmp_path: Path) -> None:
+    """JPEG is BT.601, whatever the MOV around it claims."""
+    path = tmp_path / "clip.mov"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        set_tags(stream.codec_context, SDR | {"color_range": 2})
+        container.mux(stream.encode(av.VideoFrame(64, 48, "yuvj420p")))
+        container.mux(stream.encode(None))
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].codec_context.colorspace == 1
+    color = probe(FileSource(path)).color
+    assert (color.matrix.value, color.matrix.source) == ("bt601", "stream")
+
+
 def test_assume_reads_the_command_lines_form() -> None:
     assert Assume.parse("matrix=bt709, range=full") == Assume(matrix="bt709", range="full")
     assert Assume.parse("transfer=bt709,primaries=smpte170m") == Assume(

@@ -96,9 +96,14 @@ def test_interlaced_video(suffix: str, codec: str, pixel_format: str, tmp_path: 
     refused(path, "interlaced.*deinterlace it first")
 
 
-@pytest.mark.parametrize("pixel_format", ["gray", "gray16le"])
-def test_video_without_colour(pixel_format: str, tmp_path: Path) -> None:
-    path = make_clip(tmp_path / "grey.mkv", "ffv1", pixel_format)
+@pytest.mark.parametrize("pixel_format", ["gray", "gray16le", "gbrpf32le", "gbrpf16le"])
+def test_pixels_that_are_no_codes_of_three_colours(pixel_format: str, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mkv"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("ffv1", rate=25, options={"strict": "experimental"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixel_format
+        output.mux(stream.encode(av.VideoFrame(64, 48, pixel_format)))
+        output.mux(stream.encode(None))
     refused(path, f"pixel format {pixel_format}")
 
 
@@ -177,24 +182,42 @@ def test_a_clip_of_another_size(tmp_path: Path) -> None:
         list(read_frames(other, promised))
 
 
-def test_a_size_that_changes_within_the_clip(tmp_path: Path) -> None:
-    path, sizes = tmp_path / "both.ts", [(64, 48), (32, 48)]
+def one_after_the_other(path: Path, parts: list[Path]) -> FileSource:
+    """Put H.264 clips of 12 frames, each with headers of its own, into one stream."""
     with av.open(str(path), "w") as output:
-        for k, size in enumerate(sizes):
-            part = make_clip(tmp_path / f"{k}.ts", size=size, options={"bf": "0"})
+        copy = None
+        for k, part in enumerate(parts):
             with av.open(str(part)) as opened:
                 stream = opened.streams.video[0]
-                copy = copy if k else output.add_stream_from_template(stream)  # noqa: F821
+                copy = copy or output.add_stream_from_template(stream)
                 for packet in opened.demux(stream):
                     if packet.size:
                         packet.stream = copy
                         packet.pts += k * 12 * 3600
                         packet.dts += k * 12 * 3600
                         output.mux(packet)
-    source = FileSource(path)
+    return FileSource(path)
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "says"),
+    [
+        ((32, 48), {}, "frame 12 changes to 32×48"),
+        ((64, 48), {"flags": "+ilme+ildct"}, "frame 12 is interlaced"),
+    ],
+)
+def test_a_clip_that_changes_on_its_way(
+    size: tuple[int, int], options: dict[str, str], says: str, tmp_path: Path
+) -> None:
+    no_delay = {"bf": "0"}
+    parts = [
+        make_clip(tmp_path / "0.ts", options=no_delay),
+        make_clip(tmp_path / "1.ts", size=size, options=no_delay | options),
+    ]
+    source = one_after_the_other(tmp_path / "both.ts", parts)
     info = probe(source)
     assert info.frame_count == 24
-    with pytest.raises(VideoError, match=r"frame 12 changes to 32×48"):
+    with pytest.raises(VideoError, match=says):
         list(read_frames(source, info))
 
 
@@ -284,6 +307,15 @@ def test_the_file_is_closed_when_reading_stops_early(
         gc.collect()
         assert opened[-1].closed, stop
     assert len(opened) == 5
+
+
+def test_reading_ahead_changes_nothing(tmp_path: Path) -> None:
+    source = FileSource(make_clip(tmp_path / "clip.mp4", options=B_FRAMES))
+    info = probe(source)
+    both = (read_frames(source, info, ahead=ahead) for ahead in (True, False))
+    for quick, frugal in zip(*both, strict=True):
+        assert (quick.index, quick.pts) == (frugal.index, frugal.pts)
+        np.testing.assert_array_equal(quick.rgb, frugal.rgb)
 
 
 def test_frames_are_not_kept(tmp_path: Path) -> None:
