@@ -172,11 +172,13 @@ def read_flow(path: Path, size: tuple[int, int]) -> Flow:
         raise MismatchError(
             f"{path}: a flow is numbers [height, width, 2]; this is {list(forward.shape)}"
         )
-    if forward.dtype.kind not in "fiu" or not (np.abs(forward) < FARTHEST).all():
+    with np.errstate(over="ignore"):  # beyond float32 is beyond FARTHEST, too
+        flow = forward.astype(np.float32) if forward.dtype.kind in "fiu" else None
+    if flow is None or not (np.abs(flow) < FARTHEST).all():
         raise MismatchError(
             f"{path}: a flow is real numbers in pixels, each below {FARTHEST:,}; this holds others"
         )
-    return invert(resize_flow(forward.astype(np.float32), size))
+    return invert(resize_flow(flow, size))
 
 
 def list_flows(folder: Path, frames: int) -> list[Path]:
