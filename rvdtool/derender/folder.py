@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
+from zipfile import BadZipFile
+from zlib import error as zerror
 
 import numpy as np
 
@@ -26,6 +28,9 @@ from rvdtool.video.frame import VideoFrame
 
 STATE_FILE = ".rvdtool-state.npz"
 CHECKPOINT_EVERY = 24
+
+_UNREADABLE = (OSError, ValueError, EOFError, KeyError, TypeError, RuntimeError, BadZipFile, zerror)
+"""What NumPy and zipfile raise on a damaged checkpoint, depending on where it is damaged."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +197,7 @@ class _Run:
         if self._options.existing == "resume":
             return self._load()
         for name in names:
-            (self._folder / name).unlink()
+            self._remove(self._folder / name)
         return None
 
     def job(self, frame: RawFrame, index: int) -> Callable[[], None]:
@@ -221,7 +226,14 @@ class _Run:
         """Write the timestamps; the checkpoint is not needed any more."""
         seconds = [pts * self._info.time_base for pts in self._info.timestamps]
         write_timestamps(self._folder, self._stem, seconds, rate=self._info.rate, overwrite=True)
-        (self._folder / STATE_FILE).unlink(missing_ok=True)
+        self._remove(self._folder / STATE_FILE)
+
+    @staticmethod
+    def _remove(path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{path}: can't be removed: {describe(error)}") from error
 
     def _refuse_strangers(self, names: list[str]) -> None:
         """Only files of an earlier run of this clip may be replaced, and only on purpose."""
@@ -250,10 +262,10 @@ class _Run:
                 raise OutputError(f"{self._folder}: is complete, there is nothing to resume")
             return None
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 key = str(arrays["key"])
                 values = {field.name: arrays[field.name] for field in fields(ChainState)}
-        except (OSError, ValueError, EOFError, KeyError) as error:
+        except _UNREADABLE as error:
             raise OutputError(
                 f"{path}: can't be read ({error}); use --overwrite to start again"
             ) from error
@@ -275,11 +287,10 @@ class _Run:
 
     def _key(self) -> str:
         """Changes with everything that changes the frames."""
-        manifest = self._bundle.manifest
         parts = [
             __version__,
             self._options.compression,
             str(self._options.flow),
-            *(member.sha256 for member in manifest.members),
+            self._bundle.manifest.model_dump_json(),  # how colours are read, and all hashes
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
