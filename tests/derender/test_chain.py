@@ -1,0 +1,176 @@
+"""Frame after frame: nothing drifts, nothing breaks, and a rerun gives the same bytes."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from small_shots import (
+    BLACK,
+    NOISE,
+    SIZE,
+    WHITE,
+    Array,
+    mosaic,
+    pan,
+    psnr,
+    raw_frame,
+    render,
+    texture,
+)
+
+from rvdtool.derender.chain import Chain
+from rvdtool.errors import MismatchError
+from rvdtool.raw.bayer import normalise
+from rvdtool.raw.frame import CfaPhase
+
+Mosaics = list[NDArray[np.uint16]]
+
+
+def run(scenes: list[Array], phase: CfaPhase = CfaPhase.RGGB) -> Mosaics:
+    """The RAW of every frame; checks on the way what has to hold for each."""
+    chain = Chain(raw_frame(scenes[0], phase), render(scenes[0]))
+    result = [chain.state.mosaic]
+    for index, scene in enumerate(scenes[1:], start=1):
+        state = chain.step(render(scene)).state
+        assert state is chain.state
+        assert state.index == index
+        assert state.mosaic.dtype == np.uint16
+        assert state.mosaic.max() <= WHITE
+        assert np.isfinite(state.fit).all()
+        assert np.isfinite(state.far).all()
+        assert np.isfinite(state.variance).all()
+        assert (state.variance >= 0).all()
+        assert 0 < state.gain < np.inf
+        result.append(state.mosaic)
+    return result
+
+
+def scores(scenes: list[Array], mosaics: Mosaics, phase: CfaPhase = CfaPhase.RGGB) -> list[float]:
+    """PSNR of each frame against the noiseless truth."""
+    return [
+        psnr(normalise(frame, BLACK, WHITE), mosaic(scene, phase))
+        for scene, frame in zip(scenes, mosaics, strict=True)
+    ]
+
+
+def test_the_first_frame_is_the_true_one() -> None:
+    scene = pan(1)[0]
+    reference = raw_frame(scene)
+    assert np.array_equal(Chain(reference, render(scene)).state.mosaic, reference.mosaic)
+
+
+@pytest.mark.parametrize("phase", list(CfaPhase), ids=lambda phase: phase.value)
+@pytest.mark.parametrize("size", [(64, 96), (63, 97)], ids=str)
+def test_a_pan_is_reconstructed_better_than_frame_1_was_recorded(
+    phase: CfaPhase, size: tuple[int, int]
+) -> None:
+    """The estimate has less noise than the sensor: against the noiseless truth, it wins."""
+    scenes = pan(5, size=size)
+    first, *others = scores(scenes, run(scenes, phase), phase)
+    assert first == pytest.approx(-20 * np.log10(NOISE), abs=0.5)
+    assert min(others) > first
+
+
+def test_what_moves_by_itself_is_followed() -> None:
+    """A foreground with a motion of its own, and what it uncovers."""
+    scenes = pan(6)
+    patch = 1.3 * texture((30, 40), 5)
+    for index, scene in enumerate(scenes):
+        scene[30:60, 20 + 4 * index : 60 + 4 * index] = patch
+    assert min(scores(scenes, run(scenes))[1:]) > 50
+
+
+def test_a_static_scene_stays_for_300_frames() -> None:
+    scene = texture((48, 64), 1)
+    mosaics = run([scene] * 301)
+    first, last = (normalise(mosaics[k], BLACK, WHITE) for k in (0, 300))
+    assert np.abs(last - first).max() < 6 * NOISE
+    assert psnr(last, first) > -20 * np.log10(NOISE) - 1
+    early, late = (psnr(normalise(mosaics[k], BLACK, WHITE), mosaic(scene)) for k in (10, 300))
+    assert late > early - 0.5
+    assert abs(float((last - first).mean())) < NOISE / 20
+
+
+def test_a_camera_that_goes_and_returns_ends_where_it_began() -> None:
+    away = pan(9, step=(3, 1))
+    scenes = away + away[::-1]
+    result = scores(scenes, run(scenes))
+    assert result[-1] > result[1] - 1
+
+
+def test_the_same_input_gives_the_same_bytes() -> None:
+    scenes = pan(5)
+    for one, two in zip(run(scenes), run(scenes), strict=True):
+        assert np.array_equal(one, two)
+
+
+def test_a_chain_goes_on_from_its_state() -> None:
+    scenes = pan(6)
+    whole = Chain(raw_frame(scenes[0]), render(scenes[0]))
+    states = [whole.step(render(scene)).state for scene in scenes[1:]]
+    other = Chain(raw_frame(scenes[0]), render(scenes[0]))
+    other.resume(states[2])
+    for scene, state in zip(scenes[4:], states[3:], strict=True):
+        again = other.step(render(scene)).state
+        assert again.index == state.index
+        assert np.array_equal(again.mosaic, state.mosaic)
+
+
+BLACK_FRAME = np.zeros((*SIZE, 3), np.float32)
+WHITE_FRAME = np.ones((*SIZE, 3), np.float32)
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        pytest.param(BLACK_FRAME, id="black"),
+        pytest.param(WHITE_FRAME, id="white"),
+        pytest.param(texture(SIZE, 99), id="another scene"),
+    ],
+)
+def test_a_strange_frame_in_between_does_no_lasting_harm(strange: Array) -> None:
+    scenes = pan(8)
+    scenes[3] = strange
+    result = scores(scenes, run(scenes))
+    assert result[4] > 30
+    assert min(result[5:]) > 52
+
+
+@pytest.mark.parametrize("first", [BLACK_FRAME, WHITE_FRAME], ids=["black", "white"])
+def test_a_first_frame_without_content_gives_finite_frames(first: Array) -> None:
+    run([first, *pan(2), first])
+
+
+def test_clipped_areas_without_noise_stay_finite() -> None:
+    """No noise and nothing to see: variances of zero, if nobody takes care."""
+    scenes = pan(4)
+    for scene in scenes:
+        scene[20:60, 20:60] = 1
+        scene[80:] = 0
+    chain = Chain(raw_frame(scenes[0], noise=0), render(scenes[0]))
+    for scene in scenes[1:]:
+        state = chain.step(render(scene)).state
+        assert np.isfinite(state.fit).all()
+        assert np.isfinite(state.variance).all()
+        box = normalise(state.mosaic, BLACK, WHITE)[24:56, 24:56]
+        assert np.abs(box - 1).max() < 0.05
+        assert psnr(normalise(state.mosaic, BLACK, WHITE), mosaic(scene)) > 40
+
+
+@pytest.mark.parametrize("size", [(8, 8), (16, 16), (17, 33), (8, 64)], ids=str)
+def test_small_frames(size: tuple[int, int]) -> None:
+    scenes = pan(3, size=size)
+    assert min(scores(scenes, run(scenes))) > 30
+
+
+def test_sizes_must_be_equal() -> None:
+    scene = pan(1)[0]
+    with pytest.raises(MismatchError, match=r"128×96 photosites.*126×96 pixels"):
+        Chain(raw_frame(scene), render(scene[:, :-2]))
+
+
+def test_frames_of_16_bits_give_the_same_picture() -> None:
+    scenes = pan(3)
+    deep = [render(scene).astype(np.uint16) * 257 for scene in scenes]
+    chain = Chain(raw_frame(scenes[0]), deep[0])
+    mosaics = [chain.state.mosaic, *(chain.step(rgb).state.mosaic for rgb in deep[1:])]
+    assert min(scores(scenes, mosaics)[1:]) > 55
