@@ -1,7 +1,8 @@
 """Simulated sequences onto the disk, in RVD's layout, several at a time."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from fractions import Fraction
 from multiprocessing import get_context
@@ -63,7 +64,8 @@ def produce(
     Raises:
         InputError: a source is missing or unreadable; found before any work where possible.
         UsageError: two recipes have one name.
-        OutputError: a name is taken by another recipe's video, or the disk can't be written.
+        OutputError: a name is taken by another recipe's video, the disk can't be written, or a
+            worker was killed.
     """
     _require_different_names(recipes)
     for recipe in recipes:
@@ -85,12 +87,17 @@ def produce(
         }
         try:
             for done in as_completed(running):
-                recipe = running[done]
-                camera = done.result()
-                writer.finish(_video(recipe), camera, _tags(recipe))
-                yield recipe
+                _list(running[done], done, writer)
+                yield running[done]
+        except BrokenProcessPool as error:
+            raise OutputError(
+                f"{root}: a worker was killed, perhaps for want of memory; give fewer --jobs"
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
+            for done, recipe in running.items():
+                if not done.cancelled() and done.exception() is None:
+                    _list(recipe, done, writer)
 
 
 def produce_one(recipe: Recipe, folders: SourceFolders, root: Path, flow: bool) -> VideoCamera:
@@ -148,8 +155,12 @@ def encode_with(frames: Iterable[Rgb8], path: Path, codec: Codec, rate: Fraction
         encode_video(frames, path, rate=rate, codec=codec.kind, crf=codec.crf, overwrite=True)
 
 
-def _video(recipe: Recipe) -> Video:
-    return Video(video_name=recipe.name, frames=frame_names(recipe.frames))
+def _list(recipe: Recipe, done: Future[VideoCamera], writer: RvdWriter) -> None:
+    """Count a video as made, unless that was done before."""
+    camera = done.result()
+    if recipe.name not in writer.finished:
+        video = Video(video_name=recipe.name, frames=frame_names(recipe.frames))
+        writer.finish(video, camera, _tags(recipe))
 
 
 def _tags(recipe: Recipe) -> dict[str, bool]:
@@ -169,7 +180,9 @@ def _stands(recipe: Recipe, writer: RvdWriter, options: ProduceOptions) -> bool:
             f"{writer.root}: has a video {recipe.name} made from another recipe; "
             "choose another folder, or overwrite it on purpose"
         )
-    return same
+    still = recipe.background.kind == "clip" or recipe.frames == 1  # has no flow that is known
+    has_flow = still or (writer.root / "flow" / recipe.name).exists()
+    return same and (has_flow or not options.flow)
 
 
 def _require_different_names(recipes: Sequence[Recipe]) -> None:

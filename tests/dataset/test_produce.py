@@ -1,5 +1,6 @@
 """Recipes become a folder that reads back as RVD; what stands is kept."""
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -82,8 +83,27 @@ def test_what_stood_before_a_failure_stays_listed(
     (tmp_path / "broken.png").write_bytes(b"no picture")
     broken = recipe(name="b", **SMALL, background={"kind": "photo", "path": "broken.png"})
     with pytest.raises(InputError, match=r"broken\.png"):
-        _make([broken], folders, tmp_path / "set")
-    assert [video.video_name for video in open_rvd(tmp_path / "set").videos] == ["a"]
+        _make([recipe(name="c", **SMALL), broken], folders, tmp_path / "set")
+    assert [video.video_name for video in open_rvd(tmp_path / "set").videos] == ["a", "c"]
+
+
+def test_a_killed_worker_is_said_in_words(
+    recipe: Make, folders: SourceFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rvdtool.dataset.produce._one_thread", sys.exit)
+    with pytest.raises(OutputError, match="fewer --jobs"):
+        _make([recipe(**SMALL)], folders, tmp_path / "set")
+
+
+def test_flow_asked_for_later_is_made_later(
+    recipe: Make, folders: SourceFolders, tmp_path: Path
+) -> None:
+    clip = recipe(**SMALL)
+    _make([clip], folders, tmp_path / "set")
+    assert not (tmp_path / "set" / "flow").exists()
+    _make([clip], folders, tmp_path / "set", flow=True)
+    root = open_rvd(tmp_path / "set")
+    assert root.read_flow(root.videos[0], 0).shape == (48, 64, 2)
 
 
 def test_too_little_room_is_said_before_starting(
