@@ -109,18 +109,17 @@ def flow_image(rgb: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]
     return grey
 
 
-class FlowEstimator:
-    """Dense inverse search (Kroeger et al., ECCV 2016) as OpenCV has it."""
+def estimate_flow(
+    current: NDArray[np.uint8], other: NDArray[np.uint8], start: Flow | None = None
+) -> Flow:
+    """Flow from `current` to `other` (both grey, uint8 [H, W]); `start` is refined if given.
 
-    def __init__(self) -> None:
-        self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-
-    def __call__(
-        self, current: NDArray[np.uint8], other: NDArray[np.uint8], start: Flow | None = None
-    ) -> Flow:
-        """Flow from `current` to `other` (both grey, uint8 [H, W]); `start` is refined if given."""
-        initial = None if start is None else start.copy()
-        return self._search.calc(current, other, initial)
+    Dense inverse search (Kroeger et al., ECCV 2016) as OpenCV has it. Made anew for every pair,
+    which costs nothing: one that has once been given a start searches differently ever after, and
+    a resumed chain would differ from one that wasn't interrupted.
+    """
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return search.calc(current, other, None if start is None else start.copy())
 
 
 def bridge(flow: Flow, grey: NDArray[np.uint8], blank: NDArray[np.bool_]) -> Flow:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rvdtool.derender.flow import Flow, FlowEstimator, bridge, compose, sample
+from rvdtool.derender.flow import Flow, bridge, compose, estimate_flow, sample
 from rvdtool.derender.statistics import Array, box
 
 Grey = NDArray[np.uint8]
@@ -40,7 +40,6 @@ class MotionTracker:
     def __init__(self, first: Grey, given: NearFlow | None = None) -> None:
         self._first = first
         self._given = given
-        self._search = FlowEstimator()
 
     def __call__(
         self, index: int, grey: Grey, previous: Grey, previous_far: Flow, blank: NDArray[np.bool_]
@@ -54,11 +53,11 @@ class MotionTracker:
             blank: where the current frame shows nothing to follow, bool [H, W].
         """
         if self._given is None:
-            near = self._search(grey, previous)
+            near = estimate_flow(grey, previous)
         else:
             near = self._given(index, (grey.shape[0], grey.shape[1]))
         composed = compose(near, previous_far)
-        refined = self._search(grey, self._first, composed)
+        refined = estimate_flow(grey, self._first, composed)
         better = self._error(grey, refined) < self._error(grey, composed)
         far = np.where(better[..., None], refined, composed)
         return Motion(near, bridge(far, grey, blank))

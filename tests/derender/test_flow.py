@@ -14,9 +14,9 @@ from small_shots import pan, render
 
 from rvdtool.derender.flow import (
     Flow,
-    FlowEstimator,
     bridge,
     compose,
+    estimate_flow,
     flow_image,
     invert,
     list_flows,
@@ -174,16 +174,26 @@ def test_the_picture_for_the_flow_is_the_same_at_8_and_16_bits(dtype: type) -> N
 def test_the_estimator_points_from_the_current_frame_to_the_other() -> None:
     """A camera that moves right by 3 pixels: what is at x now was at x + 3 before."""
     before, now = (flow_image(render(scene)) for scene in pan(2, step=(3, -2)))
-    flow = FlowEstimator()(now, before)
+    flow = estimate_flow(now, before)
     assert np.allclose(np.median(flow.reshape(-1, 2), axis=0), (3, -2), atol=0.1)
 
 
 def test_refining_leaves_its_start_alone() -> None:
     before, now = (flow_image(render(scene)) for scene in pan(2, step=(3, -2)))
     start = constant_flow((now.shape[0], now.shape[1]), 2.5, -2)
-    refined = FlowEstimator()(now, before, start)
+    refined = estimate_flow(now, before, start)
     assert np.allclose(np.median(refined.reshape(-1, 2), axis=0), (3, -2), atol=0.1)
     assert np.allclose(start, (2.5, -2))
+
+
+def test_flow_depends_on_its_pictures_alone() -> None:
+    """Not on what was estimated before: else a resumed chain would differ."""
+    pictures = [flow_image(render(scene)) for scene in pan(8, size=(48, 64))]
+    pairs = list(zip(pictures[1:], pictures, strict=False))
+    fresh = [estimate_flow(now, before) for now, before in pairs]
+    for flow, (now, before) in zip(fresh, pairs, strict=True):
+        estimate_flow(now, pictures[0], 2 * flow)
+        assert np.array_equal(estimate_flow(now, before), flow)
 
 
 def test_bridging_carries_the_surroundings_into_what_is_blank() -> None:
