@@ -8,6 +8,7 @@ a rerun gives the same bytes.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -21,12 +22,17 @@ from rvdtool.derender.affinity import (
 )
 from rvdtool.derender.flow import Flow, flow_image
 from rvdtool.derender.fusion import fuse
+from rvdtool.derender.gain import BLOCK, has_auto_brightness
 from rvdtool.derender.inverse_isp import Rgb
 from rvdtool.derender.motion import Grey, Motion, MotionTracker, NearFlow
 from rvdtool.derender.statistics import Array
-from rvdtool.errors import MismatchError
+from rvdtool.errors import InputError, MismatchError
 from rvdtool.raw.bayer import denormalise, normalise
 from rvdtool.raw.frame import Mosaic, RawFrame
+
+
+GainMode = Literal["auto", "track", "fixed"]
+"""Put changes of brightness down to the ISP: where its rendering says so, always, never."""
 
 
 @dataclass(frozen=True)
@@ -64,27 +70,39 @@ class Step:
 class Chain:
     """De-renders a clip frame by frame, in display order."""
 
-    def __init__(self, reference: RawFrame, rgb: Rgb, flow: NearFlow | None = None) -> None:
+    def __init__(
+        self, reference: RawFrame, rgb: Rgb, flow: NearFlow | None = None, gain: GainMode = "auto"
+    ) -> None:
         """Calibrate on frame 1.
 
         Args:
             reference: the true RAW of frame 1, on the video's grid.
             rgb: frame 1, uint8 or uint16 [H, W, 3].
             flow: where flows between neighbours come from; None: estimated.
+            gain: whether to track the ISP's gain; `auto`: if LibRaw's defaults rendered frame 1.
 
         Raises:
             MismatchError: RAW and frame differ in size.
+            InputError: they are smaller than a block of the gain's.
         """
         if reference.size != rgb.shape[:2]:
             raise MismatchError(
                 f"the RAW frame has {reference.size[1]}×{reference.size[0]} photosites, the video "
                 f"{rgb.shape[1]}×{rgb.shape[0]} pixels; they must be equal"
             )
+        if min(reference.size) < BLOCK:
+            raise InputError(
+                f"a video of {rgb.shape[1]}×{rgb.shape[0]} pixels can't be de-rendered; "
+                f"{BLOCK}×{BLOCK} are needed at least"
+            )
         grey = flow_image(rgb)
         raw = self._normalised(reference, reference.mosaic)
         self._reference = reference
         self._calibration = Calibration.measure(rgb, raw, grey)
         self._tracker = MotionTracker(grey, flow)
+        self._track_gain = gain == "track" or (
+            gain == "auto" and has_auto_brightness(reference, rgb)
+        )
         self.state = ChainState(
             index=0,
             mosaic=reference.mosaic,
@@ -114,7 +132,9 @@ class Chain:
         previous = Previous(
             self._normalised(self._reference, past.mosaic), past.fit, past.variance, past.gain
         )
-        prior = temporal_affinity_prior(self._calibration, estimate, grey, motion, previous)
+        prior = temporal_affinity_prior(
+            self._calibration, estimate, grey, motion, previous, track_gain=self._track_gain
+        )
         value, variance = fuse(prior)
         self.state = ChainState(
             index=past.index + 1,

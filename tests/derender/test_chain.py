@@ -18,7 +18,7 @@ from small_shots import (
 )
 
 from rvdtool.derender.chain import Chain
-from rvdtool.errors import MismatchError
+from rvdtool.errors import InputError, MismatchError
 from rvdtool.raw.bayer import normalise
 from rvdtool.raw.frame import CfaPhase
 
@@ -166,6 +166,13 @@ def test_sizes_must_be_equal() -> None:
     scene = pan(1)[0]
     with pytest.raises(MismatchError, match=r"128×96 photosites.*126×96 pixels"):
         Chain(raw_frame(scene), render(scene[:, :-2]))
+
+
+@pytest.mark.parametrize("size", [(7, 9), (64, 6), (2, 2)], ids=str)
+def test_too_small_to_measure_anything(size: tuple[int, int]) -> None:
+    scene = pan(1, size=size)[0]
+    with pytest.raises(InputError, match="8×8 are needed"):
+        Chain(raw_frame(scene), render(scene))
 
 
 def test_frames_of_16_bits_give_the_same_picture() -> None:
