@@ -10,6 +10,8 @@ from rvdtool.derender.inverse_isp import InverseIsp, linearise
 from rvdtool.raw.frame import CfaPhase
 
 SIZE = (96, 128)
+LARGE = (192, 256)
+"""Where the photosites have to outnumber the weights by far."""
 every_phase = pytest.mark.parametrize("phase", list(CfaPhase), ids=lambda phase: phase.value)
 
 
@@ -120,20 +122,20 @@ def test_what_is_clipped_has_a_regression_and_an_error_of_its_own() -> None:
 
 @pytest.mark.parametrize("deviation", [0.003, 0.01])
 def test_the_error_model_knows_the_true_variance(deviation: float) -> None:
-    known, other = texture(SIZE, 1), texture(SIZE, 2)
-    noise = np.random.default_rng(0).normal(0, deviation, (2, *SIZE)).astype(np.float32)
+    known, other = texture(LARGE, 1), texture(LARGE, 2)
+    noise = np.random.default_rng(0).normal(0, deviation, (2, *LARGE)).astype(np.float32)
     isp = InverseIsp.calibrate(render(known), mosaic(known) + noise[0])
     estimate = isp(render(other))
     variance = isp.error(estimate)
     squared = (estimate.value - mosaic(other) - noise[1]) ** 2
-    assert variance.shape == SIZE
+    assert variance.shape == LARGE
     assert float(variance.mean()) == pytest.approx(float(squared.mean()), rel=0.15)
 
 
 def test_the_error_model_follows_intensity() -> None:
-    light = np.linspace(0.2, 1.2, SIZE[1], dtype=np.float32)[None, :, None]
-    known, other = light * texture(SIZE, 1), light * texture(SIZE, 2)
-    shape = np.random.default_rng(0).normal(0, 1, (2, *SIZE)).astype(np.float32)
+    light = np.linspace(0.2, 1.2, LARGE[1], dtype=np.float32)[None, :, None]
+    known, other = light * texture(LARGE, 1), light * texture(LARGE, 2)
+    shape = np.random.default_rng(0).normal(0, 1, (2, *LARGE)).astype(np.float32)
     first, second = mosaic(known), mosaic(other)
     isp = InverseIsp.calibrate(render(known), first + 0.03 * first * shape[0])
     estimate = isp(render(other))

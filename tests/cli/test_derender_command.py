@@ -1,0 +1,367 @@
+"""`rvdtool derender`: what it prints; every failure is one line and leaves whole frames only."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rvdtool.cli import main
+from rvdtool.derender import folder as room
+from rvdtool.derender.chain import Chain
+from rvdtool.raw.read import read_raw
+from rvdtool.raw.sequence import list_sequence
+
+FRAMES = 6
+NAMES = {*(f"clip_{index:06d}.dng" for index in range(FRAMES)), "clip_timestamps.csv"}
+
+
+def run(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def require_one_line(printed: Any, told: str) -> None:
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    assert told in printed.err
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def flows(shot: Any, tmp_path: Path) -> Path:
+    """Flows of the shot as RVD has them."""
+    folder = tmp_path / "flows"
+    folder.mkdir()
+    for index in range(FRAMES - 1):
+        flow = np.full((*shot.frame.size, 2), (index, 0), np.float32)
+        np.save(folder / f"{index:04d}.npy", flow)
+    return folder
+
+
+def test_a_bundle_becomes_a_sequence(
+    shot: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "raws"
+    assert run("derender", shot.bundle, "-o", out) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert printed.out.startswith(f"{out}: {FRAMES} DNGs; ISP gain ")
+    assert printed.out.count("\n") == 1
+    assert {path.name for path in out.iterdir()} == NAMES
+    first = read_raw(list_sequence(out)[0])
+    assert np.array_equal(first.mosaic, shot.frame.mosaic)
+    assert first.profile == shot.frame.profile
+
+
+def test_json_is_for_programs(
+    shot: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("derender", shot.bundle, "-o", tmp_path / "raws", "--json") == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    report = json.loads(printed.out)
+    assert report["folder"] == str(tmp_path / "raws")
+    assert (report["frames"], report["resumed_at"]) == (FRAMES, 0)
+    assert 0.5 < report["gain"]["min"] <= 1 <= report["gain"]["max"] < 2
+    assert 0 <= report["trusted"] <= 1
+
+
+def test_options_reach_the_work(shot: Any, tmp_path: Path, flows: Path) -> None:
+    plain, small, moved = (tmp_path / name for name in ("plain", "small", "moved"))
+    assert run("derender", shot.bundle, "-o", small) == 0
+    assert run("derender", shot.bundle, "-o", plain, "--compression", "none") == 0
+    assert run("derender", shot.bundle, "-o", moved, "--flow", flows) == 0
+    last = [list_sequence(folder)[-1] for folder in (small, plain, moved)]
+    assert last[0].stat().st_size < last[1].stat().st_size
+    assert np.array_equal(read_raw(last[0]).mosaic, read_raw(last[1]).mosaic)
+    assert not np.array_equal(read_raw(last[0]).mosaic, read_raw(last[2]).mosaic)
+
+
+def test_an_earlier_run_is_replaced_on_purpose_only(
+    shot: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "raws"
+    assert run("derender", shot.bundle, "-o", out) == 0
+    whole = contents(out)
+    (out / "clip_000003.dng").write_text("damaged since")
+    before = contents(out)
+    capsys.readouterr()
+    assert run("derender", shot.bundle, "-o", out) == 5
+    printed = capsys.readouterr()
+    require_one_line(printed, "has files in it")
+    assert "--resume" in printed.err
+    assert "--overwrite" in printed.err
+    assert contents(out) == before
+    assert run("derender", shot.bundle, "-o", out, "--overwrite") == 0
+    assert contents(out) == whole
+
+
+def test_an_interrupted_run_is_resumed(
+    shot: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "raws"
+    assert run("derender", shot.bundle, "-o", whole) == 0
+    capsys.readouterr()
+    step = Chain.step
+
+    def until(chain: Chain, rgb: Any) -> Any:
+        if chain.state.index == 4:
+            raise KeyboardInterrupt
+        return step(chain, rgb)
+
+    monkeypatch.setattr(room, "CHECKPOINT_EVERY", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Chain, "step", until)
+        assert run("derender", shot.bundle, "-o", out) == 130
+    assert capsys.readouterr() in (("", ""), ("", "error: interrupted\n"))  # as typer has it
+    assert run("derender", shot.bundle, "-o", out, "--resume", "--compression", "none") == 5
+    require_one_line(capsys.readouterr(), "other options")
+    assert run("derender", shot.bundle, "-o", out, "--resume") == 0
+    assert f"{FRAMES} DNGs, resumed at frame 5;" in capsys.readouterr().out
+    assert contents(out) == contents(whole)
+    assert run("derender", shot.bundle, "-o", out, "--resume") == 5
+    require_one_line(capsys.readouterr(), "nothing to resume")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--overwrite", "--resume"], "exclude each other"),
+        (["--compression", "zip"], "give ljpeg or none"),
+        (["--compression", ""], "give ljpeg or none"),
+        (["--quality", "9"], "--quality"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(
+    shot: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    told: str,
+) -> None:
+    assert run("derender", shot.bundle, "-o", tmp_path / "raws", *options) == 2
+    require_one_line(capsys.readouterr(), told)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_has_to_be_named(shot: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("derender", shot.bundle) == 2
+    require_one_line(capsys.readouterr(), "--output")
+
+
+def missing(folder: Path, shot: Any) -> Path:
+    return folder / "none.rvd"
+
+
+def a_folder(folder: Path, shot: Any) -> Path:
+    path = folder / "clip.rvd"
+    path.mkdir()
+    return path
+
+
+def empty(folder: Path, shot: Any) -> Path:
+    path = folder / "clip.rvd"
+    path.touch()
+    return path
+
+
+def the_video(folder: Path, shot: Any) -> Path:
+    path: Path = shot.video
+    return path
+
+
+def some_zip(folder: Path, shot: Any) -> Path:
+    path = folder / "clip.rvd"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("mimetype", "application/epub+zip")
+    return path
+
+
+def truncated(folder: Path, shot: Any) -> Path:
+    path = folder / "clip.rvd"
+    data = shot.bundle.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    return path
+
+
+def damaged(member: str) -> Callable[[Path, Any], Path]:
+    """The bundle with a stretch of one member's bytes inverted."""
+
+    def make(folder: Path, shot: Any) -> Path:
+        path = folder / "clip.rvd"
+        data = bytearray(shot.bundle.read_bytes())
+        with zipfile.ZipFile(shot.bundle) as archive:
+            [info] = [entry for entry in archive.infolist() if member in entry.filename]
+        local = info.header_offset
+        lengths = int.from_bytes(data[local + 26 : local + 28], "little") + int.from_bytes(
+            data[local + 28 : local + 30], "little"
+        )
+        middle = local + 30 + lengths + info.file_size // 2
+        for place in range(middle, middle + 40):
+            data[place] ^= 0xFF
+        path.write_bytes(bytes(data))
+        return path
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (missing, "none.rvd: no such file"),
+        (a_folder, "a folder"),
+        (empty, "clip.rvd"),
+        (the_video, "clip.mp4"),
+        (some_zip, "clip.rvd"),
+        (truncated, "clip.rvd"),
+        (damaged("manifest.json"), "manifest"),
+        (damaged("planes.tiff"), "planes.tiff"),
+    ],
+)
+def test_unusable_bundles_are_one_line(
+    shot: Any,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    make: Callable[[Path, Any], Path],
+    told: str,
+) -> None:
+    inputs = tmp_path / "in"
+    inputs.mkdir()
+    assert run("derender", make(inputs, shot), "-o", tmp_path / "raws") == 3
+    require_one_line(capfd.readouterr(), told)
+    assert list(tmp_path.iterdir()) == [inputs]
+
+
+def test_a_damaged_video_is_one_line_and_leaves_whole_frames_only(
+    shot: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    assert run("derender", shot.bundle, "-o", good) == 0
+    capfd.readouterr()
+    bundle = damaged("video/")(tmp_path, shot)
+    assert run("derender", bundle, "-o", bad) == 3
+    require_one_line(capfd.readouterr(), "clip.rvd: damaged")
+    left = contents(bad) if bad.exists() else {}
+    assert left.keys() < NAMES - {"clip_timestamps.csv"}
+    for name in left:
+        assert read_raw(bad / name).size == shot.frame.size
+
+
+@pytest.mark.parametrize("name", ["mine", "mine/raws", "mine/deeper/raws"])
+def test_an_output_that_can_be_no_folder(
+    shot: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (tmp_path / "mine").write_text("mine")
+    assert run("derender", shot.bundle, "-o", tmp_path / name, "--overwrite") == 5
+    require_one_line(capsys.readouterr(), name)
+    assert contents(tmp_path) == {"mine": b"mine"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows other names")
+def test_an_output_name_that_is_too_long(
+    shot: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("derender", shot.bundle, "-o", tmp_path / ("x" * 300)) == 5
+    require_one_line(capsys.readouterr(), "can't be used as output folder")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="only Linux has such a place")
+def test_a_place_where_nobody_may_write(shot: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("derender", shot.bundle, "-o", "/proc/raws") == 5
+    require_one_line(capsys.readouterr(), "can't be used as output folder")
+
+
+@pytest.mark.parametrize("call", [1, 3, 7])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_disk_that_fails(
+    shot: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    call: int,
+    code: int,
+) -> None:
+    sync = os.fsync
+    calls = iter(range(1, 1000))
+
+    def fail(file: int) -> None:
+        if next(calls) >= call:
+            raise OSError(code, os.strerror(code))
+        sync(file)
+
+    out = tmp_path / "raws"
+    monkeypatch.setattr(os, "fsync", fail)
+    assert run("derender", shot.bundle, "-o", out) == 5
+    require_one_line(capsys.readouterr(), os.strerror(code))
+    assert {path.name for path in out.iterdir()} < NAMES
+    for path in out.iterdir():
+        assert read_raw(path).size == shot.frame.size
+
+
+def too_few(flows: Path) -> None:
+    (flows / "0000.npy").unlink()
+
+
+def not_an_array(flows: Path) -> None:
+    (flows / "0002.npy").write_text("not an array")
+
+
+def not_a_flow(flows: Path) -> None:
+    np.save(flows / "0002.npy", np.zeros((48, 64)))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "told"),
+    [
+        (too_few, 4, "4 flows for a video of 6 frames"),
+        (not_an_array, 3, "0002.npy"),
+        (not_a_flow, 4, "0002.npy"),
+    ],
+)
+def test_unusable_flows_are_one_line(
+    shot: Any,
+    tmp_path: Path,
+    flows: Path,
+    capsys: pytest.CaptureFixture[str],
+    spoil: Callable[[Path], None],
+    code: int,
+    told: str,
+) -> None:
+    spoil(flows)
+    assert run("derender", shot.bundle, "-o", tmp_path / "raws", "--flow", flows) == code
+    require_one_line(capsys.readouterr(), told)
+
+
+def test_flows_that_do_not_exist(
+    shot: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("derender", shot.bundle, "-o", tmp_path / "raws", "--flow", tmp_path / "no") == 3
+    require_one_line(capsys.readouterr(), "no such folder")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_comes_without_the_heavy_libraries(shot: Any) -> None:
+    """Asking for help must not cost the start of OpenCV, FFmpeg and the like."""
+    program = (
+        "import sys; from rvdtool.cli import main; main(['derender', '--help']);"
+        "print(sorted({'numpy', 'cv2', 'av', 'rawpy', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.rstrip().endswith("[]")
+    assert "Example: rvdtool derender clip.rvd -o raws/" in done.stdout
