@@ -234,7 +234,7 @@ class RvdWriter:
 
     def _write(self, name: str, value: object) -> None:
         with write_beside(self.root / name, overwrite=True) as file:
-            file.write(json.dumps(value, indent=1).encode() + b"\n")
+            file.write(json.dumps(value, indent=1, sort_keys=True).encode() + b"\n")
 
 
 def make_folder(path: Path) -> None:
