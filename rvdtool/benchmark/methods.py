@@ -39,7 +39,11 @@ def score_video(folder: RvdFolder, video: Video, frames: int | None) -> Iterator
         InputError: a frame is missing or damaged.
     """
     camera = folder.camera(video)
-    profile = CameraProfile(camera.name or "unknown", camera.neutral or (1.0, 1.0, 1.0))
+    profile = CameraProfile(
+        camera.name or "unknown",
+        camera.neutral or (1.0, 1.0, 1.0),
+        color_matrix=camera.color_matrix,
+    )
     reference = RawFrame(
         mosaic=folder.read_raw(video, 0),
         phase=camera.phase,
@@ -54,7 +58,11 @@ def score_video(folder: RvdFolder, video: Video, frames: int | None) -> Iterator
         step = chain.step(folder.read_srgb(video, index))
         copy = sample_mosaic(copy, resize_flow(step.motion.near, reference.size))
         true = folder.read_raw(video, index)
-        values = _values(step, normalise(true, reference.black, reference.white))
+        values = _values(
+            step,
+            chain.exposure(step.state.brightness),
+            normalise(true, reference.black, reference.white),
+        )
         values[COPY] = copy
         mosaics = {
             name: denormalise(value, reference.black, reference.white)
@@ -64,19 +72,19 @@ def score_video(folder: RvdFolder, video: Video, frames: int | None) -> Iterator
         yield {name: _psnr(mosaics[name], true, reference.bits) for name in METHODS}
 
 
-def _values(step: Step, true: Array) -> dict[str, Array]:
+def _values(step: Step, exposure: np.float32, true: Array) -> dict[str, Array]:
     """Each candidate as the answer, where it has one; elsewhere the fit."""
     prior = step.prior
-    fit = prior.fit.value
+    fit = prior.fit.value * exposure
     free = prior.clipped == 0
     known = float((true[free] * fit[free]).sum() / max((fit[free] ** 2).sum(), 1e-12))
     return {
-        FIT: fit * np.float32(prior.gain),
+        FIT: prior.fit.value * np.float32(prior.brightness.value),
         FIT_GAIN: fit,
         FIT_KNOWN: fit * np.float32(known),
-        WARPED: prior.warped.value,
-        PREVIOUS: prior.previous.value,
-        ANCHORED: prior.anchored.value,
+        WARPED: prior.warped.value * exposure,
+        PREVIOUS: prior.previous.value * exposure,
+        ANCHORED: prior.anchored.value * exposure,
     }
 
 

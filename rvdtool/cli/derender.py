@@ -1,7 +1,7 @@
 """`rvdtool derender`: a bundle becomes a DNG sequence."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,13 +19,22 @@ def derender(
             "--output", "-o", help="Folder for the DNGs; one clip per folder.", show_default=False
         ),
     ],
-    compression: Annotated[str, typer.Option(help="ljpeg (lossless JPEG) or none.")] = "ljpeg",
+    compression: Annotated[
+        Literal["ljpeg", "none"], typer.Option(help="Lossless JPEG, or none.")
+    ] = "ljpeg",
     flow: Annotated[
         Path | None,
         typer.Option(
             help="Folder of .npy optical flows, each from a frame to the next, instead of our own."
         ),
     ] = None,
+    gain: Annotated[
+        Literal["auto", "track", "fixed"],
+        typer.Option(
+            help="Whether changes of brightness are the ISP's, so that RAW stays (track), or the "
+            "exposure's, so that RAW follows (fixed); auto tracks what LibRaw's defaults rendered."
+        ),
+    ] = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run of this clip.")
     ] = False,
@@ -43,12 +52,11 @@ def derender(
 
     if overwrite and resume:
         raise UsageError("--overwrite and --resume exclude each other; give one of them")
-    if compression not in ("ljpeg", "none"):
-        raise UsageError(f"--compression {compression}: give ljpeg or none")
     opened = open_bundle(bundle)
     options = DerenderOptions(
-        compression="ljpeg" if compression == "ljpeg" else "none",
+        compression=compression,
         flow=flow,
+        gain=gain,
         existing="overwrite" if overwrite else "resume" if resume else "refuse",
     )
     with console.progress("De-rendering", opened.video_info.frame_count) as advance:
@@ -59,13 +67,16 @@ def derender(
                 "folder": str(report.folder),
                 "frames": report.frames,
                 "resumed_at": report.resumed_at,
-                "gain": {"min": report.gain[0], "max": report.gain[1]},
+                "brightness": {"min": report.brightness[0], "max": report.brightness[1]},
+                "tracks_gain": report.tracks_gain,
                 "trusted": report.trusted,
             }
         )
         return
+    low, high = report.brightness
+    cause = "the ISP's gain: taken out" if report.tracks_gain else "exposure or light: kept"
     resumed = f", resumed at frame {report.resumed_at}" if report.resumed_at else ""
     console.print_line(
-        f"{report.folder}: {report.frames} DNGs{resumed}; ISP gain {report.gain[0]:.3f} to "
-        f"{report.gain[1]:.3f}, {report.trusted:.0%} of a frame matched to the RAW frame on average"
+        f"{report.folder}: {report.frames} DNGs{resumed}; brightness {low:.3f} to {high:.3f} "
+        f"({cause}), {report.trusted:.0%} of a frame surely matched to frame 1 on average"
     )

@@ -23,9 +23,10 @@ def light_factor(light: Light, frame: int) -> float:
 
 def falloff(vignetting: float, size: tuple[int, int]) -> NDArray[np.float32]:
     """Relative illumination [H, W]: 1 in the middle, 1 − vignetting in the corners, quadratic."""
-    y = np.linspace(-1, 1, size[0], dtype=np.float32)[:, None]
-    x = np.linspace(-1, 1, size[1], dtype=np.float32)[None, :]
-    return np.asarray(1 - np.float32(vignetting / 2) * (x * x + y * y), np.float32)
+    y = np.arange(size[0], dtype=np.float32)[:, None] - np.float32((size[0] - 1) / 2)
+    x = np.arange(size[1], dtype=np.float32)[None, :] - np.float32((size[1] - 1) / 2)
+    squared = (x * x + y * y) / (x[0, -1] ** 2 + y[-1, 0] ** 2)
+    return np.asarray(1 - np.float32(vignetting) * squared, np.float32)
 
 
 @dataclass(frozen=True)

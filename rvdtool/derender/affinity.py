@@ -2,10 +2,13 @@
 
 Four candidates for the current RAW, each with the variance of its error:
 
-- *fit*: the inverse ISP of the current sRGB frame, gain taken out;
+- *fit*: the inverse ISP of the current sRGB frame;
 - *anchored*: fit + what the fit missed on frame 1, sampled once along the flow to frame 1;
 - *previous*: fit + what the fit missed on the previous frame, as far as we know;
 - *warped*: RAW 1 itself, denoised, along the flow to frame 1.
+
+All are as bright as frame 1: the current frame's brightness is taken out of the fit (and given back
+at the end, where it was the exposure's), the lens shading is brought to the current place.
 
 Where the current pixel is clipped, *anchored* and *previous* are the warped RAWs themselves: a
 clipped fit has nothing to add.
@@ -18,8 +21,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rvdtool.derender.flow import Flow, outside, resize_flow, sample, sample_mosaic
-from rvdtool.derender.gain import BLOCK, block_means, ratio_mode, track
+from rvdtool.derender.brightness import (
+    BLOCK,
+    Ratio,
+    block_means,
+    ratio_mode,
+    shading_terms,
+    track,
+)
+from rvdtool.derender.flow import (
+    Flow,
+    coordinates,
+    outside,
+    resize_flow,
+    sample,
+    sample_mosaic,
+)
 from rvdtool.derender.inverse_isp import Estimate, InverseIsp, Rgb
 from rvdtool.derender.motion import Grey, Motion, trust
 from rvdtool.derender.statistics import (
@@ -59,7 +76,7 @@ class Prior:
         fine: variance of the fit's error that nothing can foretell, [H, W].
         warped: RAW 1 along the flow; its variance is whole.
         clipped: the current frame's clip state, [H, W].
-        gain: of the current frame against frame 1.
+        brightness: of the current frame against frame 1, taken out of all candidates.
         trusted: share of the frame that surely shows what frame 1 shows, 0..1.
     """
 
@@ -69,7 +86,7 @@ class Prior:
     warped: Candidate
     fine: Array
     clipped: NDArray[np.uint8]
-    gain: float
+    brightness: Ratio
     trusted: float
 
 
@@ -78,16 +95,16 @@ class Previous:
     """What is kept of the previous frame.
 
     Attributes:
-        raw: the normalised RAW as it was written (quantised), [H, W].
-        fit: the fit with its gain taken out, [H, W].
+        raw: the normalised RAW as it was written (quantised), as bright as frame 1, [H, W].
+        fit: the fit, as bright as frame 1, [H, W].
         variance: of `raw`'s predictable error, [H, W].
-        gain: against frame 1.
+        brightness: of the previous frame against frame 1.
     """
 
     raw: Array
     fit: Array
     variance: Array
-    gain: float
+    brightness: Ratio
 
 
 @dataclass(frozen=True)
@@ -114,15 +131,16 @@ class Calibration:
     noise: Curve
 
     @classmethod
-    def measure(cls, rgb: Rgb, raw: Array, grey: Grey) -> Self:
+    def measure(cls, rgb: Rgb, raw: Array, grey: Grey, *, by_libraw: bool = False) -> Self:
         """Calibrate.
 
         Args:
             rgb: frame 1, [H, W, 3].
             raw: its normalised RAW, float32 [H, W].
             grey: `flow_image(rgb)`.
+            by_libraw: whether LibRaw's defaults rendered `rgb`.
         """
-        inverse_isp = InverseIsp.calibrate(rgb, raw)
+        inverse_isp = InverseIsp.calibrate(rgb, raw, by_libraw=by_libraw)
         estimate = inverse_isp(rgb)
         value, free = estimate.value, estimate.clipped == 0
         residual = raw - value
@@ -144,7 +162,7 @@ def temporal_affinity_prior(
 
     Args:
         calibration: of frame 1.
-        estimate: the inverse ISP of the current frame, gain still in it.
+        estimate: the inverse ISP of the current frame, its brightness still in it.
         grey: the current frame's picture for the flow.
         motion: its flows.
         previous: what is known of the frame before.
@@ -156,19 +174,25 @@ def temporal_affinity_prior(
         sample_mosaic(np.dstack([previous.raw, previous.fit, previous.variance]), near)
     )
     sure = _sure_blocks(calibration, estimate, grey, motion.far)
-    gain = track(
-        ratio_mode(block_means(estimate.value), block_means(first_fit), sure),
-        ratio_mode(
-            block_means(estimate.value),
-            block_means(previous_fit),
-            block_means((estimate.clipped == 0).astype(np.float32)) == 1,
-        ),
-        previous.gain,
+    apart_far, apart_near = _apart(far), _apart(near)
+    now = block_means(estimate.value)
+    free = block_means((estimate.clipped == 0).astype(np.float32)) == 1
+    shading = previous.brightness.shading
+    brightness = track(
+        ratio_mode(now, block_means(first_fit), sure, block_means(apart_far), shading),
+        ratio_mode(now, block_means(previous_fit), free, block_means(apart_near), shading),
+        previous.brightness,
     )
+    gain = np.float32(brightness.value)
+    value = estimate.value / gain
+    terms = brightness.shading.terms.astype(np.float32)
+    shade = np.exp(apart_far @ terms)
+    first_fit, residual, first_raw = first_fit * shade, residual * shade, first_raw * shade
+    shade = np.exp(apart_near @ terms)
+    previous_raw, previous_fit = previous_raw * shade, previous_fit * shade
 
-    value = estimate.value / np.float32(gain)
     clipped = estimate.clipped > 0
-    whole = calibration.inverse_isp.error(estimate) / np.float32(gain**2)
+    whole = calibration.inverse_isp.error(estimate) / (gain * gain)
     smooth = np.where(clipped, whole, np.minimum(calibration.smooth(value), whole))
     noise = calibration.noise(np.maximum(value, first_fit))
     least = np.where(clipped, noise + blurred, RELIABLE * whole)
@@ -190,7 +214,7 @@ def temporal_affinity_prior(
         warped=Candidate(first_raw, warped_variance),
         fine=calibration.fine(value),
         clipped=estimate.clipped,
-        gain=gain,
+        brightness=brightness,
         trusted=float(sure.mean()),
     )
 
@@ -210,6 +234,12 @@ def _sure_blocks(
     bright = cv2.resize(first_clipped, (columns, rows), interpolation=cv2.INTER_AREA)
     now = block_means((estimate.clipped > 0).astype(np.float32))
     return (same > 0.7) & (bright < 0.01) & (now == 0)
+
+
+def _apart(flow: Flow) -> Array:
+    """By how much `shading_terms` of each pixel exceed those of where it came from: [H, W, 3]."""
+    here = coordinates(np.zeros_like(flow))
+    return shading_terms(here) - shading_terms(here + flow)
 
 
 def _excess(difference: Array, value: Array, usable: NDArray[np.bool_]) -> Array:

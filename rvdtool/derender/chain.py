@@ -20,16 +20,15 @@ from rvdtool.derender.affinity import (
     Prior,
     temporal_affinity_prior,
 )
+from rvdtool.derender.brightness import BLOCK, Ratio, Shading, has_auto_brightness
 from rvdtool.derender.flow import Flow, flow_image
 from rvdtool.derender.fusion import fuse
-from rvdtool.derender.gain import BLOCK, has_auto_brightness
 from rvdtool.derender.inverse_isp import Rgb
 from rvdtool.derender.motion import Grey, Motion, MotionTracker, NearFlow
 from rvdtool.derender.statistics import Array
 from rvdtool.errors import InputError, MismatchError
 from rvdtool.raw.bayer import denormalise, normalise
 from rvdtool.raw.frame import Mosaic, RawFrame
-
 
 GainMode = Literal["auto", "track", "fixed"]
 """Put changes of brightness down to the ISP: where its rendering says so, always, never."""
@@ -42,9 +41,10 @@ class ChainState:
     Attributes:
         index: of the last frame.
         mosaic: its RAW as written, uint16 [H, W].
-        fit: its fit without gain, normalised, [H, W].
+        fit: its fit, as bright as frame 1, normalised, [H, W].
         variance: of its predictable error, [H, W].
-        gain: against frame 1.
+        brightness: of its fit against frame 1.
+        shading: evidence of the lens shading, see `Shading`.
         grey: its picture for the flow.
         far: its flow to frame 1, at working size.
     """
@@ -53,7 +53,8 @@ class ChainState:
     mosaic: Mosaic
     fit: Array
     variance: Array
-    gain: float
+    brightness: float
+    shading: NDArray[np.float64]
     grey: Grey
     far: Flow
 
@@ -98,17 +99,17 @@ class Chain:
         grey = flow_image(rgb)
         raw = self._normalised(reference, reference.mosaic)
         self._reference = reference
-        self._calibration = Calibration.measure(rgb, raw, grey)
+        by_libraw = has_auto_brightness(reference, rgb)
+        self._calibration = Calibration.measure(rgb, raw, grey, by_libraw=by_libraw)
         self._tracker = MotionTracker(grey, flow)
-        self._track_gain = gain == "track" or (
-            gain == "auto" and has_auto_brightness(reference, rgb)
-        )
+        self.tracks_gain = gain == "track" or (gain == "auto" and by_libraw)
         self.state = ChainState(
             index=0,
             mosaic=reference.mosaic,
             fit=np.ascontiguousarray(self._calibration.sources[..., 0]),
             variance=np.zeros_like(raw),
-            gain=1.0,
+            brightness=1.0,
+            shading=Shading().evidence,
             grey=grey,
             far=np.zeros((*grey.shape, 2), np.float32),
         )
@@ -130,22 +131,28 @@ class Chain:
             past.index + 1, grey, past.grey, past.far, _blank(estimate.clipped, grey)
         )
         previous = Previous(
-            self._normalised(self._reference, past.mosaic), past.fit, past.variance, past.gain
+            raw=self._normalised(self._reference, past.mosaic) / self.exposure(past.brightness),
+            fit=past.fit,
+            variance=past.variance,
+            brightness=Ratio(past.brightness, Shading(past.shading)),
         )
-        prior = temporal_affinity_prior(
-            self._calibration, estimate, grey, motion, previous, track_gain=self._track_gain
-        )
+        prior = temporal_affinity_prior(self._calibration, estimate, grey, motion, previous)
         value, variance = fuse(prior)
         self.state = ChainState(
             index=past.index + 1,
-            mosaic=self.quantise(value),
+            mosaic=self.quantise(value * self.exposure(prior.brightness.value)),
             fit=prior.fit.value,
             variance=variance,
-            gain=prior.gain,
+            brightness=prior.brightness.value,
+            shading=prior.brightness.shading.evidence,
             grey=grey,
             far=motion.far,
         )
         return Step(self.state, motion, prior)
+
+    def exposure(self, brightness: float) -> np.float32:
+        """How much brighter than frame 1 a frame's RAW is: not at all where the ISP did it."""
+        return np.float32(1 if self.tracks_gain else brightness)
 
     def quantise(self, value: Array) -> Mosaic:
         """Normalised RAW → DN within 0..white, uint16 [H, W]."""

@@ -119,6 +119,9 @@ def estimate_flow(
     a resumed chain would differ from one that wasn't interrupted.
     """
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    # Without its constancy of brightness: that would shift smooth areas until a brightened frame
+    # looks as bright as the other. Constancy of gradients remains.
+    search.setVariationalRefinementDelta(0)
     return search.calc(current, other, None if start is None else start.copy())
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from rvdtool._version import __version__
 from rvdtool.bundle.store import Bundle
-from rvdtool.derender.chain import Chain, ChainState
+from rvdtool.derender.chain import Chain, ChainState, GainMode
 from rvdtool.derender.flow import Flow, list_flows, read_flow
 from rvdtool.derender.motion import NearFlow
 from rvdtool.derender.pipeline import ReadAhead, WriteBehind
@@ -40,11 +40,13 @@ class DerenderOptions:
     Attributes:
         compression: of the DNGs.
         flow: folder of `.npy` flows, each from a frame to the next (RVD's layout); None: estimated.
+        gain: whether changes of brightness are the ISP's, see `rvdtool.derender.brightness`.
         existing: what to do with an output folder that has files in it.
     """
 
     compression: Compression = "ljpeg"
     flow: Path | None = None
+    gain: GainMode = "auto"
     existing: Literal["refuse", "overwrite", "resume"] = "refuse"
 
 
@@ -56,14 +58,16 @@ class DerenderReport:
         folder: where the frames are.
         frames: how many there are, frame 1 included.
         resumed_at: the first frame of this run; 0 unless resumed.
-        gain: smallest and largest gain against frame 1 in this run.
+        brightness: smallest and largest brightness against frame 1 in this run.
+        tracks_gain: whether that was put down to the ISP (RAW stays) or not (RAW follows).
         trusted: mean share of a frame that surely shows what frame 1 shows, 0..1.
     """
 
     folder: Path
     frames: int
     resumed_at: int
-    gain: tuple[float, float]
+    brightness: tuple[float, float]
+    tracks_gain: bool
     trusted: float
 
 
@@ -90,18 +94,19 @@ def derender_to_folder(
     """
     run = _Run(bundle, folder, options)
     start = run.prepare()
-    gains, trusted = [1.0], []
+    brightness, trusted, tracks_gain = [1.0], [], False
     frames = read_frames(bundle.video, bundle.video_info)
     with WriteBehind() as writer, ReadAhead(frames) as ahead:
         for index, frame, chain in _with_chain(ahead, run):
             if index == 0:
+                tracks_gain = chain.tracks_gain
                 if start is None:
                     writer.submit(run.job(run.reference, 0))
                 else:
                     chain.resume(start)
             elif start is None or index > start.index:
                 step = chain.step(frame.rgb)
-                gains.append(step.prior.gain)
+                brightness.append(step.state.brightness)
                 trusted.append(step.prior.trusted)
                 writer.submit(run.job(run.reference.with_mosaic(step.state.mosaic), index))
                 if index % CHECKPOINT_EVERY == 0:
@@ -114,7 +119,8 @@ def derender_to_folder(
         folder=folder,
         frames=bundle.video_info.frame_count,
         resumed_at=0 if start is None else start.index + 1,
-        gain=(min(gains), max(gains)),
+        brightness=(min(brightness), max(brightness)),
+        tracks_gain=tracks_gain,
         trusted=float(np.mean(trusted)) if trusted else 1.0,
     )
 
@@ -145,7 +151,7 @@ def _with_chain(
     chain = None
     for index, frame in enumerate(frames):
         if chain is None:
-            chain = Chain(run.reference, frame.rgb, run.flow)
+            chain = Chain(run.reference, frame.rgb, run.flow, run.options.gain)
         yield index, frame, chain
 
 
@@ -178,7 +184,7 @@ class _Run:
         self.flow = _near_flow(bundle, options.flow)
         self._bundle = bundle
         self._folder = folder
-        self._options = options
+        self.options = options
         self._stem = bundle.path.stem
         self._info = bundle.video_info
 
@@ -194,7 +200,7 @@ class _Run:
         if not names:
             return None
         self._refuse_strangers(names)
-        if self._options.existing == "resume":
+        if self.options.existing == "resume":
             return self._load()
         for name in names:
             self._remove(self._folder / name)
@@ -207,7 +213,7 @@ class _Run:
             write_dng(
                 frame,
                 self._folder / frame_name(self._stem, index),
-                compression=self._options.compression,
+                compression=self.options.compression,
                 rate=self._info.rate,
                 frame_index=index,
                 reel=self._stem,
@@ -237,7 +243,7 @@ class _Run:
 
     def _refuse_strangers(self, names: list[str]) -> None:
         """Only files of an earlier run of this clip may be replaced, and only on purpose."""
-        if self._options.existing == "refuse":
+        if self.options.existing == "refuse":
             raise OutputError(
                 f"{self._folder}: has files in it; choose an empty folder, or --resume an "
                 "interrupted run, or --overwrite an earlier one"
@@ -275,7 +281,11 @@ class _Run:
                 "version; use --overwrite to start again"
             )
         state = ChainState(
-            **{**values, "index": int(values["index"]), "gain": float(values["gain"])}
+            **{
+                **values,
+                "index": int(values["index"]),
+                "brightness": float(values["brightness"]),
+            }
         )
         for index in range(state.index + 1):
             name = frame_name(self._stem, index)
@@ -289,8 +299,9 @@ class _Run:
         """Changes with everything that changes the frames."""
         parts = [
             __version__,
-            self._options.compression,
-            str(self._options.flow),
+            self.options.compression,
+            str(self.options.flow),
+            self.options.gain,
             self._bundle.manifest.model_dump_json(),  # how colours are read, and all hashes
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

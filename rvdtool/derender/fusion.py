@@ -34,4 +34,4 @@ def fuse(prior: Prior) -> tuple[Array, Array]:
     # The candidates are no independent witnesses (all stem from frame 1), so the blend is believed
     # only as much as their harmonic mean, not as their sum of precisions.
     variance = np.minimum(len(candidates) / total, prior.fit.variance)
-    return np.clip(result, None, 1).astype(np.float32), variance.astype(np.float32)
+    return result.astype(np.float32), variance.astype(np.float32)

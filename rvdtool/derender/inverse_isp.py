@@ -9,7 +9,10 @@ fit the normalised RAW value on
   (at full resolution: the photosite's own sample survives demosaicing),
 - the differences of the linearised channels to their 5×5 neighbours (undoes spatial filtering),
 - products of the channels with the local mean brightness at two scales (undoes local tone
-  mapping).
+  mapping) and with the distance to the centre (undoes shading correction).
+
+Where LibRaw made the sRGB frame, its curve is known and nothing is local: there the linearised
+channels alone are used, so that a frame brightened by some gain comes out brighter by that gain.
 
 Where a channel is clipped these don't hold; each clip state (which channels are clipped) has a
 small regression of its own.
@@ -64,7 +67,7 @@ class _Position:
     coded: Array  # [3]
     squared: Array  # [3]
     kernels: Array  # [3, 5, 5] on the linearised channels
-    tone: Array  # [scales, 2, 4]: for m and m², on the linearised channels and 1
+    context: Array  # [maps, 2, 4]: for m and m², on the linearised channels and 1
     constant: float
     states: Array  # [8, 7]: per clip state, on linear, coded and 1; row 0 unused; NaN: no data
 
@@ -77,16 +80,18 @@ class InverseIsp:
         self.error = sigma
 
     @classmethod
-    def calibrate(cls, rgb: Rgb, raw: Array) -> Self:
+    def calibrate(cls, rgb: Rgb, raw: Array, *, by_libraw: bool = False) -> Self:
         """Fit on frame 1.
 
         Args:
             rgb: coded sRGB, uint8 or uint16 [H, W, 3].
             raw: normalised mosaic, float32 [H, W], not clipped.
+            by_libraw: whether LibRaw's defaults rendered `rgb`.
         """
         features = _Features(rgb)
         positions = {
-            at: _fit_position(features, raw[at[0] :: 2, at[1] :: 2], at) for at in POSITIONS
+            at: _fit_position(features, raw[at[0] :: 2, at[1] :: 2], at, by_libraw)
+            for at in POSITIONS
         }
         estimate = _apply(positions, features)
         return cls(positions, ErrorModel.measure(estimate, raw))
@@ -143,7 +148,7 @@ class _Features:
         self.clipped: NDArray[np.uint8] = (
             red + 2 * green.astype(np.uint8) + 4 * blue.astype(np.uint8)
         )
-        self.means = self._local_means()
+        self.context = [*self._local_means(), _distance(rgb.shape[0], rgb.shape[1])]
 
     def _local_means(self) -> list[Array]:
         """Local mean brightness around 0, one [H, W] map per scale."""
@@ -163,6 +168,13 @@ class _Features:
         ]
 
 
+def _distance(height: int, width: int) -> Array:
+    """Squared distance to the frame's centre, the corners at 1, around 0: [H, W]."""
+    x = np.arange(width, dtype=np.float32) - np.float32((width - 1) / 2)
+    y = np.arange(height, dtype=np.float32)[:, None] - np.float32((height - 1) / 2)
+    return (x * x + y * y) / (x[-1] ** 2 + y[-1] ** 2) - np.float32(0.4)
+
+
 def _design(features: _Features, at: tuple[int, int], keep: NDArray[np.bool_]) -> Array:
     """[samples, columns] of the regression at one CFA position, for the photosites to `keep`."""
     rows, columns = slice(at[0], None, 2), slice(at[1], None, 2)
@@ -178,8 +190,8 @@ def _design(features: _Features, at: tuple[int, int], keep: NDArray[np.bool_]) -
             if (dy, dx) != (RADIUS, RADIUS):
                 shifted = padded[at[0] + dy : height + dy : 2, at[1] + dx : width + dx : 2]
                 parts.append(shifted[keep] - linear)
-    for mean in features.means:
-        m = mean[rows, columns][keep][:, None]
+    for context in features.context:
+        m = context[rows, columns][keep][:, None]
         basis = np.concatenate([linear, np.ones_like(m)], axis=1)
         parts += [basis * m, basis * (m * m)]
     return np.concatenate(parts, axis=1)
@@ -196,7 +208,9 @@ def _ridge(design: Array, target: Array) -> tuple[Array, float]:
     return weights.astype(np.float32), center - float(mean @ weights)
 
 
-def _fit_position(features: _Features, raw: Array, at: tuple[int, int]) -> _Position:
+def _fit_position(
+    features: _Features, raw: Array, at: tuple[int, int], by_libraw: bool
+) -> _Position:
     """Regression at one CFA position on the photosites where nothing nearby is clipped."""
     side = 2 * RADIUS + 1
     near_clip = cv2.dilate((features.clipped > 0).astype(np.uint8), np.ones((side, side), np.uint8))
@@ -204,9 +218,12 @@ def _fit_position(features: _Features, raw: Array, at: tuple[int, int]) -> _Posi
     if keep.sum() < 4 * side * side * 3:  # almost everything is clipped: take what there is
         keep = np.ones_like(keep)
     keep = _thinned(keep)
-    weights, constant = _ridge(_design(features, at, keep), raw[keep])
-
+    design = _design(features, at, keep)
     neighbours = side * side - 1
+    used = slice(6, 9 + 3 * neighbours) if by_libraw else slice(None)
+    weights = np.zeros(design.shape[1], np.float32)
+    weights[used], constant = _ridge(design[:, used], raw[keep])
+
     kernels = np.zeros((3, side * side), np.float32)
     surround = weights[9 : 9 + 3 * neighbours].reshape(neighbours, 3).T
     center = side * side // 2
@@ -216,7 +233,7 @@ def _fit_position(features: _Features, raw: Array, at: tuple[int, int]) -> _Posi
         coded=weights[0:3],
         squared=weights[3:6],
         kernels=kernels.reshape(3, side, side),
-        tone=weights[9 + 3 * neighbours :].reshape(len(TONE_SCALES), 2, 4),
+        context=weights[9 + 3 * neighbours :].reshape(-1, 2, 4),
         constant=constant,
         states=_fit_states(features, raw, at),
     )
@@ -263,9 +280,9 @@ def _apply(positions: dict[tuple[int, int], _Position], features: _Features) -> 
         for channel, kernel in zip(channels, position.kernels, strict=True):
             filtered = cv2.filter2D(channel, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
             result += filtered[rows, columns]
-        for mean, tone in zip(features.means, position.tone, strict=True):
-            m = mean[rows, columns]
-            once, twice = (linear @ part[:3] + part[3] for part in tone)
+        for context, weights in zip(features.context, position.context, strict=True):
+            m = context[rows, columns]
+            once, twice = (linear @ part[:3] + part[3] for part in weights)
             result += m * (once + m * twice)
         result += np.float32(position.constant)
         value[rows, columns] = _with_states(result, position, features, at)

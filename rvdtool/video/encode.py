@@ -60,7 +60,13 @@ class _Encoder:
 
 
 ENCODERS: dict[VideoCodec, _Encoder] = {
-    "h264": _Encoder("libx264", "yuv420p", (".mp4", ".mov", ".mkv")),
+    "h264": _Encoder(
+        "libx264",
+        "yuv420p",
+        (".mp4", ".mov", ".mkv"),
+        # The same bytes every time: else x264 takes shortcuts that depend on how its threads run.
+        {"x264-params": "cpu-independent=1"},
+    ),
     # x265 prints to the terminal unless told not to. On clips of few frames its thread pool
     # crashes now and then, and B-frames get random decoding times. Apple's players want hvc1.
     "hevc": _Encoder(
