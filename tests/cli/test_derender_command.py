@@ -56,7 +56,7 @@ def test_a_bundle_becomes_a_sequence(
     assert run("derender", shot.bundle, "-o", out) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
-    assert printed.out.startswith(f"{out}: {FRAMES} DNGs; ISP gain ")
+    assert printed.out.startswith(f"{out}: {FRAMES} DNGs; brightness ")
     assert printed.out.count("\n") == 1
     assert {path.name for path in out.iterdir()} == NAMES
     first = read_raw(list_sequence(out)[0])
@@ -73,15 +73,23 @@ def test_json_is_for_programs(
     report = json.loads(printed.out)
     assert report["folder"] == str(tmp_path / "raws")
     assert (report["frames"], report["resumed_at"]) == (FRAMES, 0)
-    assert 0.5 < report["gain"]["min"] <= 1 <= report["gain"]["max"] < 2
+    assert 0.5 < report["brightness"]["min"] <= 1 <= report["brightness"]["max"] < 2
+    assert report["tracks_gain"] is False
     assert 0 <= report["trusted"] <= 1
 
 
-def test_options_reach_the_work(shot: Any, tmp_path: Path, flows: Path) -> None:
-    plain, small, moved = (tmp_path / name for name in ("plain", "small", "moved"))
+def test_options_reach_the_work(
+    shot: Any, tmp_path: Path, flows: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, small, moved, tracked = (
+        tmp_path / name for name in ("plain", "small", "moved", "tracked")
+    )
     assert run("derender", shot.bundle, "-o", small) == 0
     assert run("derender", shot.bundle, "-o", plain, "--compression", "none") == 0
     assert run("derender", shot.bundle, "-o", moved, "--flow", flows) == 0
+    capsys.readouterr()
+    assert run("derender", shot.bundle, "-o", tracked, "--gain", "track", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["tracks_gain"] is True
     last = [list_sequence(folder)[-1] for folder in (small, plain, moved)]
     assert last[0].stat().st_size < last[1].stat().st_size
     assert np.array_equal(read_raw(last[0]).mosaic, read_raw(last[1]).mosaic)
@@ -141,8 +149,8 @@ def test_an_interrupted_run_is_resumed(
     ("options", "told"),
     [
         (["--overwrite", "--resume"], "exclude each other"),
-        (["--compression", "zip"], "give ljpeg or none"),
-        (["--compression", ""], "give ljpeg or none"),
+        (["--compression", "zip"], "'ljpeg', 'none'"),
+        (["--gain", "up"], "'auto', 'track', 'fixed'"),
         (["--quality", "9"], "--quality"),
     ],
 )

@@ -39,7 +39,7 @@ def run(scenes: list[Array], phase: CfaPhase = CfaPhase.RGGB) -> Mosaics:
         assert np.isfinite(state.far).all()
         assert np.isfinite(state.variance).all()
         assert (state.variance >= 0).all()
-        assert 0 < state.gain < np.inf
+        assert 0 < state.brightness < np.inf
         result.append(state.mosaic)
     return result
 

@@ -97,7 +97,8 @@ def test_every_frame_becomes_a_dng(bundle: Bundle, tmp_path: Path) -> None:
     assert sum(advanced) == FRAMES
     assert report.folder == folder
     assert (report.frames, report.resumed_at) == (FRAMES, 0)
-    assert report.gain[0] <= 1 <= report.gain[1]
+    assert report.brightness[0] <= 1 <= report.brightness[1]
+    assert not report.tracks_gain
     assert 0.5 < report.trusted <= 1
     files = list_sequence(folder)
     assert [path.name for path in files] == [frame_name("clip", k) for k in range(FRAMES)]
@@ -178,7 +179,7 @@ def test_a_folder_of_pngs(tmp_path: Path) -> None:
 def test_a_video_of_one_frame(tmp_path: Path) -> None:
     packed = open_bundle(make_bundle(tmp_path / "in", SCENES[:1]))
     report = derender_to_folder(packed, tmp_path / "raws")
-    assert (report.frames, report.gain, report.trusted) == (1, (1.0, 1.0), 1.0)
+    assert (report.frames, report.brightness, report.trusted) == (1, (1.0, 1.0), 1.0)
     [path] = list_sequence(tmp_path / "raws")
     assert np.array_equal(read_raw(path).mosaic, packed.references[0].frame.mosaic)
 
@@ -374,6 +375,11 @@ def other_compression(bundle: Bundle, folder: Path) -> DerenderReport:
     return derender_to_folder(bundle, folder, options)
 
 
+def other_gain(bundle: Bundle, folder: Path) -> DerenderReport:
+    options = DerenderOptions(gain="track", existing="resume")
+    return derender_to_folder(bundle, folder, options)
+
+
 def other_flow(bundle: Bundle, folder: Path) -> DerenderReport:
     flows = folder.parent / "flows"
     flows.mkdir()
@@ -407,7 +413,7 @@ def other_version(bundle: Bundle, folder: Path) -> DerenderReport:
 
 @pytest.mark.usefixtures("checkpoints")
 @pytest.mark.parametrize(
-    "resume", [other_compression, other_flow, other_video, other_colors, other_version]
+    "resume", [other_compression, other_gain, other_flow, other_video, other_colors, other_version]
 )
 def test_another_run_is_not_resumed(
     bundle: Bundle,
@@ -431,6 +437,35 @@ def test_missing_frames_are_noticed(
     (tmp_path / frame_name("clip", 2)).unlink()
     with pytest.raises(OutputError, match=r"clip_000002\.dng is missing"):
         derender_to_folder(bundle, tmp_path, existing("resume"))
+
+
+@pytest.mark.usefixtures("checkpoints")
+def test_the_state_comes_back_as_it_was(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it, also what only matters in clips that lose sight of frame 1."""
+    step = Chain.step
+    states: list[ChainState] = []
+
+    def changed(chain: Chain, rgb: Any) -> Step:
+        result = step(chain, rgb)
+        states.append(replace(result.state, brightness=1 / 3))
+        return replace(result, state=states[-1])
+
+    def resume(_: Chain, state: ChainState) -> None:
+        states.append(state)
+        raise StoppedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Chain, "step", changed)
+        interrupt(bundle, tmp_path, monkeypatch, 4)
+    monkeypatch.setattr(Chain, "resume", resume)
+    with pytest.raises(StoppedError):
+        derender_to_folder(bundle, tmp_path, existing("resume"))
+    *_, saved, restored = states
+    for field in fields(ChainState):
+        one, two = (getattr(state, field.name) for state in (saved, restored))
+        assert np.array_equal(one, two), field.name
 
 
 def damaged_versions(good: bytes) -> Iterator[bytes]:

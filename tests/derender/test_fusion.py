@@ -7,6 +7,7 @@ import pytest
 from small_shots import Array
 
 from rvdtool.derender.affinity import Candidate, Prior
+from rvdtool.derender.brightness import Ratio, Shading
 from rvdtool.derender.fusion import fuse
 
 SIZE = (6, 8)
@@ -24,7 +25,13 @@ def prior(variance: float = 1e-4, fine: float = 1e-4, **special: float) -> Prior
         for name, value in VALUES.items()
     }
     clipped = np.zeros(SIZE, np.uint8)
-    return Prior(**candidates, fine=flat(fine), clipped=clipped, gain=1.0, trusted=1.0)
+    return Prior(
+        **candidates,
+        fine=flat(fine),
+        clipped=clipped,
+        brightness=Ratio(1.0, Shading()),
+        trusted=1.0,
+    )
 
 
 @pytest.mark.parametrize("name", ["fit", "anchored", "previous"])
@@ -76,11 +83,10 @@ def test_a_fine_error_that_all_share_favours_the_warped_raw() -> None:
     assert values[2] > values[0] + 0.1
 
 
-def test_nothing_is_brighter_than_white() -> None:
-    bright = {name: Candidate(flat(1.7), flat(1e-4)) for name in VALUES}
-    value, variance = fuse(replace(prior(), **bright))
+@pytest.mark.parametrize("level", [-0.01, 0.0, 1.2])
+def test_what_all_agree_on_stays(level: float) -> None:
+    """Noise around black, and light beyond white where the exposure has grown, are real."""
+    agreed = {name: Candidate(flat(level), flat(1e-4)) for name in VALUES}
+    value, variance = fuse(replace(prior(), **agreed))
     assert value.dtype == variance.dtype == np.float32
-    assert np.array_equal(value, flat(1))
-    # Noise around black is real, and stays.
-    dark = {name: Candidate(flat(-0.01), flat(1e-4)) for name in VALUES}
-    assert np.allclose(fuse(replace(prior(), **dark))[0], -0.01)
+    assert np.allclose(value, level)

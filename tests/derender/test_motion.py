@@ -77,7 +77,7 @@ def test_given_flows_are_used() -> None:
 
 
 def test_a_blank_place_moves_with_its_surroundings() -> None:
-    """A white disc says nothing about its inside; the flow there is that of its rim."""
+    """Inside a white disc every flow explains the picture; only that of its rim makes sense."""
     scenes = pan(6, step=(2, 1))
     y, x = np.mgrid[:96, :128]
     blanks = []
@@ -85,9 +85,16 @@ def test_a_blank_place_moves_with_its_surroundings() -> None:
         inside = (x - 74 + 2 * index) ** 2 + (y - 50 + index) ** 2 < 15**2
         scene[inside] = 1
         blanks.append(inside)
-    motion = follow(greys(scenes), None, blanks)[-1]
+
+    def near(index: int, size: tuple[int, int]) -> Flow:
+        """Right around the disc, wild inside."""
+        flow = np.full((*size, 2), (2, 1), np.float32)
+        flow[blanks[index]] = (-3, 3)
+        return flow
+
+    motion = follow(greys(scenes), near, blanks)[-1]
     inside = (x - 64) ** 2 + (y - 45) ** 2 < 12**2
-    assert np.abs(motion.far[inside] - (10, 5)).max() < 1.5
+    assert np.abs(motion.far[inside] - (10, 5)).max() < 3
 
 
 def test_what_covers_frame_1_is_not_trusted() -> None:

@@ -156,19 +156,18 @@ def test_no_more_than_depth_jobs_are_unfinished() -> None:
     assert most <= 5
 
 
-def test_after_an_error_nothing_new_begins() -> None:
+def test_after_an_error_what_has_not_begun_is_dropped() -> None:
     begun: list[int] = []
     release = Event()
 
     def job(index: int) -> None:
         begun.append(index)
-        release.wait(LONG)
+        assert release.wait(LONG)
 
-    with pytest.raises(VideoError), WriteBehind(threads=1, depth=10) as writer:  # noqa: PT012
-        for index in range(5):
+    many = 5000
+    with pytest.raises(VideoError), WriteBehind(threads=1, depth=many) as writer:  # noqa: PT012
+        for index in range(many):
             writer.submit(lambda index=index: job(index))  # type: ignore[misc]
         release.set()
-        begun.clear()
-        writer.submit(lambda: release.clear())
         raise VideoError("damaged")
-    assert len(begun) <= 5
+    assert len(begun) < many
