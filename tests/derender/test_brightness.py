@@ -59,14 +59,15 @@ def test_the_brightness_is_found(factor: float) -> None:
     assert found(factor * blocks() * grain(), blocks()) == pytest.approx(factor, rel=1e-3)
 
 
-@pytest.mark.parametrize("outlier", [0.5, 0.9, 1.5])
+@pytest.mark.parametrize("share", [0.4, 0.65])
+@pytest.mark.parametrize("outlier", [0.5, 0.8, 1.5])
 @pytest.mark.parametrize("factor", [0.9, 1.1])
-def test_four_tenths_of_outliers_have_no_say(factor: float, outlier: float) -> None:
-    """A shadow moves over 40 % of the frame; means and even medians would follow it."""
+def test_outliers_have_no_say(factor: float, outlier: float, share: float) -> None:
+    """Shadows and wrong matches: a mean follows a few of them, a median more than half."""
     rng = np.random.default_rng(1)
     value = factor * blocks() * grain()
-    wrong = rng.random(BLOCKS) < 0.4
-    value[wrong] *= outlier * rng.normal(1, 0.05, int(wrong.sum())).astype(np.float32)
+    wrong = rng.random(BLOCKS) < share
+    value[wrong] *= outlier * rng.normal(1, 0.1, int(wrong.sum())).astype(np.float32)
     assert found(value, blocks()) == pytest.approx(factor, rel=2e-3)
 
 
