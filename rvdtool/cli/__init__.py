@@ -87,6 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return console.fail(f"{where}{describe(error)}", RvdError.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         return console.fail("interrupted", INTERRUPTED)
+    if code == INTERRUPTED:  # newer typers catch KeyboardInterrupt themselves, and say nothing
+        return console.fail("interrupted", INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 

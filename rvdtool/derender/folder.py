@@ -96,22 +96,22 @@ def derender_to_folder(
     start = run.prepare()
     brightness, trusted, tracks_gain = [1.0], [], False
     frames = read_frames(bundle.video, bundle.video_info)
+    done = -1 if start is None else start.index
     with WriteBehind() as writer, ReadAhead(frames) as ahead:
         for index, frame, chain in _with_chain(ahead, run):
             if index == 0:
                 tracks_gain = chain.tracks_gain
-                if start is None:
-                    writer.submit(run.job(run.reference, 0))
-                else:
+                if start is not None:
                     chain.resume(start)
-            elif start is None or index > start.index:
-                step = chain.step(frame.rgb)
-                brightness.append(step.state.brightness)
-                trusted.append(step.prior.trusted)
-                writer.submit(run.job(run.reference.with_mosaic(step.state.mosaic), index))
+            if index > done:
+                if index > 0:
+                    step = chain.step(frame.rgb)
+                    brightness.append(step.state.brightness)
+                    trusted.append(step.prior.trusted)
+                writer.submit(run.job(run.reference.with_mosaic(chain.state.mosaic), index))
                 if index % CHECKPOINT_EVERY == 0:
                     writer.wait()
-                    run.save(step.state)
+                    run.save(chain.state)
             if advance:
                 advance(1)
     run.finish()
@@ -125,12 +125,14 @@ def derender_to_folder(
     )
 
 
-def derender(bundle: Bundle, flow: Path | None = None) -> Iterator[RawFrame]:
+def derender(
+    bundle: Bundle, *, flow: Path | None = None, gain: GainMode = "auto"
+) -> Iterator[RawFrame]:
     """Yield the RAW frame of every video frame; the first is the true one.
 
     Args:
         bundle: an open bundle.
-        flow: as in `DerenderOptions`.
+        flow, gain: as in `DerenderOptions`.
 
     Raises:
         BundleError, VideoError: as `derender_to_folder`.
@@ -139,7 +141,7 @@ def derender(bundle: Bundle, flow: Path | None = None) -> Iterator[RawFrame]:
     chain = None
     for frame in read_frames(bundle.video, bundle.video_info):
         if chain is None:
-            chain = Chain(reference, frame.rgb, _near_flow(bundle, flow))
+            chain = Chain(reference, frame.rgb, _near_flow(bundle, flow), gain)
             yield reference
         else:
             yield reference.with_mosaic(chain.step(frame.rgb).state.mosaic)
@@ -260,13 +262,16 @@ class _Run:
                 "folder (one clip per folder)"
             )
 
-    def _load(self) -> ChainState | None:
-        """The checkpoint; None if the earlier run didn't come that far."""
+    def _load(self) -> ChainState:
+        """The checkpoint of the earlier run."""
         path = self._folder / STATE_FILE
         if not path.exists():
             if (self._folder / timestamps_name(self._stem)).exists():
                 raise OutputError(f"{self._folder}: is complete, there is nothing to resume")
-            return None
+            raise OutputError(
+                f"{self._folder}: {STATE_FILE} is missing, so it can't be resumed; "
+                "use --overwrite to start again"
+            )
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 key = str(arrays["key"])
