@@ -195,18 +195,24 @@ def temporal_affinity_prior(
     whole = calibration.inverse_isp.error(estimate) / (gain * gain)
     smooth = np.where(clipped, whole, np.minimum(calibration.smooth(value), whole))
     noise = calibration.noise(np.maximum(value, first_fit))
-    least = np.where(clipped, noise + blurred, RELIABLE * whole)
+    least = estimate.least / gain
+    # What is carried to a clipped place though it is darker than what clips is wrong by that much.
+    short = np.maximum(least - first_raw, 0)
+    rest = np.where(clipped, noise + blurred + short * short, RELIABLE * whole)
 
     lost = outside(far)
     excess = _excess(value - first_fit, value, ~clipped & ~lost)
-    anchored = np.where(clipped, first_raw, value + residual)
-    anchored_variance = np.where(lost, NO_WAY, KAPPA * excess + least)
+    anchored = np.where(clipped, np.maximum(first_raw, least), value + residual)
+    anchored_variance = np.where(lost, NO_WAY, KAPPA * excess + rest)
     warped_variance = np.where(lost | clipped, NO_WAY, 2 * KAPPA * excess + 1.5 * noise + blurred)
     lost = outside(near)
     excess = _excess(value - previous_fit, value, ~clipped & ~lost)
-    carried = np.where(clipped, previous_raw, value + previous_raw - previous_fit)
-    least = np.where(clipped, least, 2 * RELIABLE * whole)
-    carried_variance = np.where(lost, NO_WAY, previous_variance + KAPPA * excess + least)
+    short = np.maximum(least - previous_raw, 0)
+    rest = np.where(clipped, noise + blurred + short * short, 2 * RELIABLE * whole)
+    carried = np.where(
+        clipped, np.maximum(previous_raw, least), value + previous_raw - previous_fit
+    )
+    carried_variance = np.where(lost, NO_WAY, previous_variance + KAPPA * excess + rest)
     return Prior(
         fit=Candidate(value, smooth),
         anchored=Candidate(anchored, anchored_variance),

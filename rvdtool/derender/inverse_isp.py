@@ -54,10 +54,13 @@ class Estimate:
     Attributes:
         value: normalised RAW, [H, W].
         clipped: clip state per photosite, uint8 [H, W]: bit 0, 1, 2 for R, G, B clipped.
+        least: normalised RAW that a photosite has at the very least, as its own colour is clipped,
+            [H, W]; 0 where it isn't.
     """
 
     value: Array
     clipped: NDArray[np.uint8]
+    least: Array
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class _Position:
     kernels: Array  # [3, 5, 5] on the linearised channels
     context: Array  # [maps, 2, 4]: for m and m², on the linearised channels and 1
     constant: float
+    channel: int  # the one that counts most: this position's own colour
     states: Array  # [8, 7]: per clip state, on linear, coded and 1; row 0 unused; NaN: no data
 
 
@@ -235,6 +239,7 @@ def _fit_position(
         kernels=kernels.reshape(3, side, side),
         context=weights[9 + 3 * neighbours :].reshape(-1, 2, 4),
         constant=constant,
+        channel=int((kernels.sum(axis=1) + weights[0:3] + weights[3:6]).argmax()),
         states=_fit_states(features, raw, at),
     )
 
@@ -270,6 +275,7 @@ def _state_design(features: _Features, at: tuple[int, int], keep: NDArray[np.boo
 
 def _apply(positions: dict[tuple[int, int], _Position], features: _Features) -> Estimate:
     value = np.empty(features.clipped.shape, np.float32)
+    least = np.zeros(features.clipped.shape, np.float32)
     channels = cv2.split(features.linear)
     for at, position in positions.items():
         rows, columns = slice(at[0], None, 2), slice(at[1], None, 2)
@@ -285,8 +291,10 @@ def _apply(positions: dict[tuple[int, int], _Position], features: _Features) -> 
             once, twice = (linear @ part[:3] + part[3] for part in weights)
             result += m * (once + m * twice)
         result += np.float32(position.constant)
+        own = (features.clipped[rows, columns] >> position.channel) & 1
+        least[rows, columns] = result * own
         value[rows, columns] = _with_states(result, position, features, at)
-    return Estimate(value, features.clipped)
+    return Estimate(value, features.clipped, least)
 
 
 def _with_states(
