@@ -25,6 +25,13 @@ class Rendering(Enum):
     steady = "steady"
 
 
+class FlowKind(Enum):
+    """Where flow comes from."""
+
+    dis = "dis"
+    npy = "npy"
+
+
 Sources = Annotated[
     list[Path],
     typer.Option(
@@ -91,7 +98,9 @@ def simulate(
 def build(
     sequences: Annotated[
         list[Path],
-        typer.Argument(help="Folders of RAW frames (DNG, CinemaDNG); each becomes a video."),
+        typer.Argument(
+            help="Folders of RAW frames (DNG, CinemaDNG) and .mlv files; each becomes a video."
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to fill.")],
     render: Annotated[
@@ -105,8 +114,17 @@ def build(
         float, typer.Option(min=0, max=0.99, help="Share of the videos that goes to test/.")
     ] = 0.15,
     flow: Annotated[
-        bool, typer.Option("--flow", help="Also write optical flow (DIS) to the next frame.")
-    ] = False,
+        FlowKind | None,
+        typer.Option(
+            help="Also write optical flow to the next frame: calculated by DIS, or taken over from "
+            "--flow-folder.",
+            show_default=False,
+        ),
+    ] = None,
+    flow_folder: Annotated[
+        Path | None,
+        typer.Option(help="Has VIDEO/FRAME_flow.npy, frames numbered from 000000, as in the set."),
+    ] = None,
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, help="Frames rendered at a time.")
     ] = 2,
@@ -114,7 +132,7 @@ def build(
         bool, typer.Option("--overwrite", help="Make videos of the same name again.")
     ] = False,
 ) -> None:
-    """Build a data set from folders of RAW frames. Videos that stand already are kept.
+    """Build a data set from RAW sequences. What stands already is kept, frame by frame.
 
     Example: rvdtool dataset build clips/* -o RVD/ --drop 5 --keep 120
     """
@@ -125,7 +143,8 @@ def build(
         drop=drop,
         keep=keep or None,
         render=render.value,
-        flow=flow,
+        flow=None if flow is None else flow.value,
+        flow_folder=flow_folder,
         test_share=test_share,
         overwrite=overwrite,
         workers=jobs,

@@ -5,8 +5,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mlv_samples import random_mosaics, write_mlv
 
 from rvdtool.cli import main
+from rvdtool.dataset.rvd import open_rvd
 from rvdtool.raw.dng import write_dng
 from rvdtool.raw.frame import CameraProfile, CfaPhase, RawFrame
 
@@ -82,6 +84,32 @@ def test_build_makes_train_and_test(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == f"{output / 'train'}: 1 videos\n{output / 'test'}: 1 videos\n"
     assert main([*arguments, "--keep", "5", "--overwrite"]) == 3
     assert "one: 1 frames" in capsys.readouterr().err
+
+
+def test_build_takes_magic_lantern_videos_and_flows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_mlv(tmp_path / "clip.mlv", random_mosaics(2))
+    output = tmp_path / "set"
+    arguments = ["dataset", "build", str(path), "-o", str(output), "--keep", "2"]
+    train = [*arguments, "--test-share", "0"]
+    assert main([*train, "--flow", "npy", "--flow-folder", str(tmp_path)]) == 3
+    assert capsys.readouterr().err.splitlines() == [
+        f"error: {tmp_path}/clip/000000_flow.npy: no such file (a flow field was expected)"
+    ]
+    assert main([*train, "--flow", "npy"]) == 2
+    assert "folder of flows" in capsys.readouterr().err
+    assert not output.exists()
+    (tmp_path / "clip").mkdir()
+    np.save(tmp_path / "clip" / "000000_flow.npy", np.ones((24, 32, 2), np.float32))
+    assert main([*train, "--flow", "npy", "--flow-folder", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{output / 'train'}: 1 videos\n"
+    root = open_rvd(output / "train")
+    assert root.read_flow(root.videos[0], 0).min() == 1
+
+    path.write_bytes(path.read_bytes()[:-1])
+    assert main([*train, "--overwrite"]) == 3
+    assert capsys.readouterr().err.startswith(f"error: {path}: clip.mlv is cut short at byte")
 
 
 def test_recipes_from_photos_can_be_simulated(

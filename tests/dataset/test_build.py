@@ -1,17 +1,21 @@
 """Folders of RAW frames become videos of a set."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from mlv_samples import Clip, random_mosaics, write_mlv
 from numpy.typing import NDArray
 
+import rvdtool.dataset.build as build_module
 from rvdtool.dataset.build import BuildOptions, build, plan
 from rvdtool.dataset.rvd import open_rvd
-from rvdtool.dataset.tags import TagMeter
-from rvdtool.errors import InputError, MismatchError, UsageError
+from rvdtool.dataset.sheet import TILE_WIDTH
+from rvdtool.dataset.tags import TagMeter, dis_flow
+from rvdtool.errors import InputError, MismatchError, OutputError, UsageError
 from rvdtool.raw.bayer import orient
 from rvdtool.raw.dng import write_dng
 from rvdtool.raw.frame import CameraProfile, CfaPhase, RawFrame
@@ -60,7 +64,7 @@ def test_mosaics_are_kept_and_rendered(
     kind: str, draw: Callable[[RawFrame], object], clip: Callable[..., Path], tmp_path: Path
 ) -> None:
     frames = [_frame(_texture(seed)) for seed in range(5)]
-    _build([clip("a", frames)], tmp_path / "set", drop=1, keep=3, render=kind, flow=True)
+    _build([clip("a", frames)], tmp_path / "set", drop=1, keep=3, render=kind, flow="dis")
     root = open_rvd(tmp_path / "set" / "train")
     video = root.videos[0]
     assert len(video.frames) == 3
@@ -137,6 +141,184 @@ def test_plans_that_cannot_be(clip: Callable[..., Path], tmp_path: Path) -> None
         plan([folder, folder], BuildOptions(keep=1))
     with pytest.raises(InputError, match="no such folder"):
         plan([tmp_path / "none"], BuildOptions())
+
+
+def test_magic_lantern_videos(tmp_path: Path) -> None:
+    mosaics = random_mosaics(4)
+    clip = Clip(jpeg=2, cfa=0x01000201)
+    path = write_mlv(tmp_path / "M05-1200.MLV", mosaics, clip)
+    _build([path], tmp_path / "set", drop=1, keep=2, render="steady")
+    root = open_rvd(tmp_path / "set" / "train")
+    video = root.videos[0]
+    assert video.video_name == "M05-1200"
+    camera = root.camera(video)
+    assert (camera.bits, camera.black, camera.white) == (14, (2048,) * 4, 15000)
+    assert camera.phase is CfaPhase.GBRG
+    assert camera.name == "Canon EOS 5D Mark III"
+    for index in range(2):
+        assert np.array_equal(root.read_raw(video, index), mosaics[index + 1])
+        frame = RawFrame(mosaics[index + 1], camera.phase, camera.black, camera.white, 14, PROFILE)
+        assert root.read_srgb(video, index).shape[:2] == frame.size
+
+
+def test_sources_that_are_none(clip: Callable[..., Path], tmp_path: Path) -> None:
+    file = tmp_path / "clip.mp4"
+    file.write_bytes(b"no RAW")
+    with pytest.raises(InputError, match=r"clip\.mp4: neither a folder"):
+        plan([file], BuildOptions())
+    broken = tmp_path / "clip.mlv"
+    broken.write_bytes(b"MLVI")
+    with pytest.raises(InputError, match=r"clip\.mlv"):
+        plan([broken], BuildOptions())
+
+
+def test_a_contact_sheet_per_video(clip: Callable[..., Path], tmp_path: Path) -> None:
+    frames = [_frame(_texture(seed)) for seed in range(5)]
+    _build([clip("a", frames)], tmp_path / "set", flow="dis")
+    sheet = cv2.imread(str(tmp_path / "set/train/sheets/a.png"))
+    assert sheet.shape == (3 * 300, 3 * TILE_WIDTH, 3)  # 64×48 tiles at 400×300
+    assert sheet[300:600, 800:].std() > 1
+    assert sheet[600:, 800:].std() == 0  # the last frame has no flow
+
+
+def _write_flows(folder: Path, count: int, size: tuple[int, int] = SIZE) -> list[NDArray[object]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(5)
+    flows = [rng.normal(size=(*size, 2)).astype(np.float32) for _ in range(count)]
+    for index, flow in enumerate(flows):
+        np.save(folder / f"{index:06d}_flow.npy", flow)
+    return flows
+
+
+def test_flows_are_taken_over(clip: Callable[..., Path], tmp_path: Path) -> None:
+    folder = clip("a", [_frame(_texture(seed)) for seed in range(4)])
+    flows = _write_flows(tmp_path / "flows" / "a", 2)
+    options = {"drop": 1, "flow": "npy", "flow_folder": tmp_path / "flows"}
+    _build([folder], tmp_path / "set", **options)
+    root = open_rvd(tmp_path / "set" / "train")
+    for index, flow in enumerate(flows):
+        assert np.array_equal(root.read_flow(root.videos[0], index), flow)
+    assert not root.flow_path(root.videos[0], 2).exists()
+
+
+def test_flows_that_do_not_fit_are_found_before_any_work(
+    clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = clip("a", [_frame(_texture(seed)) for seed in range(3)])
+    options = BuildOptions(keep=3, flow="npy", flow_folder=tmp_path / "flows")
+    with pytest.raises(InputError, match=r"000000_flow\.npy: no such file"):
+        plan([folder], options)
+    _write_flows(tmp_path / "flows" / "a", 2, (64, 48))
+    with pytest.raises(MismatchError, match="48×64, but the frames are 64×48"):
+        plan([folder], options)
+    _write_flows(tmp_path / "flows" / "a", 2)
+    last = tmp_path / "flows" / "a" / "000001_flow.npy"
+    whole = last.read_bytes()
+    for data, says in (
+        (b"", "not a NumPy array"),
+        (b"text", "not a NumPy array"),
+        (whole[:-1], "cut short"),
+    ):
+        last.write_bytes(data)
+        with pytest.raises(InputError, match=says):
+            plan([folder], options)
+    np.save(last, np.zeros((2, *SIZE), np.float32))
+    with pytest.raises(InputError, match=r"a flow is float \[H, W, 2\]"):
+        plan([folder], options)
+    np.save(last, np.full((*SIZE, 2), np.nan, np.float32))
+    with pytest.raises(InputError, match="finite"):
+        _build([folder], tmp_path / "set", flow="npy", flow_folder=tmp_path / "flows")
+    assert not (tmp_path / "set/train/data.json").exists()
+
+
+@pytest.mark.parametrize(
+    "options", [{"flow": "npy"}, {"flow": "dis", "flow_folder": Path()}, {"flow_folder": Path()}]
+)
+def test_flow_options_that_contradict(options: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="folder of flows"):
+        BuildOptions(**options)  # type: ignore[arg-type]
+
+
+def test_flow_may_be_asked_for_later(clip: Callable[..., Path], tmp_path: Path) -> None:
+    folder = clip("a", [_frame(_texture(seed)) for seed in range(3)])
+    _build([folder], tmp_path / "set")
+    stamp = (tmp_path / "set/train/sRGB/a/000000.png").stat().st_mtime_ns
+    _build([folder], tmp_path / "set", flow="dis")
+    root = open_rvd(tmp_path / "set" / "train")
+    pictures = [root.read_srgb(root.videos[0], index) for index in range(3)]
+    assert np.array_equal(root.read_flow(root.videos[0], 1), dis_flow(pictures[1], pictures[2]))
+    assert (tmp_path / "set/train/sRGB/a/000000.png").stat().st_mtime_ns == stamp
+    shutil.rmtree(tmp_path / "set/train/flow")
+    with pytest.raises(OutputError, match="has 3 frames, now 2 are wanted"):
+        _build([folder], tmp_path / "set", flow="dis", keep=2)
+
+
+def _files(root: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()
+    }
+
+
+def test_a_stopped_run_is_taken_up_within_a_video(
+    clip: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = clip("a", [_frame(_texture(seed)) for seed in range(6)])
+    _build([folder], tmp_path / "whole", flow="dis")
+    options = BuildOptions(keep=None, test_share=0, flow="dis", workers=1)
+    run = build(plan([folder], options), tmp_path / "set", options)
+    for _ in range(4):
+        next(run)
+    run.close()
+    root = tmp_path / "set" / "train"
+    assert not (root / "data.json").exists()
+    (root / "sRGB/a/000001.png").write_bytes((root / "sRGB/a/000001.png").read_bytes()[:-20])
+    (root / "RAW/a/000002.tiff").write_bytes(b"II")
+    drawn = []
+
+    def count(raw: RawFrame) -> object:
+        drawn.append(raw)
+        return default_render(raw)
+
+    monkeypatch.setattr(build_module, "default_render", count)
+    _build([folder], tmp_path / "set", flow="dis")
+    assert len(drawn) == 6 - 2  # 0 and 3 are kept; 1 and 2 were cut short, 4 and 5 missing
+    assert _files(tmp_path / "set") == _files(tmp_path / "whole")
+
+
+def test_half_made_videos_rendered_otherwise_start_over(
+    clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = clip("a", [_frame(_texture(seed)) for seed in range(4)])
+    for kind in ("default", "steady"):
+        options = BuildOptions(keep=None, test_share=0, render=kind)  # type: ignore[arg-type]
+        run = build(plan([folder], options), tmp_path / "set", options)
+        for _ in range(2):
+            next(run)
+        run.close()
+    _build([folder], tmp_path / "set", render="steady")
+    _build([folder], tmp_path / "whole", render="steady")
+    assert _files(tmp_path / "set") == _files(tmp_path / "whole")
+
+
+def test_another_source_of_the_same_name_is_not_taken_for_the_first(
+    clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    first = clip("a", [_frame(_texture(seed)) for seed in range(3)])
+    options = BuildOptions(keep=None, test_share=0)
+    run = build(plan([first], options), tmp_path / "set", options)
+    next(run)
+    run.close()
+    shutil.rmtree(first)
+    second = clip("a", [_frame(_texture(seed)) for seed in range(10, 13)])
+    _build([second], tmp_path / "set")
+    _build([second], tmp_path / "whole")
+    assert _files(tmp_path / "set") == _files(tmp_path / "whole")
+
+
+def test_a_frame_too_small_is_named(tmp_path: Path) -> None:
+    path = write_mlv(tmp_path / "tiny.mlv", random_mosaics(1, (16, 16)))
+    with pytest.raises(InputError, match=r"tiny: frame 0: .*16×16"):
+        _build([path], tmp_path / "set")
 
 
 def _tags(frames: list[NDArray[np.float64]]) -> dict[str, bool]:
