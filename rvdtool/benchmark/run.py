@@ -74,13 +74,14 @@ def run(
 
 def by_tag(results: Sequence[VideoResult]) -> dict[str, dict[str, float]]:
     """Mean PSNR in dB over the videos of each tag (and over all), per method."""
-    groups: dict[str, list[VideoResult]] = {"all": list(results)}
+    groups: dict[str, list[VideoResult]] = {}
     for result in results:
         for tag in result.tags:
             groups.setdefault(tag, []).append(result)
+    groups = dict(sorted(groups.items())) | {"all": list(results)}
     return {
         tag: {method: float(np.mean([one.mean(method) for one in group])) for method in METHODS}
-        for tag, group in sorted(groups.items())
+        for tag, group in groups.items()
     }
 
 
