@@ -12,6 +12,7 @@ a word. The tests hold both to the same values.
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -39,6 +40,9 @@ _IDNT = struct.Struct("<32s")
 _RAW_CLASS = 1
 _LJ92 = 0x20
 _PACKED = (10, 12, 14)
+
+_LONGEST = 3600 * 1_000_000
+"""Exposures of an hour and more, in µs, are no exposures of a video."""
 
 _CUSTOM = 6
 _KELVIN_MODES = (0, 9)
@@ -258,7 +262,7 @@ class _Index:
         lens = self._take(b"LENS", _LENS) or (0,) * 8
         date = self._take(b"RTCI", _RTCI)
         return Exposure(
-            time=Fraction(expo[4], 1_000_000) or None,
+            time=Fraction(expo[4], 1_000_000) if 0 < expo[4] < _LONGEST else None,
             f_number=Fraction(lens[2], 100) or None,
             iso=expo[1] or None,
             focal_length=Fraction(lens[0]) or None,
@@ -353,10 +357,13 @@ def _daylight(kelvin: float) -> tuple[float, float]:
     return x, -3.000 * x**2 + 2.870 * x - 0.275
 
 
-def _date(parts: tuple[int, ...]) -> str:
-    """As EXIF has it; months count from 0, years from 1900."""
+def _date(parts: tuple[int, ...]) -> str | None:
+    """As EXIF has it; months count from 0, years from 1900. None if there is no such date."""
     second, minute, hour, day, month, year = parts
-    return f"{1900 + year:04d}:{month + 1:02d}:{day:02d} {hour:02d}:{minute:02d}:{second:02d}"
+    try:
+        return f"{datetime(1900 + year, month + 1, day, hour, minute, second):%Y:%m:%d %H:%M:%S}"
+    except ValueError:
+        return None
 
 
 def _text(value: bytes) -> str:

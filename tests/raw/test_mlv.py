@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from rvdtool.errors import InputError, RawError
 from rvdtool.raw.color import neutral_of_white
-from rvdtool.raw.frame import CfaPhase
+from rvdtool.raw.frame import CfaPhase, Exposure
 from rvdtool.raw.mlv import read_mlv
 
 
@@ -235,3 +235,16 @@ def test_lossless_jpegs_that_are_not_whole_or_tiled(tmp_path: Path) -> None:
     path.write_bytes(data[: data.index(b"\xff\xc3") + 5] + b"\xff" * 4 + data[-900:])
     with pytest.raises(RawError):
         read_mlv(path)
+
+
+def test_dates_and_exposures_that_cannot_be(tmp_path: Path) -> None:
+    mosaics, clip = random_mosaics(1), Clip()
+    blocks = [
+        block(b"RTCI", struct.pack("<10H8s", 5, 4, 3, 0, 0, 0, 0, 0, 0, 0, b"")),
+        block(b"EXPO", struct.pack("<4IQ", 0, 0, 0, 0, 2**63)),
+        block(b"LENS", bytes(80)),
+    ]
+    others = [one for one in metadata(clip, (24, 32)) if one[:4] not in {b"RTCI", b"EXPO", b"LENS"}]
+    path = tmp_path / "clip.mlv"
+    path.write_bytes(b"".join([file_header(clip, 1), *blocks, *others, frame(clip, mosaics[0], 0)]))
+    assert read_mlv(path).read(0).exposure == Exposure()
