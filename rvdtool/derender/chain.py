@@ -23,7 +23,7 @@ from rvdtool.derender.affinity import (
 from rvdtool.derender.brightness import BLOCK, Ratio, Shading, has_auto_brightness
 from rvdtool.derender.flow import Flow, flow_image
 from rvdtool.derender.fusion import fuse
-from rvdtool.derender.inverse_isp import Rgb
+from rvdtool.derender.inverse_isp import Estimate, Rgb
 from rvdtool.derender.motion import Grey, Motion, MotionTracker, NearFlow
 from rvdtool.derender.statistics import Array
 from rvdtool.errors import InputError, MismatchError
@@ -60,6 +60,16 @@ class ChainState:
 
 
 @dataclass(frozen=True)
+class Observation:
+    """What the sRGB video alone says about a frame: no earlier result is needed for it."""
+
+    index: int
+    grey: Grey
+    estimate: Estimate
+    motion: Motion
+
+
+@dataclass(frozen=True)
 class Step:
     """One frame of the chain: the new state, and the motion and prior it was made from."""
 
@@ -69,7 +79,10 @@ class Step:
 
 
 class Chain:
-    """De-renders a clip frame by frame, in display order."""
+    """De-renders a clip frame by frame, in display order.
+
+    `observe` and `advance` are the two halves of `step`; observing may run ahead in another thread.
+    """
 
     def __init__(
         self, reference: RawFrame, rgb: Rgb, flow: NearFlow | None = None, gain: GainMode = "auto"
@@ -113,10 +126,12 @@ class Chain:
             grey=grey,
             far=np.zeros((*grey.shape, 2), np.float32),
         )
+        self._seen = _Seen(0, grey, self.state.far)
 
     def resume(self, state: ChainState) -> None:
         """Go on after `state`, which an earlier run of the same chain left."""
         self.state = state
+        self._seen = _Seen(state.index, state.grey, state.far)
 
     def step(self, rgb: Rgb) -> Step:
         """De-render the next frame, and make it the state.
@@ -124,31 +139,46 @@ class Chain:
         Args:
             rgb: uint8 or uint16 [H, W, 3], of frame 1's size.
         """
-        past = self.state
+        return self.advance(self.observe(rgb))
+
+    def observe(self, rgb: Rgb) -> Observation:
+        """Inverse ISP and motion of the next frame that wasn't observed yet.
+
+        Args:
+            rgb: uint8 or uint16 [H, W, 3], of frame 1's size.
+        """
+        seen = self._seen
         grey = flow_image(rgb)
         estimate = self._calibration.inverse_isp(rgb)
-        motion = self._tracker(
-            past.index + 1, grey, past.grey, past.far, _blank(estimate.clipped, grey)
-        )
+        blank = _blank(estimate.clipped, grey)
+        motion = self._tracker(seen.index + 1, grey, seen.grey, seen.far, blank)
+        self._seen = _Seen(seen.index + 1, grey, motion.far)
+        return Observation(self._seen.index, grey, estimate, motion)
+
+    def advance(self, seen: Observation) -> Step:
+        """De-render the frame after the state's, from its observation, and make it the state."""
+        past = self.state
         previous = Previous(
             raw=self._normalised(self._reference, past.mosaic) / self.exposure(past.brightness),
             fit=past.fit,
             variance=past.variance,
             brightness=Ratio(past.brightness, Shading(past.shading)),
         )
-        prior = temporal_affinity_prior(self._calibration, estimate, grey, motion, previous)
+        prior = temporal_affinity_prior(
+            self._calibration, seen.estimate, seen.grey, seen.motion, previous
+        )
         value, variance = fuse(prior)
         self.state = ChainState(
-            index=past.index + 1,
+            index=seen.index,
             mosaic=self.quantise(value * self.exposure(prior.brightness.value)),
             fit=prior.fit.value,
             variance=variance,
             brightness=prior.brightness.value,
             shading=prior.brightness.shading.evidence,
-            grey=grey,
-            far=motion.far,
+            grey=seen.grey,
+            far=seen.motion.far,
         )
-        return Step(self.state, motion, prior)
+        return Step(self.state, seen.motion, prior)
 
     def exposure(self, brightness: float) -> np.float32:
         """How much brighter than frame 1 a frame's RAW is: not at all where the ISP did it."""
@@ -161,6 +191,15 @@ class Chain:
     @staticmethod
     def _normalised(reference: RawFrame, mosaic: Mosaic) -> Array:
         return normalise(mosaic, reference.black, reference.white)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The last observed frame: its number, its picture for the flow, its flow to frame 1."""
+
+    index: int
+    grey: Grey
+    far: Flow
 
 
 def _blank(clipped: NDArray[np.uint8], grey: Grey) -> NDArray[np.bool_]:

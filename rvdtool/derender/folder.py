@@ -14,7 +14,7 @@ import numpy as np
 
 from rvdtool._version import __version__
 from rvdtool.bundle.store import Bundle
-from rvdtool.derender.chain import Chain, ChainState, GainMode
+from rvdtool.derender.chain import Chain, ChainState, GainMode, Observation
 from rvdtool.derender.flow import Flow, list_flows, read_flow
 from rvdtool.derender.motion import NearFlow
 from rvdtool.derender.pipeline import ReadAhead, WriteBehind
@@ -96,18 +96,19 @@ def derender_to_folder(
     start = run.prepare()
     brightness, trusted, tracks_gain = [1.0], [], False
     frames = read_frames(bundle.video, bundle.video_info)
-    done = -1 if start is None else start.index
-    with WriteBehind() as writer, ReadAhead(frames) as ahead:
-        for index, frame, chain in _with_chain(ahead, run):
-            if index == 0:
-                tracks_gain = chain.tracks_gain
-                if start is not None:
-                    chain.resume(start)
-            if index > done:
-                if index > 0:
-                    step = chain.step(frame.rgb)
-                    brightness.append(step.state.brightness)
-                    trusted.append(step.prior.trusted)
+    with (
+        WriteBehind() as writer,
+        ReadAhead(frames) as decoded,
+        ReadAhead(_observed(decoded, run, start)) as observed,
+    ):
+        for chain, seen in observed:
+            if seen is not None:
+                step = chain.advance(seen)
+                brightness.append(step.state.brightness)
+                trusted.append(step.prior.trusted)
+            tracks_gain = chain.tracks_gain
+            index = chain.state.index
+            if start is None or index > start.index:
                 writer.submit(run.job(run.reference.with_mosaic(chain.state.mosaic), index))
                 if index % CHECKPOINT_EVERY == 0:
                     writer.wait()
@@ -147,14 +148,19 @@ def derender(
             yield reference.with_mosaic(chain.step(frame.rgb).state.mosaic)
 
 
-def _with_chain(
-    frames: ReadAhead[VideoFrame], run: "_Run"
-) -> Iterator[tuple[int, VideoFrame, Chain]]:
+def _observed(
+    frames: ReadAhead[VideoFrame], run: "_Run", start: ChainState | None
+) -> Iterator[tuple[Chain, Observation | None]]:
+    """The chain with each frame's observation; None for what needs no work: frame 0, and all up to
+    `start`."""
+    done = 0 if start is None else start.index
     chain = None
     for index, frame in enumerate(frames):
         if chain is None:
             chain = Chain(run.reference, frame.rgb, run.flow, run.options.gain)
-        yield index, frame, chain
+            if start is not None:
+                chain.resume(start)
+        yield chain, chain.observe(frame.rgb) if index > done else None
 
 
 def _reference(bundle: Bundle) -> RawFrame:

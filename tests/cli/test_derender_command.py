@@ -125,16 +125,16 @@ def test_an_interrupted_run_is_resumed(
     whole, out = tmp_path / "whole", tmp_path / "raws"
     assert run("derender", shot.bundle, "-o", whole) == 0
     capsys.readouterr()
-    step = Chain.step
+    step = Chain.advance
 
-    def until(chain: Chain, rgb: Any) -> Any:
+    def until(chain: Chain, seen: Any) -> Any:
         if chain.state.index == 4:
             raise KeyboardInterrupt
-        return step(chain, rgb)
+        return step(chain, seen)
 
     monkeypatch.setattr(room, "CHECKPOINT_EVERY", 2)
     with monkeypatch.context() as patch:
-        patch.setattr(Chain, "step", until)
+        patch.setattr(Chain, "advance", until)
         assert run("derender", shot.bundle, "-o", out) == 130
     assert capsys.readouterr() in (("", ""), ("", "error: interrupted\n"))  # as typer has it
     assert run("derender", shot.bundle, "-o", out, "--resume", "--compression", "none") == 5

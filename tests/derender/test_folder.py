@@ -78,15 +78,15 @@ def interrupt(
     options: DerenderOptions = DerenderOptions(),
 ) -> None:
     """A run that ends in the middle of frame `at`."""
-    step = Chain.step
+    step = Chain.advance
 
-    def until(chain: Chain, rgb: Any) -> Step:
+    def until(chain: Chain, seen: Any) -> Step:
         if chain.state.index + 1 == at:
             raise StoppedError
-        return step(chain, rgb)
+        return step(chain, seen)
 
     with monkeypatch.context() as patch, pytest.raises(StoppedError):  # noqa: PT012
-        patch.setattr(Chain, "step", until)
+        patch.setattr(Chain, "advance", until)
         derender_to_folder(bundle, folder, options)
 
 
@@ -316,14 +316,14 @@ def test_a_resumed_run_gives_the_same_bytes(
     assert "clip_timestamps.csv" not in frames
 
     steps = 0
-    step = Chain.step
+    step = Chain.advance
 
-    def counted(chain: Chain, rgb: Any) -> Step:
+    def counted(chain: Chain, seen: Any) -> Step:
         nonlocal steps
         steps += 1
-        return step(chain, rgb)
+        return step(chain, seen)
 
-    monkeypatch.setattr(Chain, "step", counted)
+    monkeypatch.setattr(Chain, "advance", counted)
     advanced: list[int] = []
     report = derender_to_folder(bundle, tmp_path, existing("resume"), advanced.append)
     kept = (at - 1) // 3 * 3
@@ -444,11 +444,11 @@ def test_the_state_comes_back_as_it_was(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All of it, also what only matters in clips that lose sight of frame 1."""
-    step = Chain.step
+    step = Chain.advance
     states: list[ChainState] = []
 
-    def changed(chain: Chain, rgb: Any) -> Step:
-        result = step(chain, rgb)
+    def changed(chain: Chain, seen: Any) -> Step:
+        result = step(chain, seen)
         chain.state = replace(result.state, brightness=1 / 3)
         states.append(chain.state)
         return replace(result, state=chain.state)
@@ -458,7 +458,7 @@ def test_the_state_comes_back_as_it_was(
         raise StoppedError
 
     with monkeypatch.context() as patch:
-        patch.setattr(Chain, "step", changed)
+        patch.setattr(Chain, "advance", changed)
         interrupt(bundle, tmp_path, monkeypatch, 4)
     monkeypatch.setattr(Chain, "resume", resume)
     with pytest.raises(StoppedError):
