@@ -35,7 +35,6 @@ from rvdtool.dataset.tags import TagMeter
 from rvdtool.errors import InputError, OutputError, RawError, UsageError
 from rvdtool.files import describe, write_beside
 from rvdtool.raw.frame import RawFrame
-from rvdtool.raw.header import DAMAGE
 from rvdtool.raw.render import default_render, render
 
 Render = Literal["default", "steady"]
@@ -284,6 +283,6 @@ def _written(video: Video, index: int, raw: RawFrame, earlier: RvdFolder) -> Rgb
     try:
         same = np.array_equal(earlier.read_raw(video, index), raw.mosaic)
         rgb = earlier.read_srgb(video, index)
-    except (InputError, *DAMAGE):  # missing or cut short
+    except InputError:  # missing or cut short
         return None
     return rgb if same and rgb.shape[:2] == raw.size else None

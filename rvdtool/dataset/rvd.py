@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from rvdtool.errors import InputError, MismatchError, OutputError, RawError
 from rvdtool.files import describe, require_file, write_beside
 from rvdtool.raw.frame import CfaPhase, Levels4, Mosaic, RawFrame
+from rvdtool.raw.header import DAMAGE
 from rvdtool.video.png import decode_png, read_header
 
 Rgb8 = NDArray[np.uint8]
@@ -121,7 +122,7 @@ class RvdFolder:
         path = require_file(self.raw_path(video, index), "a RAW frame")
         try:
             mosaic = tifffile.imread(path)
-        except (tifffile.TiffFileError, ValueError, OSError) as error:
+        except (OSError, *DAMAGE) as error:
             raise RawError(f"{path}: not a TIFF that can be read: {error}") from error
         if mosaic.ndim != 2 or mosaic.dtype != np.uint16:
             raise RawError(f"{path}: {mosaic.dtype} {list(mosaic.shape)}; expected uint16 [H, W]")

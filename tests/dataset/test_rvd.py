@@ -91,3 +91,13 @@ def test_a_damaged_frame_is_named(published: Path, kind: str) -> None:
 def test_no_index_at_all(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"data\.json: no such file"):
         open_rvd(tmp_path)
+
+
+def test_a_frame_cut_short_is_named_wherever_it_is_cut(published: Path) -> None:
+    root = open_rvd(published)
+    path = root.raw_path(root.videos[0], 0)
+    whole = path.read_bytes()
+    for length in range(0, min(len(whole), 400), 3):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match=path.name):
+            root.read_raw(root.videos[0], 0)
