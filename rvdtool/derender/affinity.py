@@ -173,8 +173,8 @@ def temporal_affinity_prior(
     previous_raw, previous_fit, previous_variance = cv2.split(
         sample_mosaic(np.dstack([previous.raw, previous.fit, previous.variance]), near)
     )
-    sure = _sure_blocks(calibration, estimate, grey, motion.far)
     apart_far, apart_near = _apart(far), _apart(near)
+    sure = _sure_blocks(calibration, estimate, grey, motion.far)
     now = block_means(estimate.value)
     free = block_means((estimate.clipped == 0).astype(np.float32)) == 1
     shading = previous.brightness.shading
@@ -183,46 +183,73 @@ def temporal_affinity_prior(
         ratio_mode(now, block_means(previous_fit), free, block_means(apart_near), shading),
         previous.brightness,
     )
-    gain = np.float32(brightness.value)
-    value = estimate.value / gain
     terms = brightness.shading.terms.astype(np.float32)
     shade = np.exp(apart_far @ terms)
     first_fit, residual, first_raw = first_fit * shade, residual * shade, first_raw * shade
     shade = np.exp(apart_near @ terms)
     previous_raw, previous_fit = previous_raw * shade, previous_fit * shade
 
-    clipped = estimate.clipped > 0
+    gain = np.float32(brightness.value)
+    value, clipped = estimate.value / gain, estimate.clipped > 0
     whole = calibration.inverse_isp.error(estimate) / (gain * gain)
-    smooth = np.where(clipped, whole, np.minimum(calibration.smooth(value), whole))
     noise = calibration.noise(np.maximum(value, first_fit))
-    least = estimate.least / gain
-    # What is carried to a clipped place though it is darker than what clips is wrong by that much.
-    short = np.maximum(least - first_raw, 0)
-    rest = np.where(clipped, noise + blurred + short * short, RELIABLE * whole)
-
-    lost = outside(far)
-    excess = _excess(value - first_fit, value, ~clipped & ~lost)
-    anchored = np.where(clipped, np.maximum(first_raw, least), value + residual)
-    anchored_variance = np.where(lost, NO_WAY, KAPPA * excess + rest)
-    warped_variance = np.where(lost | clipped, NO_WAY, 2 * KAPPA * excess + 1.5 * noise + blurred)
-    lost = outside(near)
-    excess = _excess(value - previous_fit, value, ~clipped & ~lost)
-    short = np.maximum(least - previous_raw, 0)
-    rest = np.where(clipped, noise + blurred + short * short, 2 * RELIABLE * whole)
-    carried = np.where(
-        clipped, np.maximum(previous_raw, least), value + previous_raw - previous_fit
-    )
-    carried_variance = np.where(lost, NO_WAY, previous_variance + KAPPA * excess + rest)
+    current = _Current(value, clipped, estimate.least / gain, whole, noise + blurred)
+    doubt_far, doubt_near = current.doubt(first_fit, far), current.doubt(previous_fit, near)
+    warped_variance = np.where(clipped, NO_WAY, 2 * doubt_far + 1.5 * noise + blurred)
     return Prior(
-        fit=Candidate(value, smooth),
-        anchored=Candidate(anchored, anchored_variance),
-        previous=Candidate(carried, carried_variance),
+        fit=Candidate(
+            value, np.where(clipped, whole, np.minimum(calibration.smooth(value), whole))
+        ),
+        anchored=current.carry(first_raw, residual, doubt_far, RELIABLE),
+        previous=current.carry(
+            previous_raw, previous_raw - previous_fit, previous_variance + doubt_near, 2 * RELIABLE
+        ),
         warped=Candidate(first_raw, warped_variance),
         fine=calibration.fine(value),
         clipped=estimate.clipped,
         brightness=brightness,
         trusted=float(sure.mean()),
     )
+
+
+@dataclass(frozen=True)
+class _Current:
+    """The current frame, as bright as frame 1, all [H, W].
+
+    Attributes:
+        value: the fit.
+        clipped: whether any channel is clipped.
+        least: what a clipped photosite has at the very least.
+        variance: of the fit's whole error.
+        raw_variance: of a RAW carried here: its noise, and the detail that sampling blurs.
+    """
+
+    value: Array
+    clipped: NDArray[np.bool_]
+    least: Array
+    variance: Array
+    raw_variance: Array
+
+    def doubt(self, other_fit: Array, flow: Flow) -> Array:
+        """Variance of what a flow brings here, from how much the other frame's fit differs."""
+        lost = outside(flow)
+        difference = self.value - other_fit
+        excess = _excess(difference, self.value, ~self.clipped & ~lost)
+        return np.where(lost, NO_WAY, KAPPA * excess)
+
+    def carry(self, raw: Array, residual: Array, doubt: Array, share: float) -> Candidate:
+        """Fit plus a residual brought here; where clipped, the RAW brought here.
+
+        Args:
+            raw, residual: of the other frame, along the flow.
+            doubt: variance of what the flow brings.
+            share: … and at least this share of the fit's own variance.
+        """
+        # What is carried to a clipped place though darker than what clips is wrong by that much.
+        short = np.maximum(self.least - raw, 0)
+        rest = np.where(self.clipped, self.raw_variance + short * short, share * self.variance)
+        value = np.where(self.clipped, np.maximum(raw, self.least), self.value + residual)
+        return Candidate(value, doubt + rest)
 
 
 def _sure_blocks(

@@ -79,9 +79,9 @@ class _Position:
 class InverseIsp:
     """sRGB → normalised RAW, calibrated on one frame pair."""
 
-    def __init__(self, positions: dict[tuple[int, int], _Position], sigma: "ErrorModel") -> None:
+    def __init__(self, positions: dict[tuple[int, int], _Position], error: "ErrorModel") -> None:
         self._positions = positions
-        self.error = sigma
+        self.error = error
 
     @classmethod
     def calibrate(cls, rgb: Rgb, raw: Array, *, by_libraw: bool = False) -> Self:
