@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from rvdtool.benchmark.methods import METHODS, score_video
+from rvdtool.dataset.produce import one_thread
 from rvdtool.dataset.rvd import RvdFolder, Video, open_rvd
 
 ENDS = 10
@@ -60,7 +60,7 @@ def run(
     """
     folder = open_rvd(root)
     results = []
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _one_thread) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), one_thread) as pool:
         waiting = [pool.submit(_score, folder, video, frames) for video in folder.videos]
         try:
             for done in as_completed(waiting):
@@ -90,8 +90,3 @@ def _score(folder: RvdFolder, video: Video, frames: int | None) -> VideoResult:
     tags = tuple(tag for tag, has in folder.tags.get(video.video_name, {}).items() if has)
     psnr = {method: [score[method] for score in scores] for method in METHODS}
     return VideoResult(video.video_name, tags, psnr)
-
-
-def _one_thread() -> None:
-    """Workers share the cores among themselves, not with OpenCV's threads."""
-    cv2.setNumThreads(1)

@@ -16,10 +16,6 @@ XYZ_FROM_SRGB: Array = np.array(
 
 LUMA: Array = XYZ_FROM_SRGB[1]
 
-_BRADFORD: Array = np.array(
-    [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
-)
-
 
 def white_xyz(kelvin: float) -> Array:
     """XYZ (Y = 1) of daylight (4000 K and above) or of a black body (below).
@@ -40,12 +36,6 @@ def white_xyz(kelvin: float) -> Array:
     else:
         y = -0.20219683 + 2.18555832 * x - 1.34811020 * x**2 - 1.1063814 * x**3
     return np.array([x / y, 1.0, (1 - x - y) / y])
-
-
-def bradford(source: ArrayLike, target: ArrayLike) -> Array:
-    """XYZ → XYZ, adapting white `source` to white `target` (both XYZ)."""
-    ratio = (_BRADFORD @ np.asarray(target)) / (_BRADFORD @ np.asarray(source))
-    return np.asarray(np.linalg.inv(_BRADFORD) @ np.diag(ratio) @ _BRADFORD)
 
 
 def neutral_of(color_matrix: ArrayLike, kelvin: float) -> tuple[float, float, float]:

@@ -80,7 +80,7 @@ def produce(
             if recipe.name in writer.finished:
                 writer.forget(recipe.name)
             waiting.append(recipe)
-    with ProcessPoolExecutor(options.workers, get_context("spawn"), _one_thread) as pool:
+    with ProcessPoolExecutor(options.workers, get_context("spawn"), one_thread) as pool:
         running = {
             pool.submit(produce_one, recipe, folders, root, options.flow): recipe
             for recipe in waiting
@@ -192,6 +192,6 @@ def _require_different_names(recipes: Sequence[Recipe]) -> None:
         raise UsageError(f"two recipes have the name {min(twice)}; names must differ")
 
 
-def _one_thread() -> None:
+def one_thread() -> None:
     """Workers share the cores among themselves, not with OpenCV's threads."""
     cv2.setNumThreads(1)

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import require_one_line, run
 
-from rvdtool.cli import main
 from rvdtool.derender import folder as room
 from rvdtool.derender.chain import Chain
 from rvdtool.derender.folder import STATE_FILE
@@ -22,17 +22,6 @@ from rvdtool.raw.sequence import list_sequence
 
 FRAMES = 6
 NAMES = {*(f"clip_{index:06d}.dng" for index in range(FRAMES)), "clip_timestamps.csv"}
-
-
-def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
-
-
-def require_one_line(printed: Any, told: str) -> None:
-    assert printed.out == ""
-    assert printed.err.startswith("error: ")
-    assert printed.err.count("\n") == 1
-    assert told in printed.err
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -6,13 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import run
 
 from rvdtool.bundle.store import open_bundle
-from rvdtool.cli import main
-
-
-def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
 
 
 @pytest.fixture

@@ -13,23 +13,12 @@ import av
 import numpy as np
 import pytest
 import tifffile
+from command_line import require_one_line, run
 
 from rvdtool import files
 from rvdtool.bundle.store import open_bundle
-from rvdtool.cli import main
 
 LEVELS = ["--black", "64.25,64,64,64.25", "--white", "1023", "--phase", "grbg", "--bits", "10"]
-
-
-def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
-
-
-def require_one_line(printed: Any, told: str) -> None:
-    assert printed.out == ""
-    assert printed.err.startswith("error: ")
-    assert printed.err.count("\n") == 1
-    assert told in printed.err
 
 
 def test_the_bundle_lies_beside_the_video(
