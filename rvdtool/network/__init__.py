@@ -1,0 +1,1 @@
+"""Networks, their configurations and checkpoint files; only here and in training is torch imported."""

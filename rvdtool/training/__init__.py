@@ -1,0 +1,1 @@
+"""Training networks on folders in RVD's layout (needs rvdtool[research])."""
