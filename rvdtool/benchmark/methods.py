@@ -60,7 +60,7 @@ def score_video(folder: RvdFolder, video: Video, frames: int | None) -> Iterator
         true = folder.read_raw(video, index)
         values = _values(
             step,
-            chain.exposure(step.state.brightness),
+            chain.exposure(step.state.brightness, step.state.index),
             normalise(true, reference.black, reference.white),
         )
         values[COPY] = copy

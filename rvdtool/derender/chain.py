@@ -7,6 +7,7 @@ The state holds the RAW *as it is written* (quantised), so the chain can be cont
 a rerun gives the same bytes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,7 +86,12 @@ class Chain:
     """
 
     def __init__(
-        self, reference: RawFrame, rgb: Rgb, flow: NearFlow | None = None, gain: GainMode = "auto"
+        self,
+        reference: RawFrame,
+        rgb: Rgb,
+        flow: NearFlow | None = None,
+        gain: GainMode = "auto",
+        exposures: Sequence[float] | None = None,
     ) -> None:
         """Calibrate on frame 1.
 
@@ -94,6 +100,8 @@ class Chain:
             rgb: frame 1, uint8 or uint16 [H, W, 3].
             flow: where flows between neighbours come from; None: estimated.
             gain: whether to track the ISP's gain; `auto`: if LibRaw's defaults rendered frame 1.
+            exposures: how much more each frame was exposed than frame 1, by index; None: not known.
+                What is known leaves nothing to `gain`.
 
         Raises:
             MismatchError: RAW and frame differ in size.
@@ -115,6 +123,7 @@ class Chain:
         by_libraw = has_auto_brightness(reference, rgb)
         self._calibration = Calibration.measure(rgb, raw, grey, by_libraw=by_libraw)
         self._tracker = MotionTracker(grey, flow)
+        self._exposures = exposures
         self.tracks_gain = gain == "track" or (gain == "auto" and by_libraw)
         self.state = ChainState(
             index=0,
@@ -159,7 +168,8 @@ class Chain:
         """De-render the frame after the state's, from its observation, and make it the state."""
         past = self.state
         previous = Previous(
-            raw=self._normalised(self._reference, past.mosaic) / self.exposure(past.brightness),
+            raw=self._normalised(self._reference, past.mosaic)
+            / self.exposure(past.brightness, past.index),
             fit=past.fit,
             variance=past.variance,
             brightness=Ratio(past.brightness, Shading(past.shading)),
@@ -170,7 +180,7 @@ class Chain:
         value, variance = fuse(prior)
         self.state = ChainState(
             index=seen.index,
-            mosaic=self.quantise(value * self.exposure(prior.brightness.value)),
+            mosaic=self.quantise(value * self.exposure(prior.brightness.value, seen.index)),
             fit=prior.fit.value,
             variance=variance,
             brightness=prior.brightness.value,
@@ -180,8 +190,11 @@ class Chain:
         )
         return Step(self.state, seen.motion, prior)
 
-    def exposure(self, brightness: float) -> np.float32:
-        """How much brighter than frame 1 a frame's RAW is: not at all where the ISP did it."""
+    def exposure(self, brightness: float, index: int) -> np.float32:
+        """How much brighter than frame 1 a frame's RAW is: as is known, or not at all where the ISP
+        did it."""
+        if self._exposures is not None:
+            return np.float32(self._exposures[index])
         return np.float32(1 if self.tracks_gain else brightness)
 
     def quantise(self, value: Array) -> Mosaic:
