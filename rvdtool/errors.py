@@ -5,7 +5,8 @@
     ├── InputError              a file the user gave can't be used
     │   ├── RawError            … as a RAW frame (not Bayer, no levels, damaged)
     │   ├── VideoError          … as a video (not a video, no frames, damaged, HDR)
-    │   └── BundleError         … as a bundle (not one, truncated, altered, too new)
+    │   ├── BundleError         … as a bundle (not one, truncated, altered, too new)
+    │   └── ModelError          … as a trained network (not one, altered, other shapes, NaN)
     ├── MismatchError           two inputs don't belong together (sizes, counts, phases)
     └── OutputError             the result can't be written (exists, no permission, disk full)
 
@@ -43,6 +44,10 @@ class VideoError(InputError):
 
 class BundleError(InputError):
     """A file can't be used as a bundle."""
+
+
+class ModelError(InputError):
+    """A file can't be used as a trained network, or no network of that name ships."""
 
 
 class MismatchError(RvdError):

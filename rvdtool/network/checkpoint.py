@@ -1,0 +1,329 @@
+"""Trained networks as folders: `config.json` (readable) and `weights.safetensors`.
+
+A model rebuilds its own network from its configuration, strictly: every weight is there, has its
+shape, and is a number. Nothing in a model is code, and no more is read than its configuration
+allows for, so a folder from an untrusted place can do nothing but be refused.
+
+    {"format": 1, "kind": "published", "config": {…}, "weights_sha256": "…", "training": {…}}
+
+`kind` says which network; `config` are the fields of its configuration; `training` is optional and
+free: how the weights came about.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal
+
+import safetensors
+import safetensors.torch
+import torch
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from torch import Tensor, nn
+
+from rvdtool.errors import ModelError, OutputError, UsageError
+from rvdtool.files import describe, write_beside
+
+FORMAT: Final = 1
+CONFIG_FILE: Final = "config.json"
+WEIGHTS_FILE: Final = "weights.safetensors"
+MAX_CONFIG_BYTES: Final = 2**20
+MAX_HEADER_BYTES_PER_TENSOR: Final = 1024
+"""What safetensors needs to name one tensor, generously: a name, a dtype, a shape, two offsets."""
+
+Kind = Literal["fagdn", "published"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_DTYPES = {torch.float32: "F32", torch.int64: "I64"}
+"""Of weights and of counters: what networks here consist of, in safetensors' words."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained network, ready to run.
+
+    Attributes:
+        name: its folder's name.
+        kind: which network it is.
+        config: the fields of its configuration.
+        network: in evaluation mode, on the CPU, float32.
+        sha256: of the weights file.
+        training: how the weights came about; empty where nobody said.
+    """
+
+    name: str
+    kind: Kind
+    config: Mapping[str, JsonValue]
+    network: nn.Module
+    sha256: str
+    training: Mapping[str, JsonValue]
+
+
+class _Description(BaseModel):
+    """`config.json`."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    format: Literal[1]
+    kind: Kind
+    config: dict[str, JsonValue]
+    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    training: dict[str, JsonValue] | None = None
+
+
+def shipped_models() -> Path:
+    """The folder of the models that come with rvdtool.
+
+    In a checkout (and its editable installation) it lies beside the package, in an installed wheel
+    inside it.
+    """
+    package = Path(__file__).parents[1]
+    inside = package / "models"
+    return inside if inside.is_dir() else package.parent / "models"
+
+
+def list_models() -> list[str]:
+    """The names of the models that come with rvdtool, sorted."""
+    return sorted(path.parent.name for path in shipped_models().glob(f"*/{CONFIG_FILE}"))
+
+
+def load_model(name_or_folder: str | Path) -> Model:
+    """Load a trained network.
+
+    Args:
+        name_or_folder: a name from `list_models`, or a folder.
+
+    Raises:
+        ModelError: there is no such model, or its files are damaged, altered, of another format,
+            or don't fit each other.
+    """
+    folder = _find(name_or_folder)
+    description = _read_description(folder / CONFIG_FILE)
+    where = str(folder)
+    expected = _shapes(description.kind, description.config, where)
+    data = _read_weights(folder / WEIGHTS_FILE, expected)
+    found = hashlib.sha256(data).hexdigest()
+    if found != description.weights_sha256:
+        raise ModelError(
+            f"{folder / WEIGHTS_FILE}: its SHA-256 is {found}, but {CONFIG_FILE} says "
+            f"{description.weights_sha256}; the file was altered or belongs to another model"
+        )
+    state = _parse_weights(data, expected, folder / WEIGHTS_FILE)
+    network = build_network(description.kind, description.config, where)
+    network.load_state_dict(state, strict=True)
+    return Model(
+        name=folder.resolve().name,
+        kind=description.kind,
+        config=MappingProxyType(description.config),
+        network=network.eval(),
+        sha256=found,
+        training=MappingProxyType(description.training or {}),
+    )
+
+
+def save_model(
+    folder: Path,
+    kind: Kind,
+    config: Mapping[str, JsonValue],
+    state: Mapping[str, Tensor],
+    *,
+    training: Mapping[str, JsonValue] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a trained network as a folder that `load_model` takes.
+
+    Each file is written beside and renamed, the configuration last; a run killed between the two
+    leaves a folder that is refused, as the configuration states the weights' hash.
+
+    Args:
+        folder: made if it doesn't exist; other files in it (a model card) stay.
+        kind, config, training: see `Model`; `training` must be valid JSON.
+        state: the network's `state_dict()`, on any device.
+        overwrite: replace a model that is there.
+
+    Raises:
+        UsageError: configuration, weights and `training` aren't what a model can hold.
+        OutputError: the folder holds a model (without `overwrite`), or can't be written.
+    """
+    try:
+        expected = _shapes(kind, config, "this model")
+        check_weights(state, expected, "this model")
+        header = {"format": FORMAT, "kind": kind, "config": dict(config)}
+        weights = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+        data = safetensors.torch.save(weights)
+        described = header | {"weights_sha256": hashlib.sha256(data).hexdigest()}
+        described |= {} if training is None else {"training": dict(training)}
+        text = json.dumps(described, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    except (ModelError, TypeError, ValueError) as error:
+        raise UsageError(f"{folder}: not saved: {error}") from error
+    if not overwrite and (folder / CONFIG_FILE).exists():
+        raise OutputError(f"{folder}: holds a model already; choose another name, or overwrite it")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: can't be made: {describe(error)}") from error
+    for file, content in ((WEIGHTS_FILE, data), (CONFIG_FILE, text.encode())):
+        # Weights without a configuration are what an interrupted run left: no model is lost.
+        with write_beside(folder / file, overwrite=overwrite or file == WEIGHTS_FILE) as out:
+            out.write(content)
+
+
+def build_network(kind: str, config: Mapping[str, JsonValue], where: str) -> nn.Module:
+    """A network of this kind and configuration with fresh weights.
+
+    Args:
+        where: what the configuration comes from, for error messages.
+
+    Raises:
+        ModelError: no such kind, or not its configuration.
+    """
+    if kind not in _KINDS:
+        raise ModelError(f"{where}: kind is one of {', '.join(_KINDS)}; got {kind!r}")
+    config_type, network_type = _KINDS[kind]()
+    try:
+        names = {field.name for field in fields(config_type)}
+        _require_same(names, set(config), f"config of kind {kind!r}")
+        # By way of JSON, where a tuple may be given as a list but a number not as text.
+        parsed: object = TypeAdapter(config_type).validate_json(
+            json.dumps(dict(config)), strict=True
+        )
+        return network_type(parsed)
+    except ValidationError as error:
+        raise ModelError(f"{where}: config is not valid: {_first(error)}") from error
+    except ModelError as error:
+        raise ModelError(f"{where}: {error}") from error
+    except (TypeError, ValueError, RuntimeError, MemoryError, OverflowError) as error:
+        raise ModelError(f"{where}: no network can be made from its config: {error}") from error
+
+
+def check_weights(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: str) -> None:
+    """Check that `state` has the names, shapes and types of `expected`, and only finite numbers.
+
+    Raises:
+        ModelError: it hasn't.
+    """
+    _require_same(set(expected), set(state), f"{where}: weights")
+    for key, tensor in state.items():
+        shape, wanted = list(tensor.shape), list(expected[key].shape)
+        if shape != wanted:
+            raise ModelError(f"{where}: {key} has shape {shape}; its config asks for {wanted}")
+        if tensor.dtype != expected[key].dtype:
+            raise ModelError(f"{where}: {key} is {tensor.dtype}, not {expected[key].dtype}")
+        if not torch.isfinite(tensor).all():
+            raise ModelError(f"{where}: {key} holds NaN or infinity; it was not trained properly")
+
+
+def _published() -> tuple[type, Callable[[Any], nn.Module]]:
+    from rvdtool.network.published import PublishedConfig, PublishedFagdn
+
+    return PublishedConfig, PublishedFagdn
+
+
+def _fagdn() -> tuple[type, Callable[[Any], nn.Module]]:
+    from rvdtool.network.fagdn import Fagdn, FagdnConfig
+
+    return FagdnConfig, Fagdn
+
+
+_KINDS: Mapping[str, Callable[[], tuple[type, Callable[[Any], nn.Module]]]] = {
+    "fagdn": _fagdn,
+    "published": _published,
+}
+"""Kind → (the dataclass of its configuration, the network made from one)."""
+
+
+def _find(name_or_folder: str | Path) -> Path:
+    """The folder of a model: one that ships under that name, or the path itself."""
+    if isinstance(name_or_folder, str) and _NAME.fullmatch(name_or_folder):
+        shipped = shipped_models() / name_or_folder
+        if (shipped / CONFIG_FILE).is_file():
+            return shipped
+    folder = Path(name_or_folder)
+    if folder.is_file():
+        raise ModelError(
+            f"{folder}: a file, but a model is a folder of {CONFIG_FILE} and {WEIGHTS_FILE}; "
+            "`rvdtool models import` makes one of the authors' .pth files"
+        )
+    if not (folder / CONFIG_FILE).is_file():
+        names = ", ".join(list_models()) or "none"
+        raise ModelError(
+            f"{name_or_folder}: neither a folder with a {CONFIG_FILE} nor a model that comes with "
+            f"rvdtool (those are: {names})"
+        )
+    return folder
+
+
+def _read_description(path: Path) -> _Description:
+    data = _read(path, MAX_CONFIG_BYTES)
+    try:
+        return _Description.model_validate_json(data)
+    except ValidationError as error:
+        raise ModelError(f"{path}: not the description of a model: {_first(error)}") from error
+
+
+def _shapes(kind: str, config: Mapping[str, JsonValue], where: str) -> dict[str, Tensor]:
+    """The state such a network has, as tensors without memory: a config may ask for anything."""
+    with torch.device("meta"):
+        return build_network(kind, config, where).state_dict()
+
+
+def _read_weights(path: Path, expected: Mapping[str, Tensor]) -> bytes:
+    """The weights' file, unless it is larger than such weights can be."""
+    tensors = sum(tensor.numel() * tensor.element_size() for tensor in expected.values())
+    return _read(path, tensors + MAX_HEADER_BYTES_PER_TENSOR * (len(expected) + 1))
+
+
+def _parse_weights(data: bytes, expected: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """The weights in `data`; names, types and shapes are looked at before any tensor is made."""
+    try:
+        listed = dict(safetensors.deserialize(data))  # type: ignore[no-untyped-call]
+    except safetensors.SafetensorError as error:
+        raise ModelError(f"{path}: not a safetensors file, or a damaged one: {error}") from error
+    _require_same(set(expected), set(listed), f"{path}: weights")
+    for key, tensor in expected.items():
+        wanted = (_DTYPES[tensor.dtype], list(tensor.shape))
+        found = (listed[key]["dtype"], list(listed[key]["shape"]))
+        if found != wanted:
+            raise ModelError(
+                f"{path}: {key} is {found[0]} {found[1]}; its config asks for {wanted[0]} "
+                f"{wanted[1]}"
+            )
+    state = safetensors.torch.load(data)
+    check_weights(state, expected, str(path))
+    return state
+
+
+def _read(path: Path, limit: int) -> bytes:
+    """A whole file of at most `limit` bytes."""
+    if not path.is_file():  # a pipe would be waited for
+        raise ModelError(f"{path}: no such file; a model has {CONFIG_FILE} and {WEIGHTS_FILE}")
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise ModelError(f"{path}: can't be read: {describe(error)}") from error
+    if len(data) > limit:
+        raise ModelError(f"{path}: larger than {limit:,} bytes, which is all such a model can need")
+    return data
+
+
+def _require_same(wanted: set[str], given: set[str], what: str) -> None:
+    """Refuse missing and unknown names, each named."""
+    problems = [
+        f"{word} {', '.join(sorted(names)[:5])}{' and more' * (len(names) > 5)}"
+        for word, names in (("without", wanted - given), ("with unknown", given - wanted))
+        if names
+    ]
+    if problems:
+        raise ModelError(f"{what}: {' and '.join(problems)}")
+
+
+def _first(error: ValidationError) -> str:
+    """The first problem, in one line: where, what."""
+    problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    return f"{where}: {problem['msg']}" if where else str(problem["msg"])
