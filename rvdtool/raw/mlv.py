@@ -27,8 +27,10 @@ from rvdtool.raw.color import neutral_of_white
 from rvdtool.raw.frame import PHASES, CameraProfile, CfaPhase, Exposure, RawFrame
 from rvdtool.raw.mlv_pixels import decode_lossless, unpack
 
+_MAGIC = b"MLVI"
+
 _BLOCK = struct.Struct("<4sIQ")  # type, size with this header, timestamp in µs
-_MLVI = struct.Struct("<4sI8sQHHIHHIIII")
+FILE_HEADER = struct.Struct("<4sI8sQHHIHHIIII")
 _RAWI = struct.Struct("<HH 7i 2i 8i 2i i i 18i i")
 _VIDF = struct.Struct("<I4HI")  # number, crop and pan position, bytes before the pixels
 _EXPO = struct.Struct("<4IQ")
@@ -43,6 +45,10 @@ _PACKED = (10, 12, 14)
 
 _LONGEST = 3600 * 1_000_000
 """Exposures of an hour and more, in µs, are no exposures of a video."""
+
+_MOST_BYTES, _MOST_PADDING = 4, 2**20
+"""A frame may take that many bytes per photosite, and so many more: both far beyond any camera's,
+but a size that is read from a damaged file must not fill the memory."""
 
 _CUSTOM = 6
 _KELVIN_MODES = (0, 9)
@@ -120,6 +126,19 @@ class MlvVideo:
         )
 
 
+def is_mlv(path: Path) -> bool:
+    """Whether a file begins as a recording does, whatever its name.
+
+    Raises:
+        RawError: it can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError as error:
+        raise RawError(f"{path}: can't be read: {describe(error)}") from error
+
+
 def read_mlv(path: Path) -> MlvVideo:
     """Index a recording with all the files it is split into; no pixel is read.
 
@@ -183,7 +202,7 @@ class _Index:
     def _scan_chunks(self, guid: int, file_count: int) -> None:
         """Take in the files the recording goes on in."""
         files = 1
-        for chunk in _chunks(self.path):
+        for chunk in find_chunks(self.path):
             if self._scan(chunk)[3] != guid:
                 raise RawError(f"{chunk.name} beside it belongs to another recording; move it away")
             files += 1
@@ -196,13 +215,13 @@ class _Index:
     def _scan(self, path: Path) -> tuple[Any, ...]:
         """Take in one file's blocks; returns its MLVI."""
         with path.open("rb") as file:
-            start = file.read(_MLVI.size)
-            if len(start) < _MLVI.size or start[:4] != b"MLVI":
+            start = file.read(FILE_HEADER.size)
+            if len(start) < FILE_HEADER.size or start[:4] != _MAGIC:
                 raise RawError(f"{path.name} isn't a Magic Lantern video (no MLVI block)")
-            header = _MLVI.unpack(start)
+            header = FILE_HEADER.unpack(start)
             if not header[2].startswith(b"v2.0"):
                 raise RawError(f"{path.name} has version {header[2]!r}; only v2.0 is known")
-            for name, offset, size in _walk(file, path.name):
+            for name, offset, size in walk_blocks(file, path.name):
                 self._note(name, file.read(min(size, 256)), path, offset, size)
         return header
 
@@ -232,9 +251,16 @@ class _Index:
                 )
 
     def _require_room(self, photosites: int, bits: int, lossless: bool) -> None:
-        """Even the best lossless JPEG takes a bit for each photosite, so sizes can be checked."""
+        """Even the best lossless JPEG takes a bit for each photosite, so sizes can be checked.
+
+        Raises:
+            RawError: a frame is too small or too large for them.
+        """
         need = photosites * bits // 8
+        most = _MOST_BYTES * photosites + _MOST_PADDING
         for number, _, _, size, _ in self.places:
+            if size > most:
+                raise RawError(f"frame {number} has {size} bytes; {most} would be absurd already")
             if size < need:
                 kind = "compressed " if lossless else ""
                 raise RawError(
@@ -286,7 +312,7 @@ class _Index:
         )
 
 
-def _walk(file: BinaryIO, name: str) -> Iterator[tuple[bytes, int, int]]:
+def walk_blocks(file: BinaryIO, name: str) -> Iterator[tuple[bytes, int, int]]:
     """Blocks after the first: (type, offset of the content, its size); the file stands there."""
     end = file.seek(0, 2)
     file.seek(0)
@@ -302,12 +328,12 @@ def _walk(file: BinaryIO, name: str) -> Iterator[tuple[bytes, int, int]]:
                 f"{name} is cut short at byte {end}; copy it from the card again, or mend it with "
                 "MLV App"
             )
-        if head[:4] != b"MLVI":
+        if head[:4] != _MAGIC:
             yield head[:4], position + _BLOCK.size, size - _BLOCK.size
         position += size
 
 
-def _chunks(path: Path) -> Iterator[Path]:
+def find_chunks(path: Path) -> Iterator[Path]:
     """NAME.M00, NAME.M01, … as far as there are any, in capitals or not."""
     for index in range(_CHUNKS):
         names = [path.with_suffix(f".{letter}{index:02d}") for letter in "Mm"]

@@ -1,4 +1,4 @@
-"""Reading RAW files into a RawFrame: DNG, camera RAW, and plain 16-bit mosaics.
+"""Reading RAW files into a RawFrame: DNG, camera RAW, Magic Lantern, and plain 16-bit mosaics.
 
 LibRaw (rawpy) decodes the pixels. What the numbers mean comes from a DNG's own tags, because
 LibRaw rounds black levels, indexes them by colour, replaces matrices by its own, loses a row at
@@ -34,6 +34,8 @@ from rvdtool.raw.frame import (
     levels4,
 )
 from rvdtool.raw.header import DAMAGE, TIFF_MAGIC, Header, read_header
+from rvdtool.raw.mlv import is_mlv, read_mlv
+from rvdtool.raw.sequence import list_sequence
 from rvdtool.raw.tags import dng_metadata
 
 _PNG_MAGIC = b"\x89PNG"
@@ -41,7 +43,6 @@ _PNG_MAGIC = b"\x89PNG"
 _NOT_RAW = (
     (b"\xff\xd8\xff", "a JPEG, a picture the camera has already developed"),
     (b"FOVb", "a Foveon X3F, which has three full colours per pixel and no Bayer pattern"),
-    (b"MLVI", "a Magic Lantern video; extract its first frame as a DNG (with MLV App)"),
     (b"\x1aE\xdf\xa3", "a Matroska or WebM video"),
     (b"\xff\x0a", "a JPEG XL picture"),
     (b"GIF8", "a GIF"),
@@ -76,7 +77,8 @@ def read_raw(path: Path, *, levels: MosaicLevels | None = None) -> RawFrame:
     """Read one RAW frame: the active area's mosaic in DN and what is needed to interpret it.
 
     Args:
-        path: a DNG or a camera's RAW file; with `levels`, a 16-bit one-channel TIFF or PNG.
+        path: a DNG or a camera's RAW file; with `levels`, a 16-bit one-channel TIFF or PNG. Of
+            a Magic Lantern recording or a folder of frames (CinemaDNG), the first frame is read.
         levels: what the numbers of a plain mosaic mean. Its camera is taken as unknown: neutral
             (1, 1, 1), no matrix.
 
@@ -86,7 +88,13 @@ def read_raw(path: Path, *, levels: MosaicLevels | None = None) -> RawFrame:
             message says what the file is and what to do.
         UsageError: `levels` for a file that has its own.
     """
+    if path.is_dir():
+        path = list_sequence(path)[0]
     require_file(path, "a RAW frame")
+    if is_mlv(path):
+        if levels:
+            raise UsageError(f"{path}: a recording, which has its own levels: leave yours out")
+        return read_mlv(path).read(0)
     try:
         return _read_plain(path, levels) if levels else _read_camera(path)
     except OSError as error:

@@ -1,0 +1,81 @@
+"""One RAW frame as a file of its own, out of whatever a user names: what a bundle can keep."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import BinaryIO
+
+from rvdtool.errors import RawError
+from rvdtool.files import describe, require_file
+from rvdtool.raw.mlv import FILE_HEADER, MlvVideo, find_chunks, is_mlv, read_mlv, walk_blocks
+from rvdtool.raw.sequence import list_sequence
+
+_NOT_COPIED = frozenset({b"VIDF", b"AUDF", b"WAVI", b"XREF", b"NULL", b"BKUP"})
+"""Other frames, sound, the index of the whole file, and padding."""
+
+_LARGEST = 65_536
+"""Bytes of a block of metadata; the largest that is specified has some hundreds."""
+
+_BLOCK_HEAD = 16
+
+_ALONE = {1: FILE_HEADER.size, 4: 0, 5: 1, 8: 0, 9: 1, 10: 0}
+"""Fields of the file's header: its size, this file's number, files, sound, frames, sound's."""
+
+
+@contextmanager
+def one_frame_file(path: Path) -> Iterator[Path]:
+    """A file with the one frame that `read_raw(path)` reads, and nothing else.
+
+    A file of one frame is that file itself; a folder (CinemaDNG) is its first frame's file. A
+    Magic Lantern recording, which may have gigabytes, is cut to its first frame: a file of the same
+    name in a temporary folder, gone when the context ends. It holds the camera's own blocks, byte
+    for byte; only its header says that there is one frame, in one file, without sound.
+
+    Raises:
+        InputError: no such file or folder, or no permission.
+        RawError: a folder without RAW frames, or a recording that is damaged.
+    """
+    if path.is_dir():
+        yield list_sequence(path)[0]
+        return
+    require_file(path, "a RAW frame")
+    if not is_mlv(path):
+        yield path
+        return
+    video = read_mlv(path)
+    with TemporaryDirectory() as folder:
+        alone = Path(folder) / path.name
+        try:
+            alone.write_bytes(_first_frame_alone(video))
+        except OSError as error:
+            raise RawError(f"{path}: can't be read: {describe(error)}") from error
+        yield alone
+
+
+def _first_frame_alone(video: MlvVideo) -> bytes:
+    """A recording of the first frame: each kind of block once, as it holds for that frame."""
+    metadata: dict[bytes, bytes] = {}
+    first, pixels, header = video.frames[0], b"", b""
+    for path in (video.path, *find_chunks(video.path)):
+        with path.open("rb") as file:
+            header = header or file.read(FILE_HEADER.size)
+            for name, offset, size in walk_blocks(file, path.name):
+                at_first = path == first.path and offset <= first.offset <= offset + size
+                if name == b"VIDF" and at_first:
+                    pixels = _block(file, offset, size)
+                # Exposure may change while recording; what was noted last before the frame holds.
+                later = pixels or name != b"EXPO"
+                if name in _NOT_COPIED or size > _LARGEST or (later and name in metadata):
+                    continue
+                metadata[name] = _block(file, offset, size)
+    fields = list(FILE_HEADER.unpack(header))
+    for field, value in _ALONE.items():
+        fields[field] = value
+    return b"".join((FILE_HEADER.pack(*fields), *metadata.values(), pixels))
+
+
+def _block(file: BinaryIO, offset: int, size: int) -> bytes:
+    """A block with its head, as it lies there."""
+    file.seek(offset - _BLOCK_HEAD)
+    return file.read(_BLOCK_HEAD + size)

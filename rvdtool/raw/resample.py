@@ -1,0 +1,165 @@
+"""Bringing a RAW frame onto another grid as a mosaic in true geometry, colour by colour.
+
+A site of the new mosaic gets its value only from photosites of its own colour, so colours never
+mix, and it gets it *where it lies*: a red site shows the red light at its own place, not that of
+the nearest red photosite (which plain 2×2 binning gives, half a photosite off).
+
+Each colour is a lattice of photosites (green is two). Along each axis, the lattice is interpolated
+with Keys' cubic convolution, and the result is averaged over what a site of the coarser grid covers
+beyond one photosite. So where the RAW is larger, every photosite counts by the area with which it
+lies in the site's footprint, and detail finer than the grid is averaged away instead of aliased.
+At equal scale nothing is left to average: the kernel interpolates, and whole cells keep their
+values. What a coarser sensor would alias (red and blue stand two sites apart), this one does, too.
+
+Keys: "Cubic convolution interpolation for digital image processing" (IEEE TASSP 1981).
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.errors import RawError
+from rvdtool.raw.bayer import GEOMETRY_TAGS, PLANES
+from rvdtool.raw.frame import CfaPhase, RawFrame
+
+Array = NDArray[np.floating[Any]]
+
+_ROWS = 64
+"""Rows of a plane at a time: what is in work stays within the processor's cache."""
+
+_NARROWEST = 1e-3
+"""Lattice units. Averaging over less is no different from not averaging."""
+
+
+def resample(
+    frame: RawFrame, matrix: tuple[tuple[float, ...], ...], size: tuple[int, int]
+) -> RawFrame:
+    """The frame's light on another grid, as an RGGB mosaic.
+
+    Beyond the frame's sides its outermost photosites of each colour are repeated. A value that
+    interpolation carries beyond 0..white is clipped. Elementwise arithmetic only, in a fixed order:
+    the same input gives the same DN on every machine.
+
+    Args:
+        frame: mosaic in DN.
+        matrix: 3×3 homography, row by row: (x, y, 1) of the new grid → (x, y, w) of the frame's
+            mosaic; pixel centres at whole numbers.
+        size: (height, width) of the new grid.
+
+    Returns:
+        A frame of that size: phase RGGB, one black level per colour (where the two greens differ,
+        their mean), same white level and bits, orientation as it was, no default crop, without
+        tags that hold only in the sensor's geometry.
+
+    Raises:
+        RawError: the matrix turns a site of the new grid inside out (w ≤ 0), or isn't finite.
+    """
+    homography = np.asarray(matrix, np.float64)
+    _require_regular(homography, size)
+    widths = _footprint(homography, size)
+    black = _black_by_color(frame)
+    mosaic = np.empty(size, np.uint16)
+    for (top, left), color in zip(PLANES, (0, 1, 1, 2), strict=True):
+        lattices = [
+            (row, column)
+            for (row, column), found in np.ndenumerate(frame.phase.pattern)
+            if found == color
+        ]
+        for start in range(top, size[0], 2 * _ROWS):
+            rows = np.arange(start, min(start + 2 * _ROWS, size[0]), 2)
+            x, y = _project(homography, np.arange(left, size[1], 2), rows)
+            light = sum(_light(frame, lattice, x, y, widths) for lattice in lattices)
+            dn = light / len(lattices) * (frame.white - black[color]) + black[color]
+            mosaic[rows, left::2] = np.clip(np.rint(dn), 0, frame.white)
+    tags = tuple(tag for tag in frame.profile.tags if tag.code not in GEOMETRY_TAGS)
+    return replace(
+        frame,
+        mosaic=mosaic,
+        phase=CfaPhase.RGGB,
+        black=(black[0], black[1], black[1], black[2]),
+        default_crop=None,
+        profile=replace(frame.profile, tags=tags),
+    )
+
+
+def _require_regular(homography: Array, size: tuple[int, int]) -> None:
+    """w is linear in x and y, so it is positive everywhere if it is at the corners."""
+    if homography.shape != (3, 3) or not np.isfinite(homography).all():
+        raise RawError(f"a homography is 3×3 finite numbers; got {homography.tolist()}")
+    corners = [(x, y, 1) for x in (0, size[1] - 1) for y in (0, size[0] - 1)]
+    if min(sum(homography[2] * corner) for corner in corners) <= 0:
+        raise RawError("the homography turns a part of the grid inside out")
+
+
+def _project(homography: Array, columns: Array, rows: Array) -> tuple[Array, Array]:
+    """Where the grid's sites lie on the frame: x and y, [rows, columns]."""
+    column, row = columns[None, :].astype(np.float64), rows[:, None].astype(np.float64)
+    x, y, w = (a * column + b * row + c for a, b, c in homography)
+    return x / w, y / w
+
+
+def _footprint(homography: Array, size: tuple[int, int]) -> tuple[float, float]:
+    """Width and height, in photosites, of what a site at the grid's centre covers of the frame.
+
+    Taken as a rectangle along the frame's axes: for the few degrees by which a frame is turned
+    against the video (besides quarter turns), that is what it is.
+    """
+    columns = np.array([size[1] / 2 - 1, size[1] / 2])
+    rows = np.array([size[0] / 2 - 1, size[0] / 2])
+    x, y = _project(homography, columns, rows)
+    across = np.hypot(x[0, 1] - x[0, 0], x[1, 0] - x[0, 0])
+    down = np.hypot(y[0, 1] - y[0, 0], y[1, 0] - y[0, 0])
+    return float(across), float(down)
+
+
+def _black_by_color(frame: RawFrame) -> tuple[float, float, float]:
+    levels: dict[int, list[float]] = {0: [], 1: [], 2: []}
+    for level, color in zip(frame.black, frame.phase.pattern.flat, strict=True):
+        levels[int(color)].append(level)
+    red, green, blue = (sum(found) / len(found) for found in levels.values())
+    return red, green, blue
+
+
+def _light(
+    frame: RawFrame, lattice: tuple[int, int], x: Array, y: Array, widths: tuple[float, float]
+) -> Array:
+    """Normalised light at (x, y) from the photosites at one position of the 2×2 cell."""
+    row, column = lattice
+    plane = frame.mosaic[row::2, column::2]
+    black = frame.black[2 * row + column]
+    across = _taps((x - column) / 2, (widths[0] - 1) / 2, plane.shape[1])
+    down = _taps((y - row) / 2, (widths[1] - 1) / 2, plane.shape[0])
+    total = np.zeros(x.shape)
+    for row_index, row_weight in down:
+        for column_index, column_weight in across:
+            total += row_weight * column_weight * plane[row_index, column_index]
+    return (total - black) / (frame.white - black)
+
+
+def _taps(position: Array, width: float, count: int) -> list[tuple[NDArray[np.intp], Array]]:
+    """Indices and weights along one axis; at each position the weights sum to 1.
+
+    Args:
+        position: in lattice units.
+        width: over how much to average, in lattice units.
+        count: how many photosites the lattice has along this axis.
+    """
+    half = max(width, _NARROWEST) / 2
+    first = np.ceil(position - 2 - half)
+    taps = []
+    for step in range(int(np.ceil(4 + 2 * half)) + 1):
+        distance = first + step - position
+        weight = (_keys_integral(distance + half) - _keys_integral(distance - half)) / (2 * half)
+        taps.append((np.clip(first + step, 0, count - 1).astype(np.intp), weight))
+    total = sum(weight for _, weight in taps)
+    return [(index, weight / total) for index, weight in taps]
+
+
+def _keys_integral(upper: Array) -> Array:
+    """Integral of Keys' kernel (a = −1/2) from 0."""
+    t = np.minimum(np.abs(upper), 2)
+    near = t * (1 + t * t * (-5 / 6 + t * 3 / 8))
+    far = -3 / 8 + 23 / 24 - 5 / 12 + t * (2 + t * (-2 + t * (5 / 6 - t / 8))) - 11 / 12
+    return np.copysign(np.where(t <= 1, near, far), upper)
