@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rvdtool.errors import MismatchError, UsageError
 from rvdtool.raw.bayer import PLANES, normalise
-from rvdtool.raw.frame import RawFrame
+from rvdtool.raw.frame import Mosaic, RawFrame
 
 Image = NDArray[np.floating[Any]]
 
@@ -112,17 +112,50 @@ def score(predicted: RawFrame, true: RawFrame) -> Scores:
         UsageError: frames smaller than 14×14.
     """
     _require_comparable(predicted, true)
-    ours = [normalise(frame.mosaic, frame.black, frame.white) for frame in (predicted, true)]
+    return Scores(*_ours(predicted.mosaic, true), *_published(predicted.mosaic, true))
+
+
+def score_values(values: NDArray[np.floating[Any]] | Mosaic, true: RawFrame) -> Scores:
+    """Score a prediction that nobody has brought to integers yet, as each protocol would.
+
+    The published protocol truncates it, ours rounds; both keep it within 0..2^bits − 1.
+
+    Args:
+        values: DN, [H, W].
+        true: the frame it should be.
+
+    Raises:
+        MismatchError: the size differs, or the prediction isn't finite.
+        UsageError: frames smaller than 14×14.
+    """
+    if values.shape != true.size:
+        raise MismatchError(
+            f"a prediction of {values.shape} can't be compared with a frame of {true.size}"
+        )
+    if not np.isfinite(values).all():
+        raise MismatchError("a prediction that holds NaN or infinity can't be compared with a frame")
+    if values.dtype == np.uint16:
+        rounded = truncated = values.astype(np.uint16)
+    else:
+        inside = np.clip(values, 0, 2**true.bits - 1)
+        rounded, truncated = np.rint(inside).astype(np.uint16), inside.astype(np.uint16)
+    return Scores(*_ours(rounded, true), *_published(truncated, true))
+
+
+def _ours(mosaic: Mosaic, true: RawFrame) -> tuple[float, float]:
+    """PSNR and SSIM under our protocol."""
+    values = [normalise(one, true.black, true.white) for one in (mosaic, true.mosaic)]
     # Whatever the phase, the four positions of the cell are the four planes.
-    planes = [(ours[0][y::2, x::2], ours[1][y::2, x::2]) for y, x in PLANES]
+    planes = [(values[0][y::2, x::2], values[1][y::2, x::2]) for y, x in PLANES]
+    similar = np.mean([ssim(*pair, data_range=1) for pair in planes])
+    return psnr(*values, peak=1), float(similar)
+
+
+def _published(mosaic: Mosaic, true: RawFrame) -> tuple[float, float]:
+    """PSNR and SSIM under the published protocol."""
     full_scale = np.float64(2**true.bits - 1)
-    published = [frame.mosaic / full_scale for frame in (predicted, true)]
-    return Scores(
-        psnr=psnr(*ours, peak=1),
-        ssim=float(np.mean([ssim(*pair, data_range=1) for pair in planes])),
-        psnr_published=psnr(*published, peak=1),
-        ssim_published=ssim(*published, data_range=PUBLISHED_SSIM_RANGE),
-    )
+    values = [one / full_scale for one in (mosaic, true.mosaic)]
+    return psnr(*values, peak=1), ssim(*values, data_range=PUBLISHED_SSIM_RANGE)
 
 
 def _require_same_shape(predicted: Image, true: Image) -> None:

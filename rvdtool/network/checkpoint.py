@@ -35,7 +35,7 @@ MAX_CONFIG_BYTES: Final = 2**20
 MAX_HEADER_BYTES_PER_TENSOR: Final = 1024
 """What safetensors needs to name one tensor, generously: a name, a dtype, a shape, two offsets."""
 
-Kind = Literal["fagdn", "published"]
+Kind = Literal["cam", "fagdn", "published"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _DTYPES = {torch.float32: "F32", torch.int64: "I64"}
@@ -217,6 +217,12 @@ def check_weights(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], w
             raise ModelError(f"{where}: {key} holds NaN or infinity; it was not trained properly")
 
 
+def _cam() -> tuple[type, Callable[[Any], nn.Module]]:
+    from rvdtool.network.cam import Cam, CamConfig
+
+    return CamConfig, Cam
+
+
 def _published() -> tuple[type, Callable[[Any], nn.Module]]:
     from rvdtool.network.published import PublishedConfig, PublishedFagdn
 
@@ -230,6 +236,7 @@ def _fagdn() -> tuple[type, Callable[[Any], nn.Module]]:
 
 
 _KINDS: Mapping[str, Callable[[], tuple[type, Callable[[Any], nn.Module]]]] = {
+    "cam": _cam,
     "fagdn": _fagdn,
     "published": _published,
 }
