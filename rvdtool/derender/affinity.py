@@ -78,6 +78,9 @@ class Prior:
         clipped: the current frame's clip state, [H, W].
         brightness: of the current frame against frame 1, taken out of all candidates.
         trusted: share of the frame that surely shows what frame 1 shows, 0..1.
+        first_fit, previous_fit: frame 1's and the previous frame's fit, along their flows: where
+            they differ from this frame's, the flow or the light is wrong.
+        far: flow to frame 1, [H, W, 2].
     """
 
     fit: Candidate
@@ -88,23 +91,73 @@ class Prior:
     clipped: NDArray[np.uint8]
     brightness: Ratio
     trusted: float
+    first_fit: Array
+    previous_fit: Array
+    far: Flow
 
 
 @dataclass(frozen=True)
-class Previous:
-    """What is kept of the previous frame.
+class Evidence:
+    """A prior but for the candidate that the previous RAW makes: nothing here depends on it.
 
     Attributes:
-        raw: the normalised RAW as it was written (quantised), as bright as frame 1, [H, W].
-        fit: the fit, as bright as frame 1, [H, W].
-        variance: of `raw`'s predictable error, [H, W].
-        brightness: of the previous frame against frame 1.
+        fit, anchored, warped, fine, clipped, brightness, trusted, first_fit, previous_fit, far:
+            see `Prior`.
+        near: flow to the previous frame, [H, W, 2].
+        shade: lens shading here against where the previous RAW comes from, factor, [H, W].
+        doubt: variance of what `near` brings, [H, W].
+        rest: variance of a carried candidate that no flow explains, [H, W].
+        least: normalised RAW that a clipped photosite has at least, [H, W].
     """
 
-    raw: Array
-    fit: Array
-    variance: Array
+    fit: Candidate
+    anchored: Candidate
+    warped: Candidate
+    fine: Array
+    clipped: NDArray[np.uint8]
     brightness: Ratio
+    trusted: float
+    first_fit: Array
+    previous_fit: Array
+    far: Flow
+    near: Flow
+    shade: Array
+    doubt: Array
+    rest: Array
+    least: Array
+
+    def with_previous(self, raw: Array, variance: Array) -> Prior:
+        """Add the candidate that stems from the previous frame.
+
+        Args:
+            raw: its normalised RAW, as bright as frame 1, [H, W].
+            variance: of its predictable error, [H, W].
+        """
+        raw, variance = cv2.split(sample_mosaic(np.dstack([raw, variance]), self.near))
+        raw *= self.shade
+        doubt = np.where(outside(self.near), NO_WAY, variance + self.doubt)
+        previous = _carry(
+            self.fit.value,
+            self.clipped > 0,
+            self.least,
+            raw,
+            raw - self.previous_fit,
+            doubt,
+            self.rest,
+        )
+        return Prior(
+            fit=self.fit,
+            anchored=self.anchored,
+            previous=previous,
+            warped=self.warped,
+            fine=self.fine,
+            clipped=self.clipped,
+            brightness=self.brightness,
+            trusted=self.trusted,
+            first_fit=self.first_fit,
+            previous_fit=self.previous_fit,
+            far=self.far,
+        )
 
 
 @dataclass(frozen=True)
@@ -155,101 +208,100 @@ class Calibration:
         return cls(inverse_isp, sources, clipped, grey, smooth, fine, noise)
 
 
-def temporal_affinity_prior(
-    calibration: Calibration, estimate: Estimate, grey: Grey, motion: Motion, previous: Previous
-) -> Prior:
-    """Gather the candidates of one frame.
+def gather(
+    calibration: Calibration,
+    estimate: Estimate,
+    grey: Grey,
+    motion: Motion,
+    previous_fit: Array,
+    previous_brightness: Ratio,
+) -> Evidence:
+    """Gather all candidates of one frame but the previous RAW's.
 
     Args:
         calibration: of frame 1.
         estimate: the inverse ISP of the current frame, its brightness still in it.
         grey: the current frame's picture for the flow.
         motion: its flows.
-        previous: what is known of the frame before.
+        previous_fit: the previous frame's, as bright as frame 1, [H, W].
+        previous_brightness: of the previous frame against frame 1.
     """
     size = estimate.value.shape[0], estimate.value.shape[1]
     near, far = resize_flow(motion.near, size), resize_flow(motion.far, size)
     first_fit, residual, first_raw, blurred = cv2.split(sample_mosaic(calibration.sources, far))
-    previous_raw, previous_fit, previous_variance = cv2.split(
-        sample_mosaic(np.dstack([previous.raw, previous.fit, previous.variance]), near)
-    )
+    previous_fit = sample_mosaic(previous_fit, near)
     apart_far, apart_near = _apart(far), _apart(near)
     sure = _sure_blocks(calibration, estimate, grey, motion.far)
     now = block_means(estimate.value)
     free = block_means((estimate.clipped == 0).astype(np.float32)) == 1
-    shading = previous.brightness.shading
+    shading = previous_brightness.shading
     brightness = track(
         ratio_mode(now, block_means(first_fit), sure, block_means(apart_far), shading),
         ratio_mode(now, block_means(previous_fit), free, block_means(apart_near), shading),
-        previous.brightness,
+        previous_brightness,
     )
     terms = brightness.shading.terms.astype(np.float32)
     shade = np.exp(apart_far @ terms)
     first_fit, residual, first_raw = first_fit * shade, residual * shade, first_raw * shade
     shade = np.exp(apart_near @ terms)
-    previous_raw, previous_fit = previous_raw * shade, previous_fit * shade
+    previous_fit = previous_fit * shade
 
     gain = np.float32(brightness.value)
-    value, clipped = estimate.value / gain, estimate.clipped > 0
+    value, clipped, least = estimate.value / gain, estimate.clipped > 0, estimate.least / gain
     whole = calibration.inverse_isp.error(estimate) / (gain * gain)
     noise = calibration.noise(np.maximum(value, first_fit))
-    current = _Current(value, clipped, estimate.least / gain, whole, noise + blurred)
-    doubt_far, doubt_near = current.doubt(first_fit, far), current.doubt(previous_fit, near)
-    warped_variance = np.where(clipped, NO_WAY, 2 * doubt_far + 1.5 * noise + blurred)
-    return Prior(
+    # Of a RAW carried to a clipped place: its noise, and the detail that sampling blurs.
+    carried = noise + blurred
+    doubt_far, doubt_near = (
+        np.where(outside(flow), NO_WAY, KAPPA * _excess(value - other, value, ~clipped, flow))
+        for other, flow in ((first_fit, far), (previous_fit, near))
+    )
+    rest = np.where(clipped, carried, RELIABLE * whole)
+    return Evidence(
         fit=Candidate(
             value, np.where(clipped, whole, np.minimum(calibration.smooth(value), whole))
         ),
-        anchored=current.carry(first_raw, residual, doubt_far, RELIABLE),
-        previous=current.carry(
-            previous_raw, previous_raw - previous_fit, previous_variance + doubt_near, 2 * RELIABLE
+        anchored=_carry(value, clipped, least, first_raw, residual, doubt_far, rest),
+        warped=Candidate(
+            first_raw, np.where(clipped, NO_WAY, 2 * doubt_far + 1.5 * noise + blurred)
         ),
-        warped=Candidate(first_raw, warped_variance),
         fine=calibration.fine(value),
         clipped=estimate.clipped,
         brightness=brightness,
         trusted=float(sure.mean()),
+        first_fit=first_fit,
+        previous_fit=previous_fit,
+        far=far,
+        near=near,
+        shade=shade,
+        doubt=doubt_near,
+        rest=np.where(clipped, carried, 2 * RELIABLE * whole),
+        least=least,
     )
 
 
-@dataclass(frozen=True)
-class _Current:
-    """The current frame, as bright as frame 1, all [H, W].
+def _carry(
+    value: Array,
+    clipped: NDArray[np.bool_],
+    least: Array,
+    raw: Array,
+    residual: Array,
+    doubt: Array,
+    rest: Array,
+) -> Candidate:
+    """Fit plus a residual brought here; where clipped, the RAW brought here.
 
-    Attributes:
+    Args:
         value: the fit.
-        clipped: whether any channel is clipped.
-        least: what a clipped photosite has at the very least.
-        variance: of the fit's whole error.
-        raw_variance: of a RAW carried here: its noise, and the detail that sampling blurs.
+        clipped, least: see `Evidence`.
+        raw, residual: of the other frame, along the flow.
+        doubt: variance of what the flow brings.
+        rest: variance of what no flow explains.
     """
-
-    value: Array
-    clipped: NDArray[np.bool_]
-    least: Array
-    variance: Array
-    raw_variance: Array
-
-    def doubt(self, other_fit: Array, flow: Flow) -> Array:
-        """Variance of what a flow brings here, from how much the other frame's fit differs."""
-        lost = outside(flow)
-        difference = self.value - other_fit
-        excess = _excess(difference, self.value, ~self.clipped & ~lost)
-        return np.where(lost, NO_WAY, KAPPA * excess)
-
-    def carry(self, raw: Array, residual: Array, doubt: Array, share: float) -> Candidate:
-        """Fit plus a residual brought here; where clipped, the RAW brought here.
-
-        Args:
-            raw, residual: of the other frame, along the flow.
-            doubt: variance of what the flow brings.
-            share: … and at least this share of the fit's own variance.
-        """
-        # What is carried to a clipped place though darker than what clips is wrong by that much.
-        short = np.maximum(self.least - raw, 0)
-        rest = np.where(self.clipped, self.raw_variance + short * short, share * self.variance)
-        value = np.where(self.clipped, np.maximum(raw, self.least), self.value + residual)
-        return Candidate(value, doubt + rest)
+    # What is carried to a clipped place though darker than what clips is wrong by that much.
+    short = np.where(clipped, np.maximum(least - raw, 0), 0)
+    brought = np.where(clipped, np.maximum(raw, least), value + residual)
+    return Candidate(brought, doubt + rest + short * short)
 
 
 def _sure_blocks(
@@ -275,12 +327,13 @@ def _apart(flow: Flow) -> Array:
     return shading_terms(here) - shading_terms(here + flow)
 
 
-def _excess(difference: Array, value: Array, usable: NDArray[np.bool_]) -> Array:
+def _excess(difference: Array, value: Array, free: NDArray[np.bool_], flow: Flow) -> Array:
     """Local mean squared difference beyond the noise floor, [H, W].
 
     The floor at each intensity is the quarter of the frame that agrees best: most of a frame is
     matched rightly, and what is left there is the noise of both sides.
     """
+    usable = free & ~outside(flow)
     squared = box(difference * difference, WINDOW)
     floor = Curve.quantile(value[usable][::5], squared[usable][::5], 0.25)
     return np.maximum(squared - np.float32(1.5) * floor(value), 0)

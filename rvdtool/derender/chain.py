@@ -9,22 +9,17 @@ a rerun gives the same bytes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rvdtool.derender.affinity import (
-    Calibration,
-    Previous,
-    Prior,
-    temporal_affinity_prior,
-)
+from rvdtool.derender.affinity import Calibration, Evidence, Prior, gather
 from rvdtool.derender.brightness import BLOCK, Ratio, Shading, has_auto_brightness
 from rvdtool.derender.flow import Flow, flow_image
 from rvdtool.derender.fusion import fuse
-from rvdtool.derender.inverse_isp import Estimate, Rgb
+from rvdtool.derender.inverse_isp import Rgb
 from rvdtool.derender.motion import Grey, Motion, MotionTracker, NearFlow
 from rvdtool.derender.statistics import Array
 from rvdtool.errors import InputError, MismatchError
@@ -62,12 +57,13 @@ class ChainState:
 
 @dataclass(frozen=True)
 class Observation:
-    """What the sRGB video alone says about a frame: no earlier result is needed for it."""
+    """What frame 1 and the sRGB video say about a frame: no earlier RAW is needed for it."""
 
     index: int
+    rgb: Rgb
     grey: Grey
-    estimate: Estimate
     motion: Motion
+    evidence: Evidence
 
 
 @dataclass(frozen=True)
@@ -135,12 +131,12 @@ class Chain:
             grey=grey,
             far=np.zeros((*grey.shape, 2), np.float32),
         )
-        self._seen = _Seen(0, grey, self.state.far)
+        self._seen = _Seen.after(self.state)
 
     def resume(self, state: ChainState) -> None:
         """Go on after `state`, which an earlier run of the same chain left."""
         self.state = state
-        self._seen = _Seen(state.index, state.grey, state.far)
+        self._seen = _Seen.after(state)
 
     def step(self, rgb: Rgb) -> Step:
         """De-render the next frame, and make it the state.
@@ -156,27 +152,23 @@ class Chain:
         Args:
             rgb: uint8 or uint16 [H, W, 3], of frame 1's size.
         """
-        seen = self._seen
+        past = self._seen
         grey = flow_image(rgb)
         estimate = self._calibration.inverse_isp(rgb)
         blank = _blank(estimate.clipped, grey)
-        motion = self._tracker(seen.index + 1, grey, seen.grey, seen.far, blank)
-        self._seen = _Seen(seen.index + 1, grey, motion.far)
-        return Observation(self._seen.index, grey, estimate, motion)
+        motion = self._tracker(past.index + 1, grey, past.grey, past.far, blank)
+        evidence = gather(self._calibration, estimate, grey, motion, past.fit, past.brightness)
+        self._seen = _Seen(
+            past.index + 1, grey, motion.far, evidence.fit.value, evidence.brightness
+        )
+        return Observation(past.index + 1, rgb, grey, motion, evidence)
 
     def advance(self, seen: Observation) -> Step:
         """De-render the frame after the state's, from its observation, and make it the state."""
         past = self.state
-        previous = Previous(
-            raw=self._normalised(self._reference, past.mosaic)
-            / self.exposure(past.brightness, past.index),
-            fit=past.fit,
-            variance=past.variance,
-            brightness=Ratio(past.brightness, Shading(past.shading)),
-        )
-        prior = temporal_affinity_prior(
-            self._calibration, seen.estimate, seen.grey, seen.motion, previous
-        )
+        raw = self._normalised(self._reference, past.mosaic)
+        raw /= self.exposure(past.brightness, past.index)
+        prior = seen.evidence.with_previous(raw, past.variance)
         value, variance = fuse(prior)
         self.state = ChainState(
             index=seen.index,
@@ -208,11 +200,19 @@ class Chain:
 
 @dataclass(frozen=True)
 class _Seen:
-    """The last observed frame: its number, its picture for the flow, its flow to frame 1."""
+    """What observing the next frame takes of the last observed one; fields as in `ChainState`."""
 
     index: int
     grey: Grey
     far: Flow
+    fit: Array
+    brightness: Ratio
+
+    @classmethod
+    def after(cls, state: ChainState) -> Self:
+        """Go on after a frame that is done."""
+        brightness = Ratio(state.brightness, Shading(state.shading))
+        return cls(state.index, state.grey, state.far, state.fit, brightness)
 
 
 def _blank(clipped: NDArray[np.uint8], grey: Grey) -> NDArray[np.bool_]:

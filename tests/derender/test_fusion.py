@@ -31,6 +31,9 @@ def prior(variance: float = 1e-4, fine: float = 1e-4, **special: float) -> Prior
         clipped=clipped,
         brightness=Ratio(1.0, Shading()),
         trusted=1.0,
+        first_fit=flat(VALUES["fit"]),
+        previous_fit=flat(VALUES["fit"]),
+        far=np.zeros((*SIZE, 2), np.float32),
     )
 
 
