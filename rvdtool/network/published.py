@@ -77,15 +77,15 @@ class PublishedFagdn(nn.Module):
         """One step of the chain.
 
         Args:
-            from_rgb: previous sRGB frame at half size, 0..1, [B, 3, H, W]; sides are multiples of
-                `MULTIPLE`.
+            from_rgb: previous sRGB frame at half size, 0..1, [B, 3, H, W], float32; sides are
+                multiples of `MULTIPLE`.
             to_rgb: current one.
             from_raw: previous RAW, DN / (2^bits − 1), [B, 4, H, W].
             flow: from the previous to the current frame in these pixels, (x, y), [B, 2, H, W].
 
         Returns:
             The current RAW, 0..1, [B, 4, H, W]; and the side outputs for the auxiliary loss at 1/2,
-            1/4 and 1/8 of its size.
+            1/4 and 1/8 of its size. Computed and returned in the weights' precision.
 
         Raises:
             MismatchError: sides aren't multiples of `MULTIPLE`.
@@ -95,19 +95,19 @@ class PublishedFagdn(nn.Module):
             raise MismatchError(
                 f"sides must be multiples of {MULTIPLE}; got {height}×{width}; pad them"
             )
-        current = to_rgb
+        dtype = next(self.parameters()).dtype
+        previous, current = torch.cat([from_rgb, from_raw], dim=1), to_rgb.to(dtype)
         if self.config.warping:
-            warped = warp(torch.cat([from_rgb, from_raw], dim=1), flow)
+            # Never in half precision: coordinates need more, and PyTorch 2.13 gives NaN.
+            warped = warp(previous, flow).to(dtype)
             prior = self.conv_raw(warped[:, 3:])
             if self.config.confidence_map:
                 # model/network.py multiplies; the paper's eq. 7 reads as concatenation.
-                seen = torch.cat([to_rgb, warped[:, :3]], dim=1)
+                seen = torch.cat([current, warped[:, :3]], dim=1)
                 prior = prior * self.confidence_map(seen)
-            current = torch.cat([to_rgb, prior], dim=1)
+            current = torch.cat([current, prior], dim=1)
         # The previous frame enters unwarped (model/network.py; eq. 7).
-        result: tuple[Tensor, list[Tensor]] = self.mapping_branch(
-            current, torch.cat([from_rgb, from_raw], dim=1)
-        )
+        result: tuple[Tensor, list[Tensor]] = self.mapping_branch(current, previous.to(dtype))
         return result
 
 
@@ -127,7 +127,7 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
             2 * (y - flow[:, 1]) / max(height - 1, 1) - 1,
         ],
         dim=-1,
-    ).to(image.dtype)
+    )
     moved = F.grid_sample(image, grid, align_corners=False)
     inside = F.grid_sample(torch.ones_like(image[:, :1]), grid, align_corners=False)
     return moved * (inside >= FULL_WEIGHT)
@@ -186,7 +186,7 @@ class Encoder(nn.Module):
             skips.append(current)
             if self._gla:
                 previous = self.get_submodule(f"encoder{level}_ref")(previous)
-                current = current + self.get_submodule(f"gla{level}")(current, previous)
+                current = self.get_submodule(f"gla{level}")(current, previous)
         return current, skips
 
 
@@ -215,25 +215,29 @@ class Gla(nn.Module):
         self.localGuidance = Guidance(channels)
 
     def forward(self, current: Tensor, previous: Tensor) -> Tensor:
-        """What the previous frame's features add to the current one's, both [B, C, H, W]."""
+        """The current frame's features with what the previous one's add, all [B, C, H, W].
+
+        Everything happens on patches cut apart once, [B·patches, side², C]: a patch's maximum
+        stands for it in the global attention, its pixels attend to each other in the local one.
+        """
         batch, channels, height, width = current.shape
         side = self._patch
         rows, columns = height // side, width // side
 
-        def patches(image: Tensor) -> Tensor:
-            """Whole-frame vectors, one per patch, its maximum: [B, patches, C]."""
+        def cut(image: Tensor) -> Tensor:
+            pixels = image.permute(0, 2, 3, 1)
+            pixels = pixels.reshape(batch, rows, side, columns, side, channels)
+            return pixels.transpose(2, 3).reshape(-1, side * side, channels)
+
+        def summed_up(image: Tensor) -> Tensor:
             return F.max_pool2d(image, side).flatten(2).transpose(1, 2)
 
-        def windows(image: Tensor) -> Tensor:
-            """The pixels of each patch: [B·patches, side², C]."""
-            cut = image.reshape(batch, channels, rows, side, columns, side)
-            return cut.permute(0, 2, 4, 3, 5, 1).reshape(-1, side * side, channels)
-
-        whole = self.globalGuidance(patches(current), patches(previous))
-        whole = whole.transpose(1, 2).reshape(batch, channels, rows, 1, columns, 1)
-        local = self.localGuidance(windows(current), windows(previous))
-        local = local.reshape(batch, rows, columns, side, side, channels).permute(0, 5, 1, 3, 2, 4)
-        return (local + whole).reshape(batch, channels, height, width)
+        pixels = cut(current)
+        whole = self.globalGuidance(summed_up(current), summed_up(previous))
+        local = self.localGuidance(pixels, cut(previous))
+        pixels = pixels + (whole.reshape(-1, 1, channels) + local)
+        pixels = pixels.reshape(batch, rows, columns, side, side, channels).transpose(2, 3)
+        return pixels.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
 class Guidance(nn.Module):
@@ -284,7 +288,8 @@ class Mlp(nn.Module):
 
     def forward(self, vectors: Tensor) -> Tensor:
         """[…, C]."""
-        result: Tensor = self.drop(self.fc2(self.drop(F.relu(self.fc1(vectors)))))
+        hidden = self.drop(F.relu(self.fc1(vectors), inplace=True))
+        result: Tensor = self.drop(self.fc2(hidden))
         return result
 
 
