@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from rvdtool.bundle.manifest import Member
+from rvdtool.bundle.manifest import MAX_IMAGES, MAX_REFERENCES, Member
 from rvdtool.errors import BundleError, InputError
 from rvdtool.files import describe, require_file
 
@@ -39,9 +39,15 @@ _READABLE_FILE = 0o100644 << 16
 
 _LOCAL_HEADER = struct.Struct("<4sHHHHHIIIHH")
 _LOCAL_MAGIC = b"PK\3\4"
+_ENTRY_MAGIC = b"PK\1\2"
 _END_MAGIC = b"PK\5\6"
 _END_SIZE = 22
 _UTF8_NAME = 0x800
+
+_MAX_MEMBERS = MAX_IMAGES + 2 * MAX_REFERENCES + 2
+_MAX_NAME = 1024
+_MAX_DIRECTORY = 128 * 2**20
+"""Bytes of the list of members: zipfile reads it as a whole, so it must not be absurd."""
 
 
 @dataclass(frozen=True)
@@ -152,12 +158,14 @@ def read_archive(path: Path) -> dict[str, Slice]:
             member compressed or encrypted, headers that disagree, gaps, bytes around it).
     """
     require_file(path, "a bundle")
-    with path.open("rb") as file:
+    with _ListReader(path) as file:
         _require_whole(path, file)
         try:
             with zipfile.ZipFile(file) as archive:
                 infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
-                return _lay_out(path, file, infos, archive.start_dir)
+                return _lay_out(file, infos, archive.start_dir)
+        except BundleError as error:
+            raise BundleError(f"{path}: {error}") from error
         except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError) as error:
             raise BundleError(f"{path}: damaged: its list of members can't be read") from error
 
@@ -244,30 +252,46 @@ def _require_whole(path: Path, file: BinaryIO) -> None:
         )
 
 
-def _lay_out(
-    path: Path, file: BinaryIO, infos: list[zipfile.ZipInfo], end: int
-) -> dict[str, Slice]:
+class _ListReader(FileIO):
+    """The file as zipfile reads it, which takes the list of members into memory as a whole."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As a file does.
+
+        Raises:
+            BundleError: what is read is longer, or has more members, than a bundle's list can.
+        """
+        wanted = -1 if size is None else size
+        data = super().read(min(wanted, _MAX_DIRECTORY + 1))
+        if len(data) > _MAX_DIRECTORY or data.count(_ENTRY_MAGIC) > _MAX_MEMBERS:
+            raise BundleError(f"it lists more members than the largest bundle ({_MAX_MEMBERS})")
+        return data
+
+
+def _lay_out(file: BinaryIO, infos: list[zipfile.ZipInfo], end: int) -> dict[str, Slice]:
     """Check each member's local header and that members fill the file up to `end`, without gaps."""
     slices: dict[str, Slice] = {}
     position = 0
     for info in infos:
         name = info.orig_filename
+        if len(name) > _MAX_NAME:
+            raise BundleError(f"damaged: a member's name is {len(name)} characters long")
         if info.header_offset != position:
-            raise BundleError(f"{path}: damaged: bytes before member {name!r} belong to nothing")
+            raise BundleError(f"damaged: bytes before member {name!r} belong to nothing")
         plain = info.compress_type == zipfile.ZIP_STORED and info.compress_size == info.file_size
         if not plain or info.flag_bits & ~_UTF8_NAME:
-            raise BundleError(f"{path}: member {name!r} isn't stored plainly, as a bundle's are")
+            raise BundleError(f"member {name!r} isn't stored plainly, as a bundle's are")
         if name in slices:
-            raise BundleError(f"{path}: has member {name!r} twice")
-        offset = _data_offset(path, file, info)
+            raise BundleError(f"has member {name!r} twice")
+        offset = _data_offset(file, info)
         slices[name] = Slice(name, offset, info.file_size, info.CRC)
         position = offset + info.file_size
     if position != end:
-        raise BundleError(f"{path}: damaged: members don't end where the list of members begins")
+        raise BundleError("damaged: members don't end where the list of members begins")
     return slices
 
 
-def _data_offset(path: Path, file: BinaryIO, info: zipfile.ZipInfo) -> int:
+def _data_offset(file: BinaryIO, info: zipfile.ZipInfo) -> int:
     """Where a member's bytes begin: behind its local header, which must agree with the list."""
     file.seek(info.header_offset)
     header = file.read(_LOCAL_HEADER.size)
@@ -282,4 +306,4 @@ def _data_offset(path: Path, file: BinaryIO, info: zipfile.ZipInfo) -> int:
             info.orig_filename,
         ):
             return info.header_offset + _LOCAL_HEADER.size + int(names) + int(extras)
-    raise BundleError(f"{path}: damaged: the header of member {info.orig_filename!r}")
+    raise BundleError(f"damaged: the header of member {info.orig_filename!r}")

@@ -1,11 +1,15 @@
 """`manifest.json` as bytes: reading, writing, and its JSON Schema."""
 
 import json
+import reprlib
 
 from pydantic import BaseModel, ValidationError
 
 from rvdtool.bundle.manifest import FORMAT, VERSION, Manifest
 from rvdtool.errors import BundleError
+
+_LONGEST = 300
+"""Characters of a message; fields and values that it names may be of any length."""
 
 
 class _Head(BaseModel):
@@ -26,7 +30,7 @@ def parse_manifest(data: bytes) -> Manifest:
     except ValidationError as error:
         raise BundleError(f"manifest.json is not a bundle's manifest: {_first(error)}") from error
     if head.format != FORMAT:
-        raise BundleError(f"manifest.json is of {head.format!r}, not of {FORMAT!r}")
+        raise BundleError(f"manifest.json is of {reprlib.repr(head.format)}, not of {FORMAT!r}")
     if head.version > VERSION:
         raise BundleError(
             f"format version {head.version} is newer than this rvdtool knows ({VERSION}); "
@@ -56,4 +60,5 @@ def _first(error: ValidationError) -> str:
     """The first problem, in one line: where, what."""
     problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = ".".join(str(part) for part in problem["loc"])
-    return f"{where}: {problem['msg']}" if where else str(problem["msg"])
+    what = f"{where}: {problem['msg']}" if where else str(problem["msg"])
+    return what if len(what) <= _LONGEST else f"{what[:_LONGEST]}…"

@@ -5,7 +5,7 @@ version of every library: a bundle packed twice is the same bundle.
 """
 
 import io
-import struct
+import reprlib
 
 import numpy as np
 import tifffile
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from rvdtool.errors import BundleError
 from rvdtool.raw.bayer import PLANES, to_planes
 from rvdtool.raw.frame import CfaPhase, RawFrame, Tag
+from rvdtool.raw.header import DAMAGE
 from rvdtool.raw.tiff import ASCII, LONG, SHORT, encode_tiff
 
-_DAMAGE = (tifffile.TiffFileError, struct.error, ValueError, IndexError, KeyError, RuntimeError)
-"""What tifffile raises at a damaged file."""
+_MOST_BESIDE = 2**20
+"""Bytes of the file beyond its pixels: tags, and what another writer may add to them."""
 
 _DESCRIPTION = "samples: R, Gr, Gb, B of each RGGB cell, in DN"
 
@@ -43,6 +44,17 @@ def encode_planes(frame: RawFrame) -> bytes:
     return b"".join((encode_tiff(tags, (), b""), pixels.data))  # one copy of the pixels, not two
 
 
+def require_planes_bytes(count: int, size: tuple[int, int]) -> None:
+    """Refuse a planes member that can't hold `size`, uncompressed, before it is read.
+
+    Raises:
+        BundleError: too small or too large.
+    """
+    pixels = 8 * size[0] * size[1]
+    if not pixels < count <= pixels + _MOST_BESIDE:
+        raise BundleError(f"it has {count} bytes; {pixels} and some more are expected")
+
+
 def decode_planes(data: bytes, size: tuple[int, int]) -> NDArray[np.uint16]:
     """Read planes [4, height, width] = [4, *size] back.
 
@@ -52,12 +64,15 @@ def decode_planes(data: bytes, size: tuple[int, int]) -> NDArray[np.uint16]:
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as tiff:
             page = tiff.pages[0]
-            found, kind = page.shape, page.dtype
-            if found == (*size, 4) and kind == np.uint16:
+            found, kind, compression = page.shape, page.dtype, int(page.compression)
+            if found == (*size, 4) and kind == np.uint16 and compression == 1:
                 return np.ascontiguousarray(page.asarray().transpose(2, 0, 1))
-    except _DAMAGE as error:
-        raise BundleError(f"not a TIFF that can be read ({error})") from error
-    raise BundleError(f"expected uint16 {[*size, 4]}; got {kind} {list(found)}")
+    except DAMAGE as error:
+        raise BundleError(f"not a TIFF that can be read ({reprlib.repr(str(error))})") from error
+    raise BundleError(
+        f"expected uint16 {[*size, 4]}, uncompressed; got {kind} {reprlib.repr(found)}, "
+        f"compression {compression}"
+    )
 
 
 def planes_size(phase: CfaPhase, size: tuple[int, int]) -> tuple[int, int]:

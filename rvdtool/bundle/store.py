@@ -21,6 +21,7 @@ from rvdtool.bundle.archive import (
     ArchiveWriter,
     InputFile,
     Slice,
+    member_chunks,
     read_archive,
     read_member,
 )
@@ -38,7 +39,13 @@ from rvdtool.bundle.manifest import (
 )
 from rvdtool.bundle.manifest import Reference as ReferenceEntry
 from rvdtool.bundle.manifest_json import manifest_bytes, parse_manifest
-from rvdtool.bundle.planes import decode_planes, encode_planes, padding, planes_size
+from rvdtool.bundle.planes import (
+    decode_planes,
+    encode_planes,
+    padding,
+    planes_size,
+    require_planes_bytes,
+)
 from rvdtool.errors import BundleError, InputError
 from rvdtool.files import write_beside
 from rvdtool.raw.bayer import from_planes
@@ -115,10 +122,14 @@ class Reference:
             BundleError: they are damaged.
         """
         member = self._entry.planes.member
+        size = planes_size(CfaPhase(self._entry.phase), self._entry.transform.grid_size)
+        try:
+            require_planes_bytes(member.size, size)
+        except BundleError as error:
+            raise BundleError(f"{self._path}: {member.name}: {error}") from error
         data = read_member(self._path, self._slice)
         if hashlib.sha256(data).hexdigest() != member.sha256:
             raise BundleError(f"{self._path}: {member.name} is damaged; see `rvdtool verify`")
-        size = planes_size(CfaPhase(self._entry.phase), self._entry.transform.grid_size)
         try:
             return decode_planes(data, size)
         except BundleError as error:
@@ -143,7 +154,26 @@ class Bundle:
 
     @cached_property
     def video(self) -> VideoSource:
-        """The video, to be decoded in place."""
+        """The video, to be decoded in place; its bytes are those that were packed.
+
+        They are hashed first, as no decoder should see damaged ones: that reads the video once,
+        when this is first asked for.
+
+        Raises:
+            InputError: the file can't be read.
+            BundleError: the video is damaged.
+        """
+        for member in self.manifest.video.members:
+            if not is_intact(self, member):
+                raise BundleError(
+                    f"{self.path}: {member.name} is damaged: its bytes were altered; copy the "
+                    "bundle again, or see `rvdtool verify`"
+                )
+        return self.unchecked_video
+
+    @cached_property
+    def unchecked_video(self) -> VideoSource:
+        """The video, where nobody has looked yet whether it is intact: for `verify`, which has."""
         entry = self.manifest.video
         parts = tuple(self._source(member) for member in entry.members)
         return parts[0] if entry.kind == "file" else ImageSource(parts, self.video_info.rate)
@@ -156,6 +186,26 @@ class Bundle:
     def _source(self, member: Member) -> SliceSource:
         part = self.slices[member.name]
         return SliceSource(self.path, part.offset, part.size)
+
+
+def is_intact(bundle: Bundle, member: Member, advance: Advance | None = None) -> bool:
+    """Whether a member's bytes have the SHA-256 that the manifest says.
+
+    Args:
+        bundle: an open bundle.
+        member: one of its manifest's members.
+        advance: called with how many more bytes are hashed.
+
+    Raises:
+        InputError: the file can't be read.
+        BundleError: it ends before the member does.
+    """
+    digest = hashlib.sha256()
+    for chunk in member_chunks(bundle.path, bundle.slices[member.name]):
+        digest.update(chunk)
+        if advance is not None:
+            advance(len(chunk))
+    return digest.hexdigest() == member.sha256
 
 
 def create(

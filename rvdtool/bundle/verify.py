@@ -1,6 +1,5 @@
 """Is a bundle still what was packed: its bytes, its frames, its RAW against its planes?"""
 
-import hashlib
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +8,20 @@ import numpy as np
 
 from rvdtool.bundle import convert
 from rvdtool.bundle.archive import Advance, member_chunks
+from rvdtool.bundle.headers import first_altered_byte
 from rvdtool.bundle.manifest import Member
 from rvdtool.bundle.manifest import Reference as ReferenceEntry
 from rvdtool.bundle.planes import padding
-from rvdtool.bundle.store import Bundle, Reference
-from rvdtool.errors import RvdError
+from rvdtool.bundle.store import Bundle, Reference, is_intact
+from rvdtool.errors import InputError, RvdError
+from rvdtool.files import describe
 from rvdtool.raw.bayer import to_planes
 from rvdtool.raw.frame import RawFrame
 from rvdtool.raw.read import read_raw
 from rvdtool.video.decode import probe, read_frames
+
+ARCHIVE = "archive"
+"""The check of what isn't in any member."""
 
 
 @dataclass(frozen=True)
@@ -39,31 +43,40 @@ def verify(bundle: Bundle, *, deep: bool = True, advance: Advance | None = None)
         advance: called with how many more bytes are hashed.
 
     Returns:
-        One Check for each member's hash; then, if `deep`, one for the video and one for each
-        reference whose members are intact.
+        One Check for the archive itself, one for each member's hash; then, if `deep`, one for the
+        video and one for each reference, if their members are intact.
 
     Raises:
         InputError: the file can't be read any more.
         BundleError: it was cut short meanwhile.
     """
-    checks = [_check_hash(bundle, member, advance) for member in bundle.manifest.members]
+    checks = [_check_archive(bundle)]
+    checks += [_check_hash(bundle, member, advance) for member in bundle.manifest.members]
     if not deep:
         return checks
     intact = {check.name for check in checks if check.ok}
-    checks.append(_check_video(bundle))
+    # No decoder sees bytes that aren't those that were packed.
+    if {member.name for member in bundle.manifest.video.members} <= intact:
+        checks.append(_check_video(bundle))
     for entry, reference in zip(bundle.manifest.references, bundle.references, strict=True):
         if {entry.raw.member.name, entry.planes.member.name} <= intact:
             checks.append(_check_reference(bundle, entry, reference))
     return checks
 
 
+def _check_archive(bundle: Bundle) -> Check:
+    """Whether what lies between the members is as a bundle's writer puts it, to the byte."""
+    try:
+        place = first_altered_byte(bundle.path, bundle.slices.values())
+    except OSError as error:
+        raise InputError(f"{bundle.path}: can't be read: {describe(error)}") from error
+    if place is None:
+        return Check(ARCHIVE, True, "every byte between the members is right")
+    return Check(ARCHIVE, False, f"altered at byte {place}, or not put together as the format says")
+
+
 def _check_hash(bundle: Bundle, member: Member, advance: Advance | None) -> Check:
-    digest = hashlib.sha256()
-    for chunk in member_chunks(bundle.path, bundle.slices[member.name]):
-        digest.update(chunk)
-        if advance is not None:
-            advance(len(chunk))
-    same = digest.hexdigest() == member.sha256
+    same = is_intact(bundle, member, advance)
     return Check(member.name, same, "SHA-256 is right" if same else "its bytes were altered")
 
 
@@ -72,11 +85,11 @@ def _check_video(bundle: Bundle) -> Check:
     name = f"decoding {bundle.manifest.video.name}"
     said = bundle.video_info
     try:
-        found = probe(bundle.video, convert.assumptions(bundle.manifest.video))
+        found = probe(bundle.unchecked_video, convert.assumptions(bundle.manifest.video))
         if found != said:
             different = [k for k, v in vars(said).items() if getattr(found, k) != v]
             return Check(name, False, f"not as in the manifest: {', '.join(different)}")
-        count = sum(1 for _ in read_frames(bundle.video, said))
+        count = sum(1 for _ in read_frames(bundle.unchecked_video, said))
     except RvdError as error:
         return Check(name, False, str(error))
     return Check(name, True, f"all {count} frames decode")

@@ -48,6 +48,13 @@ PHASES = frozenset(phase.value for phase in CfaPhase)
 """The phases by name: no other arrangement of a 2×2 cell is Bayer."""
 
 
+MAX_SIDE = 65_535
+"""Rows or columns of a mosaic; LibRaw and the bundle's manifest know no more."""
+
+MAX_PHOTOSITES = 2**28
+"""Of a mosaic: 268 megapixels, half a gigabyte. The largest Bayer sensors have 200."""
+
+
 @dataclass(frozen=True)
 class Rect:
     """A rectangle in pixels: rows top..top+height, columns left..left+width."""
@@ -104,6 +111,23 @@ class Exposure:
     lens_model: str | None = None
     date_time_original: str | None = None
     """`YYYY:MM:DD HH:MM:SS`, as EXIF has it."""
+
+
+def require_readable_size(size: tuple[int, int]) -> None:
+    """Refuse the sizes that only damaged or forged files state, before anything is allocated.
+
+    Args:
+        size: (height, width) as a file's header says it.
+
+    Raises:
+        RawError: beyond MAX_SIDE or MAX_PHOTOSITES, or nothing.
+    """
+    height, width = size
+    if not (min(size) > 0 and max(size) <= MAX_SIDE and height * width <= MAX_PHOTOSITES):
+        raise RawError(
+            f"{width}×{height} photosites, as the file says, can't be: at most {MAX_SIDE} on a "
+            f"side and {MAX_PHOTOSITES} in all can be read"
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,6 +34,9 @@ TIFF_MAGIC = (b"II*\0", b"MM\0*")
 _CODES = tifffile.TIFF.TAGS  # tag names ↔ codes
 _NOWHERE = 0xFFFFFFFF  # Panasonic's StripOffsets, whose data begin at a tag of its own
 
+_MOST_VALUES = 1_000_000
+"""Tags with more hold previews and makers' secrets, or are damaged."""
+
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else it writes to stderr
 
 
@@ -169,7 +172,7 @@ def read_header(path: Path) -> Header | None:
 
 def _ifd(page: Any) -> Ifd:
     """A page's tags with plain values, so that they outlive the file and can be written again."""
-    return Ifd({int(tag.code): _tag(tag) for tag in page.tags})
+    return Ifd({int(tag.code): _tag(tag) for tag in page.tags if tag.count <= _MOST_VALUES})
 
 
 def _tag(tag: Any) -> Tag:

@@ -24,7 +24,14 @@ from numpy.typing import NDArray
 from rvdtool.errors import RawError
 from rvdtool.files import describe, require_file
 from rvdtool.raw.color import neutral_of_white
-from rvdtool.raw.frame import PHASES, CameraProfile, CfaPhase, Exposure, RawFrame
+from rvdtool.raw.frame import (
+    PHASES,
+    CameraProfile,
+    CfaPhase,
+    Exposure,
+    RawFrame,
+    require_readable_size,
+)
 from rvdtool.raw.mlv_pixels import decode_lossless, unpack
 
 _MAGIC = b"MLVI"
@@ -184,6 +191,7 @@ class _Index:
             raise RawError(f"{width}×{height} at {bits} bits; expected 10, 12 or 14 bits")
         if not 0 <= black < white < 2**bits:
             raise RawError(f"black level {black} and white level {white} can't be, at {bits} bits")
+        require_readable_size((height, width))
         lossless = bool(kind & _LJ92)
         self._require_room(width * height, 1 if lossless else bits, lossless)
         return MlvVideo(

@@ -7,7 +7,16 @@ import numpy as np
 
 from rvdtool.errors import RawError
 from rvdtool.raw.color import neutral_of_white
-from rvdtool.raw.frame import PHASES, CameraProfile, CfaPhase, Exposure, Levels4, Rect, levels4
+from rvdtool.raw.frame import (
+    PHASES,
+    CameraProfile,
+    CfaPhase,
+    Exposure,
+    Levels4,
+    Rect,
+    levels4,
+    require_readable_size,
+)
 from rvdtool.raw.header import Header, Ifd
 
 CARRIED_TAGS = (
@@ -35,7 +44,7 @@ OPCODE_LISTS = ("OpcodeList1", "OpcodeList2", "OpcodeList3")
 """Lens corrections: 1 on the whole stored image, 2 and 3 on the active area."""
 
 _CFA, _LINEAR_RAW = 32803, 34892
-_JPEG_XL = 52546
+_UNCOMPRESSED, _LOSSLESS_JPEG, _JPEG_XL = 1, 7, 52546
 _CONVERT = "convert it with Adobe DNG Converter"
 
 
@@ -94,6 +103,7 @@ def _bayer_image(header: Header) -> Ifd:
     if ifd.number("SampleFormat", 1) == 3:
         raise RawError("its mosaic is in floating point; the camera's integer RAW is needed")
     _require_all_parts(ifd)
+    _require_room(ifd)
     header.require_whole()
     return ifd
 
@@ -114,6 +124,26 @@ def _what_instead_of_mosaic(header: Header) -> str:
         f"a DNG without a Bayer mosaic but {kind}{codec} (as from ProRAW, Expert RAW, HDR merges, "
         "monochrome cameras); only 2×2 Bayer can be used: choose the camera's plain RAW"
     )
+
+
+def _require_room(ifd: Ifd) -> None:
+    """Refuse sizes that the stored bytes can't fill, before anybody allocates them.
+
+    Uncompressed photosites take their bits; in lossless JPEG, the best ones take one bit each.
+
+    Raises:
+        RawError: they can't be filled, or are beyond what can be read at all.
+    """
+    height, width = ifd.number("ImageLength"), ifd.number("ImageWidth")
+    require_readable_size((height, width))
+    stored = 8 * sum(ifd.numbers("StripByteCounts") or ifd.numbers("TileByteCounts"))
+    bits = int(max(ifd.numbers("BitsPerSample"), default=0))
+    each = {_UNCOMPRESSED: bits, _LOSSLESS_JPEG: 1}.get(ifd.number("Compression", 1), 0)
+    if height * width * each > stored:
+        raise RawError(
+            f"damaged: {width}×{height} photosites can't be in {stored // 8} bytes; copy it from "
+            "the card again"
+        )
 
 
 def _require_all_parts(ifd: Ifd) -> None:

@@ -3,10 +3,12 @@
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import av
 import av.error
 from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from rvdtool.errors import VideoError
@@ -71,6 +73,8 @@ def _main_stream(container: InputContainer, name: str) -> VideoStream:
     ]
     if not streams:
         raise VideoError(f"{name}: has no video stream")
+    if cast(VideoCodecContext | None, streams[0].codec_context) is None:
+        raise VideoError(f"{name}: its video is in a codec that FFmpeg can't decode")
     return streams[0]
 
 

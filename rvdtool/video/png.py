@@ -79,7 +79,7 @@ def decode_png(data: bytes, name: str) -> Rgb:
     """
     try:
         return cast(Rgb, imagecodecs.png_decode(data))
-    except imagecodecs.PngError as error:
+    except (imagecodecs.PngError, ValueError) as error:
         raise VideoError(f"{name}: damaged PNG ({error})") from error
 
 

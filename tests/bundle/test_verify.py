@@ -1,20 +1,32 @@
 """Verifying finds what was altered and says which part; unpacking gives the user's files back."""
 
 import hashlib
+import io
 import json
+import random
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import tifffile
 
+from rvdtool.bundle import store as store_module
+from rvdtool.bundle import verify as verify_module
+from rvdtool.bundle.archive import ArchiveWriter
 from rvdtool.bundle.store import open_bundle
 from rvdtool.bundle.unpack import unpack
-from rvdtool.bundle.verify import verify
+from rvdtool.bundle.verify import ARCHIVE, Check, verify
+from rvdtool.capture.pack import pack
 from rvdtool.errors import BundleError, OutputError
 
 VIDEO, RAW, PLANES = "video/clip.mp4", "reference/000000.dng", "reference/000000.planes.tiff"
 DECODING, EQUAL = "decoding clip.mp4", "planes of First Frame.dng"
+
+
+def slices(bundle: Path) -> dict[str, Any]:
+    return open_bundle(bundle).slices
 
 
 def member(bundle: Path, name: str) -> bytes:
@@ -32,7 +44,11 @@ def flipped(bundle: Path, out: Path, member: str, position: int = 0) -> Path:
 
 def resealed(bundle: Path, out: Path, changes: dict[str, bytes], **manifest: Any) -> Path:
     """A bundle with other members, whose hashes and CRCs are right: a forgery, or a bug."""
-    with zipfile.ZipFile(bundle) as source, zipfile.ZipFile(out, "w") as target:
+    with (
+        zipfile.ZipFile(bundle) as source,
+        out.open("wb") as file,
+        ArchiveWriter(file) as target,
+    ):
         described = json.loads(source.read("manifest.json"))
         reference = described["references"][0]
         reference.update(manifest)
@@ -45,22 +61,22 @@ def resealed(bundle: Path, out: Path, changes: dict[str, bytes], **manifest: Any
                 data = changes[member["name"]]
                 member["size"], member["sha256"] = len(data), hashlib.sha256(data).hexdigest()
         for name in source.namelist()[:-1]:
-            target.writestr(name, changes.get(name, source.read(name)))
-        target.writestr("manifest.json", json.dumps(described))
+            target.add_bytes(name, changes.get(name, source.read(name)))
+        target.add_bytes("manifest.json", json.dumps(described).encode())
     return out
 
 
 def test_an_intact_bundle_passes_every_check(shot: Any) -> None:
     done: list[int] = []
     checks = verify(open_bundle(shot.bundle), advance=done.append)
-    assert [check.name for check in checks] == [VIDEO, RAW, PLANES, DECODING, EQUAL]
+    assert [check.name for check in checks] == [ARCHIVE, VIDEO, RAW, PLANES, DECODING, EQUAL]
     assert all(check.ok for check in checks), checks
     assert sum(done) == sum(m.size for m in open_bundle(shot.bundle).manifest.members)
 
 
 def test_without_depth_only_hashes_are_checked(shot: Any) -> None:
     checks = verify(open_bundle(shot.bundle), deep=False)
-    assert [check.name for check in checks] == [VIDEO, RAW, PLANES]
+    assert [check.name for check in checks] == [ARCHIVE, VIDEO, RAW, PLANES]
 
 
 @pytest.mark.parametrize("member", [VIDEO, RAW, PLANES])
@@ -107,6 +123,106 @@ def test_a_video_with_frames_missing_is_found(shot: Any, tmp_path: Path) -> None
     bundle = resealed(shot.bundle, tmp_path / "forged.rvd", {VIDEO: data[:-400]})
     failed = [check.name for check in verify(open_bundle(bundle)) if not check.ok]
     assert failed == [DECODING]
+
+
+def test_every_byte_of_the_file_is_answered_for(shot: Any, tmp_path: Path) -> None:
+    """One flipped bit is found wherever it is: on opening, or by hashes and headers alone."""
+    data = shot.bundle.read_bytes()
+    inside = {name: range(s.offset, s.offset + s.size) for name, s in slices(shot.bundle).items()}
+    path = tmp_path / "flipped.rvd"
+    rng = random.Random(0)
+    for position in range(len(data)):
+        member = next((name for name, place in inside.items() if position in place), ARCHIVE)
+        if member in (VIDEO, RAW, PLANES) and position % 61:
+            continue  # all their bytes go into one hash; the structure is looked at byte by byte
+        changed = bytearray(data)
+        changed[position] ^= 1 << rng.randrange(8)
+        path.write_bytes(changed)
+        try:
+            checks = verify(open_bundle(path), deep=False)
+        except BundleError:
+            continue
+        failed = [check for check in checks if not check.ok]
+        assert [check.name for check in failed] == [member], position
+        if member == ARCHIVE:
+            assert f"byte {position}," in failed[0].detail
+
+
+def test_headers_of_large_archives_are_known_too(
+    shot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ZIP64's fields, which members and offsets from 2 GiB on need, written by zipfile."""
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 3000)
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 4)
+    bundle = pack(shot.video, shot.raw, tmp_path / "large.rvd")
+    data = bundle.read_bytes()
+    assert b"PK\6\6" in data
+    assert b"PK\6\7" in data
+    assert all(check.ok for check in verify(open_bundle(bundle)))
+    place = data.index(b"PK\6\6") + 12  # "made by", which nobody reads
+    bundle.write_bytes(data[:place] + b"\0" + data[place + 1 :])
+    assert [c.name for c in verify(open_bundle(bundle), deep=False) if not c.ok] == [ARCHIVE]
+
+
+def test_a_zip_that_others_made_is_told_from_what_was_packed(shot: Any, tmp_path: Path) -> None:
+    """It opens, and all of its members are right; but it is another file."""
+    out = tmp_path / "again.rvd"
+    with zipfile.ZipFile(shot.bundle) as source, zipfile.ZipFile(out, "w") as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    failed = [check for check in verify(open_bundle(out)) if not check.ok]
+    assert [check.name for check in failed] == [ARCHIVE]
+    assert "not put together as the format says" in failed[0].detail
+
+
+@pytest.mark.parametrize("name", [VIDEO, RAW, PLANES])
+def test_no_decoder_sees_altered_bytes(
+    shot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """They are C code, which damaged data may crash: the hash comes first, everywhere."""
+
+    def decode(*_: Any, **__: Any) -> None:
+        raise AssertionError("was asked to decode")
+
+    intact = "_check_reference" if name == VIDEO else "_check_video"
+    monkeypatch.setattr(verify_module, intact, lambda *_: Check(intact, True, "not looked at"))
+    for module, function in (
+        (verify_module, "probe"),
+        (verify_module, "read_frames"),
+        (verify_module, "read_raw"),
+        (store_module, "decode_planes"),
+    ):
+        monkeypatch.setattr(module, function, decode)
+    bundle = open_bundle(flipped(shot.bundle, tmp_path / "bad.rvd", name))
+    assert [check.name for check in verify(bundle) if not check.ok] == [name]
+    if name == VIDEO:
+        with pytest.raises(BundleError, match=r"video/clip\.mp4 is damaged"):
+            _ = bundle.video
+    if name == PLANES:
+        with pytest.raises(BundleError, match=r"planes\.tiff is damaged"):
+            _ = bundle.references[0].frame
+
+
+@pytest.mark.parametrize("kind", ["compressed", "short", "long"])
+def test_planes_that_would_fill_the_memory_are_not_read(
+    shot: Any, tmp_path: Path, kind: str
+) -> None:
+    """A TIFF of zeros shrinks a thousandfold; a bundle's is never compressed."""
+    pixels = np.zeros((25, 33, 4), np.uint16)
+    buffer = io.BytesIO()
+    compression = "zlib" if kind == "compressed" else None
+    tifffile.imwrite(buffer, pixels, compression=compression, photometric="minisblack")
+    data = buffer.getvalue()
+    if kind == "compressed":
+        data += bytes(25 * 33 * 8)
+    elif kind == "short":
+        data = data[:1000]
+    else:
+        data += bytes(2**20)
+    bundle = open_bundle(resealed(shot.bundle, tmp_path / "forged.rvd", {PLANES: data}))
+    with pytest.raises(BundleError, match=r"compression 8|are expected"):
+        _ = bundle.references[0].frame
+    assert [check.name for check in verify(bundle) if not check.ok] == [EQUAL]
 
 
 def test_unpacking_gives_both_files_back(shot: Any, tmp_path: Path) -> None:

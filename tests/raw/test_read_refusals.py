@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from raw_samples import make_frame, write_camera_dng
 
 from rvdtool.errors import InputError, RawError
+from rvdtool.raw import read as read_module
 from rvdtool.raw.dng import encode_dng
 from rvdtool.raw.read import read_raw
 
@@ -175,6 +176,32 @@ def test_dngs_with_missing_tiles(path):
         tag = tiff.pages.first.tags["TileByteCounts"]
         tag.overwrite([*tag.value[:-1], 0])
     refused(path, "parts of its pixels are missing")
+
+
+@pytest.mark.parametrize("compression", ["ljpeg", "none"])
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ((65_000, 4_000), "65000×4000|4000×65000 photosites can't be in .* bytes"),
+        ((10**9, 10**9), "1000000000×1000000000 photosites, as the file says, can't be"),
+        ((60_000, 60_000), "60000×60000 photosites, as the file says, can't be"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused_before_anything_is_allocated(
+    path, compression, size, message, monkeypatch
+):
+    data = encode_dng(make_frame(mosaic=MOSAIC), compression=compression)
+    path.write_bytes(data)
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        for name, side in zip(("ImageLength", "ImageWidth"), size, strict=True):
+            tiff.pages.first.tags[name].overwrite(side, dtype="I")
+        tiff.pages.first.tags["RowsPerStrip"].overwrite(size[0], dtype="I")
+
+    def decode(_):
+        raise AssertionError("was asked to decode")
+
+    monkeypatch.setattr(read_module.rawpy, "imread", decode)
+    refused(path, message)
 
 
 DNG = encode_dng(make_frame(mosaic=MOSAIC))
