@@ -11,6 +11,7 @@ the frame; and at the frame's border it fits zeros where a neighbour is missing.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from time import perf_counter
 
 import numpy as np
@@ -51,6 +52,7 @@ class Inf(Method):
 
     name = "inf"
     alone = True
+    fits = True
     sources = ("benchmark.inf", "benchmark.packed")
 
     def __init__(self, device: str = "cpu", options: InfOptions = InfOptions()) -> None:
@@ -153,12 +155,12 @@ def _fit(samples: Planes, patch: Planes, options: InfOptions, at: torch.device) 
     schedule = torch.optim.lr_scheduler.StepLR(adam, options.halved_every, 0.5)
     for _ in range(options.steps):
         adam.zero_grad()
-        nn.functional.mse_loss(network(color, place), raw).backward()
+        torch.autograd.backward(nn.functional.mse_loss(network(color, place), raw))
         adam.step()
         schedule.step()
     pixels = torch.from_numpy(np.ascontiguousarray(patch.reshape(len(patch), -1).T)).to(at)
     with torch.no_grad():
-        parts = [network(part[:, :3], part[:, 3:]) for part in pixels.split(CHUNK)]
+        parts = [network(part[:, :3], part[:, 3:]) for part in torch.split(pixels, CHUNK)]
     values: Planes = torch.cat(parts).T.cpu().numpy().reshape(-1, *patch.shape[1:])
     return values
 
@@ -180,7 +182,7 @@ def _patches(side: int, options: InfOptions) -> list[tuple[int, int]]:
     """Where patches start and end along a side."""
     count = max(1, round(side / options.patch))
     edges = [round(side * number / count) for number in range(count + 1)]
-    return list(zip(edges, edges[1:], strict=False))
+    return list(pairwise(edges))
 
 
 def _near(grid: NDArray[np.int64], start: int, end: int) -> NDArray[np.bool_]:

@@ -22,9 +22,7 @@ class Inverse(Method):
         first = clip.srgb(0)
         start = perf_counter()
         raw = normalise(reference.mosaic, reference.black, reference.white)
-        inverse = InverseIsp.calibrate(
-            first, raw, by_libraw=has_auto_brightness(reference, first)
-        )
+        inverse = InverseIsp.calibrate(first, raw, by_libraw=has_auto_brightness(reference, first))
         calibration = perf_counter() - start
         for index in range(1, wanted[-1] + 1):
             picture = clip.srgb(index)

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
@@ -39,11 +40,15 @@ class Method(ABC):
     Attributes:
         name: in tables and file names.
         alone: whether each frame is predicted by itself, so that frames may be left out.
+        fits: whether a network is fitted to every frame, which takes long.
+        switches: of the model, by which an ablation names what it leaves out.
         sources: packages and modules below rvdtool whose code the figures depend on.
     """
 
     name: str
     alone: ClassVar[bool] = False
+    fits: bool = False
+    switches: Mapping[str, bool] = MappingProxyType({})
     sources: ClassVar[tuple[str, ...]]
 
     @abstractmethod

@@ -1,92 +1,145 @@
-"""All methods on all videos of an RVD folder, and the tables made of it."""
+"""All methods on all videos of an RVD folder, resumable per method and video."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np
+import cv2
 
-from rvdtool.benchmark.methods import METHODS, score_video
-from rvdtool.dataset.produce import one_thread
+from rvdtool.benchmark.clip import Clip
+from rvdtool.benchmark.machine import describe_machine
+from rvdtool.benchmark.measure import Result, measure
+from rvdtool.benchmark.methods import UNTRAINED, find_method, require_device
+from rvdtool.benchmark.record import SCORES
 from rvdtool.dataset.rvd import RvdFolder, Video, open_rvd
-
-ENDS = 10
-"""How many frames the beginning and the end of a clip have, where drift is looked for."""
+from rvdtool.errors import OutputError, UsageError
 
 
 @dataclass(frozen=True)
-class VideoResult:
-    """One video's figures.
+class Plan:
+    """What is to be measured.
 
     Attributes:
-        name: of the video.
-        tags: its attributes (conditions).
-        psnr: method → PSNR in dB of frames 2, 3, ….
-    """
-
-    name: str
-    tags: tuple[str, ...]
-    psnr: dict[str, list[float]]
-
-    def mean(self, method: str) -> float:
-        """Mean over frames, dB."""
-        return float(np.mean(self.psnr[method]))
-
-    def drift(self, method: str) -> float:
-        """Mean of the last ten frames minus mean of the first ten, dB."""
-        frames = self.psnr[method]
-        return float(np.mean(frames[-ENDS:]) - np.mean(frames[:ENDS]))
-
-
-def run(
-    root: Path,
-    *,
-    frames: int | None = None,
-    jobs: int = 2,
-    advance: Callable[[int], None] | None = None,
-) -> list[VideoResult]:
-    """Score all training-free methods on the videos of a folder in RVD's layout.
-
-    Args:
-        root: the folder (data.json, RAW/, sRGB/).
-        frames: how many frames of each video at most.
+        root: an RVD folder (data.json, RAW/, sRGB/).
+        results: where figures are kept; those that are there and still hold are not made again.
+        methods: names, see `find_method`.
+        frames: of each video at most, the first included; None: all.
+        every: methods that fit a network to every frame get only every n-th, from the last
+            backwards.
+        low_resolution: measure everything at half size as well.
         jobs: videos at a time.
-        advance: called with the number of videos just done.
+        device: where networks run.
 
     Raises:
-        InputError: the folder or a frame can't be read.
+        UsageError: no methods, a method twice, or numbers below 1 (2 for frames).
     """
-    folder = open_rvd(root)
-    results = []
-    with ProcessPoolExecutor(jobs, get_context("spawn"), one_thread) as pool:
-        waiting = [pool.submit(_score, folder, video, frames) for video in folder.videos]
+
+    root: Path
+    results: Path
+    methods: tuple[str, ...] = UNTRAINED
+    frames: int | None = None
+    every: int = 1
+    low_resolution: bool = False
+    jobs: int = 2
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if not self.methods or len(set(self.methods)) < len(self.methods):
+            raise UsageError(f"methods must be named, each once; got {', '.join(self.methods)}")
+        if self.every < 1 or self.jobs < 1 or (self.frames is not None and self.frames < 2):
+            raise UsageError("every and jobs are at least 1, frames at least 2")
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One method on one video."""
+
+    plan: Plan
+    folder: RvdFolder
+    video: Video
+    name: str
+    half: bool
+
+
+def run(plan: Plan, advance: Callable[[int], None] | None = None) -> list[Result]:
+    """Measure what isn't known yet.
+
+    Args:
+        plan: what to measure.
+        advance: called with the number of videos (per method and size) just done.
+
+    Returns:
+        All results that the plan asks for: methods in its order, videos by name, full size first.
+
+    Raises:
+        InputError: the folder, a frame or a model can't be read.
+        UsageError: a method or the device doesn't exist; two methods have one name.
+        OutputError: the results' folder is another's, or can't be written.
+    """
+    tasks = list(_tasks(plan))
+    _require_ours(plan.results)
+    results: dict[int, Result] = {}
+    threads = max(1, (os.cpu_count() or 1) // plan.jobs)
+    with ProcessPoolExecutor(plan.jobs, get_context("spawn"), _prepare_worker, (threads,)) as pool:
+        waiting = {
+            pool.submit(_measure, task, threads): number for number, task in enumerate(tasks)
+        }
         try:
             for done in as_completed(waiting):
-                results.append(done.result())
+                results[waiting[done]] = done.result()
                 if advance:
                     advance(1)
         finally:
             pool.shutdown(cancel_futures=True)
-    return sorted(results, key=lambda result: result.name)
+    return [results[number] for number in range(len(tasks))]
 
 
-def by_tag(results: Sequence[VideoResult]) -> dict[str, dict[str, float]]:
-    """Mean PSNR in dB over the videos of each tag (and over all), per method."""
-    groups: dict[str, list[VideoResult]] = {}
-    for result in results:
-        for tag in result.tags:
-            groups.setdefault(tag, []).append(result)
-    groups = dict(sorted(groups.items())) | {"all": list(results)}
-    return {
-        tag: {method: float(np.mean([one.mean(method) for one in group])) for method in METHODS}
-        for tag, group in groups.items()
-    }
+def count_tasks(plan: Plan) -> int:
+    """How often `advance` will be called."""
+    return len(open_rvd(plan.root).videos) * len(plan.methods) * (1 + plan.low_resolution)
 
 
-def _score(folder: RvdFolder, video: Video, frames: int | None) -> VideoResult:
-    scores = list(score_video(folder, video, frames))
-    tags = tuple(tag for tag, has in folder.tags.get(video.video_name, {}).items() if has)
-    psnr = {method: [score[method] for score in scores] for method in METHODS}
-    return VideoResult(video.video_name, tags, psnr)
+def _tasks(plan: Plan) -> Iterator[_Task]:
+    require_device(plan.device)
+    names = [find_method(name, plan.device).name for name in plan.methods]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"two models are called {name}; rename one's folder")
+    folder = open_rvd(plan.root)
+    short = [video.video_name for video in folder.videos if len(video.frames) < 2]
+    if short:
+        raise UsageError(f"{plan.root}: {short[0]} has one frame; the first isn't scored")
+    videos = sorted(folder.videos, key=lambda video: video.video_name)
+    for half in (False, True)[: 1 + plan.low_resolution]:
+        for name in plan.methods:
+            for video in videos:
+                yield _Task(plan, folder, video, name, half)
+
+
+def _require_ours(results: Path) -> None:
+    """Never write among files that are somebody else's."""
+    if results.is_dir() and any(results.iterdir()) and not (results / SCORES).is_dir():
+        raise OutputError(
+            f"{results}: not empty, and not a benchmark's results; name a new folder, or one to "
+            "resume"
+        )
+
+
+def _prepare_worker(threads: int) -> None:
+    """Workers share the cores among themselves; libraries that are loaded later are told."""
+    cv2.setNumThreads(1)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+
+
+def _measure(task: _Task, threads: int) -> Result:
+    """One method on one video, in a worker."""
+    plan = task.plan
+    machine = describe_machine(plan.jobs, threads, plan.device)
+    method = find_method(task.name, plan.device)
+    clip = Clip(task.folder, task.video, task.half)
+    return measure(
+        method, clip, plan.results, frames=plan.frames, every=plan.every, machine=machine
+    )

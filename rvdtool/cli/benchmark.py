@@ -1,11 +1,14 @@
-"""`rvdtool benchmark`: the training-free methods side by side."""
+"""`rvdtool benchmark`: methods side by side."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
 from rvdtool.cli import console
+
+DEFAULT_METHODS = "copy-warp,inverse-isp,fusion"
 
 
 def benchmark(
@@ -13,43 +16,74 @@ def benchmark(
         Path,
         typer.Argument(help="Folder in RVD's layout (data.json, RAW/, sRGB/).", show_default=False),
     ],
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="Separated by commas: copy-warp, inverse-isp, fusion, inf, or a trained model's "
+            "name or folder; a CAM's followed by +tuned is fine-tuned to every frame."
+        ),
+    ] = DEFAULT_METHODS,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder for tables, figures and all figures per frame; resumed if it is there.",
+        ),
+    ] = None,
     frames: Annotated[
         int | None, typer.Option(min=2, help="Frames of each video at most; all by default.")
     ] = None,
+    every: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Only every N-th frame of methods that fit a network to each (inf, CAM +tuned).",
+        ),
+    ] = 1,
+    low_resolution: Annotated[
+        bool, typer.Option("--low-resolution", help="Everything at half size as well (Table 2).")
+    ] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Videos at a time.")] = 2,
+    device: Annotated[
+        str, typer.Option(help="Where networks run, in PyTorch's words: cpu, cuda, mps.")
+    ] = "cpu",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print every frame's figures as JSON.")
     ] = False,
 ) -> None:
-    """Score the training-free methods and their parts on videos with true RAW.
+    """Score methods on videos with true RAW: the paper's tables 1 to 3 and figures 7 and 8.
 
-    Example: rvdtool benchmark RVD-Sim/test
+    Example: rvdtool benchmark RVD-Sim/test --methods fusion,inf --every 20 -o results/
     """
-    from rvdtool.benchmark.methods import METHODS
-    from rvdtool.benchmark.run import by_tag, run
-    from rvdtool.dataset.rvd import open_rvd
+    from rvdtool.benchmark.methods import find_method
+    from rvdtool.benchmark.report import as_json as to_json
+    from rvdtool.benchmark.report import markdown, write_report
+    from rvdtool.benchmark.run import Plan, count_tasks, run
 
-    with console.progress("Scoring videos", len(open_rvd(folder).videos), "videos") as advance:
-        results = run(folder, frames=frames, jobs=jobs, advance=advance)
-    means = by_tag(results)
+    names = tuple(name.strip() for name in methods.split(","))
+    with TemporaryDirectory() as scratch:
+        plan = Plan(
+            root=folder,
+            results=output or Path(scratch),
+            methods=names,
+            frames=frames,
+            every=every,
+            low_resolution=low_resolution,
+            jobs=jobs,
+            device=device,
+        )
+        if output:
+            from rvdtool.benchmark.figures import require_matplotlib
+
+            require_matplotlib()
+        with console.progress("Scoring videos", count_tasks(plan), "videos") as advance:
+            results = run(plan, advance)
+        found = [find_method(name, device) for name in names]
+        switches = {method.name: method.switches for method in found}
+        if output:
+            write_report(plan, results, switches)
     if as_json:
-        videos = {one.name: {"tags": one.tags, "psnr": one.psnr} for one in results}
-        console.print_json({"unit": "dB, DN / (2^bits - 1)", "means": means, "videos": videos})
-        return
-    console.print_line("Mean PSNR in dB on DN / (2^bits − 1), frames 2 to the last:\n")
-    _table(["method", *means], [[m, *(f"{means[tag][m]:.2f}" for tag in means)] for m in METHODS])
-    console.print_line("\nPer video; drift: the last ten frames against the first ten:\n")
-    header = ["video", *METHODS, "drift of the last"]
-    rows = [
-        [one.name, *(f"{one.mean(m):.2f}" for m in METHODS), f"{one.drift(METHODS[-1]):+.2f}"]
-        for one in results
-    ]
-    _table(header, rows)
-
-
-def _table(header: list[str], rows: list[list[str]]) -> None:
-    """Print as Markdown, so that it can be pasted."""
-    console.print_line(f"| {' | '.join(header)} |")
-    console.print_line(f"|{'---|' * len(header)}")
-    for row in rows:
-        console.print_line(f"| {' | '.join(row)} |")
+        console.print_json(to_json(results))
+    else:
+        console.print_line(markdown(results, switches))

@@ -133,7 +133,7 @@ def score_values(values: NDArray[np.floating[Any]] | Mosaic, true: RawFrame) -> 
             f"a prediction of {values.shape} can't be compared with a frame of {true.size}"
         )
     if not np.isfinite(values).all():
-        raise MismatchError("a prediction that holds NaN or infinity can't be compared with a frame")
+        raise MismatchError("a prediction that holds NaN or infinity can't be scored")
     if values.dtype == np.uint16:
         rounded = truncated = values.astype(np.uint16)
     else:

@@ -13,6 +13,7 @@ channels (demosaiced); four as here is how FAGDN's authors ran it on RVD.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -147,7 +148,9 @@ def pick(affinity: Tensor, cell: int) -> Tensor:
     index = (row * cell + within // cell) * width + column * cell + within % cell
     picked = torch.zeros(batch, height * width, dtype=surest.dtype, device=surest.device)
     picked = picked.scatter_add(1, index.flatten(1), surest.flatten(1))
-    mask: Tensor = _StraightThrough.apply(picked.view(batch, 1, height, width))
+    mask: Tensor = _StraightThrough.apply(  # type: ignore[no-untyped-call]
+        picked.view(batch, 1, height, width)
+    )
     return mask
 
 
@@ -195,11 +198,10 @@ def _slic_loss(
     place = torch.stack([y, x]).expand(len(srgb), 2, height, width)
     features = torch.cat([255 * srgb, 255 * raw, place], 1)
     back = _spread(_gather(features, affinity, cell), affinity, cell)
-    sections = (srgb.shape[1], raw.shape[1], 2)
-    color, light, where = (
-        F.mse_loss(ours, given)
-        for ours, given in zip(back.split(sections, 1), features.split(sections, 1), strict=True)
-    )
+    colors = srgb.shape[1]
+    color = F.mse_loss(back[:, :colors], features[:, :colors])
+    light = F.mse_loss(back[:, colors:-2], features[:, colors:-2])
+    where = F.mse_loss(back[:, -2:], features[:, -2:])
     compactness = options.compactness**2 / cell**2
     return options.slic_srgb * color + (1 - options.slic_srgb) * light + compactness * where
 
@@ -237,7 +239,7 @@ def _meta_loss(network: Cam, srgb: Tensor, raw: Tensor, options: CamLossOptions)
     mask = torch.zeros(batch, height * width, device=raw.device).scatter(1, order, 1.0)
     mask = mask.view(batch, 1, height, width).to(raw.dtype)
     inputs = torch.cat([srgb, raw * mask, mask], 1)
-    parameters = dict(network.reconstructor.named_parameters())
+    parameters: dict[str, Tensor] = dict(network.reconstructor.named_parameters())
 
     def predict(weights: dict[str, Tensor]) -> Tensor:
         return torch.sigmoid(functional_call(network.reconstructor, weights, (inputs,)))
@@ -270,7 +272,7 @@ class UNet(nn.Module):
     def __init__(self, inputs: int, outputs: int, features: int) -> None:
         super().__init__()
         widths = [features * 2**level for level in range(POOLINGS + 1)]
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(pairwise(widths))
         self.encoders = nn.ModuleList(
             _convolutions(before, after)
             for before, after in zip([inputs, *widths], widths, strict=False)
