@@ -1,0 +1,27 @@
+"""Where networks run."""
+
+import torch
+
+from rvdtool.errors import UsageError
+
+
+def choose_device(name: str | None) -> torch.device:
+    """The device of that name, or the fastest there is: CUDA, Apple's GPU (MPS), else the CPU.
+
+    Args:
+        name: as PyTorch has it (`cpu`, `cuda`, `cuda:1`, `mps`); None: choose.
+
+    Raises:
+        UsageError: there is no such device here.
+    """
+    if name is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # a PyTorch without CUDA asserts
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(f"no device {name!r} here: {reason}; leave it out, or say cpu") from error
+    return device
