@@ -66,17 +66,22 @@ def derender(
             {
                 "folder": str(report.folder),
                 "frames": report.frames,
+                "references": report.references,
                 "resumed_at": report.resumed_at,
                 "brightness": {"min": report.brightness[0], "max": report.brightness[1]},
                 "tracks_gain": report.tracks_gain,
+                "knows_exposures": report.knows_exposures,
                 "trusted": report.trusted,
             }
         )
         return
     low, high = report.brightness
     cause = "the ISP's gain: taken out" if report.tracks_gain else "exposure or light: kept"
+    if report.knows_exposures:
+        cause = "exposures known"
+    true = f", {report.references} of them true" if report.references > 1 else ""
     resumed = f", resumed at frame {report.resumed_at}" if report.resumed_at else ""
     console.print_line(
-        f"{report.folder}: {report.frames} DNGs{resumed}; brightness {low:.3f} to {high:.3f} "
-        f"({cause}), {report.trusted:.0%} of a frame surely matched to frame 1 on average"
+        f"{report.folder}: {report.frames} DNGs{true}{resumed}; brightness {low:.3f} to {high:.3f} "
+        f"({cause}), {report.trusted:.0%} of a frame surely matched to its reference on average"
     )

@@ -156,15 +156,26 @@ def bridge(flow: Flow, grey: NDArray[np.uint8], blank: NDArray[np.bool_]) -> Flo
 
 
 def read_flow(path: Path, size: tuple[int, int]) -> Flow:
+    """Read a flow as published with RVD, and turn it round: from the next frame back to this one.
+
+    Args, Raises: as `read_flow_to_next`.
+    """
+    return invert(read_flow_to_next(path, size))
+
+
+def read_flow_to_next(path: Path, size: tuple[int, int]) -> Flow:
     """Read a flow as published with RVD: `.npy`, float [H, W, 2], from this frame to the *next*.
 
-    Returns:
-        The flow from the next frame back to this one, in this module's convention, on a grid of
-        `size` = (height, width).
+    It may be smaller or larger than the frames (RVD's is half as large), but of their shape.
+
+    Args:
+        path: the file.
+        size: (height, width) to which it is brought.
 
     Raises:
         InputError: it can't be read.
-        MismatchError: it isn't [H, W, 2], or it holds NaN, infinity or what can't be pixels.
+        MismatchError: it isn't [H, W, 2], not of the frames' shape, or holds NaN, infinity or what
+            can't be pixels.
     """
     try:
         forward = np.lib.format.open_memmap(path, mode="r")
@@ -174,13 +185,25 @@ def read_flow(path: Path, size: tuple[int, int]) -> Flow:
         raise MismatchError(
             f"{path}: a flow is numbers [height, width, 2]; this is {list(forward.shape)}"
         )
+    _require_same_shape(path, forward.shape[:2], size)
     with np.errstate(over="ignore"):  # beyond float32 is beyond FARTHEST, too
         flow = forward.astype(np.float32) if forward.dtype.kind in "fiu" else None
     if flow is None or not (np.abs(flow) < FARTHEST).all():
         raise MismatchError(
             f"{path}: a flow is real numbers in pixels, each below {FARTHEST:,}; this holds others"
         )
-    return invert(resize_flow(flow, size))
+    return resize_flow(flow, size)
+
+
+def _require_same_shape(path: Path, found: tuple[int, int], size: tuple[int, int]) -> None:
+    """Scaled to the frames' height, a flow must be as wide as they are, within 2 % or rounding."""
+    height, width = found
+    rounding = 1 + 0.02 * width
+    if abs(height * size[1] / size[0] - width) > rounding or 16 * height < size[0]:
+        raise MismatchError(
+            f"{path}: a flow of {width}×{height} for frames of {size[1]}×{size[0]} (as flow is "
+            "used here); give one of the frames' shape and at least a sixteenth of their size"
+        )
 
 
 def list_flows(folder: Path, frames: int) -> list[Path]:

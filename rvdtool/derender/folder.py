@@ -4,33 +4,29 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from zipfile import BadZipFile
-from zlib import error as zerror
 
 import numpy as np
 
 from rvdtool._version import __version__
 from rvdtool.bundle.store import Bundle
-from rvdtool.derender.chain import Chain, ChainState, GainMode, Observation
-from rvdtool.derender.flow import Flow, list_flows, read_flow
-from rvdtool.derender.motion import NearFlow
-from rvdtool.derender.pipeline import ReadAhead, WriteBehind
-from rvdtool.errors import BundleError, OutputError
-from rvdtool.files import PART_SUFFIX, describe, write_beside
+from rvdtool.derender.chain import GainMode
+from rvdtool.derender.checkpoint import load_checkpoint, save_checkpoint
+from rvdtool.derender.flow import list_flows
+from rvdtool.derender.pipeline import WriteBehind
+from rvdtool.derender.references import Clip, Start, reconstruct, require_usable
+from rvdtool.errors import OutputError
+from rvdtool.files import PART_SUFFIX, describe
 from rvdtool.raw.dng import Compression, write_dng
 from rvdtool.raw.frame import RawFrame
 from rvdtool.raw.sequence import frame_name, timestamps_name, write_timestamps
 from rvdtool.video.decode import read_frames
-from rvdtool.video.frame import VideoFrame
 
 STATE_FILE = ".rvdtool-state.npz"
 CHECKPOINT_EVERY = 24
-
-_UNREADABLE = (OSError, ValueError, EOFError, KeyError, TypeError, RuntimeError, BadZipFile, zerror)
-"""What NumPy and zipfile raise on a damaged checkpoint, depending on where it is damaged."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,8 @@ class DerenderOptions:
     Attributes:
         compression: of the DNGs.
         flow: folder of `.npy` flows, each from a frame to the next (RVD's layout); None: estimated.
-        gain: whether changes of brightness are the ISP's, see `rvdtool.derender.brightness`.
+        gain: whether changes of brightness are the ISP's, see `rvdtool.derender.brightness`. `auto`
+            takes the bundle's exposures, if it has them.
         existing: what to do with an output folder that has files in it.
     """
 
@@ -56,18 +53,23 @@ class DerenderReport:
 
     Attributes:
         folder: where the frames are.
-        frames: how many there are, frame 1 included.
+        frames: how many there are, references included.
+        references: how many of them are true.
         resumed_at: the first frame of this run; 0 unless resumed.
-        brightness: smallest and largest brightness against frame 1 in this run.
+        brightness: smallest and largest brightness against the reference before (before the first:
+            after) in this run.
         tracks_gain: whether that was put down to the ISP (RAW stays) or not (RAW follows).
-        trusted: mean share of a frame that surely shows what frame 1 shows, 0..1.
+        knows_exposures: whether neither had to be assumed, as the bundle says each exposure.
+        trusted: mean share of a frame that surely shows what that reference shows, 0..1.
     """
 
     folder: Path
     frames: int
+    references: int
     resumed_at: int
     brightness: tuple[float, float]
     tracks_gain: bool
+    knows_exposures: bool
     trusted: float
 
 
@@ -79,7 +81,8 @@ def derender_to_folder(
 ) -> DerenderReport:
     """Reconstruct a RAW frame for every video frame: `NAME_000000.dng`, … and a timestamp table.
 
-    Frame 0 is the true RAW. Decoding, the chain and writing overlap; a few frames are in memory.
+    The bundle's RAWs are written as they are. Decoding, the chain and writing overlap; a few frames
+    are in memory, and those between two references in temporary files in `folder`.
 
     Args:
         bundle: an open bundle.
@@ -88,7 +91,8 @@ def derender_to_folder(
         advance: called with the number of frames just done.
 
     Raises:
-        BundleError: the bundle has no RAW of the first frame, or its RAW is damaged.
+        BundleError: the bundle has no RAW, or a damaged one.
+        MismatchError: its RAWs have different CFA phases.
         VideoError: the video can't be decoded, or not to as many frames as it should have.
         OutputError: the folder has files in it, can't be resumed, or can't be written.
     """
@@ -96,32 +100,27 @@ def derender_to_folder(
     start = run.prepare()
     brightness, trusted, tracks_gain = [1.0], [], False
     frames = read_frames(bundle.video, bundle.video_info)
-    with (
-        WriteBehind() as writer,
-        ReadAhead(frames) as decoded,
-        ReadAhead(_observed(decoded, run, start)) as observed,
-    ):
-        for chain, seen in observed:
-            if seen is not None:
-                step = chain.advance(seen)
-                brightness.append(step.state.brightness)
-                trusted.append(step.prior.trusted)
-            tracks_gain = chain.tracks_gain
-            index = chain.state.index
-            if start is None or index > start.index:
-                writer.submit(run.job(run.reference.with_mosaic(chain.state.mosaic), index))
-                if index % CHECKPOINT_EVERY == 0:
+    with WriteBehind() as writer, closing(reconstruct(run.clip, frames, start)) as results:
+        for result in results:
+            if result is not None:
+                writer.submit(run.job(result.raw, result.index))
+                if result.index % CHECKPOINT_EVERY == 0:
                     writer.wait()
-                    run.save(chain.state)
+                    run.save(Start(result.index, result.state))
+                brightness.append(result.brightness)
+                trusted += [] if result.trusted is None else [result.trusted]
+                tracks_gain |= result.tracks_gain
             if advance:
                 advance(1)
     run.finish()
     return DerenderReport(
         folder=folder,
         frames=bundle.video_info.frame_count,
+        references=len(bundle.references),
         resumed_at=0 if start is None else start.index + 1,
         brightness=(min(brightness), max(brightness)),
         tracks_gain=tracks_gain,
+        knows_exposures=run.clip.exposures is not None,
         trusted=float(np.mean(trusted)) if trusted else 1.0,
     )
 
@@ -129,74 +128,51 @@ def derender_to_folder(
 def derender(
     bundle: Bundle, *, flow: Path | None = None, gain: GainMode = "auto"
 ) -> Iterator[RawFrame]:
-    """Yield the RAW frame of every video frame; the first is the true one.
+    """Yield the RAW frame of every video frame; the bundle's RAWs are passed on as they are.
+
+    Frames between two references wait in the system's folder for temporary files.
 
     Args:
         bundle: an open bundle.
         flow, gain: as in `DerenderOptions`.
 
     Raises:
-        BundleError, VideoError: as `derender_to_folder`.
+        BundleError, MismatchError, VideoError: as `derender_to_folder`.
+        OutputError: there is no room for temporary files.
     """
-    reference = _reference(bundle)
-    chain = None
-    for frame in read_frames(bundle.video, bundle.video_info):
-        if chain is None:
-            chain = Chain(reference, frame.rgb, _near_flow(bundle, flow), gain)
-            yield reference
-        else:
-            yield reference.with_mosaic(chain.step(frame.rgb).state.mosaic)
+    clip = _clip(bundle, DerenderOptions(flow=flow, gain=gain), None)
+    frames = read_frames(bundle.video, bundle.video_info)
+    with closing(reconstruct(clip, frames)) as results:
+        for result in results:
+            if result is not None:
+                yield result.raw
 
 
-def _observed(
-    frames: ReadAhead[VideoFrame], run: "_Run", start: ChainState | None
-) -> Iterator[tuple[Chain, Observation | None]]:
-    """The chain with each frame's observation; None for what needs no work: frame 0, and all up to
-    `start`."""
-    done = 0 if start is None else start.index
-    chain = None
-    for index, frame in enumerate(frames):
-        if chain is None:
-            chain = Chain(run.reference, frame.rgb, run.flow, run.options.gain)
-            if start is not None:
-                chain.resume(start)
-        yield chain, chain.observe(frame.rgb) if index > done else None
-
-
-def _reference(bundle: Bundle) -> RawFrame:
-    first = bundle.references[0]
-    if first.index != 0:
-        raise BundleError(
-            f"{bundle.path}: its RAW belongs to frame {first.index}; only bundles with the RAW of "
-            "the first frame (0) can be de-rendered"
-        )
-    return first.frame
-
-
-def _near_flow(bundle: Bundle, folder: Path | None) -> NearFlow | None:
-    if folder is None:
-        return None
-    files = list_flows(folder, bundle.video_info.frame_count)
-
-    def near(index: int, size: tuple[int, int]) -> Flow:
-        return read_flow(files[index - 1], size)
-
-    return near
+def _clip(bundle: Bundle, options: DerenderOptions, scratch: Path | None) -> Clip:
+    require_usable(bundle.references, bundle.path)
+    flow, frames = options.flow, bundle.video_info.frame_count
+    flows = None if flow is None else list_flows(flow, frames)
+    return Clip(
+        references=bundle.references,
+        flows=flows,
+        gain=options.gain,
+        exposures=getattr(bundle, "exposures", None) if options.gain == "auto" else None,
+        scratch=scratch,
+    )
 
 
 class _Run:
     """One run's output folder: its names, its checkpoint, its beginning and end."""
 
     def __init__(self, bundle: Bundle, folder: Path, options: DerenderOptions) -> None:
-        self.reference = _reference(bundle)
-        self.flow = _near_flow(bundle, options.flow)
+        self.clip = _clip(bundle, options, folder)
         self._bundle = bundle
         self._folder = folder
-        self.options = options
+        self._options = options
         self._stem = bundle.path.stem
         self._info = bundle.video_info
 
-    def prepare(self) -> ChainState | None:
+    def prepare(self) -> Start | None:
         """Make the folder ready; return the state to go on from, if any."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -208,7 +184,7 @@ class _Run:
         if not names:
             return None
         self._refuse_strangers(names)
-        if self.options.existing == "resume":
+        if self._options.existing == "resume":
             return self._load()
         for name in names:
             self._remove(self._folder / name)
@@ -221,7 +197,7 @@ class _Run:
             write_dng(
                 frame,
                 self._folder / frame_name(self._stem, index),
-                compression=self.options.compression,
+                compression=self._options.compression,
                 rate=self._info.rate,
                 frame_index=index,
                 reel=self._stem,
@@ -230,11 +206,9 @@ class _Run:
 
         return write
 
-    def save(self, state: ChainState) -> None:
-        """Keep the state, so that an interrupted run can be resumed after this frame."""
-        arrays = {field.name: getattr(state, field.name) for field in fields(state)}
-        with write_beside(self._folder / STATE_FILE, overwrite=True) as file:
-            np.savez(file, key=self._key(), **arrays)
+    def save(self, start: Start) -> None:
+        """Keep where to go on, so that an interrupted run can be resumed there."""
+        save_checkpoint(self._folder / STATE_FILE, self._key(), start)
 
     def finish(self) -> None:
         """Write the timestamps; the checkpoint is not needed any more."""
@@ -251,7 +225,7 @@ class _Run:
 
     def _refuse_strangers(self, names: list[str]) -> None:
         """Only files of an earlier run of this clip may be replaced, and only on purpose."""
-        if self.options.existing == "refuse":
+        if self._options.existing == "refuse":
             raise OutputError(
                 f"{self._folder}: has files in it; choose an empty folder, or --resume an "
                 "interrupted run, or --overwrite an earlier one"
@@ -268,8 +242,8 @@ class _Run:
                 "folder (one clip per folder)"
             )
 
-    def _load(self) -> ChainState:
-        """The checkpoint of the earlier run."""
+    def _load(self) -> Start:
+        """Where the earlier run stopped."""
         path = self._folder / STATE_FILE
         if not path.exists():
             if (self._folder / timestamps_name(self._stem)).exists():
@@ -278,41 +252,28 @@ class _Run:
                 f"{self._folder}: {STATE_FILE} is missing, so it can't be resumed; "
                 "use --overwrite to start again"
             )
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                key = str(arrays["key"])
-                values = {field.name: arrays[field.name] for field in fields(ChainState)}
-        except _UNREADABLE as error:
-            raise OutputError(
-                f"{path}: can't be read ({error}); use --overwrite to start again"
-            ) from error
-        if key != self._key():
-            raise OutputError(
-                f"{self._folder}: was begun from another bundle, with other options or another "
-                "version; use --overwrite to start again"
-            )
-        state = ChainState(
-            **{
-                **values,
-                "index": int(values["index"]),
-                "brightness": float(values["brightness"]),
-            }
-        )
-        for index in range(state.index + 1):
+        start = load_checkpoint(path, self._key())
+        for index in range(start.index + 1):
             name = frame_name(self._stem, index)
             if not (self._folder / name).exists():
                 raise OutputError(
                     f"{self._folder}: {name} is missing; use --overwrite to start again"
                 )
-        return state
+        return start
 
     def _key(self) -> str:
         """Changes with everything that changes the frames."""
         parts = [
             __version__,
-            self.options.compression,
-            str(self.options.flow),
-            self.options.gain,
+            self._options.compression,
+            [_fingerprint(file) for file in self.clip.flows or ()],
+            self._options.gain,
             self._bundle.manifest.model_dump_json(),  # how colours are read, and all hashes
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _fingerprint(file: Path) -> tuple[str, int, int]:
+    """Tells a file from another one in its place, without reading it: flows are gigabytes."""
+    status = file.stat()
+    return file.name, status.st_size, status.st_mtime_ns

@@ -252,7 +252,7 @@ def test_a_damaged_video_is_one_line_and_leaves_whole_frames_only(
     capfd.readouterr()
     bundle = damaged("video/")(tmp_path, shot)
     assert run("derender", bundle, "-o", bad) == 3
-    require_one_line(capfd.readouterr(), "clip.rvd: damaged")
+    require_one_line(capfd.readouterr(), "is damaged")
     left = contents(bad) if bad.exists() else {}
     assert left.keys() < NAMES - {"clip_timestamps.csv"}
     for name in left:

@@ -22,6 +22,7 @@ from rvdtool.derender.flow import (
     list_flows,
     outside,
     read_flow,
+    read_flow_to_next,
     resize_flow,
     sample,
     sample_mosaic,
@@ -228,7 +229,32 @@ def test_published_flows_point_from_each_frame_to_the_next(tmp_path: Path) -> No
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int16])
 def test_flows_of_all_number_types_and_sizes_are_read(tmp_path: Path, dtype: type) -> None:
     path = save(tmp_path / "0000.npy", constant_flow((24, 32), 2, 4).astype(dtype))
-    assert np.allclose(read_flow(path, (48, 96)), (-6, -8))
+    assert np.allclose(read_flow(path, (72, 96)), (-6, -12))
+    assert np.allclose(read_flow_to_next(path, (72, 96)), (6, 12))
+
+
+@pytest.mark.parametrize(
+    ("size", "frames"),
+    [
+        ((450, 800), (540, 960)),  # RVD's
+        ((904, 1600), (540, 960)),  # padded to a multiple of 8, as RAFT does
+        ((1, 2), (16, 24)),  # rounded
+        ((17, 25), (16, 24)),
+    ],
+)
+def test_flows_of_the_frames_shape_are_read(
+    tmp_path: Path, size: tuple[int, int], frames: tuple[int, int]
+) -> None:
+    path = save(tmp_path / "0000.npy", constant_flow(size, 0, 0))
+    assert read_flow(path, frames).shape == (*frames, 2)
+
+
+@pytest.mark.parametrize("size", [(800, 450), (480, 800), (1, 1), (33, 59), (450, 900)], ids=str)
+def test_flows_of_another_shape_are_refused(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Upright, of another format, or next to nothing: of another video, most likely."""
+    path = save(tmp_path / "0000.npy", constant_flow(size, 0, 0))
+    with pytest.raises(MismatchError, match=f"a flow of {size[1]}×{size[0]} for frames of 960×540"):
+        read_flow(path, (540, 960))
 
 
 def _archive() -> bytes:

@@ -589,16 +589,6 @@ def test_a_damaged_video_leaves_whole_frames_only(
     assert frame_name("clip", 6) not in left
 
 
-def test_the_raw_has_to_be_of_the_first_frame(bundle: Bundle, tmp_path: Path) -> None:
-    [first] = bundle.references
-    later = replace(bundle, references=(replace(first, index=2),))
-    with pytest.raises(BundleError, match="belongs to frame 2"):
-        derender_to_folder(later, tmp_path / "raws")
-    with pytest.raises(BundleError, match="belongs to frame 2"):
-        next(derender(later))
-    assert not (tmp_path / "raws").exists()
-
-
 @pytest.mark.usefixtures("checkpoints")
 def test_without_its_checkpoint_a_run_is_not_resumed(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,0 +1,96 @@
+"""Arrays on disk for a while: what a clip's stretch needs out of order and memory can't hold."""
+
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.errors import OutputError
+from rvdtool.files import describe
+
+Record = tuple[NDArray[Any], ...]
+
+
+class Spool:
+    """Records of arrays, all alike, in a file without a name: it vanishes with the process.
+
+    A context manager. Records are appended in order and read in any.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        """Start empty.
+
+        Args:
+            folder: where there is room for it; None: where the system keeps temporary files.
+
+        Raises:
+            OutputError: nothing can be written there.
+        """
+        self._folder = folder
+        self._form: list[tuple[tuple[int, ...], np.dtype[Any]]] = []
+        self._count = 0
+        try:
+            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed on exit
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # What a full disk kept from being written is thrown away with the rest.
+        self._file.raw.close()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, *arrays: NDArray[Any]) -> None:
+        """Add a record; its arrays are shaped as those of the first one.
+
+        Raises:
+            OutputError: the disk is full, or fails.
+        """
+        if not self._count:
+            self._form = [(array.shape, array.dtype) for array in arrays]
+        try:
+            self._file.seek(self._count * self._bytes)
+            for array in arrays:
+                self._file.write(np.ascontiguousarray(array).data)
+            self._file.flush()
+        except OSError as error:
+            raise self._failed(error) from error
+        self._count += 1
+
+    def __getitem__(self, index: int) -> Record:
+        """A record, as it was appended.
+
+        Raises:
+            OutputError: the disk fails.
+        """
+        record = tuple(np.empty(shape, dtype) for shape, dtype in self._form)
+        try:
+            self._file.seek(index * self._bytes)
+            for array in record:
+                self._file.readinto(array.data.cast("B"))
+        except OSError as error:
+            raise self._failed(error) from error
+        return record
+
+    @property
+    def _bytes(self) -> int:
+        return sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in self._form)
+
+    def _failed(self, error: OSError) -> OutputError:
+        return OutputError(
+            f"{self._folder or tempfile.gettempdir()}: can't hold temporary files: "
+            f"{describe(error)}; a clip with several references needs room for the frames between "
+            "two of them"
+        )
