@@ -24,7 +24,7 @@ from rvdtool.dataset.recipe import Matrix3, RawLevels, Recipe, Source
 from rvdtool.dataset.take import CONDITIONS, Scene, Take, draw_recipe, draw_take
 from rvdtool.raw.frame import CfaPhase
 
-PARTS = ("train", "validation", "test")
+PARTS = ("train", "validation", "test", "long")
 
 _MATE = "usr/share/backgrounds/mate/nature/{}.jpg"
 _KDE = "usr/share/wallpapers/{}/contents/images/2560x1600.jpg"
@@ -119,6 +119,8 @@ def draw_set() -> Mapping[str, tuple[Recipe, ...]]:
         "test": tuple(
             recipe for index in range(len(TEST)) for recipe in _draw_test(index, frames=60)
         ),
+        # Training scenes again: what a chain does after many frames is learned from these.
+        "long": tuple(_draw("long", index, TRAINING, _TRAINING_EXTRAS, 48) for index in range(30)),
     }
 
 
@@ -145,7 +147,7 @@ def _draw(
     part: str, index: int, scenes: Sequence[Scene], extras: Sequence[Source], frames: int
 ) -> Recipe:
     """One recipe: scenes in turn, conditions A, B and C in turn, everything else at random."""
-    rng = np.random.default_rng([PARTS.index("train" if part == "train" else "validation"), index])
+    rng = np.random.default_rng([PARTS.index({"val": "validation"}.get(part, part)), index])
     scene = scenes[index % len(scenes)]
     others = [s.source for s in scenes if s.source.kind == "photo" and s is not scene]
     if scene.source.kind == "clip":
@@ -156,7 +158,7 @@ def _draw(
         scene,
         [*others, *extras],
         name=f"{part}{index:03d}",
-        seed=1000 * (1 + ("train", "val").index(part)) + index,
+        seed=1000 * (1 + ("train", "val", "long").index(part)) + index,
         size=TRAINING_SIZE,
         frames=frames,
         condition=CONDITIONS[index % 3],

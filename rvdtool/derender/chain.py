@@ -9,7 +9,7 @@ a rerun gives the same bytes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import cv2
 import numpy as np
@@ -25,6 +25,9 @@ from rvdtool.derender.statistics import Array
 from rvdtool.errors import InputError, MismatchError
 from rvdtool.raw.bayer import denormalise, normalise
 from rvdtool.raw.frame import Mosaic, RawFrame
+
+if TYPE_CHECKING:
+    from rvdtool.network.fagdn import Fagdn
 
 GainMode = Literal["auto", "track", "fixed"]
 """Put changes of brightness down to the ISP: where its rendering says so, always, never."""
@@ -88,6 +91,7 @@ class Chain:
         flow: NearFlow | None = None,
         gain: GainMode = "auto",
         exposures: Sequence[float] | None = None,
+        network: "Fagdn | None" = None,
     ) -> None:
         """Calibrate on frame 1.
 
@@ -98,6 +102,7 @@ class Chain:
             gain: whether to track the ISP's gain; `auto`: if LibRaw's defaults rendered frame 1.
             exposures: how much more each frame was exposed than frame 1, by index; None: not known.
                 What is known leaves nothing to `gain`.
+            network: what fuses the candidates; None: their variances alone.
 
         Raises:
             MismatchError: RAW and frame differ in size.
@@ -117,14 +122,14 @@ class Chain:
         raw = self._normalised(reference, reference.mosaic)
         self._reference = reference
         by_libraw = has_auto_brightness(reference, rgb)
-        self._calibration = Calibration.measure(rgb, raw, grey, by_libraw=by_libraw)
+        self.calibration = Calibration.measure(rgb, raw, grey, by_libraw=by_libraw)
         self._tracker = MotionTracker(grey, flow)
         self._exposures = exposures
         self.tracks_gain = gain == "track" or (gain == "auto" and by_libraw)
         self.state = ChainState(
             index=0,
             mosaic=reference.mosaic,
-            fit=np.ascontiguousarray(self._calibration.sources[..., 0]),
+            fit=np.ascontiguousarray(self.calibration.sources[..., 0]),
             variance=np.zeros_like(raw),
             brightness=1.0,
             shading=Shading().evidence,
@@ -132,6 +137,16 @@ class Chain:
             far=np.zeros((*grey.shape, 2), np.float32),
         )
         self._seen = _Seen.after(self.state)
+        self._network = None
+        if network is not None:
+            from rvdtool.derender.learned import Learned  # torch takes a second to import
+            from rvdtool.derender.packing import Packing, pack_reference
+
+            packing = Packing.of(reference.size, reference.phase)
+            estimate = self.calibration.inverse_isp(rgb)
+            variance = self.calibration.inverse_isp.error(estimate)
+            shown = pack_reference(packing, rgb, raw, estimate, variance)
+            self._network = Learned(network, packing, shown, self.tracks_gain)
 
     def resume(self, state: ChainState) -> None:
         """Go on after `state`, which an earlier run of the same chain left."""
@@ -154,10 +169,10 @@ class Chain:
         """
         past = self._seen
         grey = flow_image(rgb)
-        estimate = self._calibration.inverse_isp(rgb)
+        estimate = self.calibration.inverse_isp(rgb)
         blank = _blank(estimate.clipped, grey)
         motion = self._tracker(past.index + 1, grey, past.grey, past.far, blank)
-        evidence = gather(self._calibration, estimate, grey, motion, past.fit, past.brightness)
+        evidence = gather(self.calibration, estimate, grey, motion, past.fit, past.brightness)
         self._seen = _Seen(
             past.index + 1, grey, motion.far, evidence.fit.value, evidence.brightness
         )
@@ -169,7 +184,7 @@ class Chain:
         raw = self._normalised(self._reference, past.mosaic)
         raw /= self.exposure(past.brightness, past.index)
         prior = seen.evidence.with_previous(raw, past.variance)
-        value, variance = fuse(prior)
+        value, variance = self._network(prior, seen.rgb) if self._network else fuse(prior)
         self.state = ChainState(
             index=seen.index,
             mosaic=self.quantise(value * self.exposure(prior.brightness.value, seen.index)),

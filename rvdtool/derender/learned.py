@@ -1,0 +1,53 @@
+"""The network as the chain's way to fuse a prior."""
+
+import torch
+
+from rvdtool.derender.affinity import Prior
+from rvdtool.derender.inverse_isp import Rgb
+from rvdtool.derender.packing import Packing, pack_prior
+from rvdtool.derender.statistics import Array
+from rvdtool.network.fagdn import Fagdn, Planes, ReferencePlanes
+
+
+class Learned:
+    """Fuses the priors of one clip; `rvdtool.derender.fusion.fuse` is the way without learning.
+
+    Runs where the network's weights lie, and in their precision but for what is added up at the
+    end, which is float32.
+    """
+
+    def __init__(
+        self, network: Fagdn, packing: Packing, reference: ReferencePlanes, gain_tracked: bool
+    ) -> None:
+        """Show frame 1 to the network.
+
+        Args:
+            network: in evaluation mode.
+            packing: of the clip's mosaics.
+            reference: frame 1.
+            gain_tracked: whether changes of brightness are put down to the ISP.
+        """
+        self._network = network
+        self._packing = packing
+        self._gain_tracked = gain_tracked
+        self._device = next(network.parameters()).device
+        with torch.inference_mode(), self._precision():
+            self._reference = network.encode_reference(
+                ReferencePlanes(*(plane.to(self._device) for plane in reference))
+            )
+
+    def __call__(self, prior: Prior, rgb: Rgb) -> tuple[Array, Array]:
+        """Fuse.
+
+        Returns:
+            (normalised RAW [H, W], variance of its predictable error [H, W]).
+        """
+        planes = pack_prior(self._packing, prior, rgb, self._gain_tracked)
+        with torch.inference_mode(), self._precision():
+            value, variance = self._network(
+                Planes(*(plane.to(self._device) for plane in planes)), self._reference
+            )
+        return self._packing.unpack(value), self._packing.unpack(variance)
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self._device.type, torch.bfloat16)

@@ -1,0 +1,303 @@
+"""Our frame affinity guided de-rendering network: how the prior's candidates become one RAW frame.
+
+The two steps of FAGDN (CVPR 2024) stay: temporal affinity priors are extracted without learning
+(`rvdtool.derender.affinity`), then an encoder-decoder fuses them with the sRGB frame, guided by a
+reference frame (`gla.py`). What differs:
+
+- Everything lies on the packed grid: one cell of R, Gr, Gb, B and the sRGB pixels at those four
+  photosites. No sRGB pixel is thrown away.
+- The candidates come with the variances of their errors, and all differences are fed in units of
+  the blend's own expected error σ. So one network serves clips of 30 dB and of 70 dB, and every
+  camera: it never sees a camera's absolute numbers but the brightness.
+- The output is no RAW frame but how to change the fusion by variances: factors on the candidates'
+  precisions, a correction in units of σ, and a smooth gain. All start at zero, so an untrained
+  network *is* the training-free fusion.
+- The reference frame is frame 1 with its true RAW and what the inverse ISP missed on it, encoded
+  once per clip; it never drifts.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rvdtool.errors import ModelError
+from rvdtool.network.gla import PATCH, Gla
+
+CANDIDATES = 4
+"""Fit, anchored, previous (which share the fine error), warped: in this order."""
+STRIDE = 8
+"""Of the deepest features, in cells of the packed grid."""
+MULTIPLE = STRIDE * PATCH
+"""Height and width of the packed planes must be multiples of this."""
+SMALLEST = 1e-9
+"""Variances are at least this: about the square of the rounding to 14 bits."""
+_STEEPEST = 6.0
+"""Precisions are changed by a factor of at most exp(±this)."""
+
+
+class Planes(NamedTuple):
+    """The prior of a frame, packed; B clips, h × w cells. Values are normalised RAW.
+
+    Attributes:
+        rgb: sRGB at the four photosites, 0..1, [B, 12, h, w]: channel, then position in the cell.
+        clipped: 1 where R, G, B is clipped there, [B, 12, h, w].
+        values: the candidates, [B, 4, 4, h, w]: candidate, then position in the cell.
+        variances: of their errors; of the first three, without the fine error they share.
+        fine: variance of the fine error, [B, 4, h, w].
+        fits: frame 1's and the previous frame's fit along their flows, [B, 2, 4, h, w].
+        flow: to frame 1 in cells of the deepest features, [B, 2, h / 8, w / 8] (x, y).
+        brightness: log of the current frame's brightness against frame 1, and whether the ISP made
+            it, [B, 2].
+    """
+
+    rgb: Tensor
+    clipped: Tensor
+    values: Tensor
+    variances: Tensor
+    fine: Tensor
+    fits: Tensor
+    flow: Tensor
+    brightness: Tensor
+
+
+class ReferencePlanes(NamedTuple):
+    """The reference frame, packed: frame 1, where sRGB and RAW are known.
+
+    Attributes:
+        rgb, clipped: as in `Planes`.
+        raw: true normalised RAW, [B, 4, h, w].
+        fit: the inverse ISP of it.
+        variance: of the fit's error.
+    """
+
+    rgb: Tensor
+    clipped: Tensor
+    raw: Tensor
+    fit: Tensor
+    variance: Tensor
+
+
+@dataclass(frozen=True)
+class FagdnConfig:
+    """What a network is made of.
+
+    Attributes:
+        widths: channels at 1, 1/2, 1/4 and 1/8 of the packed grid.
+        depths: residual blocks on the way down at those levels; on the way up there is one each.
+        heads: of the attention.
+        gla: whether the reference frame is asked.
+        full_resolution: whether each photosite's own sRGB pixel is seen, or the mean of its cell.
+        anchored: whether the candidates from frame 1 (anchored, warped) are used.
+        calibrated: whether differences are measured in units of σ, or of a constant.
+    """
+
+    widths: tuple[int, int, int, int] = (24, 48, 80, 128)
+    depths: tuple[int, int, int, int] = (1, 1, 1, 2)
+    heads: int = 4
+    gla: bool = True
+    full_resolution: bool = True
+    anchored: bool = True
+    calibrated: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what no network can be made of.
+
+        Raises:
+            ModelError: which field, and what it may be.
+        """
+        if not all(1 <= width <= 1024 for width in self.widths):
+            raise ModelError(f"widths are 1 to 1024 channels; got {self.widths}")
+        if not all(1 <= depth <= 16 for depth in self.depths):
+            raise ModelError(f"depths are 1 to 16 blocks; got {self.depths}")
+        if self.heads < 1 or self.widths[3] % self.heads:
+            raise ModelError(f"{self.widths[3]} channels can't be split among {self.heads} heads")
+
+
+class Fagdn(nn.Module):
+    """See the module's docstring."""
+
+    def __init__(self, config: FagdnConfig) -> None:
+        super().__init__()
+        self.config = config
+        first, second, third, deepest = config.widths
+        self.encoder = _Encoder(_INPUTS, config.widths, config.depths)
+        if config.gla:
+            self.reference_encoder = _Encoder(
+                _REFERENCE_INPUTS, tuple(max(8, width // 2) for width in config.widths), (1,) * 4
+            )
+            self.reference_out = nn.Conv2d(max(8, deepest // 2), deepest, 1)
+            self.gla = Gla(deepest, config.heads)
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(inside, outside, 2, stride=2)
+            for inside, outside in ((deepest, third), (third, second), (second, first))
+        )
+        self.decoder = nn.ModuleList(_Block(width) for width in (third, second, first))
+        self.head = nn.Conv2d(first, 4 * (CANDIDATES + 1), 3, padding=1)
+        self.gain = nn.Conv2d(deepest, 4, 1)
+        for layer in (self.head, self.gain):
+            for parameter in layer.parameters():
+                nn.init.zeros_(parameter)
+
+    def encode_reference(self, reference: ReferencePlanes) -> Tensor | None:
+        """Features of the reference frame, [B, C, h / 8, w / 8]: once per clip. None without GLA.
+
+        h and w are multiples of `MULTIPLE`.
+        """
+        if not self.config.gla:
+            return None
+        sigma = reference.variance.clamp_min(SMALLEST).sqrt()
+        inputs = torch.cat(
+            [
+                reference.rgb - 0.5,
+                reference.clipped,
+                _tone(reference.raw),
+                _squash((reference.raw - reference.fit) / sigma),
+                0.1 * sigma.log(),
+            ],
+            dim=1,
+        )
+        return self.reference_out(self.reference_encoder(_last(inputs))[-1])
+
+    def forward(self, planes: Planes, reference: Tensor | None) -> tuple[Tensor, Tensor]:
+        """De-render.
+
+        Args:
+            planes: h and w are multiples of `MULTIPLE`.
+            reference: `encode_reference` of the same clips.
+
+        Returns:
+            (normalised RAW, variance of its predictable error), both [B, 4, h, w].
+        """
+        variances = planes.variances.clamp_min(SMALLEST)
+        if not self.config.anchored:
+            keep = torch.tensor([1.0, 0.0, 1.0, 0.0], device=variances.device)
+            variances = torch.where(keep[:, None, None, None] > 0, variances, 1e3)
+        fused, variance, total = fuse(planes.values, variances, planes.fine)
+        sigma = total.sqrt() if self.config.calibrated else torch.full_like(total, 0.01)
+        features = self.encoder(_last(self._inputs(planes, variances, fused, sigma)))
+        deepest = features[-1]
+        if reference is not None:
+            deepest = self.gla(deepest, reference, planes.flow.to(deepest.dtype))
+        x = deepest
+        for up, block, skip in zip(self.up, self.decoder, features[-2::-1], strict=True):
+            x = block(up(x) + skip)
+        out = self.head(x).float()
+        out = out.reshape(out.shape[0], CANDIDATES + 1, 4, *out.shape[-2:])
+        gain = F.interpolate(
+            self.gain(deepest).float(), scale_factor=STRIDE, mode="bilinear", align_corners=False
+        )
+        change = _STEEPEST * torch.tanh(out[:, :CANDIDATES] / _STEEPEST)
+        value, _, _ = fuse(planes.values, variances, planes.fine, change)
+        value = value * (1 + 0.1 * gain) + sigma * out[:, CANDIDATES]
+        return value, variance
+
+    def _inputs(self, planes: Planes, variances: Tensor, fused: Tensor, sigma: Tensor) -> Tensor:
+        """[B, _INPUTS, h, w]."""
+        rgb, clipped = planes.rgb, planes.clipped
+        if not self.config.full_resolution:
+            cells = rgb.reshape(rgb.shape[0], 3, 4, *rgb.shape[-2:])
+            rgb = cells.mean(dim=2).repeat_interleave(4, dim=1)
+        others = torch.cat([planes.values, planes.fits], dim=1) - fused[:, None]
+        if not self.config.anchored:
+            others = (
+                others * torch.tensor([1.0, 0, 1, 0, 0, 1], device=rgb.device)[:, None, None, None]
+            )
+        spread = (variances / (sigma * sigma)[:, None]).mean(dim=2).log()
+        fine = (planes.fine.clamp_min(SMALLEST) / (sigma * sigma)).mean(dim=1, keepdim=True).log()
+        maps = [
+            rgb - 0.5,
+            clipped,
+            _squash(others / sigma[:, None]).flatten(1, 2),
+            0.25 * spread,
+            0.25 * fine,
+            0.1 * sigma.log().mean(dim=1, keepdim=True),
+            _tone(fused),
+        ]
+        flat = torch.stack([5 * planes.brightness[:, 0], planes.brightness[:, 1]], dim=1)
+        maps.append(flat[:, :, None, None].expand(-1, -1, *rgb.shape[-2:]))
+        return torch.cat(maps, dim=1)
+
+
+_INPUTS = 12 + 12 + 4 * (CANDIDATES + 2) + CANDIDATES + 1 + 1 + 4 + 2
+_REFERENCE_INPUTS = 12 + 12 + 4 + 4 + 4
+
+
+def fuse(
+    values: Tensor, variances: Tensor, fine: Tensor, change: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`rvdtool.derender.fusion.fuse` with learned changes of the precisions.
+
+    Args:
+        values, variances, fine: see `Planes`.
+        change: what is added to the logarithms of the candidates' precisions, [B, 4, 4, h, w].
+
+    Returns:
+        (blend, variance of its predictable error, expected square of its whole error),
+        [B, 4, h, w] each.
+    """
+    precisions = 1 / variances
+    if change is not None:
+        precisions = precisions * change.exp()
+    shared, warped = precisions[:, :3], precisions[:, 3]
+    total = shared.sum(dim=1)
+    blend = (shared * values[:, :3]).sum(dim=1) / total
+    rest = 1 / total + fine
+    share = rest * warped / (rest * warped + 1)
+    variance = torch.minimum(3 / total, variances[:, 0])
+    whole = ((1 - share) * (variance + fine)).clamp_min(SMALLEST)
+    return blend + share * (values[:, 3] - blend), variance, whole
+
+
+class _Encoder(nn.Module):
+    """Features at 1, 1/2, 1/4 and 1/8 of the packed grid."""
+
+    def __init__(self, inputs: int, widths: tuple[int, ...], depths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(inputs, widths[0], 1)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(*(_Block(width) for _ in range(depth)))
+            for width, depth in zip(widths, depths, strict=True)
+        )
+        self.down = nn.ModuleList(
+            nn.Conv2d(inside, outside, 2, stride=2)
+            for inside, outside in pairwise(widths)
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = self.blocks[0](self.stem(x))
+        features = [x]
+        for down, blocks in zip(self.down, list(self.blocks)[1:], strict=True):
+            x = blocks(down(x))
+            features.append(x)
+        return features
+
+
+class _Block(nn.Module):
+    """Residual block: two 3×3 convolutions."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.relu(self.first(x)))
+
+
+def _last(x: Tensor) -> Tensor:
+    """Channels last in memory: convolutions on CPUs are faster by half."""
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _squash(x: Tensor) -> Tensor:
+    """Ratios to σ: about linear to 1, logarithmic beyond."""
+    return 0.5 * torch.asinh(x)
+
+
+def _tone(raw: Tensor) -> Tensor:
+    """Normalised RAW on a scale on which shot noise is even, around 0."""
+    return raw.clamp_min(0).sqrt() - 0.5

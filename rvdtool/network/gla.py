@@ -1,0 +1,109 @@
+"""Global and local feature aggregation (GLA): what the reference frame tells about the current one.
+
+After the paper's Figure 6: the current frame's features ask (*query*), the reference frame's answer
+(*key*, *value*). *Local* guidance lets every pixel ask the pixels of its own patch; *global*
+guidance lets it ask all patches of the reference frame. Both are added to the current features.
+
+What differs from the paper, and why:
+
+- The reference features are warped along the flow before patches are paired, so that a patch meets
+  what it shows; the paper pairs unmoved patches.
+- Global keys and values are patch means, and every pixel asks them, not every patch: a pixel's
+  colour says which mapping it needs, its patch mixes several. Attention runs through
+  `scaled_dot_product_attention`, which never holds the matrix of all pairs.
+- The outputs start at zero: an untrained module changes nothing.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+PATCH = 4
+"""Side of a patch, in feature pixels."""
+
+
+class Gla(nn.Module):
+    """Adds what the reference frame's features tell to the current frame's."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        """Args: channels: of both frames' features, a multiple of `heads`."""
+        super().__init__()
+        self.local_guidance = _Guidance(channels, heads)
+        self.global_guidance = _Guidance(channels, heads)
+
+    def forward(self, current: Tensor, reference: Tensor, flow: Tensor) -> Tensor:
+        """Aggregate.
+
+        Args:
+            current, reference: [B, C, h, w]; h and w are multiples of `PATCH`.
+            flow: current → reference in feature pixels, [B, 2, h, w] (x, y).
+
+        Returns:
+            [B, C, h, w].
+        """
+        height, width = current.shape[-2:]
+        warped = warp(reference, flow)
+        local = self.local_guidance(_patches(current), _patches(warped))
+        current = current + _join(local, height, width)
+        tokens = F.avg_pool2d(reference, PATCH).flatten(2).transpose(1, 2)
+        asked = self.global_guidance(current.flatten(2).transpose(1, 2), tokens)
+        return current + asked.transpose(1, 2).unflatten(2, (height, width))
+
+
+class _Guidance(nn.Module):
+    """Attention from the current frame's features to the reference frame's."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm_query = nn.LayerNorm(channels)
+        self.norm_source = nn.LayerNorm(channels)
+        self.query = nn.Linear(channels, channels)
+        self.key_value = nn.Linear(channels, 2 * channels)
+        self.out = nn.Linear(channels, channels)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, current: Tensor, source: Tensor) -> Tensor:
+        """Args: current: [N, n, C]; source: [N, m, C]. Returns: [N, n, C]."""
+        query = self.query(self.norm_query(current))
+        key, value = self.key_value(self.norm_source(source)).chunk(2, dim=-1)
+        split = (self.heads, current.shape[-1] // self.heads)
+        query, key, value = (x.unflatten(-1, split).transpose(1, 2) for x in (query, key, value))
+        answer = F.scaled_dot_product_attention(query, key, value)
+        return self.out(answer.transpose(1, 2).flatten(2))
+
+
+def warp(features: Tensor, flow: Tensor) -> Tensor:
+    """Bilinear samples of `features` [B, C, h, w] at grid + flow [B, 2, h, w]; edges repeat."""
+    height, width = features.shape[-2:]
+    y, x = torch.meshgrid(
+        torch.arange(height, device=flow.device, dtype=flow.dtype),
+        torch.arange(width, device=flow.device, dtype=flow.dtype),
+        indexing="ij",
+    )
+    # Pixel centres in grid_sample's coordinates of −1…1 from edge to edge (align_corners=False).
+    at = torch.stack(
+        [
+            (2 * (x + flow[:, 0]) + 1) / width - 1,
+            (2 * (y + flow[:, 1]) + 1) / height - 1,
+        ],
+        dim=-1,
+    )
+    return F.grid_sample(
+        features, at.to(features.dtype), padding_mode="border", align_corners=False
+    )
+
+
+def _patches(features: Tensor) -> Tensor:
+    """[B, C, h, w] → [B · patches, PATCH², C]."""
+    b, c, h, w = features.shape
+    split = features.reshape(b, c, h // PATCH, PATCH, w // PATCH, PATCH)
+    return split.permute(0, 2, 4, 3, 5, 1).reshape(-1, PATCH * PATCH, c)
+
+
+def _join(patches: Tensor, height: int, width: int) -> Tensor:
+    """Undo `_patches`: [B · patches, PATCH², C] → [B, C, h, w]."""
+    c = patches.shape[-1]
+    split = patches.reshape(-1, height // PATCH, width // PATCH, PATCH, PATCH, c)
+    return split.permute(0, 5, 1, 3, 2, 4).reshape(-1, c, height, width)

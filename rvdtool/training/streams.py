@@ -1,0 +1,108 @@
+"""Crops of clips, followed frame by frame on the network's own predictions.
+
+The paper trains on true previous RAWs but runs on its own. Here every training sample is a step of
+a running chain: each stream follows one crop of one clip from frame 1 on, and what the network made
+of a frame is the next frame's previous RAW. So the network learns on what it will be given, and
+does so anew at every step.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rvdtool.dataset.augment import Move, draw, fit
+from rvdtool.derender.packing import Packing, pack_prior, pack_reference
+from rvdtool.derender.statistics import Array
+from rvdtool.network.fagdn import Planes, ReferencePlanes
+from rvdtool.raw.frame import CfaPhase
+from rvdtool.training.evidence import EvidenceClip
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One step of one stream: what the network gets, and the true RAW [1, 4, h, w]."""
+
+    planes: Planes
+    reference: ReferencePlanes
+    true: Tensor
+
+
+class Stream:
+    """Follows crops of clips chosen at random, one after the other."""
+
+    def __init__(self, clips: Sequence[EvidenceClip], crop: int, seed: int) -> None:
+        """Begin at a random frame, so that streams aren't in step.
+
+        Args:
+            clips: to choose from; longer ones are chosen as often as they have frames.
+            crop: side of the crops in photosites.
+            seed: of the choices.
+        """
+        self._clips = clips
+        self._crop = crop
+        self._rng = np.random.default_rng(seed)
+        lengths = np.array([len(clip) for clip in clips], np.float64)
+        self._chances = lengths / lengths.sum()
+        self._packing = Packing.of((crop, crop), CfaPhase.RGGB)
+        self._begin()
+        self._index = int(self._rng.integers(0, len(self._clip) - 1))
+        self._raw: Array = self._clip.raw(self._index, self._move)
+
+    def _begin(self) -> None:
+        self._clip = self._clips[self._rng.choice(len(self._clips), p=self._chances)]
+        self._move: Move = draw(
+            self._rng, self._clip.size, (self._crop, self._crop), self._clip.phase
+        )
+        first = self._clip.first(self._move)
+        self._reference = pack_reference(
+            self._packing, first.rgb, first.raw, first.estimate, first.variance
+        )
+        self._index = 0
+        self._raw = first.raw
+        self._variance = np.zeros_like(first.raw)
+
+    def sample(self) -> Sample:
+        """The next frame; `keep` has to follow."""
+        if self._index + 1 >= len(self._clip):
+            self._begin()
+        self._index += 1
+        clip, move = self._clip, self._move
+        prior = clip.evidence(self._index, move).with_previous(self._raw, self._variance)
+        planes = pack_prior(self._packing, prior, clip.rgb(self._index, move), clip.gain_tracked)
+        true = self._packing.pack(clip.raw(self._index, move)[None])
+        return Sample(planes, self._reference, true)
+
+    def keep(self, value: Tensor, variance: Tensor) -> None:
+        """Take what the network made of the sample as the state, as the chain does.
+
+        Args:
+            value, variance: [1, 4, h, w].
+        """
+        exposure = np.float32(self._clip.exposure(self._index))
+        white, black = self._clip.levels[1], self._clip.levels[0][0]
+        steps = np.float32(white - black)
+        raw = np.clip(self._packing.unpack(value) * exposure, 0, 1)
+        self._raw = np.round(raw * steps) / steps / exposure
+        self._variance = self._packing.unpack(variance)
+
+
+def whole(clip: EvidenceClip) -> Move:
+    """The largest crop of a clip that begins with red and has even sides."""
+    height, width = clip.size
+    red = np.argwhere(clip.phase.pattern == 0)[0]
+    crop = ((height - int(red[0])) // 8 * 8, (width - int(red[1])) // 8 * 8)
+    return fit(clip.size, crop, clip.phase, at=(0, 0))
+
+
+def collate(samples: Sequence[Sample]) -> Sample:
+    """Samples of streams of one crop size, as one batch."""
+    return Sample(
+        Planes(*map(torch.cat, zip(*(sample.planes for sample in samples), strict=True))),
+        ReferencePlanes(
+            *map(torch.cat, zip(*(sample.reference for sample in samples), strict=True))
+        ),
+        torch.cat([sample.true for sample in samples]),
+    )
