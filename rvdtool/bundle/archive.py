@@ -46,6 +46,7 @@ _UTF8_NAME = 0x800
 
 _MAX_MEMBERS = MAX_IMAGES + 2 * MAX_REFERENCES + 2
 _MAX_NAME = 1024
+_MAX_QUOTED = 100
 _MAX_DIRECTORY = 128 * 2**20
 """Bytes of the list of members: zipfile reads it as a whole, so it must not be absurd."""
 
@@ -277,12 +278,12 @@ def _lay_out(file: BinaryIO, infos: list[zipfile.ZipInfo], end: int) -> dict[str
         if len(name) > _MAX_NAME:
             raise BundleError(f"damaged: a member's name is {len(name)} characters long")
         if info.header_offset != position:
-            raise BundleError(f"damaged: bytes before member {name!r} belong to nothing")
+            raise BundleError(f"damaged: bytes before member {quoted(name)} belong to nothing")
         plain = info.compress_type == zipfile.ZIP_STORED and info.compress_size == info.file_size
         if not plain or info.flag_bits & ~_UTF8_NAME:
-            raise BundleError(f"member {name!r} isn't stored plainly, as a bundle's are")
+            raise BundleError(f"member {quoted(name)} isn't stored plainly, as a bundle's are")
         if name in slices:
-            raise BundleError(f"has member {name!r} twice")
+            raise BundleError(f"has member {quoted(name)} twice")
         offset = _data_offset(file, info)
         slices[name] = Slice(name, offset, info.file_size, info.CRC)
         position = offset + info.file_size
@@ -306,4 +307,9 @@ def _data_offset(file: BinaryIO, info: zipfile.ZipInfo) -> int:
             info.orig_filename,
         ):
             return info.header_offset + _LOCAL_HEADER.size + int(names) + int(extras)
-    raise BundleError(f"damaged: the header of member {info.orig_filename!r}")
+    raise BundleError(f"damaged: the header of member {quoted(info.orig_filename)}")
+
+
+def quoted(name: str) -> str:
+    """A name for a message, without control characters and of a length to be read."""
+    return repr(name if len(name) <= _MAX_QUOTED else f"{name[:_MAX_QUOTED]}…")

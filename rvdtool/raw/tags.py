@@ -45,6 +45,9 @@ OPCODE_LISTS = ("OpcodeList1", "OpcodeList2", "OpcodeList3")
 
 _CFA, _LINEAR_RAW = 32803, 34892
 _UNCOMPRESSED, _LOSSLESS_JPEG, _JPEG_XL = 1, 7, 52546
+_LARGEST_REPEAT = 64
+"""Rows or columns of BlackLevelRepeatDim: beyond all sensors, and nothing to fill memory with."""
+
 _CONVERT = "convert it with Adobe DNG Converter"
 
 
@@ -192,6 +195,8 @@ def _active_area(ifd: Ifd, size: tuple[int, int]) -> Rect:
 def _black(ifd: Ifd, area: Rect) -> Levels4:
     """BlackLevel of the four positions; BlackLevelDeltaH/V only where they fit in there."""
     rows, columns = (max(1, int(n)) for n in ifd.numbers("BlackLevelRepeatDim", 2, default=(1, 1)))
+    if max(rows, columns) > _LARGEST_REPEAT:
+        raise RawError(f"damaged: its black level repeats after {rows}×{columns} photosites")
     values = ifd.numbers("BlackLevel", rows * columns, default=[0] * (rows * columns))
     pattern = np.tile(np.array(values, float).reshape(rows, columns), (2, 2))
     across = np.array(ifd.numbers("BlackLevelDeltaH", area.width, default=[0] * area.width), float)

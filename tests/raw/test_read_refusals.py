@@ -51,6 +51,7 @@ XTRANS = (1, 1, 0, 1, 1, 2, 1, 1, 2, 1, 1, 0, 2, 0, 1, 0, 2, 1) * 2
         ([(50829, 4, 4, (0, 0, 49, 48))], "active area .* isn't inside"),
         ([(50829, 4, 4, (9, 0, 10, 48))], "active area .* isn't inside"),
         ([(50714, 3, 2, (1, 2))], "BlackLevel has 2 values instead of 1"),
+        ([(50713, 3, 2, (60_000, 60_000))], "black level repeats after 60000×60000"),
     ],
 )
 def test_dngs_that_are_not_what_is_needed(path, tags, message):

@@ -1,0 +1,211 @@
+"""What holds for any manifest, valid or not; each starts from one that pack wrote."""
+
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rvdtool.bundle import convert
+from rvdtool.bundle.manifest import Manifest
+from rvdtool.bundle.manifest_json import manifest_bytes, parse_manifest, schema_text
+from rvdtool.bundle.store import open_bundle
+from rvdtool.errors import BundleError
+
+Json = dict[str, Any]
+Place = tuple[Any, Any]
+"""An object or array, and a key or index in it."""
+
+CHECK_SCHEMA = jsonschema.Draft202012Validator(json.loads(schema_text())).validate
+OFTEN = settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+reals = st.floats(allow_nan=False, allow_infinity=False)
+int64s = st.integers(-(2**63), 2**63 - 1)
+ratios = st.builds(
+    lambda n, d: {"numerator": n, "denominator": d},
+    st.integers(1, 2**63 - 1),
+    st.integers(1, 2**63 - 1),
+)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+names = st.text(
+    st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="/\\"),
+    min_size=1,
+    max_size=60,
+).filter(lambda name: name not in (".", ".."))
+digests = st.text("0123456789abcdef", min_size=64, max_size=64)
+values = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.sampled_from([0, -1, 1, 2**16, 10**9, 2**63, 10**40]),
+    st.floats(),
+    texts,
+    st.sampled_from(["..", "../x", "/etc/x", "a\0b", "RGBG", "0" * 64]),
+    st.sampled_from([[], {}, [[]], [0, 0, 0], {"kind": "numbers"}]),
+)
+
+
+@pytest.fixture(scope="module")
+def written(shot: Any) -> Json:
+    said: Json = json.loads(manifest_bytes(open_bundle(shot.bundle).manifest))
+    return said
+
+
+@st.composite
+def manifests(draw: st.DrawFn, written: Json) -> Json:
+    """Valid ones: other sizes, times, names, levels, cameras, numbers of frames and references."""
+    said = copy.deepcopy(written)
+    video = said["video"]
+    name = draw(names.filter(lambda name: len(name.encode()) <= 255))
+    count = draw(st.integers(1, 20))
+    video |= {
+        "name": name,
+        "timestamps": sorted(draw(st.lists(int64s, min_size=count, max_size=count))),
+        "frame_count": count,
+        "time_base": draw(ratios),
+        "rate": draw(ratios),
+        "rotation": draw(st.sampled_from([0, 90, 180, 270])),
+        "codec": draw(texts),
+        "members": [draw(members(f"video/{name}"))],
+    }
+    if draw(st.booleans()):
+        video["kind"] = "png_folder"
+        video["members"] = [draw(members(f"video/{name}/{k}.png")) for k in range(count)]
+    indices = sorted(draw(st.sets(st.integers(0, count - 1), min_size=1, max_size=4)))
+    said["references"] = [draw(references(written["references"][0], k)) for k in indices]
+    return said
+
+
+@st.composite
+def members(draw: st.DrawFn, name: str) -> Json:
+    return {"name": name, "size": draw(st.integers(1, 2**63 - 1)), "sha256": draw(digests)}
+
+
+@st.composite
+def references(draw: st.DrawFn, written: Json, index: int) -> Json:
+    said = copy.deepcopy(written)
+    stem = f"reference/{index:06d}"
+    said["frame_index"] = index
+    said["raw"] |= {"name": draw(names), "member": draw(members(f"{stem}.nef"))}
+    said["planes"]["member"] = draw(members(f"{stem}.planes.tiff"))
+    bits = draw(st.integers(2, 16))
+    white = draw(st.integers(2, 2**bits - 1))
+    black = st.floats(0, white, exclude_max=True)
+    said |= {
+        "bits": bits,
+        "white": white,
+        "black": [draw(black) for _ in range(4)],
+        "phase": draw(st.sampled_from(["RGGB", "BGGR", "GRBG", "GBRG"])),
+        "orientation": draw(st.integers(1, 8)),
+        "match_score": draw(st.floats(-1, 1)),
+    }
+    said["profile"] |= {
+        "make": draw(texts),
+        "unique_model": draw(names),
+        "color_matrix": draw(st.none() | st.just([[draw(reals) for _ in range(3)]] * 3)),
+    }
+    said["exposure"] |= {"time": draw(st.none() | ratios), "lens_model": draw(st.none() | texts)}
+    return said
+
+
+def places(node: Any) -> Iterator[Place]:
+    """Everywhere in a JSON tree."""
+    for key in list(node) if isinstance(node, dict) else range(len(node)):
+        yield node, key
+        if isinstance(node[key], dict | list):
+            yield from places(node[key])
+
+
+def parse(said: Json) -> Manifest:
+    return parse_manifest(json.dumps(said).encode())
+
+
+@OFTEN
+@given(data=st.data())
+def test_any_valid_manifest_survives(data: st.DataObject, written: Json) -> None:
+    said = data.draw(manifests(written))
+    parsed = parse(said)
+    again = manifest_bytes(parsed)
+    assert parse_manifest(again) == parsed
+    assert manifest_bytes(parse_manifest(again)) == again
+    assert json.loads(again) == said
+    CHECK_SCHEMA(said)
+    # … and so do the types of the other rooms that are made of it
+    video = parsed.video
+    info = convert.video_info(video)
+    entry = convert.video_entry(info, kind=video.kind, name=video.name, members=video.members)
+    assert convert.video_info(entry) == info
+
+
+@OFTEN
+@given(data=st.data(), value=values)
+def test_a_value_replaced_is_valid_or_refused(
+    data: st.DataObject, value: Any, written: Json
+) -> None:
+    """What the model takes, the schema takes: a reader that has only the schema misses nothing."""
+    said = copy.deepcopy(written)
+    node, key = data.draw(st.sampled_from(list(places(said))))
+    node[key] = value
+    try:
+        parsed = parse(said)
+    except BundleError as error:
+        told = str(error)
+    else:
+        told = ""
+        assert parse_manifest(manifest_bytes(parsed)) == parsed
+        CHECK_SCHEMA(said)
+    assert "\n" not in told
+    assert len(told) < 500
+
+
+def test_every_field_is_needed(written: Json) -> None:
+    for number in range(len(list(places(written)))):
+        said = copy.deepcopy(written)
+        node, key = list(places(said))[number]
+        if isinstance(node, dict):
+            del node[key]
+            with pytest.raises(BundleError):
+                parse(said)
+
+
+def test_no_field_may_be_added_anywhere(written: Json) -> None:
+    for number in range(len(list(places(written)))):
+        said = copy.deepcopy(written)
+        node, key = list(places(said))[number]
+        if isinstance(node[key], dict):
+            node[key]["colour"] = 1
+            with pytest.raises(BundleError, match="colour"):
+                parse(said)
+
+
+@OFTEN
+@given(data=st.data())
+def test_damaged_text_is_refused_or_says_the_same_kind_of_thing(
+    data: st.DataObject, written: Json
+) -> None:
+    text = bytearray(json.dumps(written).encode())
+    place = data.draw(st.integers(0, len(text) - 1))
+    text[place : place + data.draw(st.integers(0, 40))] = data.draw(st.binary(max_size=40))
+    try:
+        parsed = parse_manifest(bytes(text))
+    except BundleError:
+        return
+    assert parse_manifest(manifest_bytes(parsed)) == parsed
+
+
+@pytest.mark.parametrize("count", [10**9, 4_000_001])
+def test_absurd_numbers_of_frames_are_refused(written: Json, count: int) -> None:
+    said = copy.deepcopy(written)
+    said["video"]["frame_count"] = count
+    with pytest.raises(BundleError, match="frame_count"):
+        parse(said)
+    said["video"]["frame_count"] = 4_000_000  # allowed, but where are their timestamps?
+    with pytest.raises(BundleError, match="6 timestamps for 4000000 frames"):
+        parse(said)

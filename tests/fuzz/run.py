@@ -1,0 +1,165 @@
+"""Mutate bundles, RAW files, recordings and videos, and see what rvdtool does with them.
+
+    python -m tests.fuzz.run                         the whole run: about an hour on one core
+    python -m tests.fuzz.run --bundles 200 --raws 50 --recordings 20 --videos 20 --kills 5
+    python -m tests.fuzz.run --only bundle:1234      one case again, with all it said
+
+Every case is drawn from its number, used in a child process with limits (1 GiB of address space,
+20 s), and must end well or with an error of rvdtool's own: no other error, no crash, no hang, and
+nothing written but what was unpacked whole. Exits with 1 if any case ended otherwise; those are
+kept in the folder named by --keep.
+"""
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+# Imported, but not used, before the fork: LibRaw's and FFmpeg's threads don't survive one.
+from tests.fuzz import mutate
+from tests.fuzz.kill import kill_at_every_write, kill_packs
+from tests.fuzz.targets import use_bundle, use_mlv, use_plain, use_raw, use_video
+from tests.fuzz.watch import FAILURES, Outcome, watch
+
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+"""One thread: each takes address space, which is limited."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of file: the folder of its seeds, and what is done with it."""
+
+    folder: str
+    use: Callable[[Path], list[str]]
+    fields: Callable[[bytes], list[mutate.Field]]
+
+
+KINDS = {
+    "bundle": Kind("bundle", use_bundle, mutate.zip_fields),
+    "raw": Kind("raw", use_raw, mutate.tiff_fields),
+    "plain": Kind("plain", use_plain, lambda data: []),
+    "mlv": Kind("mlv", use_mlv, mutate.mlv_fields),
+    "video": Kind("video", use_video, lambda data: []),
+}
+
+
+def main() -> int:
+    arguments = _arguments()
+    if any(os.environ.get(name) != value for name, value in ENVIRONMENT.items()):
+        command = [sys.executable, "-m", "tests.fuzz.run", *sys.argv[1:]]
+        return subprocess.run(command, env=os.environ | ENVIRONMENT, check=False).returncode
+    counts = {
+        "bundle": arguments.bundles,
+        "raw": arguments.raws,
+        "plain": arguments.raws // 5,
+        "mlv": arguments.recordings,
+        "video": arguments.videos,
+    }
+    with tempfile.TemporaryDirectory(prefix="rvdtool-seeds-") as folder:
+        seeds = Path(folder)
+        subprocess.run([sys.executable, "-m", "tests.fuzz.seeds", folder], check=True)
+        if arguments.only:
+            name, number = arguments.only.split(":")
+            _say(sys.stdout, str(watch_case(seeds, name, int(number))[1]))
+            return 0
+        reports = {
+            name: run_kind(
+                seeds, name, range(arguments.first, arguments.first + count), arguments.keep
+            )
+            for name, count in counts.items()
+        }
+        if arguments.kills:
+            inputs = (seeds / "video" / "h264.mp4", seeds / "raw" / "ljpeg.dng")
+            with tempfile.TemporaryDirectory(prefix="rvdtool-kill-") as place:
+                reports["packs killed at every write"] = kill_at_every_write(*inputs, Path(place))
+            reports["packs killed at any time"] = kill_packs(
+                seeds, arguments.kills, arguments.first
+            )
+    failures = sum(report["failures"] for report in reports.values())
+    _say(sys.stdout, json.dumps({"failures": failures, **reports}, indent=2))
+    return 1 if failures else 0
+
+
+def run_kind(seeds: Path, name: str, numbers: range, keep: Path | None) -> dict[str, object]:
+    """All cases of one kind, counted."""
+    kinds: Counter[str] = Counter()
+    errors: Counter[str] = Counter()
+    slowest, highest, start = 0.0, 0, time.monotonic()
+    failed: list[str] = []
+    for number in numbers:
+        data, outcome = watch_case(seeds, name, number)
+        kinds[outcome.kind] += 1
+        slowest, highest = max(slowest, outcome.seconds), max(highest, outcome.peak)
+        if outcome.kind == "refused":
+            errors.update(part.split(":")[0] for part in outcome.detail.split(" | "))
+        if outcome.kind in FAILURES:
+            failed.append(f"{name}:{number}")
+            _say(sys.stderr, f"{name}:{number}: {outcome.kind}: {outcome.detail}")
+            if keep:
+                keep.mkdir(parents=True, exist_ok=True)
+                (keep / f"{name}-{number}").write_bytes(data)
+    return {
+        "cases": len(numbers),
+        **kinds,
+        "failures": len(failed),
+        "failed": failed[:20],
+        "errors": dict(errors.most_common()),
+        "slowest case, seconds of processor": round(slowest, 2),
+        "most memory, MB resident": round(highest / 1e6),
+        "seconds": round(time.monotonic() - start),
+    }
+
+
+def watch_case(seeds: Path, name: str, number: int) -> tuple[bytes, Outcome]:
+    """Draw case `number` of a kind, and use it."""
+    kind = KINDS[name]
+    rng = random.Random(f"{name}:{number}")
+    seed = rng.choice(sorted((seeds / kind.folder).iterdir()))
+    data = _mutated(kind, seed.read_bytes(), rng)
+    return data, watch(kind.use, data, seed.name)
+
+
+def _mutated(kind: Kind, data: bytes, rng: random.Random) -> bytes:
+    """Half of the bundles are forged: damaged inside, with checksums that are right."""
+    forgers = (mutate.forge_manifest, mutate.forge_member, mutate.forge_member, mutate.forge_names)
+    if kind.folder == "bundle" and rng.random() < 0.5:
+        return rng.choice(forgers)(data, rng)
+    fields = kind.fields(data)
+    for _ in range(rng.choice((1, 1, 2))):
+        data = mutate.damage(data or b"\0", rng, [f for f in fields if sum(f) <= len(data)])
+    return data
+
+
+def _say(where: TextIO, text: str) -> None:
+    where.write(text + "\n")
+    where.flush()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--bundles", type=int, default=10_000)
+    parser.add_argument(
+        "--raws", type=int, default=2_500, help="DNGs; and a fifth as many TIFF, PNG"
+    )
+    parser.add_argument("--recordings", type=int, default=1_000, help=".mlv")
+    parser.add_argument("--videos", type=int, default=1_000, help="MP4, MOV, MKV")
+    parser.add_argument("--kills", type=int, default=60, help="packs killed at random times")
+    parser.add_argument("--first", type=int, default=0, help="number of the first case")
+    parser.add_argument("--only", help="one case, as KIND:NUMBER")
+    parser.add_argument("--keep", type=Path, help="folder for files of cases that failed")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""The sound files that mutations start from. Made in a process of its own: LibRaw, FFmpeg and
+their threads must not have been used in the process that forks."""
+
+import sys
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from rvdtool.capture.pack import pack
+from rvdtool.raw.dng import encode_dng, write_dng
+from rvdtool.raw.frame import CameraProfile, CfaPhase, RawFrame, Rect
+from rvdtool.raw.read import MosaicLevels
+from rvdtool.video.encode import encode_video
+from tests.mlv_samples import Clip, random_mosaics, write_mlv
+
+SIZE = (48, 64)
+CLIPS = (("mp4", "h264"), ("mov", "hevc"), ("mkv", "ffv1"), ("mov", "prores"))
+
+
+def make_seeds(folder: Path) -> None:
+    """Bundles, DNGs and their like, recordings and videos, in a folder each."""
+    for name in ("bundle", "raw", "plain", "mlv", "video"):
+        (folder / name).mkdir(parents=True)
+    frame = _frame()
+    write_dng(frame, folder / "first.dng")
+    tifffile.imwrite(folder / "plain" / "first.tiff", frame.mosaic)
+    (folder / "plain" / "first.png").write_bytes(imagecodecs.png_encode(frame.mosaic))
+    _make_videos(folder, frame)
+    _make_raws(folder / "raw", frame)
+    for bits, components in ((10, 0), (12, 0), (14, 0), (14, 1), (14, 2)):
+        clip = Clip(bits=bits, black=60, white=2**bits - 2, jpeg=components, space=0)
+        write_mlv(folder / "mlv" / f"{bits}-{components}.mlv", random_mosaics(2, bits=bits), clip)
+    (folder / "first.dng").unlink()
+
+
+def _make_videos(folder: Path, frame: RawFrame) -> None:
+    pictures = [_picture(index) for index in range(6)]
+    for suffix, codec in CLIPS:
+        path = folder / "video" / f"{codec}.{suffix}"
+        encode_video(iter(pictures), path, rate=Fraction(25), codec=codec)
+        pack(path, folder / "first.dng", folder / "bundle" / f"{codec}.rvd")
+    frames = folder / "frames"
+    frames.mkdir()
+    for index, picture in enumerate(pictures[:3]):
+        (frames / f"{index}.png").write_bytes(imagecodecs.png_encode(picture))
+    pack(frames, folder / "first.dng", folder / "bundle" / "png.rvd")
+    levels = MosaicLevels(frame.black, frame.white, frame.phase, frame.bits)
+    for suffix in ("tiff", "png"):
+        plain = folder / "plain" / f"first.{suffix}"
+        pack(
+            folder / "video" / "h264.mp4",
+            plain,
+            folder / "bundle" / f"plain-{suffix}.rvd",
+            levels=levels,
+        )
+
+
+def _make_raws(folder: Path, frame: RawFrame) -> None:
+    """Compressed and not, in strips and tiles, of either byte order, with a preview."""
+    (folder / "ljpeg.dng").write_bytes(encode_dng(frame, rate=Fraction(25), frame_index=3))
+    (folder / "none.dng").write_bytes(encode_dng(frame, compression="none"))
+    crop = replace(frame, default_crop=Rect(2, 2, 40, 60), orientation=6)
+    (folder / "crop.dng").write_bytes(encode_dng(crop))
+    tags = [
+        (271, 2, 0, "Acme", True),
+        (33421, 3, 2, (2, 2), True),
+        (33422, 1, 4, (0, 1, 1, 2), True),
+        (50706, 1, 4, (1, 4, 0, 0), True),
+        (50708, 2, 0, "Acme Filmer 3000", True),
+        (50714, 3, 1, 64, True),
+        (50717, 3, 1, 1023, True),
+        (50728, 5, 3, (473, 1000, 1, 1, 1259, 2000), True),
+    ]
+    options = {"photometric": "CFA", "metadata": None, "extratags": tags}
+    tifffile.imwrite(folder / "tiles.dng", frame.mosaic, tile=(16, 16), **options)
+    tifffile.imwrite(folder / "big-endian.dng", frame.mosaic, byteorder=">", **options)
+    with tifffile.TiffWriter(folder / "preview.dng") as tiff:
+        described = [tag for tag in tags if tag[0] not in (33421, 33422)]
+        preview = np.zeros((12, 16, 3), np.uint8)
+        tiff.write(
+            preview, photometric="RGB", subfiletype=1, subifds=1, metadata=None, extratags=described
+        )
+        tiff.write(frame.mosaic, photometric="CFA", metadata=None, extratags=tags[1:3] + tags[5:7])
+
+
+def _frame() -> RawFrame:
+    light = _picture(0)[..., 1] / 255
+    noise = np.random.default_rng(1).normal(0, 2, SIZE)
+    mosaic = np.clip(np.rint(64 + light * 959 + noise), 0, 1023).astype(np.uint16)
+    camera = CameraProfile(unique_model="Acme Filmer 3000", as_shot_neutral=(0.5, 1.0, 0.625))
+    return RawFrame(mosaic, CfaPhase.GRBG, (64.25, 64.0, 64.0, 64.25), 1023, 10, camera)
+
+
+def _picture(index: int) -> NDArray[np.uint8]:
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]] / SIZE[1]
+    light = 0.15 + 0.5 * x * y + 0.3 * ((x + index / 200 - 0.3) ** 2 + (y - 0.2) ** 2 < 0.02)
+    return np.rint(255 * np.stack([light, 0.9 * light, 0.6 * light], -1)).astype(np.uint8)
+
+
+if __name__ == "__main__":
+    make_seeds(Path(sys.argv[1]))

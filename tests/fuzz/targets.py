@@ -1,0 +1,97 @@
+"""What is done with a mutated file: all that rvdtool does with such a file."""
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+from rvdtool.bundle.store import Bundle, open_bundle
+from rvdtool.bundle.unpack import unpack
+from rvdtool.bundle.verify import verify
+from rvdtool.errors import RvdError
+from rvdtool.raw.frame import CfaPhase
+from rvdtool.raw.mlv import read_mlv
+from rvdtool.raw.one_frame import one_frame_file
+from rvdtool.raw.read import MosaicLevels, read_raw
+from rvdtool.video.decode import probe, read_frames
+from rvdtool.video.source import FileSource
+
+_LONGEST = 1000
+"""Characters of a message."""
+
+OUT = "out"
+"""The only folder, beside the mutated file, in which something may be written."""
+
+LEVELS = MosaicLevels((64.0,) * 4, 1023, CfaPhase.RGGB, 10)
+
+
+def use_bundle(path: Path) -> list[str]:
+    """Open, verify, decode, unpack: each whether or not the one before was refused."""
+    opened: list[Bundle] = []
+    told = _said(lambda: opened.append(open_bundle(path)))
+    return told + (_use_opened(opened[0], path.parent / OUT) if opened else [])
+
+
+def _use_opened(bundle: Bundle, out: Path) -> list[str]:
+    return [
+        *_said(lambda: _require_ok(bundle)),
+        *_said(lambda: [reference.frame for reference in bundle.references]),
+        *_said(lambda: list(islice(read_frames(bundle.video, bundle.video_info), 20))),
+        *_said(lambda: unpack(bundle, out)),
+    ]
+
+
+def use_raw(path: Path) -> list[str]:
+    """A DNG, or any file that LibRaw may take for RAW."""
+    return _said(lambda: read_raw(path))
+
+
+def use_plain(path: Path) -> list[str]:
+    """A 16-bit TIFF or PNG."""
+    return _said(lambda: read_raw(path, levels=LEVELS))
+
+
+def use_mlv(path: Path) -> list[str]:
+    """A recording: its first frame, as the file that a bundle would keep, and all of them."""
+    return (
+        _said(lambda: read_raw(path)) + _said(lambda: _cut(path)) + _said(lambda: _read_all(path))
+    )
+
+
+def use_video(path: Path) -> list[str]:
+    """A video, as pack reads it: before anybody knows a checksum."""
+
+    def read() -> None:
+        source = FileSource(path)
+        info = probe(source)
+        for _ in islice(read_frames(source, info), 20):
+            pass
+
+    return _said(read)
+
+
+def _read_all(path: Path) -> None:
+    video = read_mlv(path)
+    for index in range(len(video.frames)):
+        video.read(index)
+
+
+def _cut(path: Path) -> None:
+    with one_frame_file(path) as alone:
+        read_raw(alone)
+
+
+def _require_ok(bundle: Bundle) -> None:
+    failed = [check.name for check in verify(bundle) if not check.ok]
+    if failed:
+        raise RvdError(f"verify: {failed[0]}")
+
+
+def _said(action: Callable[[], object]) -> list[str]:
+    """The typed error, in words; any other error is for the watcher."""
+    try:
+        action()
+    except RvdError as error:
+        if len(str(error)) > _LONGEST or "\n" in str(error):
+            raise ValueError(f"not one line to be read: {str(error)[:_LONGEST]!r}") from error
+        return [f"{type(error).__name__}: {error}"]
+    return []
