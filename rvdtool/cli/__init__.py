@@ -16,7 +16,18 @@ from typing import Annotated, cast
 import typer
 
 from rvdtool._version import __version__
-from rvdtool.cli import benchmark, console, dataset, derender, info, metrics, pack, unpack, verify
+from rvdtool.cli import (
+    benchmark,
+    console,
+    dataset,
+    derender,
+    info,
+    metrics,
+    models,
+    pack,
+    unpack,
+    verify,
+)
 from rvdtool.errors import RvdError, UsageError
 from rvdtool.files import describe
 
@@ -35,6 +46,7 @@ app.command()(verify.verify)
 app.command()(unpack.unpack)
 app.command()(metrics.metrics)
 app.add_typer(dataset.app)
+app.add_typer(models.app)
 app.command()(benchmark.benchmark)
 
 # Typer exports BadParameter but not its parent, which is click's class in older versions of typer

@@ -1,0 +1,248 @@
+"""Hold our port of the published FAGDN to its authors' code.
+
+    git clone https://github.com/zhangchen98/RAW_CVPR24
+    python examples/compare_with_authors.py RAW_CVPR24
+
+Their `main.test` runs as it is, on the CPU, over a made-up clip in their folder layout, with
+weights made from a seed; our chain runs over the same frames. Nothing of theirs is changed: what
+their scripts import but these steps don't use (thop, torchvision, …) is stood in for where it isn't
+installed, and their two metrics are left out, which newer scikit-images refuse. Also needs Pillow.
+
+`--golden FILE` writes what their code gives at the smallest size, for our tests.
+"""
+
+import argparse
+import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
+
+import cv2
+import numpy as np
+import tifffile
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from rvdtool.derender.flow import Flow
+from rvdtool.derender.published import PublishedChain
+from rvdtool.network.published import PublishedFagdn
+from rvdtool.raw.frame import CameraProfile, CfaPhase, RawFrame
+from rvdtool.video.frame import Rgb
+
+SEED = 24
+BITS = 14
+STEPS = 10
+SMALLEST = (90, 134)
+"""Its planes, 45×67, are padded to 64×96: by an odd number both ways."""
+SIZES = (SMALLEST, (898, 1598), (900, 1600))
+BOUND = 1e-5
+"""Largest difference, of values in 0..1: both are float32, and add up in different orders."""
+UNUSED = ("thop", "torchvision", "matplotlib", "matplotlib.pyplot", "mpl_toolkits.axes_grid1")
+
+Planes = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class MadeUpClip:
+    """A clip in which all that the network looks at happens, from integers and a seed.
+
+    Attributes:
+        rgb: per frame, uint8 [H, W, 3].
+        raw: of frame 1, DN [H, W].
+        flows: from each frame to the next, in pixels, [H, W, 2].
+    """
+
+    rgb: list[Rgb]
+    raw: NDArray[np.uint16]
+    flows: list[Flow]
+
+
+def make_clip(size: tuple[int, int], steps: int = STEPS) -> MadeUpClip:
+    """Coloured blocks that move, with noise; flows that point beyond the frame, too."""
+    numbers = np.random.Generator(np.random.PCG64(SEED))
+    height, width = size
+
+    def blocks(side: int, *rest: int) -> NDArray[np.float64]:
+        coarse = numbers.random((-(-height // side), -(-width // side), *rest))
+        return coarse.repeat(side, axis=0).repeat(side, axis=1)[:height, :width]
+
+    scene = blocks(8, 3) * 220
+    rgb = [
+        (np.roll(scene, (2 * step, 3 * step), (0, 1)) + blocks(1, 3) * 35).astype(np.uint8)
+        for step in range(steps + 1)
+    ]
+    raw = ((0.05 + 0.7 * blocks(8) + 0.2 * blocks(1)) * (2**BITS - 1)).astype(np.uint16)
+    flows = [((blocks(16, 2) - 0.5) * 24).astype(np.float32) for _ in range(steps)]
+    return MadeUpClip(rgb, raw, flows)
+
+
+def seeded_weights(network: nn.Module) -> dict[str, Tensor]:
+    """Weights that depend on names, shapes and the seed only, and keep signals of their size."""
+    numbers = np.random.Generator(np.random.PCG64(SEED))
+    state = {}
+    for name, old in sorted(network.state_dict().items()):
+        # Under a transposed convolution of stride 2, an output sees one pixel of each channel.
+        inputs = old.shape[0] if "upconv" in name else old[0].numel()
+        bound = 0.1 if old.ndim == 1 else (4.5 / inputs) ** 0.5
+        values = (numbers.random(tuple(old.shape)) * 2 - 1) * bound
+        state[name] = torch.from_numpy(values.astype(np.float32))
+    return state
+
+
+def run_ours(clip: MadeUpClip, network: PublishedFagdn) -> Iterator[Planes]:
+    """Our chain's recurrent state after every step, [4, h, w]."""
+    reference = RawFrame(
+        mosaic=clip.raw,
+        phase=CfaPhase.RGGB,
+        black=(0, 0, 0, 0),
+        white=2**BITS - 1,
+        bits=BITS,
+        profile=CameraProfile("made up", (1.0, 1.0, 1.0)),
+    )
+    chain = PublishedChain(
+        network, reference, clip.rgb[0], lambda index, size: clip.flows[index - 1]
+    )
+    for rgb in clip.rgb[1:]:
+        yield chain.step(rgb).planes
+
+
+class Recorder:
+    """Their network as their `test` sees it; keeps what it gave and, of step 1, what it got."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.states: list[Tensor] = []
+        self.inputs: list[Tensor] = []
+        self.sides: list[Tensor] = []
+
+    def eval(self) -> None:
+        """As `nn.Module.eval`."""
+        self.network.eval()
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """As `nn.Module.__call__`."""
+        output, sides = self.network(*inputs)
+        if not self.states:
+            self.inputs, self.sides = [tensor.clone() for tensor in inputs], sides
+        self.states.append(output)  # not a copy: `test` zeroes its padding afterwards
+        print(".", end="", flush=True)
+        return output, sides
+
+
+def run_theirs(clone: Path, clip: MadeUpClip, state: dict[str, Tensor]) -> Recorder:
+    """Their `test` on the clip."""
+    height, width = clip.raw.shape
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        listed = write_their_folder(clip, root)
+        arguments = ["--save_dir", f"{root}/out", "--testset_root", scratch]
+        with their_modules(clone, [*arguments, "--input_size", f"{height},{width}"]) as main:
+            network = main.RawVideoNetwork(main.args)
+            network.load_state_dict(state)
+            recorder = Recorder(network)
+            main.psnr = main.ssim = lambda predicted, true: 0.0
+            main.test([listed], recorder, main.args)
+    print()
+    return recorder
+
+
+def write_their_folder(clip: MadeUpClip, root: Path) -> dict[str, Any]:
+    """The clip as their data set reads it, and its entry in their `data.json`."""
+    frames = [f"{index:04d}" for index in range(len(clip.rgb))]
+    for kind in ("RAW", "sRGB", "flow"):
+        (root / kind / "clip").mkdir(parents=True)
+    for index, name in enumerate(frames):
+        # Only the first RAW frame is looked at; the others are true values for their metric.
+        tifffile.imwrite(root / "RAW" / "clip" / f"{name}.tiff", clip.raw)
+        picture = cv2.cvtColor(clip.rgb[index], cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(root / "sRGB" / "clip" / f"{name}.png"), picture)
+        if index < len(clip.flows):
+            np.save(root / "flow" / "clip" / f"{name}_flow.npy", clip.flows[index])
+            cv2.imwrite(str(root / "flow" / "clip" / f"{name}_flow.png"), picture)
+    return {"video_name": "clip", "frames": frames}
+
+
+@contextmanager
+def their_modules(clone: Path, arguments: list[str]) -> Iterator[Any]:
+    """Their main.py as a module. It reads the command line when it is imported."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    known, given = set(sys.modules), sys.argv
+    for name in UNUSED:
+        if not is_installed(name):
+            sys.modules[name] = MagicMock()
+    sys.path.insert(0, str(clone))
+    sys.argv = ["main.py", *arguments]
+    try:
+        yield importlib.import_module("main")
+    finally:
+        sys.argv = given
+        sys.path.remove(str(clone))
+        for name in set(sys.modules) - known:
+            if name.split(".")[0] in {"main", "model", "dataset", "config", "logger", "loss"}:
+                del sys.modules[name]
+
+
+def is_installed(name: str) -> bool:
+    """Whether a module can be imported, or has been stood in for already."""
+    if name in sys.modules:
+        return True
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ModuleNotFoundError, ValueError):
+        return False
+
+
+def compare(clone: Path, size: tuple[int, int], golden: Path | None) -> float:
+    """The largest difference of one size, printed in parts."""
+    clip, network = make_clip(size), PublishedFagdn().eval()
+    state = seeded_weights(network)
+    network.load_state_dict(state)
+    theirs = run_theirs(clone, clip, state)
+    with torch.inference_mode():
+        output, sides = network(*theirs.inputs)
+        their_output, _ = theirs.network(*theirs.inputs)
+    one = largest([output, *sides], [their_output, *theirs.sides])
+    ours = [torch.from_numpy(planes)[None] for planes in run_ours(clip, network)]
+    each = [largest([a], [b]) for a, b in zip(ours, theirs.states, strict=True)]
+    spread = theirs.states[-1].std().item()
+    print(
+        f"{size[1]}×{size[0]}: network alone, all outputs: {one:.1e}; chain after step 1: "
+        f"{each[0]:.1e}, after step {len(each)}: {each[-1]:.1e}, largest: {max(each):.1e} "
+        f"(values have a standard deviation of {spread:.2f})"
+    )
+    if golden is not None and size == SMALLEST:
+        arrays = {"last": theirs.states[-1][0].numpy(), "first": theirs.states[0][0, :, ::4, ::4]}
+        arrays |= {f"side_{2 ** (n + 1)}": side[0].numpy() for n, side in enumerate(theirs.sides)}
+        np.savez_compressed(golden, **arrays)
+    return max(one, *each)
+
+
+def largest(ours: list[Tensor], theirs: list[Tensor]) -> float:
+    """Largest absolute difference of tensors that must have the same shapes."""
+    for one, other in zip(ours, theirs, strict=True):
+        if one.shape != other.shape:
+            sys.exit(f"shapes differ: ours {list(one.shape)}, theirs {list(other.shape)}")
+    return max((a - b).abs().max().item() for a, b in zip(ours, theirs, strict=True))
+
+
+def main() -> None:
+    """Compare at all sizes; exit with 1 if they differ."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("clone", type=Path, help="of github.com/zhangchen98/RAW_CVPR24")
+    parser.add_argument("--golden", type=Path, help="write a file for tests/network")
+    parser.add_argument("--smallest", action="store_true", help="only the smallest size")
+    arguments = parser.parse_args()
+    sizes = (SMALLEST,) if arguments.smallest else SIZES
+    worst = max(compare(arguments.clone.resolve(), size, arguments.golden) for size in sizes)
+    sys.exit(0 if worst <= BOUND else f"they differ by {worst:.1e}; {BOUND:.0e} is allowed")
+
+
+if __name__ == "__main__":
+    main()
