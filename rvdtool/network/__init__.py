@@ -1,1 +1,1 @@
-"""Networks, their configurations and checkpoint files; only here and in training is torch imported."""
+"""Networks, their configurations and checkpoint files. Only here and in training is torch needed."""

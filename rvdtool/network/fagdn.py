@@ -137,8 +137,11 @@ class Fagdn(nn.Module):
         )
         self.decoder = nn.ModuleList(_Block(width) for width in (third, second, first))
         self.head = nn.Conv2d(first, 4 * (CANDIDATES + 1), 3, padding=1)
+        self.overall = nn.Sequential(
+            nn.Linear(deepest, deepest), nn.ReLU(), nn.Linear(deepest, deepest)
+        )
         self.gain = nn.Conv2d(deepest, 4, 1)
-        for layer in (self.head, self.gain):
+        for layer in (self.head, self.gain, self.overall[-1]):
             for parameter in layer.parameters():
                 nn.init.zeros_(parameter)
 
@@ -182,6 +185,8 @@ class Fagdn(nn.Module):
         deepest = features[-1]
         if reference is not None:
             deepest = self.gla(deepest, reference, planes.flow.to(deepest.dtype))
+        # White balance and gain drift for the whole frame at once: every place hears of all others.
+        deepest = deepest + self.overall(deepest.mean(dim=(2, 3)))[:, :, None, None]
         x = deepest
         for up, block, skip in zip(self.up, self.decoder, features[-2::-1], strict=True):
             x = block(up(x) + skip)
@@ -208,6 +213,7 @@ class Fagdn(nn.Module):
             )
         spread = (variances / (sigma * sigma)[:, None]).mean(dim=2).log()
         fine = (planes.fine.clamp_min(SMALLEST) / (sigma * sigma)).mean(dim=1, keepdim=True).log()
+        flat = torch.stack([5 * planes.brightness[:, 0], planes.brightness[:, 1]], dim=1)
         maps = [
             rgb - 0.5,
             clipped,
@@ -216,13 +222,26 @@ class Fagdn(nn.Module):
             0.25 * fine,
             0.1 * sigma.log().mean(dim=1, keepdim=True),
             _tone(fused),
+            flat[:, :, None, None].expand(-1, -1, *rgb.shape[-2:]),
+            *self._ratios(planes),
         ]
-        flat = torch.stack([5 * planes.brightness[:, 0], planes.brightness[:, 1]], dim=1)
-        maps.append(flat[:, :, None, None].expand(-1, -1, *rgb.shape[-2:]))
         return torch.cat(maps, dim=1)
 
+    def _ratios(self, planes: Planes) -> list[Tensor]:
+        """Logarithms of both fits from elsewhere and of the warped RAW against the fit.
 
-_INPUTS = 12 + 12 + 4 * (CANDIDATES + 2) + CANDIDATES + 1 + 1 + 4 + 2
+        Where the flow is right, they tell how gain and colour have drifted.
+        """
+        others = [planes.fits[:, 1]]
+        if self.config.anchored:
+            others += [planes.fits[:, 0], planes.values[:, 3]]
+        else:
+            others += [planes.fits[:, 1]] * 2
+        fit = planes.values[:, 0].clamp_min(0) + 0.01
+        return [((x.clamp_min(0) + 0.01) / fit).log().clamp(-1, 1) * 5 for x in others]
+
+
+_INPUTS = 12 + 12 + 4 * (CANDIDATES + 2) + CANDIDATES + 1 + 1 + 4 + 2 + 3 * 4
 _REFERENCE_INPUTS = 12 + 12 + 4 + 4 + 4
 
 
@@ -263,8 +282,7 @@ class _Encoder(nn.Module):
             for width, depth in zip(widths, depths, strict=True)
         )
         self.down = nn.ModuleList(
-            nn.Conv2d(inside, outside, 2, stride=2)
-            for inside, outside in pairwise(widths)
+            nn.Conv2d(inside, outside, 2, stride=2) for inside, outside in pairwise(widths)
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
