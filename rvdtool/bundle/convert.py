@@ -2,13 +2,15 @@
 
 import math
 import struct
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from rvdtool.bundle import manifest as m
+from rvdtool.errors import RawError
 from rvdtool.raw.bayer import crop, orient
 from rvdtool.raw.frame import CameraProfile, CfaPhase, Exposure, Mosaic, RawFrame, Rect, Tag
 from rvdtool.raw.read import MosaicLevels
+from rvdtool.raw.resample import resample
 from rvdtool.video.decode import Assume
 from rvdtool.video.frame import ColorInterpretation, ColorTag, VideoInfo
 
@@ -34,7 +36,7 @@ _ORIENTATIONS = {turn: orientation for orientation, turn in TURNS.items()}
 _FLOATS = {11: "f", 12: "d"}
 
 
-def crop_and_turn(sensor: tuple[int, int], rect: Rect, turn: Turn) -> m.Transform:
+def crop_and_turn(sensor: tuple[int, int], rect: Rect, turn: Turn) -> m.CropAndTurn:
     """The transform that cuts `rect` (active-area coordinates) from an active area and turns it.
 
     Args:
@@ -43,7 +45,7 @@ def crop_and_turn(sensor: tuple[int, int], rect: Rect, turn: Turn) -> m.Transfor
         turn: what to do with it then.
     """
     mirror, quarter_turns = turn
-    return m.Transform(
+    return m.CropAndTurn(
         kind="crop_and_turn",
         sensor_height=sensor[0],
         sensor_width=sensor[1],
@@ -53,8 +55,46 @@ def crop_and_turn(sensor: tuple[int, int], rect: Rect, turn: Turn) -> m.Transfor
     )
 
 
+@dataclass(frozen=True)
+class Geometry:
+    """A homography around the middle of the video's grid, in words that people know.
+
+    Attributes:
+        row, column: of the active area, where the grid's middle lies.
+        scale: photosites per pixel, along a side.
+        degrees: by how much the RAW is turned clockwise, after mirroring, to lie as the grid.
+        mirrored: whether left and right are swapped first.
+    """
+
+    row: float
+    column: float
+    scale: float
+    degrees: float
+    mirrored: bool
+
+
+def geometry(transform: m.Homography) -> Geometry:
+    """Where the middle of the video's grid lies, and how it is scaled and turned there."""
+    x, y = (transform.grid_width - 1) / 2, (transform.grid_height - 1) / 2
+    (a, b, _), (d, e, _), (g, h, _) = transform.matrix
+    column, row, w = (p * x + q * y + r for p, q, r in transform.matrix)
+    column, row = column / w, row / w
+    # The derivatives of column and row by x and y.
+    (across, over), (along, down) = (
+        ((a - column * g) / w, (b - column * h) / w),
+        ((d - row * g) / w, (e - row * h) / w),
+    )
+    area = across * down - over * along
+    mirrored = area < 0
+    degrees = -math.degrees(math.atan2(along, -across if mirrored else across))
+    return Geometry(row, column, math.sqrt(abs(area)), degrees + 0.0, mirrored)
+
+
 def on_grid(frame: RawFrame, transform: m.Transform, rotation: int) -> RawFrame:
-    """Bring a RAW frame onto the video's grid; every photosite keeps its value.
+    """Bring a RAW frame onto the video's grid.
+
+    Cut and turned, every photosite keeps its value; through a homography, the grid's sites get
+    theirs by `rvdtool.raw.resample`.
 
     Args:
         frame: as read, with the active area's mosaic.
@@ -64,12 +104,23 @@ def on_grid(frame: RawFrame, transform: m.Transform, rotation: int) -> RawFrame:
     Returns:
         The frame with the grid's mosaic, phase and black levels; its orientation shows it as a
         player shows the video, and all of it is meant to be seen, as in the video.
+
+    Raises:
+        RawError: the transform is for an active area of another size.
     """
-    rect = transform.crop
-    cut = crop(frame, Rect(rect.top, rect.left, rect.height, rect.width))
-    turn = _ORIENTATIONS[transform.mirror, transform.quarter_turns]
-    turned = orient(replace(cut, orientation=turn))
-    return replace(turned, orientation=UPRIGHT_AFTER[rotation], default_crop=None)
+    if frame.size != (transform.sensor_height, transform.sensor_width):
+        raise RawError(
+            f"an active area of {transform.sensor_width}×{transform.sensor_height} is expected; "
+            f"the RAW's is {frame.size[1]}×{frame.size[0]}"
+        )
+    match transform:
+        case m.CropAndTurn(crop=rect):
+            cut = crop(frame, Rect(rect.top, rect.left, rect.height, rect.width))
+            turn = _ORIENTATIONS[transform.mirror, transform.quarter_turns]
+            placed = orient(replace(cut, orientation=turn))
+        case m.Homography():
+            placed = resample(frame, transform.matrix, transform.grid_size)
+    return replace(placed, orientation=UPRIGHT_AFTER[rotation], default_crop=None)
 
 
 def video_entry(info: VideoInfo, *, kind: str, name: str, members: tuple[m.Member, ...]) -> m.Video:

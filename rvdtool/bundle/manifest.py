@@ -38,6 +38,8 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Phase = Literal["RGGB", "BGGR", "GRBG", "GBRG"]
 Levels4 = tuple[Number, Number, Number, Number]
 Row3 = tuple[Number, Number, Number]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive3 = tuple[Positive, Positive, Positive]
 
 
 class _Model(BaseModel):
@@ -147,7 +149,7 @@ class Rect(_Model):
     width: Side
 
 
-class Transform(_Model):
+class CropAndTurn(_Model):
     """From the RAW frame's active area to the video's grid: cut, then mirror, then turn.
 
     No pixel changes its value; what changes is its place, and with it the CFA phase.
@@ -178,6 +180,42 @@ class Transform(_Model):
         if bottom > self.sensor_height or right > self.sensor_width:
             raise ValueError("the crop reaches beyond the active area")
         return self
+
+
+class Homography(_Model):
+    """Where the video's grid lies on the RAW frame's active area, whatever its scale and angle.
+
+    The planes are resampled, colour by colour, onto an RGGB mosaic (docs/bundle.md says how).
+    """
+
+    kind: Literal["homography"]
+    sensor_height: Side
+    """Rows of the active area."""
+    sensor_width: Side
+    """Columns of the active area."""
+    grid_height: Side
+    """Rows of the video's grid."""
+    grid_width: Side
+    """Columns of the video's grid."""
+    matrix: tuple[Row3, Row3, Row3]
+    """(x, y, 1) on the video's grid → (x, y, w) on the active area: x to the right, y down, centres
+    of pixels and photosites at whole numbers, divided by w."""
+
+    @property
+    def grid_size(self) -> tuple[int, int]:
+        """(height, width) of the grid."""
+        return self.grid_height, self.grid_width
+
+    @check(mode="after")
+    def _is_regular(self) -> Self:
+        a, b, c = self.matrix[2]
+        right, bottom = self.grid_width - 1, self.grid_height - 1
+        if min(a * x + b * y + c for x in (0, right) for y in (0, bottom)) <= 0:
+            raise ValueError("the homography turns a part of the grid inside out")
+        return self
+
+
+Transform = CropAndTurn | Homography
 
 
 class MosaicLevels(_Model):
@@ -290,9 +328,9 @@ class Reference(_Model):
     """The video frame that it belongs to, from 0 in display order."""
     raw: RawMember
     planes: PlanesMember
-    transform: Transform
+    transform: Annotated[Transform, Field(discriminator="kind")]
     match_score: Annotated[float, Field(ge=-1, le=1)]
-    """Correlation of block means of the RAW's greens and of the video frame; 1 is perfect."""
+    """Correlation of detail in the RAW's greens, on the grid, and in the frame's luma; 1: best."""
     phase: Phase
     """The CFA cell at the top-left corner of the video's grid, row by row."""
     black: Levels4
@@ -322,6 +360,22 @@ class Reference(_Model):
         return self
 
 
+class Exposures(_Model):
+    """How the camera exposed and developed each frame.
+
+    Each list has a value for every frame of the video, or is null where nothing is known.
+    """
+
+    time: Annotated[tuple[Positive, ...], Field(max_length=MAX_FRAMES)] | None
+    """Exposure time in seconds."""
+    iso: Annotated[tuple[Positive, ...], Field(max_length=MAX_FRAMES)] | None
+    """ISO sensitivity: in proportion to the RAW values that the same light gives."""
+    gain: Annotated[tuple[Positive, ...], Field(max_length=MAX_FRAMES)] | None
+    """Further factor on the RAW values."""
+    white_balance: Annotated[tuple[Positive3, ...], Field(max_length=MAX_FRAMES)] | None
+    """Factors by which the camera's processing multiplied R, G, B."""
+
+
 class Manifest(_Model):
     """What a bundle holds."""
 
@@ -330,6 +384,7 @@ class Manifest(_Model):
     video: Video
     references: Annotated[tuple[Reference, ...], Field(min_length=1, max_length=MAX_REFERENCES)]
     """In rising order of `frame_index`."""
+    exposures: Exposures | None = None
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -352,6 +407,11 @@ class Manifest(_Model):
                 raise ValueError(
                     f"the transform of reference {reference.frame_index} leads to "
                     f"{reference.transform.grid_size}, not to the video's {size}"
+                )
+        for name, values in self.exposures or ():
+            if values is not None and len(values) != self.video.frame_count:
+                raise ValueError(
+                    f"{len(values)} exposures' {name} for {self.video.frame_count} frames"
                 )
         names = [member.name for member in self.members]
         if len(set(names)) != len(names):

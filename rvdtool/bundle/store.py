@@ -4,7 +4,8 @@ An open `Bundle` holds no file handle: it knows where things lie, and reads when
 """
 
 import hashlib
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ from rvdtool.bundle.archive import (
     InputFile,
     Slice,
     member_chunks,
+    quoted,
     read_archive,
     read_member,
 )
@@ -29,6 +31,7 @@ from rvdtool.bundle.manifest import (
     FORMAT,
     MAX_MANIFEST_BYTES,
     VERSION,
+    Exposures,
     Manifest,
     Member,
     Padding,
@@ -183,6 +186,21 @@ class Bundle:
         """What the video was when it was packed."""
         return convert.video_info(self.manifest.video)
 
+    @cached_property
+    def exposures(self) -> tuple[float, ...] | None:
+        """How strongly each frame's RAW was exposed, frame 0 being 1; None where nobody said.
+
+        Exposure time × ISO × gain, as far as the bundle has them: the same light gives RAW values
+        (above black) in this proportion.
+        """
+        said = self.manifest.exposures
+        known = () if said is None else (said.time, said.iso, said.gain)
+        columns = [values for values in known if values is not None]
+        if not columns:
+            return None
+        totals = [math.prod(values) for values in zip(*columns, strict=True)]
+        return tuple(total / totals[0] for total in totals)
+
     def _source(self, member: Member) -> SliceSource:
         part = self.slices[member.name]
         return SliceSource(self.path, part.offset, part.size)
@@ -211,8 +229,9 @@ def is_intact(bundle: Bundle, member: Member, advance: Advance | None = None) ->
 def create(
     path: Path,
     video: VideoInput,
-    references: Sequence[ReferenceInput],
+    references: Iterable[ReferenceInput],
     *,
+    exposures: Exposures | None = None,
     overwrite: bool = False,
     advance: Advance | None = None,
 ) -> None:
@@ -221,7 +240,8 @@ def create(
     Args:
         path: the new bundle.
         video: the video.
-        references: its RAW frames, in rising order of index.
+        references: its RAW frames, in rising order of index; each is let go when it is written.
+        exposures: how the camera exposed each of the video's frames, if that is known.
         overwrite: replace an existing file.
         advance: called with how many more bytes of the input are copied.
 
@@ -236,11 +256,21 @@ def create(
         ):
             archive.add_bytes(MIMETYPE_MEMBER, MIMETYPE)
             entry = _add_video(archive, video)
-            entries = tuple(_add_reference(archive, reference) for reference in references)
-            manifest = Manifest(format=FORMAT, version=VERSION, video=entry, references=entries)
+            files = [*video.files]
+            entries = []
+            for reference in references:
+                files.append(reference.file)
+                entries.append(_add_reference(archive, reference))
+            manifest = Manifest(
+                format=FORMAT,
+                version=VERSION,
+                video=entry,
+                references=tuple(entries),
+                exposures=exposures,
+            )
             archive.add_bytes(MANIFEST_MEMBER, manifest_bytes(manifest))
             # All files at once at the end: they must belong together as they were looked at.
-            for source in (*video.files, *(reference.file for reference in references)):
+            for source in files:
                 source.require_unchanged()
     except ValidationError as error:
         raise InputError(
@@ -329,11 +359,12 @@ def _require_same_members(path: Path, slices: dict[str, Slice], manifest: Manife
     expected |= {member.name: member.size for member in manifest.members}
     for name, size in expected.items():
         if name not in slices:
-            raise BundleError(f"{path}: member {name!r} is missing")
+            raise BundleError(f"{path}: member {quoted(name)} is missing")
         if slices[name].size != size:
             raise BundleError(
-                f"{path}: member {name!r} has {slices[name].size} bytes; its manifest says {size}"
+                f"{path}: member {quoted(name)} has {slices[name].size} bytes; its manifest says "
+                f"{size}"
             )
     added = sorted(slices.keys() - expected.keys())
     if added:
-        raise BundleError(f"{path}: member {added[0]!r} isn't in its manifest")
+        raise BundleError(f"{path}: member {quoted(added[0])} isn't in its manifest")

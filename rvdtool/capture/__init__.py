@@ -1,5 +1,11 @@
-"""Capture: from a video and a RAW frame to a bundle. May run on a camera: no torch, no OpenCV.
+"""Capture: from a video and RAW frames to a bundle. May run on a camera: without torch.
 
-align  where the RAW frame lies on the video's grid
-pack   the whole way: read, probe, align, write
+pack       the whole way: read, probe, align, write
+stills     which RAW file belongs to which frame, as the user says it
+align      where a RAW frame lies on the video's grid, and which frame it belongs to
+compare    how alike a RAW frame and a video frame are
+register   finding the homography between them: the only module with OpenCV, imported only when
+           sizes alone don't tell
+exposures  each frame's exposure, from a CSV file
+preview    a picture to judge an alignment by
 """

@@ -1,61 +1,128 @@
-"""Where a RAW frame lies on the video's grid.
+"""Where a RAW frame lies on the video's grid, which frame it belongs to, and how well it matches.
 
-So far the two share a geometry up to CFA phase, active area and orientation: the video shows all
-of the RAW's active area, or its default crop, as the sensor has it or turned as the tags say.
+First by size: the active area or its default crop, as it is or turned, may be pixel for pixel what
+the video shows. Then nothing has to be moved, and no OpenCV is needed. If no size fits, or the two
+lie more than half a pixel apart, registration finds a homography (`register`), and the RAW is
+resampled. The figures behind MATCH are in docs/alignment.md.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rvdtool.bundle.convert import TURNS, crop_and_turn, on_grid
-from rvdtool.bundle.manifest import Transform
+from rvdtool.bundle.convert import TURNS, Turn, crop_and_turn, on_grid
+from rvdtool.bundle.manifest import CropAndTurn, Homography, Transform
+from rvdtool.capture.compare import (
+    Picture,
+    correlation,
+    detail,
+    displacement,
+    raw_picture,
+    video_picture,
+)
 from rvdtool.errors import MismatchError
 from rvdtool.raw.frame import RawFrame, Rect
 from rvdtool.video.frame import Rgb, VideoInfo
 
-_LUMA = (0.2126, 0.7152, 0.0722)
-"""Weights of R, G, B (ITU-R BT.709)."""
+if TYPE_CHECKING:
+    from rvdtool.capture.register import Matrix
 
-_BLOCKS = 32
-"""Blocks along the shorter side: few enough to forgive noise and codec, enough to tell a turn."""
+MATCH = 0.5
+"""Scores below are refused: see docs/alignment.md."""
+
+OUTSIDE = 0.02
+"""Share of the video's grid that may lie beyond the RAW."""
+
+_IN_PLACE = 0.5
+"""Video pixels by which a RAW of the video's size may lie beside it and be taken as it is."""
+
+_TIE = 0.005
+"""Scores that differ less say nothing about which frame it is: the earliest is taken."""
+
+_FINE = 1280
+"""Values along the longer side of the pictures that are registered …"""
+_COARSE = 400
+"""… and of those that are scored: detail that survives noise and codecs, and tells scenes apart."""
+_RAW_FINE = 2000
+
+_ANCHOR_EVERY = 5
+"""Of the frames that are searched, in how many features are looked for."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Alignment:
-    """A RAW frame on the video's grid, how it got there, and how well it matches (-1..1)."""
+    """How a RAW frame gets onto the video's grid.
 
-    frame: RawFrame
+    Attributes:
+        index: the video frame that it matches best.
+        transform: from the active area to the grid.
+        score: how well they match, -1..1.
+    """
+
+    index: int
     transform: Transform
     score: float
 
+    @property
+    def outside(self) -> float:
+        """Share of the video's grid that the RAW doesn't cover, 0..1."""
+        if isinstance(self.transform, CropAndTurn):
+            return 0.0
+        height, width = self.transform.grid_size
+        matrix = np.array(self.transform.matrix)
+        x, y = np.meshgrid(np.linspace(0, width - 1, 65), np.linspace(0, height - 1, 65))
+        points = np.einsum("ij,jyx->iyx", matrix, np.stack([x, y, np.ones_like(x)]))
+        right, bottom = self.transform.sensor_width, self.transform.sensor_height
+        column, row = points[:2] / points[2]
+        inside = (column > -1) & (column < right) & (row > -1) & (row < bottom)
+        return float(1 - inside.mean())
 
-def align(raw: RawFrame, info: VideoInfo, rgb: Rgb) -> Alignment:
-    """Bring a RAW frame onto the video's grid without touching a pixel's value.
 
-    Size decides; where several geometries have the video's size, the best match does.
+def frame_picture(rgb: Rgb) -> Picture:
+    """What `align` needs of a video frame: at most 1280 values a side, a few MB.
+
+    Args:
+        rgb: uint8 or uint16 [H, W, 3].
+    """
+    return video_picture(rgb, -(-max(rgb.shape) // _FINE))
+
+
+def match_score(frame: RawFrame, picture: Picture) -> float:
+    """How alike a RAW frame on the video's grid and a video frame are: -1..1, 1 is perfect.
+
+    Pearson's correlation between their details (`compare.detail`), block means of at most 400 a
+    side. 0 where one has no detail.
+    """
+    coarse = _coarse(picture)
+    return correlation(detail(raw_picture(frame, coarse.step).grey), detail(coarse.grey))
+
+
+def align(raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture]) -> Alignment:
+    """Find where the video's grid lies on a RAW frame, and which of some frames it belongs to.
+
+    It is for the caller to refuse a `score` below MATCH, or more than OUTSIDE.
 
     Args:
         raw: as read, with the active area's mosaic.
         info: the video.
-        rgb: the video frame that the RAW belongs to, uint8 or uint16 [H, W, 3].
+        pictures: of the video frames in question, by index; at least one.
 
     Raises:
-        MismatchError: no geometry has the video's size.
+        MismatchError: registration is needed, but OpenCV isn't installed.
     """
-    fitting = [t for t in candidates(raw, info) if t.grid_size == (info.height, info.width)]
-    if not fitting:
-        raise MismatchError(_explain(raw, info))
-    frames = [on_grid(raw, transform, info.rotation) for transform in fitting]
-    scores = [match_score(frame, rgb) for frame in frames]
-    best = int(np.argmax(scores))
-    return Alignment(frames[best], fitting[best], scores[best])
+    in_place, apart = _in_place(raw, info, pictures)
+    if in_place is not None and in_place.score >= MATCH and apart <= _IN_PLACE:
+        return in_place
+    registered = _registered(raw, info, pictures)
+    if in_place is not None and in_place.score >= registered.score:
+        return in_place
+    return registered
 
 
-def candidates(raw: RawFrame, info: VideoInfo) -> Iterator[Transform]:
+def candidates(raw: RawFrame, info: VideoInfo) -> Iterator[CropAndTurn]:
     """All geometries that the RAW's tags and the video's rotation suggest, the likeliest first.
 
     Each of the active area and the default crop, turned so that both look the same way when they
@@ -70,50 +137,134 @@ def candidates(raw: RawFrame, info: VideoInfo) -> Iterator[Transform]:
                 yield crop_and_turn(raw.size, area, turn)
 
 
-def match_score(frame: RawFrame, rgb: Rgb) -> float:
-    """How alike a RAW frame and a video frame of the same size are: -1..1, 1 is perfect.
-
-    Pearson's correlation between block means of the RAW's greens and of the linearised luma. Block
-    means forgive noise, the codec and demosaicing. 0 if either is flat.
-    """
-    column = frame.phase.value.index("G")
-    green = frame.mosaic[::2, column::2]
-    luma = _luma(rgb)
-    height, width = min(green.shape[0], luma.shape[0]), min(green.shape[1], luma.shape[1])
-    block = max(1, min(height, width) // _BLOCKS)
-    first = _block_means(green[:height, :width], block)
-    second = _block_means(luma[:height, :width], block)
-    spread = float(np.linalg.norm(first) * np.linalg.norm(second))
-    return float(np.clip(np.sum(first * second) / spread, -1, 1)) if spread else 0.0
+def _coarse(picture: Picture) -> Picture:
+    """The picture that is scored: of even step, since a RAW's is."""
+    block = -(-max(picture.grey.shape) // _COARSE)
+    return picture.coarser(block + (block * picture.step) % 2)
 
 
-def _luma(rgb: Rgb) -> NDArray[np.float32]:
-    """Display R'G'B' → linear luma 0..1 of every other pixel; 8 bits are enough to compare."""
-    levels = np.arange(256, dtype=np.float32) / 255
-    curve = np.where(levels < 0.081, levels / 4.5, ((levels + 0.099) / 1.099) ** (1 / 0.45))
-    coded = rgb[::2, ::2] if rgb.dtype == np.uint8 else (rgb[::2, ::2] >> 8).astype(np.uint8)
-    luma = np.zeros(coded.shape[:2], np.float32)
-    for channel, weight in enumerate(_LUMA):
-        luma += (weight * curve).astype(np.float32)[coded[..., channel]]
-    return luma
+def _in_place(
+    raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture]
+) -> tuple[Alignment | None, float]:
+    """The best match that moves no photosite between them, and by how many pixels it is off."""
+    found: list[tuple[Alignment, float]] = []
+    details = {index: _coarse(picture) for index, picture in pictures.items()}
+    for transform in candidates(raw, info):
+        if transform.grid_size != (info.height, info.width):
+            continue
+        frame = on_grid(raw, transform, info.rotation)
+        step = next(iter(details.values())).step
+        own = detail(raw_picture(frame, step).grey)
+        scores = {i: correlation(own, detail(picture.grey)) for i, picture in details.items()}
+        index = _earliest_best(scores)
+        fine = pictures[index]
+        fine = fine if fine.step % 2 == 0 else fine.coarser(2)
+        apart = displacement(raw_picture(frame, fine.step), fine)
+        found.append((Alignment(index, transform, scores[index]), apart))
+    return max(found, key=lambda pair: pair[0].score, default=(None, np.inf))
 
 
-def _block_means(values: NDArray[Any], block: int) -> NDArray[np.float64]:
-    """Means over block×block, minus their own mean; a rest at the far sides is left out."""
-    height, width = values.shape[0] // block, values.shape[1] // block
-    blocks = values[: height * block, : width * block].reshape(height, block, width, block)
-    means = blocks.mean(axis=(1, 3), dtype=np.float64)
-    centred: NDArray[np.float64] = means - means.mean()
-    return centred
+def _earliest_best(scores: Mapping[int, float]) -> int:
+    best = max(scores.values())
+    return min(index for index, score in scores.items() if score >= best - _TIE)
 
 
-def _explain(raw: RawFrame, info: VideoInfo) -> str:
-    height, width = raw.size
-    sizes = f"its active area is {width}×{height}"
-    if raw.default_crop is not None:
-        sizes += f", its default crop {raw.default_crop.width}×{raw.default_crop.height}"
+def _registered(raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture]) -> Alignment:
+    """The best match through a homography."""
+    try:
+        from rvdtool.capture.register import refined
+    except ImportError as error:
+        raise MismatchError(
+            f"{sizes(raw.size, info)}: they have to be aligned, which takes OpenCV; "
+            "install it (pip install opencv-python-headless)"
+        ) from error
+    step = 2 * -(-max(raw.size) // (2 * _RAW_FINE))
+    picture = raw_picture(raw, step)
+    anchor, matrix = _anchor(raw, info, picture, pictures)
+    coarse_raw = picture.coarser(max(1, -(-max(picture.grey.shape) // (2 * _COARSE))))
+    found: dict[int, tuple[Matrix, float]] = {}
+    for index in sorted(pictures, key=lambda index: abs(index - anchor)):
+        near = min(found, key=lambda other: abs(other - index), default=None)
+        start = matrix if near is None else found[near][0]
+        found[index] = refined(coarse_raw, _coarse(pictures[index]), start)
+    index = _earliest_best({index: score for index, (_, score) in found.items()})
+    matrix, _ = refined(picture, pictures[index], found[index][0])
+    transform = _homography(raw, info, matrix)
+    return Alignment(
+        index, transform, match_score(on_grid(raw, transform, info.rotation), pictures[index])
+    )
+
+
+def _anchor(
+    raw: RawFrame, info: VideoInfo, picture: Picture, pictures: Mapping[int, Picture]
+) -> tuple[int, "Matrix"]:
+    """A frame to start from, and about where it lies: by features, or else in the middle."""
+    from rvdtool.capture.register import Features, refined
+
+    features = [Features(picture, mirrored) for mirrored in {False, TURNS[raw.orientation][0]}]
+    best_index, best_matrix, best_score = -1, np.eye(3), -np.inf
+    for index in sorted(pictures)[::_ANCHOR_EVERY]:
+        guesses = [feature.match(pictures[index]) for feature in features]
+        if best_index < 0:
+            guesses += _centred(raw, info)
+        for guess in guesses:
+            if guess is not None:
+                matrix, score = refined(picture, _coarse(pictures[index]), guess)
+                if score > best_score:
+                    best_index, best_matrix, best_score = index, matrix, score
+        if best_score >= MATCH:
+            break
+    return best_index, best_matrix
+
+
+def _centred(raw: RawFrame, info: VideoInfo) -> list["Matrix"]:
+    """The video as the largest part of each candidate's area in its middle."""
+    matrices = []
+    for transform in candidates(raw, info):
+        height, width = transform.grid_size
+        scale = min(height / info.height, width / info.width)
+        top, left = ((a - scale * b) / 2 for a, b in ((height, info.height), (width, info.width)))
+        shift = (scale - 1) / 2  # of centres: pixel 0 covers -1/2 to 1/2
+        onto = np.array([[scale, 0, left + shift], [0, scale, top + shift], [0, 0, 1]])
+        turn = transform.mirror, transform.quarter_turns
+        back = _undo_turn(turn, (transform.crop.height, transform.crop.width))
+        back[0, 2] += transform.crop.left
+        back[1, 2] += transform.crop.top
+        matrices.append(back @ onto)
+    return matrices
+
+
+def _undo_turn(turn: Turn, size: tuple[int, int]) -> NDArray[np.float64]:
+    """(x, y, 1) on an area after mirroring and turning it → before; `size` is that before."""
+    mirror, quarter_turns = turn
+    height, width = size
+    matrix = np.array([[-1.0, 0, width - 1], [0, 1, 0], [0, 0, 1]]) if mirror else np.eye(3)
+    for _ in range(quarter_turns):
+        # Clockwise: what was at (x, y) is at (height - 1 - y, x).
+        matrix = matrix @ np.array([[0.0, 1, 0], [-1, 0, height - 1], [0, 0, 1]])
+        height, width = width, height
+    return matrix
+
+
+def _homography(raw: RawFrame, info: VideoInfo, matrix: "Matrix") -> Homography:
+    """Nine digits are a millionth of a pixel; what lies beyond may differ between machines."""
+    rows = [[float(f"{value:.9g}") for value in row] for row in matrix.tolist()]
+    return Homography.model_validate(
+        {
+            "kind": "homography",
+            "sensor_height": raw.size[0],
+            "sensor_width": raw.size[1],
+            "grid_height": info.height,
+            "grid_width": info.width,
+            "matrix": tuple(tuple(row) for row in rows),
+        }
+    )
+
+
+def sizes(active_area: tuple[int, int], info: VideoInfo) -> str:
+    """What to tell the user when they don't fit. Sizes are (height, width)."""
+    height, width = active_area
     return (
-        f"{sizes}, orientation {raw.orientation}; the video is {info.width}×{info.height}, "
-        f"rotation {info.rotation}°. One of the RAW's sizes, as it is or turned, must be the "
-        "video's: shoot both at the same size, without crop or scaling"
+        f"its active area is {width}×{height}; the video is {info.width}×{info.height}, "
+        f"rotation {info.rotation}°"
     )

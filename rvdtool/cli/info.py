@@ -10,7 +10,7 @@ import typer
 from rvdtool.cli import console
 
 if typing.TYPE_CHECKING:
-    from rvdtool.bundle.manifest import Reference, Video
+    from rvdtool.bundle.manifest import Exposures, Reference, Transform, Video
 
 
 def info(
@@ -29,7 +29,9 @@ def info(
     if as_json:
         console.print_json(manifest.model_dump(mode="json"))
         return
-    for facts in (_video_facts(manifest.video), *map(_reference_facts, manifest.references)):
+    exposures = [] if manifest.exposures is None else [_exposure_facts(manifest.exposures)]
+    references = map(_reference_facts, manifest.references)
+    for facts in (_video_facts(manifest.video), *exposures, *references):
         for name, value in facts:
             console.print_line(f"{name:<10} {value}")
 
@@ -49,18 +51,41 @@ def _video_facts(video: "Video") -> Iterator[tuple[str, str]]:
 _SOURCES = {"stream": "the stream says so", "assumed": "assumed", "user": "as you said"}
 
 
+def _exposure_facts(exposures: "Exposures") -> Iterator[tuple[str, str]]:
+    for name, unit in (("time", " s"), ("iso", ""), ("gain", "×")):
+        values = getattr(exposures, name)
+        if values is not None:
+            label = {"time": "exposed", "iso": "ISO", "gain": "gain"}[name]
+            yield label, f"{min(values):g} to {max(values):g}{unit}, as you said for each frame"
+    if exposures.white_balance is not None:
+        yield "balance", "white balance as you said for each frame"
+
+
 def _reference_facts(reference: "Reference") -> Iterator[tuple[str, str]]:
-    raw, transform, crop = reference.raw, reference.transform, reference.transform.crop
-    mirrored = "mirrored, " if transform.mirror else ""
+    raw = reference.raw
     black = ", ".join(f"{level:g}" for level in reference.black)
     yield "RAW", f"{raw.name} ({raw.member.size:,} bytes) of frame {reference.frame_index}"
     yield "camera", reference.profile.unique_model
     yield "levels", f"black {black}, white {reference.white}, {reference.bits} bit"
     yield "CFA phase", f"{reference.phase} on the video's grid"
-    yield (
-        "lies at",
-        f"row {crop.top}, column {crop.left}, {crop.width}×{crop.height} of "
-        f"{transform.sensor_width}×{transform.sensor_height}, "
-        f"{mirrored}turned by {90 * transform.quarter_turns}°",
+    yield "lies at", _place(reference.transform)
+    yield "match", f"{reference.match_score:.3f} with frame {reference.frame_index}"
+
+
+def _place(transform: "Transform") -> str:
+    from rvdtool.bundle.convert import geometry
+
+    sensor = f"{transform.sensor_width}×{transform.sensor_height}"
+    if transform.kind == "crop_and_turn":
+        crop = transform.crop
+        mirrored = "mirrored, " if transform.mirror else ""
+        return (
+            f"row {crop.top}, column {crop.left}, {crop.width}×{crop.height} of {sensor}, "
+            f"{mirrored}turned by {90 * transform.quarter_turns}°, no pixel changed"
+        )
+    lies = geometry(transform)
+    return (
+        f"row {lies.row:.1f}, column {lies.column:.1f} of {sensor} (its middle), "
+        f"{'mirrored, ' if lies.mirrored else ''}turned by {lies.degrees:.2f}°, "
+        f"{lies.scale:.4f} photosites a pixel: resampled"
     )
-    yield "match", f"{reference.match_score:.3f}"

@@ -1,0 +1,141 @@
+"""How alike a RAW frame and a video frame are: figures from their greys, without OpenCV.
+
+A RAW's grey is the square root of its green light, a video's is its luma: camera green is close to
+luminance, and a root close to a video's curve. What an ISP does besides (gain, curve, local tone
+mapping, shading) changes slowly over the picture; so only detail is compared.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.raw.frame import RawFrame
+from rvdtool.video.frame import Rgb
+
+Grey = NDArray[np.float32]
+"""[H, W], 0..1, gamma-coded."""
+
+_LUMA = (0.2126, 0.7152, 0.0722)
+"""Weights of R, G, B (ITU-R BT.709)."""
+
+_RADIUS = 4
+"""Surroundings that detail is told from, in values to each side."""
+
+_TILES = 3
+"""Tiles along each side in which displacement is measured."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A frame's grey, one value for each step×step pixels (or photosites) from the top left."""
+
+    grey: Grey
+    step: int
+
+    def coarser(self, block: int) -> "Picture":
+        """The same with means over block×block values."""
+        return Picture(block_means(self.grey, block), self.step * block)
+
+
+def raw_picture(frame: RawFrame, step: int) -> Picture:
+    """The RAW's greens; `step` is even, so that every value has its share of them."""
+    greens = np.zeros((frame.size[0] // 2, frame.size[1] // 2), np.float32)
+    for (row, column), color in np.ndenumerate(frame.phase.pattern):
+        if color == 1:
+            black = np.float32(frame.black[2 * row + column])
+            sites = frame.mosaic[row::2, column::2][: greens.shape[0], : greens.shape[1]]
+            greens += (sites - black) / (2 * (np.float32(frame.white) - black))
+    return Picture(np.sqrt(np.clip(block_means(greens, step // 2), 0, 1)), step)
+
+
+def video_picture(rgb: Rgb, step: int) -> Picture:
+    """The video's luma."""
+    luma = np.zeros((rgb.shape[0] // step, rgb.shape[1] // step), np.float32)
+    largest = 255 if rgb.dtype == np.uint8 else 65535
+    for channel, weight in enumerate(_LUMA):
+        luma += np.float32(weight / largest) * block_means(rgb[..., channel], step)
+    return Picture(luma, step)
+
+
+def block_means(values: NDArray[Any], block: int) -> Grey:
+    """Means over block×block; a rest at the far sides is left out."""
+    height, width = values.shape[0] // block, values.shape[1] // block
+    total = np.zeros((height, width), np.float32)
+    for row in range(block):
+        for column in range(block):
+            total += values[row : height * block : block, column : width * block : block]
+    total /= np.float32(block * block)
+    return total
+
+
+def detail(grey: Grey) -> Grey:
+    """What differs from its surroundings, in units of how much things differ there.
+
+    Where they differ by less than a quarter of the picture's average, that quarter is the unit:
+    noise in flat places counts less than edges. A picture without detail is all 0.
+    """
+    difference = grey - _local_mean(grey)
+    local = _local_mean(difference * difference)
+    floor = np.float32(0.25**2) * local.mean()
+    if floor < _FLAT:
+        return np.zeros_like(grey)
+    return np.asarray(difference / np.sqrt(np.maximum(local, 0) + floor), np.float32)
+
+
+_FLAT = np.float32(1e-10)
+"""Detail's variance below which there is none but rounding."""
+
+
+def correlation(first: Grey, second: Grey) -> float:
+    """Pearson's: -1..1; 0 if either is flat. Of different sizes, the part both have."""
+    height, width = (min(a, b) for a, b in zip(first.shape, second.shape, strict=True))
+    first, second = (values[:height, :width] for values in (first, second))
+    first, second = first - first.mean(), second - second.mean()
+    spread = float(np.linalg.norm(first)) * float(np.linalg.norm(second))
+    return float(np.clip(np.vdot(first, second) / spread, -1, 1)) if spread else 0.0
+
+
+def displacement(first: Picture, second: Picture) -> float:
+    """By how many pixels the two lie apart, as the median over 3×3 tiles; infinite if far.
+
+    Per tile and axis, the peak of a parabola through the correlations at shifts of -1, 0 and 1.
+    """
+    one, two = detail(first.grey), detail(second.grey)
+    rows = np.array_split(np.arange(1, min(len(one), len(two)) - 1), _TILES)
+    columns = np.array_split(np.arange(1, min(one.shape[1], two.shape[1]) - 1), _TILES)
+    found = [_shift(one, two, y, x) for y in rows for x in columns if len(y) and len(x)]
+    return float(np.median(found)) * first.step if found else 0.0
+
+
+def _shift(one: Grey, two: Grey, rows: NDArray[np.int_], columns: NDArray[np.int_]) -> float:
+    def at(dy: int, dx: int) -> float:
+        return correlation(
+            one[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1],
+            two[rows[0] + dy : rows[-1] + 1 + dy, columns[0] + dx : columns[-1] + 1 + dx],
+        )
+
+    centre = at(0, 0)
+    down, right = _peak(at(-1, 0), centre, at(1, 0)), _peak(at(0, -1), centre, at(0, 1))
+    return math.hypot(down, right)
+
+
+def _peak(before: float, centre: float, after: float) -> float:
+    """Where a parabola through three equidistant values is largest; infinite outside ±1."""
+    bend = before - 2 * centre + after
+    peak = (before - after) / (2 * bend) if bend < 0 else np.inf
+    return float(peak) if abs(peak) <= 1 else np.inf
+
+
+def _local_mean(image: Grey) -> Grey:
+    """Means over the surroundings, mirrored at the sides."""
+    side = 2 * _RADIUS + 1
+    for axis in (0, 1):
+        pad = [(_RADIUS + 1, _RADIUS) if a == axis else (0, 0) for a in (0, 1)]
+        sums = np.pad(image.astype(np.float64), pad, mode="symmetric").cumsum(axis)
+        ahead = np.take(sums, range(side, sums.shape[axis]), axis)
+        behind = np.take(sums, range(sums.shape[axis] - side), axis)
+        image = ((ahead - behind) / side).astype(np.float32)
+    return image

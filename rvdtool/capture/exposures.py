@@ -1,0 +1,125 @@
+"""Exposures from a CSV file: what the camera says it did, frame by frame.
+
+    frame,exposure_time,iso,gain,wb_red,wb_green,wb_blue
+    0,1/50,200,1,2.1,1,1.6
+    1,1/50,200,1.02,2.1,1,1.6
+
+A row for each frame of the video, in any order, named by `frame` (0, 1, 2, …) or by `pts` (the
+frame's timestamp in the video's time base, as ffprobe prints it). Of the other columns, at least
+one: `exposure_time` in seconds (0.02 or 1/50), `iso`, `gain` (any further factor on the RAW
+values), and `wb_red`, `wb_green`, `wb_blue` together: by how much the camera's processing
+multiplied the colours.
+"""
+
+import csv
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+from rvdtool.bundle.manifest import Exposures
+from rvdtool.errors import InputError
+from rvdtool.files import describe, require_file
+from rvdtool.video.frame import VideoInfo
+
+_COLUMNS = ("exposure_time", "iso", "gain", "wb_red", "wb_green", "wb_blue")
+_WHITE_BALANCE = _COLUMNS[3:]
+_KEYS = ("frame", "pts")
+
+_LARGEST = 1e9
+"""Beyond it, or below its inverse, a value is a mistake."""
+
+
+def read_exposures(path: Path, info: VideoInfo) -> Exposures:
+    """Read and check a CSV file of exposures.
+
+    Args:
+        path: the file, UTF-8, with a header line.
+        info: the video that it belongs to.
+
+    Raises:
+        InputError: no such file, not such a CSV, a frame missing, named twice or not in the
+            video, or a value that isn't a number above 0; the message names the line.
+    """
+    try:
+        with require_file(path, "a CSV of exposures").open(
+            encoding="utf-8-sig", newline=""
+        ) as file:
+            table = csv.DictReader(file, strict=True)
+            key, columns = _header(path, table.fieldnames or ())
+            frames = _frames(key, info)
+            rows: dict[int, dict[str, float]] = {}
+            for row in table:
+                where = f"{path}, line {table.line_num}"
+                if None in row or None in row.values():
+                    raise InputError(f"{where}: not as many values as the header has names")
+                index = _frame(where, key, row[key], frames)
+                if index in rows:
+                    raise InputError(f"{where}: frame {index} for the second time")
+                rows[index] = {name: _value(where, name, row[name]) for name in columns}
+    except OSError as error:
+        raise InputError(f"{path}: can't be read: {describe(error)}") from error
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a CSV file ({error})") from error
+    missing = next((i for i in range(info.frame_count) if i not in rows), None)
+    if missing is not None:
+        raise InputError(
+            f"{path}: has no row for frame {missing}; each of the video's {info.frame_count} "
+            "frames needs one"
+        )
+    return _entry([rows[index] for index in range(info.frame_count)], columns)
+
+
+def _header(path: Path, names: Sequence[str]) -> tuple[str, list[str]]:
+    """Which column names the frames, and which others there are."""
+    given = [name for name in names if name in _COLUMNS]
+    keys = [name for name in names if name in _KEYS]
+    unknown = [name for name in names if name not in (*_COLUMNS, *_KEYS)]
+    if unknown or len(keys) != 1 or not given or len(set(names)) < len(names):
+        raise InputError(
+            f"{path}: its header is {','.join(names)[:100]!r}; give either frame or pts, once, and "
+            f"any of {', '.join(_COLUMNS)}"
+        )
+    if 0 < len(set(given) & set(_WHITE_BALANCE)) < len(_WHITE_BALANCE):
+        raise InputError(f"{path}: give all of {', '.join(_WHITE_BALANCE)}, or none")
+    return keys[0], given
+
+
+def _frames(key: str, info: VideoInfo) -> dict[int, int]:
+    """What the key's numbers may be → the frame's index."""
+    numbers = range(info.frame_count) if key == "frame" else info.timestamps
+    return {number: index for index, number in enumerate(numbers)}
+
+
+def _frame(where: str, key: str, text: str, frames: dict[int, int]) -> int:
+    try:
+        return frames[int(text)]
+    except (ValueError, KeyError) as error:
+        raise InputError(
+            f"{where}: {key} {text!r} is none of the video's, which go from {min(frames)} to "
+            f"{max(frames)}"
+        ) from error
+
+
+def _value(where: str, name: str, text: str) -> float:
+    try:
+        value = float(Fraction(text.strip()))
+    except (ValueError, ZeroDivisionError, OverflowError) as error:
+        raise InputError(f"{where}: {name} {text!r} is not a number, as 0.02 or 1/50") from error
+    if not 1 / _LARGEST <= value <= _LARGEST:
+        raise InputError(f"{where}: {name} {text!r} must be above 0, and of a camera's order")
+    return value
+
+
+def _entry(rows: list[dict[str, float]], columns: list[str]) -> Exposures:
+    def column(name: str) -> tuple[float, ...] | None:
+        return tuple(row[name] for row in rows) if name in columns else None
+
+    balance = None
+    if "wb_red" in columns:
+        balance = tuple((row["wb_red"], row["wb_green"], row["wb_blue"]) for row in rows)
+    return Exposures(
+        time=column("exposure_time"),
+        iso=column("iso"),
+        gain=column("gain"),
+        white_balance=balance,
+    )

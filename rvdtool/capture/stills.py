@@ -1,0 +1,111 @@
+"""Which RAW file belongs to which frame of the video, as the user says it.
+
+first.dng               some frame near the start, to be found
+120=second.dng          frame 120 (0, 1, 2, …)
+4.5s=second.dng         the frame shown 4.5 seconds after the first
+*=stills/IMG_*.dng      each file's frame is the last number in its name: IMG_0120.dng
+*s=stills/T*.dng        … its time in seconds: T4.500.dng
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+
+from rvdtool.errors import InputError, UsageError
+from rvdtool.video.frame import VideoInfo
+
+_HOW = (
+    "give FRAME=FILE (120=second.dng), SECONDSs=FILE (4.5s=second.dng), or *=PATTERN or "
+    "*s=PATTERN for many files whose names end in their frame or time"
+)
+_NUMBER = r"\d{1,12}(?:\.\d{1,9})?"
+
+
+@dataclass(frozen=True)
+class Still:
+    """A RAW file and the frame it belongs to.
+
+    Attributes:
+        path: the file.
+        frame: the frame's index, from 0; None where only `seconds` is known, or nothing.
+        seconds: when it is shown, after the video's first frame.
+    """
+
+    path: Path
+    frame: int | None = None
+    seconds: Fraction | None = None
+
+    def index(self, info: VideoInfo) -> int | None:
+        """The frame's index in a video; None: to be found.
+
+        Raises:
+            UsageError: the video has no such frame, or none at that time.
+        """
+        index = self.frame if self.seconds is None else _nearest(self.seconds, info)
+        if index is not None and not 0 <= index < info.frame_count:
+            raise UsageError(
+                f"{self.path}: of frame {index}, but the video has 0 to {info.frame_count - 1}"
+            )
+        return index
+
+
+def parse_stills(texts: Iterable[str]) -> list[Still]:
+    """Read `KEY=FILE` arguments, patterns resolved; in order of the files' names.
+
+    Raises:
+        UsageError: not such an argument.
+        InputError: no file has such a name.
+    """
+    return [still for text in texts for still in _parse(text)]
+
+
+def _parse(text: str) -> list[Still]:
+    key, separator, name = text.partition("=")
+    if not separator or not name:
+        raise UsageError(f"--raw {text}: {_HOW}")
+    if key not in ("*", "*s"):
+        return [_still(text, Path(name), key)]
+    anchor = Path(name).anchor
+    pattern = name[len(anchor) :]
+    try:
+        paths = sorted(Path(anchor).glob(pattern))
+    except (ValueError, NotImplementedError) as error:
+        raise UsageError(f"--raw {text}: not a pattern of file names") from error
+    if not paths:
+        raise InputError(f"{name}: no such files")
+    unit = key[1:]
+    stills = []
+    for path in paths:
+        # In seconds, a point is part of the number; of a frame's name, it is a separator.
+        numbers = re.findall(_NUMBER if unit else r"\d{1,12}", path.stem)
+        if not numbers:
+            raise UsageError(f"{path}: has no number in its name; {_HOW}")
+        stills.append(_still(text, path, numbers[-1] + unit))
+    return stills
+
+
+def _still(text: str, path: Path, key: str) -> Still:
+    if re.fullmatch(r"\d{1,12}", key):
+        return Still(path, frame=int(key))
+    if re.fullmatch(_NUMBER + "s", key):
+        return Still(path, seconds=Fraction(Decimal(key[:-1])))
+    raise UsageError(f"--raw {text}: {key!r} is no frame; {_HOW}")
+
+
+def _nearest(seconds: Fraction, info: VideoInfo) -> int:
+    """The frame shown closest to a time.
+
+    Raises:
+        UsageError: none within half a frame.
+    """
+    tick = info.timestamps[0] + seconds / info.time_base
+    index = min(range(info.frame_count), key=lambda i: abs(info.timestamps[i] - tick))
+    away = abs(info.timestamps[index] - tick) * info.time_base
+    if away > 1 / (2 * info.rate) + info.time_base:
+        raise UsageError(
+            f"{float(seconds):g} s: no frame is shown then; the next is {float(away):g} s away"
+        )
+    return index
