@@ -6,7 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from rvdtool.dataset.rvd import Rgb8, RvdFolder, Video
+from rvdtool.dataset.rvd import Flow, Rgb8, RvdFolder, Video
+from rvdtool.derender.flow import resize_flow
 from rvdtool.errors import MismatchError
 from rvdtool.raw.frame import CameraProfile, Mosaic, RawFrame
 
@@ -82,10 +83,28 @@ class Clip:
         self._require_size("sRGB", index, picture.shape[:2])
         return picture
 
+    @property
+    def has_flow(self) -> bool:
+        """Whether the folder has flow of this video."""
+        return self.folder.flow_path(self.video, 0).exists()
+
+    def flow(self, index: int) -> Flow:
+        """Flow from the frame before to frame `index`, float32 [H, W, 2], pixels (x, y).
+
+        Raises:
+            InputError: missing or damaged.
+        """
+        flow = self.folder.read_flow(self.video, index - 1)
+        if self.half:
+            height, width = (side // 4 * 4 for side in flow.shape[:2])
+            flow = flow[:height, :width]
+        return resize_flow(flow, self.reference.size)
+
     def fingerprint(self) -> str:
         """SHA-256 of what tells this clip from others: its index, its camera, its first RAW."""
         digest = hashlib.sha256(self.video.model_dump_json().encode())
         digest.update(self.folder.camera(self.video).model_dump_json().encode())
+        digest.update(b"flow" if self.has_flow else b"")
         digest.update(np.ascontiguousarray(self.folder.read_raw(self.video, 0)).data)
         return digest.hexdigest()
 

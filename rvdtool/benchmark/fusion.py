@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from rvdtool.benchmark.method import Method, Prediction, to_dn
 from rvdtool.derender.chain import Chain, Step
 from rvdtool.derender.statistics import Array
 from rvdtool.raw.bayer import normalise
+
+if TYPE_CHECKING:
+    from rvdtool.network.fagdn import Fagdn
 
 PARTS: dict[str, Callable[[Step], Array]] = {
     "inverse-isp+gain": lambda step: step.prior.fit.value,
@@ -66,11 +70,13 @@ class KnownGain(Method):
             yield Prediction(step.state.index, values, seconds)
 
 
-def run_chain(clip: Clip, last: int) -> Iterator[tuple[Chain, Step, float]]:
+def run_chain(
+    clip: Clip, last: int, network: "Fagdn | None" = None
+) -> Iterator[tuple[Chain, Step, float]]:
     """The chain's steps up to frame `last`, and the seconds each took."""
     first = clip.srgb(0)
     start = perf_counter()
-    chain = Chain(clip.reference, first)
+    chain = Chain(clip.reference, first, network=network)
     calibration = perf_counter() - start
     for index in range(1, last + 1):
         picture = clip.srgb(index)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 import rvdtool
 from rvdtool.benchmark.clip import Clip
 from rvdtool.raw.frame import Mosaic, RawFrame
+
+if TYPE_CHECKING:
+    from rvdtool.network.checkpoint import Model
 
 Values = NDArray[np.float32]
 """A predicted mosaic [H, W] in DN, before any rounding."""
@@ -75,6 +78,12 @@ class Method(ABC):
     def key(self) -> Mapping[str, str]:
         """What figures depend on besides the clip: they are stale when it changes."""
         return {"name": self.name, "code": code_fingerprint(self.sources)}
+
+
+def switches_of(model: "Model") -> dict[str, bool]:
+    """What a model's configuration and training switched on or off: an ablation's columns."""
+    facts = {**model.config, **model.training}
+    return {name: value for name, value in facts.items() if isinstance(value, bool)}
 
 
 def code_fingerprint(sources: Sequence[str]) -> str:

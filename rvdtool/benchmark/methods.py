@@ -7,7 +7,7 @@ from rvdtool.benchmark.copy_warp import CopyWarp
 from rvdtool.benchmark.fusion import PARTS, Fusion, KnownGain, Part
 from rvdtool.benchmark.inverse_isp import Inverse
 from rvdtool.benchmark.method import Method
-from rvdtool.errors import ModelError, UsageError
+from rvdtool.errors import UsageError
 
 UNTRAINED = (CopyWarp.name, Inverse.name, Fusion.name)
 """What the benchmark compares unless told otherwise."""
@@ -61,21 +61,10 @@ def _trained(name: str, device: str) -> Method:
         return CamMethod(model, tuned=name.endswith(TUNED), device=device)
     if name.endswith(TUNED):
         raise UsageError(f"{name}: only a CAM can be tuned; {model.name} is of kind {model.kind!r}")
-    raise ModelError(f"{name}: the benchmark runs no models of kind {model.kind!r}")
+    if model.kind == "published":
+        from rvdtool.benchmark.published import Published
 
+        return Published(model, device)
+    from rvdtool.benchmark.fagdn import OurFagdn
 
-def require_device(device: str) -> None:
-    """Make sure that PyTorch can compute on a device.
-
-    Raises:
-        UsageError: it can't; says why.
-    """
-    if device == "cpu":
-        return
-    import torch
-
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"device {device}: PyTorch can't use it: {reason}") from error
+    return OurFagdn(model, device)

@@ -12,10 +12,11 @@ import cv2
 from rvdtool.benchmark.clip import Clip
 from rvdtool.benchmark.machine import describe_machine
 from rvdtool.benchmark.measure import Result, measure
-from rvdtool.benchmark.methods import UNTRAINED, find_method, require_device
+from rvdtool.benchmark.methods import UNTRAINED, find_method
 from rvdtool.benchmark.record import SCORES
 from rvdtool.dataset.rvd import RvdFolder, Video, open_rvd
 from rvdtool.errors import OutputError, UsageError
+from rvdtool.network.device import choose_device
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Plan:
             backwards.
         low_resolution: measure everything at half size as well.
         jobs: videos at a time.
-        device: where networks run.
+        device: where networks run, in PyTorch's words; None: the fastest there is.
 
     Raises:
         UsageError: no methods, a method twice, or numbers below 1 (2 for frames).
@@ -44,7 +45,7 @@ class Plan:
     every: int = 1
     low_resolution: bool = False
     jobs: int = 2
-    device: str = "cpu"
+    device: str | None = None
 
     def __post_init__(self) -> None:
         if not self.methods or len(set(self.methods)) < len(self.methods):
@@ -80,12 +81,14 @@ def run(plan: Plan, advance: Callable[[int], None] | None = None) -> list[Result
         OutputError: the results' folder is another's, or can't be written.
     """
     tasks = list(_tasks(plan))
+    device = str(choose_device(plan.device))
     _require_ours(plan.results)
     results: dict[int, Result] = {}
     threads = max(1, (os.cpu_count() or 1) // plan.jobs)
     with ProcessPoolExecutor(plan.jobs, get_context("spawn"), _prepare_worker, (threads,)) as pool:
         waiting = {
-            pool.submit(_measure, task, threads): number for number, task in enumerate(tasks)
+            pool.submit(_measure, task, device, threads): number
+            for number, task in enumerate(tasks)
         }
         try:
             for done in as_completed(waiting):
@@ -103,8 +106,7 @@ def count_tasks(plan: Plan) -> int:
 
 
 def _tasks(plan: Plan) -> Iterator[_Task]:
-    require_device(plan.device)
-    names = [find_method(name, plan.device).name for name in plan.methods]
+    names = [find_method(name).name for name in plan.methods]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"two models are called {name}; rename one's folder")
@@ -134,11 +136,11 @@ def _prepare_worker(threads: int) -> None:
     os.environ["OMP_NUM_THREADS"] = str(threads)
 
 
-def _measure(task: _Task, threads: int) -> Result:
+def _measure(task: _Task, device: str, threads: int) -> Result:
     """One method on one video, in a worker."""
     plan = task.plan
-    machine = describe_machine(plan.jobs, threads, plan.device)
-    method = find_method(task.name, plan.device)
+    machine = describe_machine(plan.jobs, threads, device)
+    method = find_method(task.name, device)
     clip = Clip(task.folder, task.video, task.half)
     return measure(
         method, clip, plan.results, frames=plan.frames, every=plan.every, machine=machine

@@ -88,7 +88,7 @@ def test_other_peoples_folders_are_left_alone(
     [
         (("--methods", "fuson"), "fuson: neither a method"),
         (("--methods", "fusion,fusion"), "each once"),
-        (("--device", "warp9"), "device warp9"),
+        (("--device", "warp9"), "no device 'warp9'"),
     ],
 )
 def test_mistakes_are_told_in_one_line(

@@ -8,7 +8,7 @@ from small_videos import BITS, NOISE, SIZE, WHITE, open_clip, psnr, write_video
 
 from rvdtool.benchmark.clip import Clip
 from rvdtool.benchmark.method import code_fingerprint
-from rvdtool.benchmark.methods import NAMES, UNTRAINED, find_method, require_device
+from rvdtool.benchmark.methods import NAMES, UNTRAINED, find_method
 from rvdtool.derender.chain import Chain
 from rvdtool.errors import UsageError
 
@@ -72,12 +72,6 @@ def test_seconds_are_told_and_the_first_frame_is_shared(pan: Clip) -> None:
 def test_what_is_no_method_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=f"{name.replace('+', '.')}: neither a method .copy-warp"):
         find_method(name)
-
-
-def test_a_device_that_is_not_there_is_refused() -> None:
-    require_device("cpu")
-    with pytest.raises(UsageError, match="device warp9: PyTorch can't use it"):
-        require_device("warp9")
 
 
 def test_the_code_is_part_of_the_key() -> None:
