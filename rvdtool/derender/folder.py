@@ -156,7 +156,7 @@ def _clip(bundle: Bundle, options: DerenderOptions, scratch: Path | None) -> Cli
         references=bundle.references,
         flows=flows,
         gain=options.gain,
-        exposures=getattr(bundle, "exposures", None) if options.gain == "auto" else None,
+        exposures=bundle.exposures if options.gain == "auto" else None,
         scratch=scratch,
     )
 

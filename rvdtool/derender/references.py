@@ -212,11 +212,11 @@ def _chain(clip: Clip, start: _Anchor, direction: Literal[1, -1]) -> Chain:
     if clip.exposures is not None:
         along = clip.exposures[start.index :: direction]
         exposures = [exposure / along[0] for exposure in along]
-    flow = None if clip.flows is None else _near_flow(clip.flows, start.index, direction)
+    flow = None if clip.flows is None else near_flow(clip.flows, start.index, direction)
     return Chain(start.raw, start.rgb, flow, clip.gain, exposures)
 
 
-def _near_flow(files: Sequence[Path], start: int, direction: Literal[1, -1]) -> NearFlow:
+def near_flow(files: Sequence[Path], start: int, direction: Literal[1, -1]) -> NearFlow:
     """Given flows for a chain that starts at frame `start`."""
 
     def near(age: int, size: tuple[int, int]) -> Flow:

@@ -27,7 +27,7 @@ from rvdtool.derender.folder import (
     derender,
     derender_to_folder,
 )
-from rvdtool.errors import BundleError, InputError, MismatchError, OutputError, VideoError
+from rvdtool.errors import InputError, MismatchError, OutputError, VideoError
 from rvdtool.raw.bayer import normalise
 from rvdtool.raw.frame import CfaPhase
 from rvdtool.raw.read import read_raw
