@@ -13,7 +13,7 @@ from rvdtool.derender.affinity import Prior
 from rvdtool.derender.flow import Flow
 from rvdtool.derender.inverse_isp import Estimate, Rgb
 from rvdtool.derender.statistics import Array
-from rvdtool.network.fagdn import MULTIPLE, STRIDE, Planes, ReferencePlanes
+from rvdtool.network.fagdn import STRIDE, Planes, ReferencePlanes
 from rvdtool.raw.frame import CfaPhase
 
 _STATES = ((np.arange(8)[:, None] >> np.arange(3)) & 1).astype(np.float32)
@@ -42,8 +42,8 @@ class Packing:
         red = np.argwhere(phase.pattern == 0)[0]
         # Red in row 1 becomes red in row 0 by one row more above.
         before = (int(red[0]), int(red[1]))
-        multiple = 2 * MULTIPLE
-        after = [-(side + more) % multiple for side, more in zip(size, before, strict=True)]
+        cell = 2 * STRIDE
+        after = [-(side + more) % cell for side, more in zip(size, before, strict=True)]
         return cls(size, before, (after[0], after[1]))
 
     def pack(self, maps: Array) -> Tensor:

@@ -1,1 +1,1 @@
-"""Networks, their configurations and checkpoint files. Only here and in training is torch needed."""
+"""Networks, their configurations and checkpoints: only here and in training is torch needed."""

@@ -25,14 +25,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rvdtool.errors import ModelError
-from rvdtool.network.gla import PATCH, Gla
+from rvdtool.network.gla import Gla
 
 CANDIDATES = 4
 """Fit, anchored, previous (which share the fine error), warped: in this order."""
 STRIDE = 8
-"""Of the deepest features, in cells of the packed grid."""
-MULTIPLE = STRIDE * PATCH
-"""Height and width of the packed planes must be multiples of this."""
+"""Of the deepest features, in cells of the packed grid; planes are multiples of it."""
 SMALLEST = 1e-9
 """Variances are at least this: about the square of the rounding to 14 bits."""
 _STEEPEST = 6.0
@@ -148,7 +146,7 @@ class Fagdn(nn.Module):
     def encode_reference(self, reference: ReferencePlanes) -> Tensor | None:
         """Features of the reference frame, [B, C, h / 8, w / 8]: once per clip. None without GLA.
 
-        h and w are multiples of `MULTIPLE`.
+        h and w are multiples of `STRIDE`.
         """
         if not self.config.gla:
             return None
@@ -169,16 +167,15 @@ class Fagdn(nn.Module):
         """De-render.
 
         Args:
-            planes: h and w are multiples of `MULTIPLE`.
+            planes: h and w are multiples of `STRIDE`.
             reference: `encode_reference` of the same clips.
 
         Returns:
             (normalised RAW, variance of its predictable error), both [B, 4, h, w].
         """
-        variances = planes.variances.clamp_min(SMALLEST)
         if not self.config.anchored:
-            keep = torch.tensor([1.0, 0.0, 1.0, 0.0], device=variances.device)
-            variances = torch.where(keep[:, None, None, None] > 0, variances, 1e3)
+            planes = _without_frame_1(planes)
+        variances = planes.variances.clamp_min(SMALLEST)
         fused, variance, total = fuse(planes.values, variances, planes.fine)
         sigma = total.sqrt() if self.config.calibrated else torch.full_like(total, 0.01)
         features = self.encoder(_last(self._inputs(planes, variances, fused, sigma)))
@@ -207,10 +204,6 @@ class Fagdn(nn.Module):
             cells = rgb.reshape(rgb.shape[0], 3, 4, *rgb.shape[-2:])
             rgb = cells.mean(dim=2).repeat_interleave(4, dim=1)
         others = torch.cat([planes.values, planes.fits], dim=1) - fused[:, None]
-        if not self.config.anchored:
-            others = (
-                others * torch.tensor([1.0, 0, 1, 0, 0, 1], device=rgb.device)[:, None, None, None]
-            )
         spread = (variances / (sigma * sigma)[:, None]).mean(dim=2).log()
         fine = (planes.fine.clamp_min(SMALLEST) / (sigma * sigma)).mean(dim=1, keepdim=True).log()
         flat = torch.stack([5 * planes.brightness[:, 0], planes.brightness[:, 1]], dim=1)
@@ -232,11 +225,7 @@ class Fagdn(nn.Module):
 
         Where the flow is right, they tell how gain and colour have drifted.
         """
-        others = [planes.fits[:, 1]]
-        if self.config.anchored:
-            others += [planes.fits[:, 0], planes.values[:, 3]]
-        else:
-            others += [planes.fits[:, 1]] * 2
+        others = (planes.fits[:, 1], planes.fits[:, 0], planes.values[:, 3])
         fit = planes.values[:, 0].clamp_min(0) + 0.01
         return [((x.clamp_min(0) + 0.01) / fit).log().clamp(-1, 1) * 5 for x in others]
 
@@ -269,6 +258,18 @@ def fuse(
     variance = torch.minimum(3 / total, variances[:, 0])
     whole = ((1 - share) * (variance + fine)).clamp_min(SMALLEST)
     return blend + share * (values[:, 3] - blend), variance, whole
+
+
+def _without_frame_1(planes: Planes) -> Planes:
+    """The same prior as if nothing but the fit and the previous frame were known."""
+    fit, _, previous, _ = planes.values.unbind(dim=1)
+    fit_v, _, previous_v, _ = planes.variances.unbind(dim=1)
+    unknown = torch.full_like(fit_v, 1e3)
+    return planes._replace(
+        values=torch.stack([fit, fit, previous, fit], dim=1),
+        variances=torch.stack([fit_v, unknown, previous_v, unknown], dim=1),
+        fits=planes.fits[:, 1:].expand(-1, 2, -1, -1, -1),
+    )
 
 
 class _Encoder(nn.Module):

@@ -35,19 +35,23 @@ class Gla(nn.Module):
         """Aggregate.
 
         Args:
-            current, reference: [B, C, h, w]; h and w are multiples of `PATCH`.
+            current, reference: [B, C, h, w].
             flow: current → reference in feature pixels, [B, 2, h, w] (x, y).
 
         Returns:
             [B, C, h, w].
         """
-        height, width = current.shape[-2:]
-        warped = warp(reference, flow)
-        local = self.local_guidance(_patches(current), _patches(warped))
-        current = current + _join(local, height, width)
-        tokens = F.avg_pool2d(reference, PATCH).flatten(2).transpose(1, 2)
+        b, c, height, width = current.shape
+        # Whole patches: the last row and column are repeated.
+        rest = (0, -width % PATCH, 0, -height % PATCH)
+        asking, warped = (
+            F.pad(x, rest, mode="replicate") for x in (current, warp(reference, flow))
+        )
+        local = self.local_guidance(_patches(asking), _patches(warped))
+        current = current + _join(local, *asking.shape[-2:])[..., :height, :width]
+        tokens = F.avg_pool2d(reference, PATCH, ceil_mode=True).flatten(2).transpose(1, 2)
         asked = self.global_guidance(current.flatten(2).transpose(1, 2), tokens)
-        return current + asked.transpose(1, 2).unflatten(2, (height, width))
+        return current + asked.transpose(1, 2).reshape(b, c, height, width)
 
 
 class _Guidance(nn.Module):
