@@ -216,7 +216,7 @@ def test_true_flows_serve_both_directions(tmp_path: Path) -> None:
 def test_going_on_gives_the_same_frames(indices: tuple[int, ...]) -> None:
     clip = Clip(references(RAWS, indices))
     whole = run(RAWS, PICTURES, indices)
-    for last in range(FRAMES):
+    for last in (1, 4, 7):
         start = Start(last, whole[last].state)
         results = list(reconstruct(clip, video(PICTURES), start))
         assert results[: last + 1] == [None] * (last + 1)
