@@ -25,7 +25,11 @@ _RADIUS = 4
 """Surroundings that detail is told from, in values to each side."""
 
 _TILES = 3
-"""Tiles along each side in which displacement is measured."""
+"""Tiles along each side in which displacement is measured …"""
+_SMALLEST_TILE = 32
+"""… of at least about so many values a side."""
+_GAIN = 0.003
+"""By how much correlation must rise to speak of a displacement."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,11 +105,15 @@ def correlation(first: Grey, second: Grey) -> float:
 def displacement(first: Picture, second: Picture) -> float:
     """By how many pixels the two lie apart, as the median over 3×3 tiles; infinite if far.
 
-    Per tile and axis, the peak of a parabola through the correlations at shifts of -1, 0 and 1.
+    Per tile and axis, the peak of a parabola through the correlations at shifts of -1, 0 and 1. A
+    peak that is hardly above the correlation in place counts as in place: the picture is too
+    smooth, or the tile too small, to say more.
     """
     one, two = detail(first.grey), detail(second.grey)
-    rows = np.array_split(np.arange(1, min(len(one), len(two)) - 1), _TILES)
-    columns = np.array_split(np.arange(1, min(one.shape[1], two.shape[1]) - 1), _TILES)
+    height, width = min(len(one), len(two)), min(one.shape[1], two.shape[1])
+    tiles = min(_TILES, 1 + min(height, width) // _SMALLEST_TILE)
+    rows = np.array_split(np.arange(1, height - 1), tiles)
+    columns = np.array_split(np.arange(1, width - 1), tiles)
     found = [_shift(one, two, y, x) for y in rows for x in columns if len(y) and len(x)]
     return float(np.median(found)) * first.step if found else 0.0
 
@@ -125,8 +133,12 @@ def _shift(one: Grey, two: Grey, rows: NDArray[np.int_], columns: NDArray[np.int
 def _peak(before: float, centre: float, after: float) -> float:
     """Where a parabola through three equidistant values is largest; infinite outside ±1."""
     bend = before - 2 * centre + after
-    peak = (before - after) / (2 * bend) if bend < 0 else np.inf
-    return float(peak) if abs(peak) <= 1 else np.inf
+    if bend >= 0:
+        return 0.0 if max(before, after) - centre < _GAIN else math.inf
+    peak = (before - after) / (2 * bend)
+    if -bend * peak * peak / 2 < _GAIN:
+        return 0.0
+    return peak if abs(peak) <= 1 else math.inf
 
 
 def _local_mean(image: Grey) -> Grey:

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,21 @@ import pytest
 import tifffile
 
 from rvdtool.bundle.archive import ArchiveWriter, InputFile
+from rvdtool.bundle.manifest import Homography
 from rvdtool.bundle.store import open_bundle
 from rvdtool.bundle.unpack import unpack
 from rvdtool.bundle.verify import verify
 from rvdtool.capture import pack as pack_module
+from rvdtool.capture.align import MATCH
 from rvdtool.capture.pack import pack
 from rvdtool.errors import InputError, MismatchError, OutputError, RawError, UsageError, VideoError
-from rvdtool.raw.frame import CfaPhase
+from rvdtool.raw.bayer import color_index, to_planes
+from rvdtool.raw.dng import write_dng
+from rvdtool.raw.frame import CfaPhase, RawFrame
 from rvdtool.raw.read import MosaicLevels
-from rvdtool.video.decode import Assume
+from rvdtool.video.decode import Assume, probe, read_frames
+from rvdtool.video.encode import encode_video
+from rvdtool.video.source import FileSource
 
 LEVELS = MosaicLevels((64.25, 64.0, 64.0, 64.25), 1023, CfaPhase.GRBG, 10)
 
@@ -56,7 +63,7 @@ def test_a_folder_of_pngs_is_a_video(shot: Any, tmp_path: Path) -> None:
         rgb = rng.integers(0, 256, (*shot.frame.size, 3)).astype(np.uint8)
         (folder / f"{index}.png").write_bytes(imagecodecs.png_encode(rgb))
     (folder / "notes.txt").write_text("not a frame")
-    path = pack(folder, shot.raw, rate=Fraction(24000, 1001))
+    path = pack(folder, shot.raw, rate=Fraction(24000, 1001), force=True)  # frames of noise
     assert path == tmp_path / "frames.v2.rvd"
     bundle = open_bundle(path)
     names = [member.name for member in bundle.manifest.video.members]
@@ -199,3 +206,91 @@ def test_packing_imports_neither_torch_nor_opencv(shot: Any, tmp_path: Path) -> 
     command = [sys.executable, "-c", script, str(shot.video), str(shot.raw), "-o", str(out)]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     assert run.stdout.splitlines()[-1] == "0 []"
+
+
+def test_importing_capture_imports_neither_torch_nor_opencv() -> None:
+    """All of it but registration, which is imported when sizes don't tell."""
+    script = (
+        "import pkgutil, sys, importlib, rvdtool.capture as room\n"
+        "names = {module.name for module in pkgutil.iter_modules(room.__path__)} - {'register'}\n"
+        "for name in names: importlib.import_module(f'rvdtool.capture.{name}')\n"
+        "print(len(names), sorted({'torch', 'cv2', 'skimage', 'scipy'} & sys.modules.keys()))"
+    )
+    command = [sys.executable, "-c", script]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout.split(maxsplit=1)[1].strip() == "[]"
+
+
+def sensor_of_twice_the_size(shot: Any) -> RawFrame:
+    """Each cell as 4×4 photosites, with a border of 8: the video shows its middle."""
+    planes = to_planes(shot.frame.mosaic, shot.frame.phase)
+    light = np.stack([planes[0], (planes[1] + planes[2]) / 2, planes[3]], -1)
+    light = np.pad(np.kron(light, np.ones((4, 4, 1))), ((8, 8), (8, 8), (0, 0)), "edge")
+    size = light.shape[0], light.shape[1]
+    colors = color_index(CfaPhase.GRBG, size)[..., None].astype(int)
+    mosaic = np.rint(np.take_along_axis(light, colors, 2)[..., 0]).astype(np.uint16)
+    return replace(shot.frame, mosaic=mosaic)
+
+
+def test_a_larger_raw_is_resampled_and_verified(shot: Any, tmp_path: Path) -> None:
+    """Its features are few at this size, so whether it is found is not asked: `force` takes it."""
+    raw = tmp_path / "large.dng"
+    write_dng(sensor_of_twice_the_size(shot), raw)
+    path = pack(shot.video, raw, tmp_path / "clip.rvd", force=True)
+    bundle = open_bundle(path)
+    [entry] = bundle.manifest.references
+    assert isinstance(entry.transform, Homography)
+    assert entry.transform.grid_size == shot.frame.size
+    assert bundle.references[0].frame.size == shot.frame.size
+    assert all(check.ok for check in verify(bundle))
+    again = pack(shot.video, raw, tmp_path / "again.rvd", force=True)
+    assert again.read_bytes() == path.read_bytes()
+
+
+def another_scene(shot: Any) -> RawFrame:
+    waves = np.add.outer(np.arange(48) % 7, np.arange(64) % 11) * 40
+    return replace(shot.frame, mosaic=(100 + waves).astype(np.uint16))
+
+
+def test_another_scene_is_refused_with_its_score_unless_forced(shot: Any, tmp_path: Path) -> None:
+    raw, preview = tmp_path / "other.dng", tmp_path / "preview.png"
+    write_dng(another_scene(shot), raw)
+    out = tmp_path / "clip.rvd"
+    with pytest.raises(MismatchError, match=r"score of -?0\.\d{3}; 0\.\d+ is needed.*--force"):
+        pack(shot.video, raw, out, preview=preview)
+    assert left(tmp_path) == ["other.dng", "preview.png"]  # a preview says why
+    pack(shot.video, raw, out, force=True)
+    assert open_bundle(out).manifest.references[0].match_score < MATCH
+
+
+def test_a_raw_that_shows_too_little_is_refused(shot: Any, tmp_path: Path) -> None:
+    raw = tmp_path / "narrow.dng"
+    write_dng(replace(shot.frame, mosaic=shot.frame.mosaic[:, 8:]), raw)
+    with pytest.raises(MismatchError, match=r"56×48.*64×48"):
+        pack(shot.video, raw, tmp_path / "clip.rvd")
+    assert left(tmp_path) == ["narrow.dng"]
+
+
+def test_the_preview_shows_frame_raw_and_difference(shot: Any, tmp_path: Path) -> None:
+    preview = tmp_path / "preview.png"
+    pack(shot.video, shot.raw, tmp_path / "clip.rvd", preview=preview)
+    picture = imagecodecs.png_decode(preview.read_bytes())
+    assert picture.shape == (48, 3 * 64, 3)
+    first = next(read_frames(FileSource(shot.video), probe(FileSource(shot.video)))).rgb
+    assert np.array_equal(picture[:, :64], first)
+    difference = picture[4:-4, 132:-4].astype(int) - 128
+    assert np.abs(difference).mean() < 8
+
+
+def test_a_raw_of_another_frame_is_found(shot: Any, tmp_path: Path) -> None:
+    """A video that begins three frames earlier, with other pictures."""
+    frames = [np.full((48, 64, 3), 20 * k, np.uint8) for k in range(3)]
+    source = FileSource(shot.video)
+    frames += [frame.rgb for frame in read_frames(source, probe(source))]
+    video = tmp_path / "late.mkv"
+    encode_video(frames, video, rate=Fraction(25), codec="ffv1")
+    bundle = open_bundle(pack(video, shot.raw))
+    assert [reference.index for reference in bundle.references] == [3]
+    assert all(check.ok for check in verify(bundle))
+    with pytest.raises(MismatchError, match=r"frame \d, has a score"):
+        pack(video, shot.raw, tmp_path / "other.rvd", search=3)

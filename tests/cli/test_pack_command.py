@@ -278,3 +278,37 @@ def test_a_really_full_disk_is_one_line(shot: Any, tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
     assert "No space left on device" in done.stderr
     assert left == []
+
+
+def test_raws_of_given_frames(
+    shot: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for index in (0, 4):
+        shutil.copy(shot.raw, tmp_path / f"still{index}.dng")
+    out = tmp_path / "clip.rvd"
+    one, other = (f"{index}={tmp_path / f'still{index}.dng'}" for index in (0, 4))
+    assert run("pack", shot.video, "--raw", one, "--raw", other, "-o", out) == 0
+    assert "2 RAWs match frames 0 to 4 by 0." in capsys.readouterr().out
+    again = tmp_path / "again.rvd"
+    assert run("pack", shot.video, "--raw", f"*={tmp_path / 'still*.dng'}", "-o", again) == 0
+    assert again.read_bytes() == out.read_bytes()
+
+
+def test_without_any_raw_it_says_how_to_name_one(
+    shot: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("pack", shot.video) == 2
+    require_one_line(capsys.readouterr(), "--raw FRAME=FILE")
+
+
+def test_exposures_are_packed_and_shown(
+    shot: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, out = tmp_path / "exposures.csv", tmp_path / "clip.rvd"
+    table.write_text("frame,iso\n" + "".join(f"{i},{100 + 50 * i}\n" for i in range(6)))
+    assert run("pack", shot.video, shot.raw, "-o", out, "--exposures", table) == 0
+    assert run("info", out) == 0
+    assert "ISO        100 to 350, as you said for each frame" in capsys.readouterr().out
+    table.write_text("frame,iso\n0,100\n")
+    assert run("pack", shot.video, shot.raw, "-o", out, "--exposures", table, "--overwrite") == 3
+    require_one_line(capsys.readouterr(), "no row for frame 1")
