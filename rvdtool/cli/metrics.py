@@ -31,7 +31,9 @@ def metrics(
     predicted: Annotated[
         Path, typer.Argument(help="Folder of reconstructed frames.", show_default=False)
     ],
-    true: Annotated[Path, typer.Argument(help="Folder of true frames.", show_default=False)],
+    true: Annotated[
+        Path, typer.Argument(help="Folder of true frames, or .mlv recording.", show_default=False)
+    ],
     per_frame: Annotated[
         bool, typer.Option("--per-frame", help="List every frame, not only the mean.")
     ] = False,

@@ -1,4 +1,4 @@
-"""Two folders of RAW frames → one row of figures per frame, and their mean."""
+"""Two sequences of RAW frames → one row of figures per frame, and their mean."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +11,9 @@ from typing import Literal
 from rvdtool.errors import MismatchError, UsageError
 from rvdtool.evaluate.metrics import Scores, score
 from rvdtool.raw.frame import RawFrame
+from rvdtool.raw.mlv import MlvVideo, is_mlv, read_mlv
 from rvdtool.raw.read import MosaicLevels, read_raw
-from rvdtool.raw.sequence import list_sequence
+from rvdtool.raw.sequence import frame_name, list_sequence
 
 PLAIN_SUFFIXES = frozenset({".tif", ".tiff"})
 """Files that don't state their own levels."""
@@ -22,11 +23,39 @@ WORKERS = 2
 
 
 @dataclass(frozen=True)
-class FramePair:
-    """Two files that show the same moment."""
+class FrameFile:
+    """Where a RAW frame lies: in a file of its own, or in a Magic Lantern recording.
 
-    predicted: Path
-    true: Path
+    Attributes:
+        path: the file.
+        index: the frame's place in the recording.
+        recording: None if the file has one frame.
+    """
+
+    path: Path
+    index: int = 0
+    recording: MlvVideo | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call it in a table: in a recording, as a folder of its frames would."""
+        return frame_name(self.path.stem, self.index) if self.recording else self.path.name
+
+    @property
+    def stem(self) -> str:
+        """Its name without suffix."""
+        return Path(self.name).stem
+
+    def __str__(self) -> str:
+        return f"{self.path}, frame {self.index}" if self.recording else str(self.path)
+
+
+@dataclass(frozen=True)
+class FramePair:
+    """Two RAW frames that show the same moment."""
+
+    predicted: FrameFile
+    true: FrameFile
 
 
 @dataclass(frozen=True)
@@ -74,16 +103,19 @@ class Comparison:
 def match_frames(predicted: Path, true: Path) -> Matching:
     """Pair the RAW frames of two folders by name, or by order where no name is shared.
 
+    Either may be a Magic Lantern recording (.mlv) instead, whose frames are named as derender names
+    those of a video: `NAME_000000`.
+
     Raises:
-        InputError: a folder is missing or holds no RAW frames.
+        InputError: a folder is missing or holds no RAW frames, or a recording is damaged.
         MismatchError: the folders hold different numbers of frames, or share only some names; the
             message names the files.
     """
-    ours, theirs = list_sequence(predicted), list_sequence(true)
-    names, true_names = [path.stem for path in ours], [path.stem for path in theirs]
+    ours, theirs = _list_frames(predicted), _list_frames(true)
+    names, true_names = [frame.stem for frame in ours], [frame.stem for frame in theirs]
     shared = set(names) & set(true_names)
     if names != true_names and (shared or len(ours) != len(theirs)):
-        lonely = [path for path in (*ours, *theirs) if path.stem not in shared]
+        lonely = [frame for frame in (*ours, *theirs) if frame.stem not in shared]
         raise MismatchError(
             f"{predicted} has {len(ours)} RAW frames and {true} has {len(theirs)}, of which "
             f"{len(shared)} have the same name; without a partner: {_listed(lonely)}. "
@@ -119,7 +151,8 @@ def compare(
             f"{pairs[0].true} is the only frame, and the first frame isn't counted; "
             "include it, or give more frames"
         )
-    plain = {path for pair in pairs for path in (pair.predicted, pair.true) if _is_plain(path)}
+    frame_files = [frame for pair in pairs for frame in (pair.predicted, pair.true)]
+    plain = [frame.path for frame in frame_files if _is_plain(frame)]
     if levels and not plain:
         raise UsageError("levels are for TIFF mosaics, but all files state their own")
     if plain and not levels:
@@ -135,17 +168,27 @@ def compare(
     return Comparison(matching.by, tuple(frames), _mean(counted), identical)
 
 
-def read_frame(path: Path, levels: MosaicLevels | None) -> RawFrame:
+def read_frame(frame: FrameFile, levels: MosaicLevels | None) -> RawFrame:
     """Read a frame of either kind; `levels` are used only for files that don't state their own.
 
     Raises:
         InputError: it can't be read as a RAW frame.
     """
-    return read_raw(path, levels=levels if _is_plain(path) else None)
+    if frame.recording:
+        return frame.recording.read(frame.index)
+    return read_raw(frame.path, levels=levels if _is_plain(frame) else None)
 
 
-def _is_plain(path: Path) -> bool:
-    return path.suffix.lower() in PLAIN_SUFFIXES
+def _list_frames(place: Path) -> list[FrameFile]:
+    """The frames of a folder or of a recording, in order."""
+    if place.is_file() and is_mlv(place):
+        video = read_mlv(place)
+        return [FrameFile(place, index, video) for index in range(len(video.frames))]
+    return [FrameFile(path) for path in list_sequence(place)]
+
+
+def _is_plain(frame: FrameFile) -> bool:
+    return frame.path.suffix.lower() in PLAIN_SUFFIXES
 
 
 def _score_pair(pair: FramePair, levels: MosaicLevels | None) -> Scores:
@@ -167,7 +210,7 @@ def _finite_mean(values: tuple[float, ...]) -> float:
     return sum(finite) / len(finite) if finite else inf
 
 
-def _listed(paths: list[Path], most: int = 4) -> str:
-    """The first few paths, and how many more there are."""
-    rest = f" and {len(paths) - most} more" if len(paths) > most else ""
-    return ", ".join(map(str, paths[:most])) + rest
+def _listed(frames: list[FrameFile], most: int = 4) -> str:
+    """The first few frames, and how many more there are."""
+    rest = f" and {len(frames) - most} more" if len(frames) > most else ""
+    return ", ".join(map(str, frames[:most])) + rest

@@ -131,7 +131,7 @@ def _row(
     index: int, frame: FrameScores, levels: MosaicLevels | None, shown: Picture | None
 ) -> SheetRow:
     predicted, true = (
-        orient(read_frame(path, levels)) for path in (frame.pair.predicted, frame.pair.true)
+        orient(read_frame(file, levels)) for file in (frame.pair.predicted, frame.pair.true)
     )
     values = [normalise(raw.mosaic, raw.black, raw.white) for raw in (predicted, true)]
     pictures = [render(predicted), render(true)]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from mlv_samples import random_mosaics, write_mlv
 from small_clips import (
     BITS,
     BLACK,
@@ -21,8 +22,11 @@ from small_clips import (
 from rvdtool.errors import InputError, MismatchError, UsageError
 from rvdtool.evaluate.compare import compare, match_frames
 from rvdtool.evaluate.metrics import score
+from rvdtool.raw.dng import write_dng
 from rvdtool.raw.frame import CfaPhase
+from rvdtool.raw.mlv import read_mlv
 from rvdtool.raw.read import MosaicLevels, read_raw
+from rvdtool.raw.sequence import frame_name
 
 LEVELS = MosaicLevels(BLACK, WHITE, CfaPhase.RGGB, BITS)
 
@@ -187,3 +191,26 @@ def test_more_noise_scores_lower(tmp_path: Path) -> None:
     for name in ("psnr", "ssim", "psnr_published", "ssim_published"):
         values = [getattr(frame, name) for frame in scores]
         assert values == sorted(values, reverse=True)
+
+
+def test_a_recording_is_a_ground_truth(tmp_path: Path) -> None:
+    """Its frames pair by order, or by name with what derender makes of a video of the same name."""
+    mosaics = random_mosaics(3, (24, 32))
+    recording = write_mlv(tmp_path / "M24-1337.mlv", mosaics)
+    video = read_mlv(recording)
+    for stem in ("clip", "M24-1337"):
+        folder = tmp_path / stem
+        folder.mkdir()
+        for index in range(3):
+            write_dng(video.read(index), folder / frame_name(stem, index))
+    matching = match_frames(tmp_path / "clip", recording)
+    assert matching.by == "order"
+    assert match_frames(tmp_path / "M24-1337", recording).by == "name"
+    assert [pair.true.name for pair in matching.pairs] == [
+        f"M24-1337_{index:06d}.dng" for index in range(3)
+    ]
+    result = compare(matching)
+    assert result.identical == 2
+    (tmp_path / "clip" / frame_name("clip", 2)).unlink()
+    with pytest.raises(MismatchError, match=r"M24-1337\.mlv, frame 0"):
+        match_frames(tmp_path / "clip", recording)
