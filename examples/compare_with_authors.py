@@ -39,8 +39,9 @@ from rvdtool.video.frame import Rgb
 SEED = 24
 BITS = 14
 STEPS = 10
-SMALLEST = (90, 134)
-"""Its planes, 45×67, are padded to 64×96: by an odd number both ways."""
+SMALLEST = (90, 128)
+"""Its planes, 45×64, are padded to 64×64: by an odd number of rows, and by no columns, as 1600 are,
+so that flow leads beyond the picture's sides."""
 SIZES = (SMALLEST, (898, 1598), (900, 1600))
 BOUND = 1e-5
 """Largest difference, of values in 0..1: both are float32, and add up in different orders."""
@@ -79,7 +80,7 @@ def make_clip(size: tuple[int, int], steps: int = STEPS) -> MadeUpClip:
         for step in range(steps + 1)
     ]
     raw = ((0.05 + 0.7 * blocks(8) + 0.2 * blocks(1)) * (2**BITS - 1)).astype(np.uint16)
-    flows = [((blocks(16, 2) - 0.5) * 24).astype(np.float32) for _ in range(steps)]
+    flows = [((blocks(16, 2) - 0.5) * 80).astype(np.float32) for _ in range(steps)]
     return MadeUpClip(rgb, raw, flows)
 
 
