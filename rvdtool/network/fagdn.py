@@ -10,8 +10,8 @@ reference frame (`gla.py`). What differs:
   the blend's own expected error σ. So one network serves clips of 30 dB and of 70 dB, and every
   camera: it never sees a camera's absolute numbers but the brightness.
 - The output is no RAW frame but how to change the fusion by variances: factors on the candidates'
-  precisions, a correction in units of σ, and a smooth gain. All start at zero, so an untrained
-  network *is* the training-free fusion.
+  precisions, and a correction in units of σ. All start at zero, so an untrained network *is* the
+  training-free fusion.
 - The reference frame is frame 1 with its true RAW and what the inverse ISP missed on it, encoded
   once per clip; it never drifts.
 """
@@ -96,7 +96,7 @@ class FagdnConfig:
     widths: tuple[int, int, int, int] = (24, 48, 80, 128)
     depths: tuple[int, int, int, int] = (1, 1, 1, 2)
     heads: int = 4
-    gla: bool = True
+    gla: bool = False
     full_resolution: bool = True
     anchored: bool = True
     calibrated: bool = True
@@ -135,13 +135,8 @@ class Fagdn(nn.Module):
         )
         self.decoder = nn.ModuleList(_Block(width) for width in (third, second, first))
         self.head = nn.Conv2d(first, 4 * (CANDIDATES + 1), 3, padding=1)
-        self.overall = nn.Sequential(
-            nn.Linear(deepest, deepest), nn.ReLU(), nn.Linear(deepest, deepest)
-        )
-        self.gain = nn.Conv2d(deepest, 4, 1)
-        for layer in (self.head, self.gain, self.overall[-1]):
-            for parameter in layer.parameters():
-                nn.init.zeros_(parameter)
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)
 
     def encode_reference(self, reference: ReferencePlanes) -> Tensor | None:
         """Features of the reference frame, [B, C, h / 8, w / 8]: once per clip. None without GLA.
@@ -182,20 +177,14 @@ class Fagdn(nn.Module):
         deepest = features[-1]
         if reference is not None:
             deepest = self.gla(deepest, reference, planes.flow.to(deepest.dtype))
-        # White balance and gain drift for the whole frame at once: every place hears of all others.
-        deepest = deepest + self.overall(deepest.mean(dim=(2, 3)))[:, :, None, None]
         x = deepest
         for up, block, skip in zip(self.up, self.decoder, features[-2::-1], strict=True):
             x = block(up(x) + skip)
         out = self.head(x).float()
         out = out.reshape(out.shape[0], CANDIDATES + 1, 4, *out.shape[-2:])
-        gain = F.interpolate(
-            self.gain(deepest).float(), scale_factor=STRIDE, mode="bilinear", align_corners=False
-        )
         change = _STEEPEST * torch.tanh(out[:, :CANDIDATES] / _STEEPEST)
         value, _, _ = fuse(planes.values, variances, planes.fine, change)
-        value = value * (1 + 0.1 * gain) + sigma * out[:, CANDIDATES]
-        return value, variance
+        return value + sigma * out[:, CANDIDATES], variance
 
     def _inputs(self, planes: Planes, variances: Tensor, fused: Tensor, sigma: Tensor) -> Tensor:
         """[B, _INPUTS, h, w]."""
