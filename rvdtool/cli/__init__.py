@@ -25,6 +25,7 @@ from rvdtool.cli import (
     metrics,
     models,
     pack,
+    train,
     unpack,
     verify,
 )
@@ -47,6 +48,7 @@ app.command()(unpack.unpack)
 app.command()(metrics.metrics)
 app.add_typer(dataset.app)
 app.add_typer(models.app)
+app.command()(train.train)
 app.command()(benchmark.benchmark)
 
 # Typer exports BadParameter but not its parent, which is click's class in older versions of typer

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import Task
     from rich.text import Text
 
-Unit = Literal["frames", "bytes", "videos"]
+Unit = Literal["frames", "bytes", "videos", "steps"]
 
 
 @cache

@@ -1,18 +1,21 @@
 """Runs of frames for chained training: cropped, moved, packed, a few ahead of their use."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.dataset.augment import Move, draw
-from rvdtool.dataset.rvd import RvdFolder, Video, VideoCamera
+from rvdtool.dataset.rvd import Flow, Rgb8, RvdFolder, Video, VideoCamera
 from rvdtool.errors import MismatchError, UsageError
 from rvdtool.raw.bayer import to_planes
 from rvdtool.raw.frame import CfaPhase
+
+FlowSource = Callable[[RvdFolder, Video, int, Rgb8, Rgb8], Flow]
+"""Folder, video, index, that frame's picture, the next one's → flow between them, at full size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +48,7 @@ class RunOptions:
         crop: (height, width) in mosaic pixels, even.
         crops: runs cut from frames that were read once: the more, the faster, the more alike.
         flow: read flow fields as well.
+        flow_source: where they come from instead of the folder's files.
         workers: reading threads (decoding PNG and TIFF leaves Python's lock).
         ahead: reads that are under way or waiting; each holds `length` full frames.
     """
@@ -53,6 +57,7 @@ class RunOptions:
     crop: tuple[int, int] = (256, 256)
     crops: int = 4
     flow: bool = False
+    flow_source: FlowSource | None = None
     workers: int = 2
     ahead: int = 6
 
@@ -61,26 +66,43 @@ class RunOptions:
             raise UsageError("length, crops, workers and ahead are at least 1")
 
 
-def iterate_runs(folder: RvdFolder, options: RunOptions, seed: int) -> Iterator[Run]:
+def iterate_runs(
+    folders: RvdFolder | Sequence[RvdFolder],
+    options: RunOptions,
+    seed: int,
+    *,
+    first: int = 0,
+    every: int = 1,
+) -> Iterator[Run]:
     """Random runs without end, the same for the same seed; videos as often as they are long.
+
+    Args:
+        folders: all of them make one set.
+        options: what a run is.
+        seed: of order and crops.
+        first, every: of the reads (each gives `options.crops` runs), only these: where an earlier
+            run of a training stopped, and which process takes which.
 
     Raises:
         UsageError: no video is as long as a run, or the crop doesn't fit.
         InputError: a frame is missing or damaged.
         MismatchError: a video's frames differ in size.
     """
+    folders = [folders] if isinstance(folders, RvdFolder) else folders
     starts = [
-        (video, start)
+        (folder, video, start)
+        for folder in folders
         for video in folder.videos
         for start in range(len(video.frames) - options.length + 1)
     ]
     if not starts:
-        raise UsageError(f"{folder.root}: no video has {options.length} frames")
-    tasks = _tasks(starts, seed)
+        roots = ", ".join(str(folder.root) for folder in folders)
+        raise UsageError(f"{roots}: no video has {options.length} frames")
+    tasks = islice(_tasks(starts, seed), first, None, every)
     with ThreadPoolExecutor(options.workers) as pool:
 
-        def submit(task: tuple[Video, int, np.random.Generator]) -> Future[list[Run]]:
-            return pool.submit(_read, folder, options, *task)
+        def submit(task: _Task) -> Future[list[Run]]:
+            return pool.submit(_read, options, *task)
 
         waiting = [submit(task) for task in islice(tasks, options.ahead)]
         try:
@@ -93,9 +115,10 @@ def iterate_runs(folder: RvdFolder, options: RunOptions, seed: int) -> Iterator[
                 future.cancel()
 
 
-def _tasks(
-    starts: Sequence[tuple[Video, int]], seed: int
-) -> Iterator[tuple[Video, int, np.random.Generator]]:
+_Task = tuple[RvdFolder, Video, int, np.random.Generator]
+
+
+def _tasks(starts: Sequence[tuple[RvdFolder, Video, int]], seed: int) -> Iterator[_Task]:
     rng = np.random.default_rng(seed)
     while True:
         for index in rng.permutation(len(starts)):
@@ -103,7 +126,7 @@ def _tasks(
 
 
 def _read(
-    folder: RvdFolder, options: RunOptions, video: Video, start: int, rng: np.random.Generator
+    options: RunOptions, folder: RvdFolder, video: Video, start: int, rng: np.random.Generator
 ) -> list[Run]:
     indices = range(start, start + options.length)
     mosaics = [folder.read_raw(video, index) for index in indices]
@@ -115,7 +138,7 @@ def _read(
                 f"{folder.root}: {video.video_name}, frame {video.frames[index]}: RAW is "
                 f"{list(mosaic.shape)}, sRGB {list(picture.shape[:2])}, expected {list(size)}"
             )
-    flows = [folder.read_flow(video, index) for index in indices[:-1]] if options.flow else None
+    flows = _flows(options, folder, video, start, pictures) if options.flow else None
     camera = folder.camera(video)
     runs = []
     for _ in range(options.crops):
@@ -131,6 +154,17 @@ def _read(
             )
         )
     return runs
+
+
+def _flows(
+    options: RunOptions, folder: RvdFolder, video: Video, start: int, pictures: Sequence[Rgb8]
+) -> list[Flow]:
+    if options.flow_source is None:
+        return [folder.read_flow(video, start + k) for k in range(len(pictures) - 1)]
+    return [
+        options.flow_source(folder, video, start + k, before, after)
+        for k, (before, after) in enumerate(pairwise(pictures))
+    ]
 
 
 def moved_camera(camera: VideoCamera, move: Move) -> VideoCamera:

@@ -29,7 +29,7 @@ from rvdtool.derender.inverse_isp import Estimate, Rgb
 from rvdtool.derender.statistics import Array
 from rvdtool.errors import InputError
 from rvdtool.raw.bayer import normalise
-from rvdtool.raw.frame import CameraProfile, CfaPhase, RawFrame, Rect
+from rvdtool.raw.frame import CameraProfile, CfaPhase, Mosaic, RawFrame, Rect
 
 _FORMAT = 1
 _HEADER = "clip.json"
@@ -116,6 +116,20 @@ def write_evidence(folder: RvdFolder, video: Video, out: Path) -> None:
     part.rename(out)
 
 
+def require_same(clip: "EvidenceClip", folder: RvdFolder, video: Video) -> None:
+    """Make sure that evidence is of this very video.
+
+    Raises:
+        InputError: it is of another one, or of a part of it.
+    """
+    same = len(clip) == len(video.frames)
+    if not same or not np.array_equal(clip.reference_mosaic, folder.read_raw(video, 0)):
+        raise InputError(
+            f"{clip.folder}: evidence of another video than {video.video_name} in {folder.root}; "
+            "name another --evidence folder, or delete this one"
+        )
+
+
 def _encode(evidence: Evidence) -> dict[str, NDArray[Any]]:
     fit = evidence.fit.value
     values = {
@@ -196,7 +210,7 @@ class EvidenceClip:
             header["bits"],
         )
         self._scalars: list[tuple[float, float]] = header["scalars"]
-        self._folder = folder
+        self.folder = folder
 
     def __len__(self) -> int:
         """Number of frames, frame 1 included."""
@@ -204,7 +218,12 @@ class EvidenceClip:
 
     @cached_property
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        return {path.stem: np.load(path, mmap_mode="r") for path in self._folder.glob("*.npy")}
+        return {path.stem: np.load(path, mmap_mode="r") for path in self.folder.glob("*.npy")}
+
+    @property
+    def reference_mosaic(self) -> Mosaic:
+        """The RAW of frame 1, DN, uint16 [H, W]."""
+        return self._arrays["raw"][0]
 
     def rgb(self, index: int, move: Move) -> Rgb:
         """A crop of an sRGB frame, [h, w, 3]."""

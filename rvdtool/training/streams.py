@@ -6,8 +6,8 @@ of a frame is the next frame's previous RAW. So the network learns on what it wi
 does so anew at every step.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,8 +21,7 @@ from rvdtool.raw.frame import CfaPhase
 from rvdtool.training.evidence import EvidenceClip
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """One step of one stream: what the network gets, and the true RAW [1, 4, h, w]."""
 
     planes: Planes
@@ -33,29 +32,43 @@ class Sample:
 class Stream:
     """Follows crops of clips chosen at random, one after the other."""
 
-    def __init__(self, clips: Sequence[EvidenceClip], crop: int, seed: int) -> None:
+    def __init__(
+        self,
+        clips: Sequence[EvidenceClip],
+        crop: int,
+        seed: tuple[int, ...],
+        *,
+        begun: int = 0,
+        chained: bool = True,
+    ) -> None:
         """Begin at a random frame, so that streams aren't in step.
 
         Args:
-            clips: to choose from; longer ones are chosen as often as they have frames.
+            clips: to choose from, of 2 frames at least; longer ones are chosen as often as they
+                have frames.
             crop: side of the crops in photosites.
-            seed: of the choices.
+            seed: of the choices, and which stream this is.
+            begun: crops that were followed before.
+            chained: whether the previous RAW is what the network made of it, or the true one.
         """
         self._clips = clips
         self._crop = crop
-        self._rng = np.random.default_rng(seed)
+        self._seed = seed
+        self._begun = begun
+        self._chained = chained
         lengths = np.array([len(clip) for clip in clips], np.float64)
         self._chances = lengths / lengths.sum()
         self._packing = Packing.of((crop, crop), CfaPhase.RGGB)
-        self._begin()
-        self._index = int(self._rng.integers(0, len(self._clip) - 1))
+        rng = self._begin()
+        self._index = int(rng.integers(0, len(self._clip) - 1))
         self._raw: Array = self._clip.raw(self._index, self._move)
 
-    def _begin(self) -> None:
-        self._clip = self._clips[self._rng.choice(len(self._clips), p=self._chances)]
-        self._move: Move = draw(
-            self._rng, self._clip.size, (self._crop, self._crop), self._clip.phase
-        )
+    def _begin(self) -> np.random.Generator:
+        # A generator of its own for each crop: its number is all that has to be kept.
+        rng = np.random.default_rng([*self._seed, self._begun])
+        self._begun += 1
+        self._clip = self._clips[rng.choice(len(self._clips), p=self._chances)]
+        self._move: Move = draw(rng, self._clip.size, (self._crop, self._crop), self._clip.phase)
         first = self._clip.first(self._move)
         self._reference = pack_reference(
             self._packing, first.rgb, first.raw, first.estimate, first.variance
@@ -63,6 +76,24 @@ class Stream:
         self._index = 0
         self._raw = first.raw
         self._variance = np.zeros_like(first.raw)
+        return rng
+
+    def position(self) -> dict[str, Tensor]:
+        """Where the stream stands: all that `restore` needs."""
+        return {
+            "begun": torch.tensor(self._begun),
+            "index": torch.tensor(self._index),
+            "raw": torch.from_numpy(self._raw),
+            "variance": torch.from_numpy(self._variance),
+        }
+
+    def restore(self, position: Mapping[str, Tensor]) -> None:
+        """Go on where another stream of the same clips, crop and seed stood."""
+        self._begun = int(position["begun"]) - 1
+        self._begin()
+        self._index = int(position["index"])
+        self._raw = position["raw"].numpy()
+        self._variance = position["variance"].numpy()
 
     def sample(self) -> Sample:
         """The next frame; `keep` has to follow."""
@@ -81,6 +112,9 @@ class Stream:
         Args:
             value, variance: [1, 4, h, w].
         """
+        if not self._chained:
+            self._raw = self._clip.raw(self._index, self._move)
+            return
         exposure = np.float32(self._clip.exposure(self._index))
         white, black = self._clip.levels[1], self._clip.levels[0][0]
         steps = np.float32(white - black)

@@ -1,0 +1,238 @@
+"""Our network: trained on chains of its own predictions, validated as it will be run."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import JsonValue
+from torch import Tensor, nn
+
+from rvdtool.dataset.rvd import RvdFolder
+from rvdtool.derender.fusion import fuse
+from rvdtool.derender.learned import Learned
+from rvdtool.derender.packing import Packing, pack_reference
+from rvdtool.errors import UsageError
+from rvdtool.network.checkpoint import Kind
+from rvdtool.network.fagdn import SMALLEST, STRIDE, Fagdn, FagdnConfig
+from rvdtool.network.fagdn import fuse as fuse_planes
+from rvdtool.raw.frame import CfaPhase
+from rvdtool.training.evidence import EvidenceClip, require_same, write_evidence
+from rvdtool.training.pairs import count_frames
+from rvdtool.training.recipe import Outcome, Recipe, Settings, require_multiple, switched_off
+from rvdtool.training.streams import Sample, Stream, collate, whole
+
+SETTINGS = Settings(steps=14_000, batch=6, crop=256, rate=1e-3)
+WARMUP = 300
+"""Steps in which the learning rate rises; then it falls as a half cosine to a hundredth."""
+
+CHAINED = "chained"
+
+
+class FagdnRecipe(Recipe):
+    """Log-MSE of the steps of running chains: 60 dB clips count as much as 30 dB clips."""
+
+    kind: ClassVar[Kind] = "fagdn"
+    figures: ClassVar[tuple[str, ...]] = ("fusion",)
+    scores: ClassVar[tuple[str, ...]] = ("psnr", "fusion")
+    clip: ClassVar[float | None] = 1.0
+    average: ClassVar[float] = 0.998
+
+    def __init__(
+        self,
+        folders: Sequence[RvdFolder],
+        validation: RvdFolder | None,
+        settings: Settings,
+        evidence: Path,
+        *,
+        without: Sequence[str] = (),
+        validation_frames: int | None = None,
+        config: FagdnConfig = FagdnConfig(),
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            folders, validation: to train on; to score on.
+            settings: how long and how fast.
+            evidence: folder for the videos' evidence, by name of folder and video.
+            without: switches of the config that are off, or `chained`: train on true previous RAWs.
+            validation_frames: of each validation video at most.
+            config: of the network, before `without`.
+
+        Raises:
+            UsageError: an unknown switch, a crop that doesn't fit the network, two folders of one
+                name.
+        """
+        require_multiple(settings.crop, 2 * STRIDE)
+        names = ("gla", "full_resolution", "anchored", "calibrated")
+        on = switched_off(without, (*names, CHAINED))
+        self.switches = {CHAINED: on.pop(CHAINED)}
+        off: dict[str, Any] = {name: False for name, is_on in on.items() if not is_on}
+        self.config = replace(config, **off)
+        self.settings = settings
+        self._folders, self._validation_folder = folders, validation
+        self._evidence, self._frames = evidence, validation_frames
+        roots = [folder.root.resolve() for folder in (*folders, *filter(None, [validation]))]
+        if len({root.name for root in roots}) < len(set(roots)):
+            raise UsageError(
+                "two of the folders have one name, by which their evidence is kept; rename one: "
+                + ", ".join(str(root) for root in roots)
+            )
+
+    @property
+    def _all(self) -> list[RvdFolder]:
+        return [*self._folders, *filter(None, [self._validation_folder])]
+
+    def count_preparations(self, processes: int) -> int:
+        """Videos."""
+        return math.ceil(sum(len(folder.videos) for folder in self._all) / processes)
+
+    def prepare(self, rank: int, processes: int, advance: Callable[[int], None]) -> None:
+        """Make the videos' evidence; that which is there must be of the same videos."""
+        videos = [(folder, video) for folder in self._all for video in folder.videos]
+        for folder, video in videos[rank::processes]:
+            if len(video.frames) > 1:
+                out = self._evidence / folder.root.resolve().name / video.video_name
+                write_evidence(folder, video, out)
+                require_same(EvidenceClip(out), folder, video)
+            advance(1)
+
+    def make_network(self) -> nn.Module:
+        """As `Recipe.make_network`."""
+        return Fagdn(self.config)
+
+    def make_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Adam that forgets squares sooner: streams change clips all the time."""
+        return torch.optim.Adam(network.parameters(), lr=self.settings.rate, betas=(0.9, 0.99))
+
+    def rate_at(self, step: int) -> float:
+        """As `Recipe.rate_at`."""
+        if step < WARMUP:
+            return self.settings.rate * (step + 1) / WARMUP
+        done = (step - WARMUP) / max(1, self.settings.steps - WARMUP)
+        return self.settings.rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(done, 1))))
+
+    def begin(
+        self, step: int, rank: int, processes: int, position: Mapping[str, Tensor] | None
+    ) -> None:
+        """As `Recipe.begin`; without a position, streams start on crops not seen before."""
+        clips = self._clips(self._folders)
+        if not clips:
+            raise UsageError("no training video has two frames")
+        self._validation = self._clips(filter(None, [self._validation_folder]))
+        batch, seed = self.settings.batch, self.settings.seed
+        numbers = range(rank * batch, (rank + 1) * batch)
+        self._streams = [
+            Stream(
+                clips,
+                self.settings.crop,
+                (seed, number),
+                begun=step,
+                chained=self.switches[CHAINED],
+            )
+            for number in numbers
+        ]
+        if position is None:
+            return
+        if len(position["begun"]) != batch * processes:
+            raise UsageError(
+                f"the run has {len(position['begun'])} crops per step in all processes; "
+                f"{batch} in each of {processes} are others"
+            )
+        for number, stream in zip(numbers, self._streams, strict=True):
+            stream.restore({name: rows[number] for name, rows in position.items()})
+
+    def _clips(self, folders: Any) -> list[EvidenceClip]:
+        return [
+            EvidenceClip(self._evidence / folder.root.resolve().name / video.video_name)
+            for folder in folders
+            for video in folder.videos
+            if len(video.frames) > 1
+        ]
+
+    def next_batch(self) -> Sample:
+        """As `Recipe.next_batch`."""
+        return collate([stream.sample() for stream in self._streams])
+
+    def loss(self, network: Fagdn, batch: Sample) -> Outcome:
+        """Mean of the crops' errors in dB."""
+        planes = batch.planes
+        reference = network.encode_reference(batch.reference)
+        value, variance = network(planes, reference)
+        with torch.no_grad():
+            blend, _, _ = fuse_planes(
+                planes.values, planes.variances.clamp_min(SMALLEST), planes.fine
+            )
+        return Outcome(
+            _decibels(value, batch.true),
+            _decibels(blend, batch.true).reshape(1),
+            (value.detach(), variance.detach()),
+        )
+
+    def keep(self, made: Sequence[Tensor]) -> None:
+        """Each stream takes what was made of its crop as the chain's state."""
+        value, variance = (tensor.cpu() for tensor in made)
+        for number, stream in enumerate(self._streams):
+            stream.keep(value[number : number + 1], variance[number : number + 1])
+
+    def position(self) -> dict[str, Tensor]:
+        """Of all streams of this process."""
+        each = [stream.position() for stream in self._streams]
+        return {name: torch.stack([one[name] for one in each]) for name in each[0]}
+
+    @property
+    def validation(self) -> Sequence[str]:
+        """As `Recipe.validation`."""
+        return [clip.name for clip in self._validation]
+
+    def validate(self, network: Fagdn, index: int) -> tuple[float, ...]:
+        """The network's chain, and the training-free fusion's."""
+        return validate(network, self._validation[index], self._frames)
+
+    def data(self) -> dict[str, JsonValue]:
+        """As `Recipe.data`."""
+        return count_frames(self._folders)
+
+
+def _decibels(value: Tensor, true: Tensor) -> Tensor:
+    """Mean over the batch of 10 log10(MSE), scalar."""
+    errors = ((value - true) ** 2).mean(dim=(1, 2, 3))
+    return (errors + 1e-9).log10().mean() * 10
+
+
+@torch.no_grad()
+def validate(network: Fagdn, clip: EvidenceClip, frames: int | None = None) -> tuple[float, float]:
+    """Chained PSNR in dB, mean over a clip's frames: of the network, and of the fusion.
+
+    On DN / (2^bits − 1) with peak 1, without the outermost rows and columns that RGGB costs.
+
+    Args:
+        network: in evaluation mode.
+        clip: its evidence.
+        frames: how many to look at, the first included; None: all.
+    """
+    move = whole(clip)
+    first = clip.first(move)
+    packing = Packing.of((first.raw.shape[0], first.raw.shape[1]), CfaPhase.RGGB)
+    reference = pack_reference(packing, first.rgb, first.raw, first.estimate, first.variance)
+    learned = Learned(network, packing, reference, clip.gain_tracked)
+    black, white, bits = clip.levels
+    scale = (white - black[0]) / (2**bits - 1)
+    count = min(len(clip), frames or len(clip))
+    psnr = np.zeros((2, count - 1))
+    raws, variances = [first.raw, first.raw], [np.zeros_like(first.raw)] * 2
+    for index in range(1, count):
+        evidence, rgb = clip.evidence(index, move), clip.rgb(index, move)
+        true, exposure = clip.raw(index, move), clip.exposure(index)
+        for way in range(2):
+            prior = evidence.with_previous(raws[way], variances[way])
+            value, variances[way] = fuse(prior) if way else learned(prior, rgb)
+            steps = np.float32(white - black[0])
+            raws[way] = np.round(np.clip(value * exposure, 0, 1) * steps) / steps / exposure
+            error = float(((raws[way] - true) ** 2).mean()) * (scale * exposure) ** 2
+            psnr[way, index - 1] = -10 * math.log10(max(error, 1e-12))
+    ours, fusion = psnr.mean(axis=1)
+    return float(ours), float(fusion)
