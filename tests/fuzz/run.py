@@ -98,6 +98,8 @@ def run_kind(seeds: Path, name: str, numbers: range, keep: Path | None) -> dict[
     for number in numbers:
         data, outcome = watch_case(seeds, name, number)
         kinds[outcome.kind] += 1
+        if number % 1000 == 999:
+            _say(sys.stderr, f"{name}:{number} done: {dict(kinds)}")
         slowest, highest = max(slowest, outcome.seconds), max(highest, outcome.peak)
         if outcome.kind == "refused":
             errors.update(part.split(":")[0] for part in outcome.detail.split(" | "))
