@@ -8,6 +8,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
+import torch
 
 from rvdtool.benchmark.clip import Clip
 from rvdtool.benchmark.machine import describe_machine
@@ -131,9 +132,9 @@ def _require_ours(results: Path) -> None:
 
 
 def _prepare_worker(threads: int) -> None:
-    """Workers share the cores among themselves; libraries that are loaded later are told."""
-    cv2.setNumThreads(1)
-    os.environ["OMP_NUM_THREADS"] = str(threads)
+    """Workers share the cores among themselves."""
+    cv2.setNumThreads(threads)
+    torch.set_num_threads(threads)
 
 
 def _measure(task: _Task, device: str, threads: int) -> Result:
