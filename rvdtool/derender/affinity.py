@@ -231,9 +231,10 @@ def gather(
     first_fit, residual, first_raw, blurred = cv2.split(sample_mosaic(calibration.sources, far))
     previous_fit = sample_mosaic(previous_fit, near)
     apart_far, apart_near = _apart(far), _apart(near)
-    sure = _sure_blocks(calibration, estimate, grey, motion.far)
+    sure = _sure_blocks(calibration, estimate, grey, motion.far) & (not motion.lost)
     now = block_means(estimate.value)
     free = block_means((estimate.clipped == 0).astype(np.float32)) == 1
+    free &= not motion.cut
     shading = previous_brightness.shading
     brightness = track(
         ratio_mode(now, block_means(first_fit), sure, block_means(apart_far), shading),
@@ -253,8 +254,15 @@ def gather(
     # Of a RAW carried to a clipped place: its noise, and the detail that sampling blurs.
     carried = noise + blurred
     doubt_far, doubt_near = (
-        np.where(outside(flow), NO_WAY, KAPPA * _excess(value - other, value, ~clipped, flow))
-        for other, flow in ((first_fit, far), (previous_fit, near))
+        np.where(
+            outside(flow) | missing,
+            NO_WAY,
+            KAPPA * _excess(value - other, value, ~clipped, flow),
+        )
+        for other, flow, missing in (
+            (first_fit, far, motion.lost),
+            (previous_fit, near, motion.cut),
+        )
     )
     rest = np.where(clipped, carried, RELIABLE * whole)
     return Evidence(

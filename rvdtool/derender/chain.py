@@ -46,6 +46,7 @@ class ChainState:
         shading: evidence of the lens shading, see `Shading`.
         grey: its picture for the flow.
         far: its flow to frame 1, at working size.
+        lost: whether a cut has taken frame 1 out of sight, see `Motion`.
     """
 
     index: int
@@ -56,6 +57,7 @@ class ChainState:
     shading: NDArray[np.float64]
     grey: Grey
     far: Flow
+    lost: bool
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,7 @@ class Chain:
             shading=Shading().evidence,
             grey=grey,
             far=np.zeros((*grey.shape, 2), np.float32),
+            lost=False,
         )
         self._seen = _Seen.after(self.state)
         self._network = None
@@ -171,10 +174,15 @@ class Chain:
         grey = flow_image(rgb)
         estimate = self.calibration.inverse_isp(rgb)
         blank = _blank(estimate.clipped, grey)
-        motion = self._tracker(past.index + 1, grey, past.grey, past.far, blank)
+        motion = self._tracker(past.index + 1, grey, past.grey, past.far, blank, past.lost)
         evidence = gather(self.calibration, estimate, grey, motion, past.fit, past.brightness)
         self._seen = _Seen(
-            past.index + 1, grey, motion.far, evidence.fit.value, evidence.brightness
+            past.index + 1,
+            grey,
+            motion.far,
+            motion.lost,
+            evidence.fit.value,
+            evidence.brightness,
         )
         return Observation(past.index + 1, rgb, grey, motion, evidence)
 
@@ -194,6 +202,7 @@ class Chain:
             shading=prior.brightness.shading.evidence,
             grey=seen.grey,
             far=seen.motion.far,
+            lost=seen.motion.lost,
         )
         return Step(self.state, seen.motion, prior)
 
@@ -220,6 +229,7 @@ class _Seen:
     index: int
     grey: Grey
     far: Flow
+    lost: bool
     fit: Array
     brightness: Ratio
 
@@ -227,7 +237,7 @@ class _Seen:
     def after(cls, state: ChainState) -> Self:
         """Go on after a frame that is done."""
         brightness = Ratio(state.brightness, Shading(state.shading))
-        return cls(state.index, state.grey, state.far, state.fit, brightness)
+        return cls(state.index, state.grey, state.far, state.lost, state.fit, brightness)
 
 
 def _blank(clipped: NDArray[np.uint8], grey: Grey) -> NDArray[np.bool_]:

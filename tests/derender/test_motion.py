@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from small_shots import Array, pan, render, texture
 
 from rvdtool.derender.flow import Flow, flow_image, sample
-from rvdtool.derender.motion import Motion, MotionTracker, NearFlow, trust
+from rvdtool.derender.motion import Motion, MotionTracker, NearFlow, same_scene, trust
 
 STEP = (1.3, -0.7)
 FRAMES = 11
@@ -120,3 +120,45 @@ def test_nothing_to_see_is_nothing_to_trust(level: int) -> None:
     assert not trust(flat, flat.astype(np.float32)).any()
     for motion in follow([flat, flat]):
         assert np.isfinite(motion.far).all()
+
+
+def test_a_cut_is_seen_and_frame_1_found_again() -> None:
+    scenes = pan(9, step=STEP)
+    other = pan(3, step=STEP, seed=77)
+    pictures = greys([*scenes[:3], *other, *scenes[3:6]])
+    tracker = MotionTracker(pictures[0])
+    far, lost, motions = np.zeros((*pictures[0].shape, 2), np.float32), False, []
+    for index in range(1, len(pictures)):
+        blank = np.zeros(pictures[0].shape, bool)
+        motion = tracker(index, pictures[index], pictures[index - 1], far, blank, lost)
+        far, lost = motion.far, motion.lost
+        motions.append(motion)
+    assert [motion.cut for motion in motions] == [
+        False,
+        False,
+        True,
+        False,
+        False,
+        True,
+        False,
+        False,
+    ]
+    assert [motion.lost for motion in motions] == [False, False, True, True, True] + [False] * 3
+    assert np.abs(seen(motions[-1].far, 5) - np.multiply(5, STEP)).mean() < 0.15
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_flat_frame_is_a_cut_but_a_flat_scene_is_not(level: int) -> None:
+    flat = np.full((96, 128), level, np.uint8)
+    scene = greys(pan(1))[0]
+    assert not same_scene(flat, scene.astype(np.float32))
+    assert not same_scene(scene, flat.astype(np.float32))
+    assert same_scene(flat, flat.astype(np.float32))
+
+
+def test_brightness_and_noise_are_no_cut() -> None:
+    scene = pan(1)[0]
+    rng = np.random.default_rng(0)
+    one = flow_image(render(scene, 0.3))
+    noisy = np.clip(one + rng.normal(0, 12, one.shape), 0, 255).astype(np.uint8)
+    assert same_scene(noisy, flow_image(render(scene)).astype(np.float32))
