@@ -65,7 +65,7 @@ def train(
         list[str] | None,
         typer.Option(
             help="Leave a part out (ablation), repeatable. fagdn: gla, full_resolution, anchored, "
-            "calibrated, chained; paper: warping, confidence_map, gla, auxiliary; cam: meta.",
+            "calibrated, chained; paper: warping, confidence_map, gla, auxiliary_loss; cam: meta.",
             show_default=False,
         ),
     ] = None,

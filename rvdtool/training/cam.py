@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from pydantic import JsonValue
 from torch import Tensor, nn
 
+from rvdtool.dataset.loader import Run
 from rvdtool.dataset.rvd import RvdFolder
 from rvdtool.derender.published import half_size
 from rvdtool.network.cam import POOLINGS, Cam, CamConfig, CamLossOptions, cam_loss
@@ -26,9 +27,9 @@ from rvdtool.training.pairs import (
 from rvdtool.training.recipe import Outcome, Recipe, Settings, require_multiple, switched_off
 
 EPOCHS = 60
-SETTINGS = Settings(steps=1, batch=16, crop=256, rate=1e-3)
-"""Patches of 128 packed pixels, Adam at 1e-3 throughout. Batch and epochs are ours: steps follow
-from `EPOCHS` and the data."""
+SETTINGS = Settings(steps=1, batch=128, crop=256, rate=1e-3)
+"""Patches of 128 packed pixels, Adam at 1e-3 throughout. The epochs are ours: steps follow from
+them and the data."""
 
 META = "meta"
 
@@ -102,13 +103,7 @@ class CamRecipe(Recipe):
 
     def next_batch(self) -> FrameBatch:
         """As `Recipe.next_batch`."""
-        runs = next(self._batches)
-        raw = []
-        for run in runs:
-            black = np.array(run.camera.black, np.float32)[:, None, None]
-            planes = (run.planes[0] - black) / (run.camera.white - black)
-            raw.append(torch.from_numpy(planes.astype(np.float32)))
-        return FrameBatch(stack([half_srgb(run)[0] for run in runs]), stack(raw))
+        return collate(next(self._batches))
 
     def loss(self, network: Cam, batch: FrameBatch) -> Outcome:
         """As `Recipe.loss`."""
@@ -140,6 +135,16 @@ class CamRecipe(Recipe):
     def data(self) -> dict[str, JsonValue]:
         """As `Recipe.data`."""
         return count_frames(self._folders)
+
+
+def collate(runs: Sequence[Run]) -> FrameBatch:
+    """The first frame of each run."""
+    raw = []
+    for run in runs:
+        black = np.array(run.camera.black, np.float32)[:, None, None]
+        planes = (run.planes[0] - black) / (run.camera.white - black)
+        raw.append(torch.from_numpy(planes.astype(np.float32)))
+    return FrameBatch(stack([half_srgb(run)[0] for run in runs]), stack(raw))
 
 
 @torch.no_grad()

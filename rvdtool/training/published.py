@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from pydantic import JsonValue
 from torch import Tensor, nn
 
+from rvdtool.dataset.loader import Run
 from rvdtool.dataset.rvd import RvdFolder, Video
 from rvdtool.derender.flow import Flow, read_flow_to_next
 from rvdtool.derender.published import PublishedChain
@@ -44,7 +45,7 @@ batch; 8 is the default of config.py. Steps follow from `EPOCHS` and the data.""
 CODE = replace(PAPER, batch=2, rate=2e-3)
 """As in the README's command line."""
 
-AUXILIARY = "auxiliary"
+AUXILIARY = "auxiliary_loss"
 AUXILIARY_WEIGHT = 0.5
 
 
@@ -82,7 +83,7 @@ class PublishedRecipe(Recipe):
             folders, validation: to train on; to score on.
             settings: how long and how fast.
             as_code: mean over the side outputs' losses, as the code has it, not their sum.
-            without: switches of the config that are off (Table 3), or `auxiliary`.
+            without: switches of the config that are off (Table 3), or `auxiliary_loss`.
             validation_frames: of each validation video at most.
             workers: threads that read.
             config: of the network, before `without`.
@@ -126,20 +127,7 @@ class PublishedRecipe(Recipe):
 
     def next_batch(self) -> PairBatch:
         """As `Recipe.next_batch`."""
-        runs = next(self._batches)
-        rgb = [half_srgb(run) for run in runs]
-        # The black level stays inside the signal (dataset.py: to_tensor).
-        raw = [
-            torch.from_numpy(run.planes.astype(np.float32) / np.float32(2**run.camera.bits - 1))
-            for run in runs
-        ]
-        return PairBatch(
-            stack([pair[0] for pair in rgb]),
-            stack([pair[1] for pair in rgb]),
-            stack([pair[0] for pair in raw]),
-            torch.stack([half_flow(run)[0] for run in runs]),
-            stack([pair[1] for pair in raw]),
-        )
+        return collate(next(self._batches))
 
     def loss(self, network: PublishedFagdn, batch: PairBatch) -> Outcome:
         """As `Recipe.loss`."""
@@ -177,6 +165,23 @@ class PublishedRecipe(Recipe):
     def data(self) -> dict[str, JsonValue]:
         """As `Recipe.data`."""
         return count_frames(self._folders)
+
+
+def collate(runs: Sequence[Run]) -> PairBatch:
+    """The first two frames of each run, with their flow."""
+    rgb = [half_srgb(run) for run in runs]
+    # The black level stays inside the signal (dataset.py: to_tensor).
+    raw = [
+        torch.from_numpy(run.planes.astype(np.float32) / np.float32(2**run.camera.bits - 1))
+        for run in runs
+    ]
+    return PairBatch(
+        stack([pair[0] for pair in rgb]),
+        stack([pair[1] for pair in rgb]),
+        stack([pair[0] for pair in raw]),
+        torch.stack([half_flow(run)[0] for run in runs]),
+        stack([pair[1] for pair in raw]),
+    )
 
 
 def _folder_flow(folder: RvdFolder, video: Video) -> Callable[[int, tuple[int, int]], Flow] | None:

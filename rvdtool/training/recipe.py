@@ -65,7 +65,7 @@ class Recipe(ABC):
         kind: of the network, as models name it.
         config: dataclass of the network's configuration.
         settings: how long and how fast.
-        switches: what of the recipe that isn't in the config is on.
+        switches: parts of the recipe, beside those in the config, that are on or off.
         figures: names of the columns beside the loss in curve.csv.
         scores: names of the columns in validation.csv, dB; the first is the network's.
         clip: largest norm of the gradients; None leaves them alone.
@@ -172,7 +172,7 @@ class Recipe(ABC):
         return {
             "kind": self.kind,
             "config": asdict(self.config),
-            "switches": dict(self.switches),
+            **self.switches,
             **settings,
             "data": self.data(),
         }
