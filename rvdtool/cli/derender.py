@@ -1,12 +1,15 @@
 """`rvdtool derender`: a bundle becomes a DNG sequence."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from rvdtool.cli import console
 from rvdtool.errors import UsageError
+
+if TYPE_CHECKING:
+    from rvdtool.network.checkpoint import Model
 
 
 def derender(
@@ -35,6 +38,19 @@ def derender(
             "exposure's, so that RAW follows (fixed); auto tracks what LibRaw's defaults rendered."
         ),
     ] = "auto",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A trained network: a name from `rvdtool models list`, or a model's folder."
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Where the network runs: cpu, cuda, mps; the fastest by default."),
+    ] = None,
+    bf16: Annotated[
+        bool, typer.Option("--bf16", help="Run the network in 16 bits: faster, less exact.")
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run of this clip.")
     ] = False,
@@ -52,12 +68,15 @@ def derender(
 
     if overwrite and resume:
         raise UsageError("--overwrite and --resume exclude each other; give one of them")
+    if model is None and (device is not None or bf16):
+        raise UsageError("--device and --bf16 are about a network; give one with --model")
     opened = open_bundle(bundle)
     options = DerenderOptions(
         compression=compression,
         flow=flow,
         gain=gain,
         existing="overwrite" if overwrite else "resume" if resume else "refuse",
+        model=None if model is None else _placed(model, device, bf16),
     )
     with console.progress("De-rendering", opened.video_info.frame_count) as advance:
         report = derender_to_folder(opened, output, options, advance)
@@ -67,6 +86,7 @@ def derender(
                 "folder": str(report.folder),
                 "frames": report.frames,
                 "references": report.references,
+                "model": model,
                 "resumed_at": report.resumed_at,
                 "brightness": {"min": report.brightness[0], "max": report.brightness[1]},
                 "tracks_gain": report.tracks_gain,
@@ -81,7 +101,19 @@ def derender(
         cause = "exposures known"
     true = f", {report.references} of them true" if report.references > 1 else ""
     resumed = f", resumed at frame {report.resumed_at}" if report.resumed_at else ""
+    if options.model is not None:  # what follows is about our own chain
+        console.print_line(f"{report.folder}: {report.frames} DNGs{true}{resumed}; by {model}")
+        return
     console.print_line(
         f"{report.folder}: {report.frames} DNGs{true}{resumed}; brightness {low:.3f} to {high:.3f} "
         f"({cause}), {report.trusted:.0%} of a frame surely matched to its reference on average"
     )
+
+
+def _placed(model: str, device: str | None, bf16: bool) -> "Model":
+    from rvdtool.network.checkpoint import load_model
+    from rvdtool.network.device import choose_device, place
+
+    loaded = load_model(model)
+    place(loaded.network, choose_device(device), bf16=bf16)
+    return loaded

@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 from zlib import error as zerror
 
@@ -11,6 +12,9 @@ from rvdtool.derender.chain import ChainState
 from rvdtool.derender.references import Start
 from rvdtool.errors import OutputError
 from rvdtool.files import write_beside
+
+if TYPE_CHECKING:
+    from rvdtool.derender.published import PublishedState
 
 _UNREADABLE = (OSError, ValueError, EOFError, KeyError, TypeError, RuntimeError, BadZipFile, zerror)
 """What NumPy and zipfile raise on a damaged checkpoint, depending on where it is damaged."""
@@ -29,17 +33,22 @@ def save_checkpoint(path: Path, key: str, start: Start) -> None:
     """
     arrays = {}
     if start.state is not None:
-        arrays = {f"chain_{one.name}": getattr(start.state, one.name) for one in fields(ChainState)}
+        arrays = {
+            f"chain_{one.name}": getattr(start.state, one.name) for one in fields(start.state)
+        }
     with write_beside(path, overwrite=True) as file:
         np.savez(file, key=key, frame=start.index, has_chain=bool(arrays), **arrays)
 
 
-def load_checkpoint(path: Path, key: str) -> Start:
+def load_checkpoint(
+    path: Path, key: str, state: "type[ChainState | PublishedState]" = ChainState
+) -> Start:
     """Read where to go on.
 
     Args:
         path: the file.
         key: of this run; it changes with everything that changes the frames.
+        state: what the run's chains have.
 
     Raises:
         OutputError: it is damaged, or of a run with another key.
@@ -49,11 +58,9 @@ def load_checkpoint(path: Path, key: str) -> Start:
             found, frame = str(arrays["key"]), int(arrays["frame"])
             values = {}
             if arrays["has_chain"]:
-                values = {one.name: arrays[f"chain_{one.name}"] for one in fields(ChainState)}
-                values |= {
-                    "index": int(values["index"]),
-                    "brightness": float(values["brightness"]),
-                }
+                values = {one.name: arrays[f"chain_{one.name}"] for one in fields(state)}
+                # Numbers come back as arrays without axes.
+                values = {name: one if one.ndim else one.item() for name, one in values.items()}
     except _UNREADABLE as error:
         raise OutputError(
             f"{path}: can't be read ({error}); use --overwrite to start again"
@@ -63,4 +70,4 @@ def load_checkpoint(path: Path, key: str) -> Start:
             f"{path.parent}: was begun from another bundle, with other options or another "
             "version; use --overwrite to start again"
         )
-    return Start(frame, ChainState(**values) if values else None)
+    return Start(frame, state(**values) if values else None)

@@ -3,27 +3,32 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from rvdtool._version import __version__
 from rvdtool.bundle.store import Bundle
-from rvdtool.derender.chain import GainMode
+from rvdtool.derender.chain import ChainState, GainMode
 from rvdtool.derender.checkpoint import load_checkpoint, save_checkpoint
 from rvdtool.derender.flow import list_flows
 from rvdtool.derender.pipeline import WriteBehind
-from rvdtool.derender.references import Clip, Start, reconstruct, require_usable
-from rvdtool.errors import OutputError
+from rvdtool.derender.references import Clip, Result, Start, reconstruct, require_usable
+from rvdtool.errors import BundleError, OutputError, UsageError
 from rvdtool.files import PART_SUFFIX, describe
 from rvdtool.raw.dng import Compression, write_dng
 from rvdtool.raw.frame import RawFrame
 from rvdtool.raw.sequence import frame_name, timestamps_name, write_timestamps
 from rvdtool.video.decode import read_frames
+from rvdtool.video.frame import VideoFrame
+
+if TYPE_CHECKING:
+    from rvdtool.derender.published import PublishedState
+    from rvdtool.network.checkpoint import Model
 
 STATE_FILE = ".rvdtool-state.npz"
 CHECKPOINT_EVERY = 24
@@ -39,12 +44,15 @@ class DerenderOptions:
         gain: whether changes of brightness are the ISP's, see `rvdtool.derender.brightness`. `auto`
             takes the bundle's exposures, if it has them.
         existing: what to do with an output folder that has files in it.
+        model: a trained network, where it is to run (`rvdtool.network.device.place`); None: none is
+            needed.
     """
 
     compression: Compression = "ljpeg"
     flow: Path | None = None
     gain: GainMode = "auto"
     existing: Literal["refuse", "overwrite", "resume"] = "refuse"
+    model: "Model | None" = None
 
 
 @dataclass(frozen=True)
@@ -91,8 +99,10 @@ def derender_to_folder(
         advance: called with the number of frames just done.
 
     Raises:
-        BundleError: the bundle has no RAW, or a damaged one.
+        BundleError: the bundle has no RAW, or a damaged one; or none of the first frame, which the
+            published network needs.
         MismatchError: its RAWs have different CFA phases.
+        UsageError: options that the model knows nothing of, or a model that can't de-render.
         VideoError: the video can't be decoded, or not to as many frames as it should have.
         OutputError: the folder has files in it, can't be resumed, or can't be written.
     """
@@ -100,7 +110,7 @@ def derender_to_folder(
     start = run.prepare()
     brightness, trusted, tracks_gain = [1.0], [], False
     frames = read_frames(bundle.video, bundle.video_info)
-    with WriteBehind() as writer, closing(reconstruct(run.clip, frames, start)) as results:
+    with WriteBehind() as writer, closing(run.results(frames, start)) as results:
         for result in results:
             if result is not None:
                 writer.submit(run.job(result.raw, result.index))
@@ -165,12 +175,25 @@ class _Run:
     """One run's output folder: its names, its checkpoint, its beginning and end."""
 
     def __init__(self, bundle: Bundle, folder: Path, options: DerenderOptions) -> None:
+        if options.model is not None:
+            _require_fitting(options, options.model, bundle)
         self.clip = _clip(bundle, options, folder)
         self._bundle = bundle
         self._folder = folder
         self._options = options
         self._stem = bundle.path.stem
         self._info = bundle.video_info
+
+    def results(
+        self, frames: Iterator[VideoFrame], start: Start | None
+    ) -> Generator[Result | None]:
+        """Every frame in display order; None for those up to `start`."""
+        model = self._options.model
+        if model is None:
+            return reconstruct(self.clip, frames, start)
+        from rvdtool.derender.published import reconstruct_published
+
+        return reconstruct_published(model.network, self.clip, frames, start)
 
     def prepare(self) -> Start | None:
         """Make the folder ready; return the state to go on from, if any."""
@@ -252,7 +275,7 @@ class _Run:
                 f"{self._folder}: {STATE_FILE} is missing, so it can't be resumed; "
                 "use --overwrite to start again"
             )
-        start = load_checkpoint(path, self._key())
+        start = load_checkpoint(path, self._key(), self._state_type())
         for index in range(start.index + 1):
             name = frame_name(self._stem, index)
             if not (self._folder / name).exists():
@@ -261,6 +284,13 @@ class _Run:
                 )
         return start
 
+    def _state_type(self) -> "type[ChainState | PublishedState]":
+        if self._options.model is None:
+            return ChainState
+        from rvdtool.derender.published import PublishedState
+
+        return PublishedState
+
     def _key(self) -> str:
         """Changes with everything that changes the frames."""
         parts = [
@@ -268,6 +298,7 @@ class _Run:
             self._options.compression,
             [_fingerprint(file) for file in self.clip.flows or ()],
             self._options.gain,
+            _model_key(self._options.model),
             self._bundle.manifest.model_dump_json(),  # how colours are read, and all hashes
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
@@ -277,3 +308,24 @@ def _fingerprint(file: Path) -> tuple[str, int, int]:
     """Tells a file from another one in its place, without reading it: flows are gigabytes."""
     status = file.stat()
     return file.name, status.st_size, status.st_mtime_ns
+
+
+def _require_fitting(options: DerenderOptions, model: "Model", bundle: Bundle) -> None:
+    """Refuse what a model can't do, before any work."""
+    if model.kind != "published":
+        raise UsageError(f"{model.name}: a model of kind {model.kind!r} can't de-render a bundle")
+    if options.gain != "auto":
+        raise UsageError(f"{model.name}: the published network knows no gain; leave --gain out")
+    if bundle.references and bundle.references[0].index != 0:
+        raise BundleError(
+            f"{bundle.path}: its first RAW belongs to frame {bundle.references[0].index}, but the "
+            "published network starts at frame 0; de-render without --model"
+        )
+
+
+def _model_key(model: "Model | None") -> list[str]:
+    """Weights, precision and device: all of them change bits."""
+    if model is None:
+        return []
+    weight = next(model.network.parameters())
+    return [model.kind, model.sha256, str(weight.dtype), weight.device.type]

@@ -8,27 +8,31 @@ and no anchor, and its state isn't quantised. Clips theirs can't take (odd sides
 than RGGB, 16-bit sRGB) are brought to RGGB geometry by `rvdtool.raw.bayer.to_planes`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from rvdtool.derender.flow import (
     Flow,
     estimate_flow,
     flow_image,
+    read_flow_to_next,
     resize_flow,
 )
 from rvdtool.derender.motion import Grey
+from rvdtool.derender.pipeline import ReadAhead
+from rvdtool.derender.references import Clip, Result, Start
 from rvdtool.derender.statistics import Array
-from rvdtool.errors import MismatchError
+from rvdtool.errors import MismatchError, ModelError
 from rvdtool.network.published import MULTIPLE, PublishedFagdn
 from rvdtool.raw.bayer import from_planes, to_planes
 from rvdtool.raw.frame import CfaPhase, Mosaic, RawFrame
-from rvdtool.video.frame import Rgb
+from rvdtool.video.frame import Rgb, VideoFrame
 
 FlowToNext = Callable[[int, tuple[int, int]], Flow]
 """A source of flows: index of the current frame, (height, width) → flow of that size from the frame
@@ -165,6 +169,55 @@ class PublishedChain:
     def _tensor(self, array: Array) -> Tensor:
         tensor = torch.from_numpy(array)[None].to(self._device)
         return tensor.contiguous(memory_format=torch.channels_last)
+
+
+def reconstruct_published(
+    network: nn.Module, clip: Clip, frames: Iterable[VideoFrame], start: Start | None = None
+) -> Generator[Result | None]:
+    """Yield every frame in display order; None for those that are done.
+
+    The chain runs forward and starts anew at every reference; its authors have one, at frame 0.
+
+    Args:
+        network: see `PublishedChain`.
+        clip: what; its first reference belongs to frame 0. Gain and exposures aren't used.
+        frames: the whole video, in display order.
+        start: where an earlier run of the same clip stopped.
+
+    Raises:
+        ModelError: not the published network.
+        BundleError: a reference is damaged.
+        MismatchError, InputError: as `PublishedChain` and `read_flow_to_next`.
+    """
+    if not isinstance(network, PublishedFagdn):
+        raise ModelError(f"the published chain runs PublishedFagdn; got {type(network).__name__}")
+    done = -1 if start is None else start.index
+    references = {reference.index: reference for reference in clip.references}
+    chain: PublishedChain | None = None
+    with ReadAhead(frames) as decoded:
+        for frame in decoded:
+            reference = references.get(frame.index)
+            if reference is not None or chain is None:
+                # A copy: the bundle's own would keep the frame, and a clip may have hundreds.
+                raw = replace(reference or clip.references[0]).frame
+                flow = _flow_to_next(clip.flows, frame.index)
+                chain = PublishedChain(network, raw, frame.rgb, flow)
+            elif frame.index > done:
+                chain.step(frame.rgb)
+            elif frame.index == done and start and isinstance(start.state, PublishedState):
+                chain.resume(start.state)
+            yield (
+                Result(frame.index, raw.with_mosaic(chain.mosaic()), state=chain.state)
+                if frame.index > done
+                else None
+            )
+
+
+def _flow_to_next(files: Sequence[Path] | None, begin: int) -> FlowToNext | None:
+    """Given flows for a chain that starts at frame `begin`."""
+    if files is None:
+        return None
+    return lambda index, size: read_flow_to_next(files[begin + index - 1], size)
 
 
 def half_size(rgb: Rgb, phase: CfaPhase) -> Array:

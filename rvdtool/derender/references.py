@@ -15,7 +15,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise, repeat
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rvdtool.bundle.store import Reference
 from rvdtool.derender.blend import Trace, blend, steps, trace
@@ -28,6 +28,9 @@ from rvdtool.errors import BundleError, MismatchError
 from rvdtool.raw.bayer import denormalise
 from rvdtool.raw.frame import RawFrame
 from rvdtool.video.frame import Rgb, VideoFrame
+
+if TYPE_CHECKING:
+    from rvdtool.derender.published import PublishedState
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Result:
     brightness: float = 1.0
     trusted: float | None = None
     tracks_gain: bool = False
-    state: ChainState | None = None
+    state: "ChainState | PublishedState | None" = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Start:
     """Where to go on: the last frame that is done, and its `Result.state`."""
 
     index: int
-    state: ChainState | None
+    state: "ChainState | PublishedState | None"
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,7 @@ def _after(
 ) -> Iterator[Result | None]:
     """The frames after the last reference."""
     chain = _chain(clip, before, 1)
-    if start is not None and start.index > before.index and start.state is not None:
+    if start and start.index > before.index and isinstance(start.state, ChainState):
         for _ in islice(pictures, start.index - before.index):
             yield None
         chain.resume(start.state)
