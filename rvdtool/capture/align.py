@@ -30,7 +30,7 @@ from rvdtool.video.frame import Rgb, VideoInfo
 if TYPE_CHECKING:
     from rvdtool.capture.register import Matrix
 
-MATCH = 0.5
+MATCH = 0.25
 """Scores below are refused: see docs/alignment.md."""
 
 OUTSIDE = 0.02
@@ -47,6 +47,9 @@ _FINE = 1280
 _COARSE = 400
 """… and of those that are scored: detail that survives noise and codecs, and tells scenes apart."""
 _RAW_FINE = 2000
+
+_SAMPLES = 64
+"""Points along each side at which it is asked whether the RAW covers them."""
 
 _ANCHOR_EVERY = 5
 """Of the frames that are searched, in how many features are looked for."""
@@ -73,7 +76,8 @@ class Alignment:
             return 0.0
         height, width = self.transform.grid_size
         matrix = np.array(self.transform.matrix)
-        x, y = np.meshgrid(np.linspace(0, width - 1, 65), np.linspace(0, height - 1, 65))
+        share = (np.arange(_SAMPLES) + 0.5) / _SAMPLES
+        x, y = np.meshgrid(share * width - 0.5, share * height - 0.5)
         points = np.einsum("ij,jyx->iyx", matrix, np.stack([x, y, np.ones_like(x)]))
         right, bottom = self.transform.sensor_width, self.transform.sensor_height
         column, row = points[:2] / points[2]
@@ -201,7 +205,9 @@ def _anchor(
     """A frame to start from, and about where it lies: by features, or else in the middle."""
     from rvdtool.capture.register import Features, refined
 
-    features = [Features(picture, mirrored) for mirrored in {False, TURNS[raw.orientation][0]}]
+    # SIFT doubles a picture and keeps a dozen of it: of the full one, half a gigabyte.
+    small = picture.coarser(-(-max(picture.grey.shape) // _FINE))
+    features = [Features(small, mirrored) for mirrored in {False, TURNS[raw.orientation][0]}]
     best_index, best_matrix, best_score = -1, np.eye(3), -np.inf
     for index in sorted(pictures)[::_ANCHOR_EVERY]:
         guesses = [feature.match(pictures[index]) for feature in features]

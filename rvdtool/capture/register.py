@@ -59,7 +59,11 @@ class Features:
         if min(len(points), len(self._points)) < _FEWEST:
             return None
         pairs = cv2.BFMatcher(cv2.NORM_L2).knnMatch(descriptors, self._descriptors, k=2)
-        good = [pair[0] for pair in pairs if pair[0].distance < _RATIO * pair[1].distance]
+        clear = [pair[0] for pair in pairs if pair[0].distance < _RATIO * pair[1].distance]
+        # One of the RAW's features may attract many: that all of them lie there would look like
+        # agreement on a similarity that shrinks the video to a point.
+        clear.sort(key=lambda match: -match.distance)
+        good = list({match.trainIdx: match for match in clear}.values())
         if len(good) < _FEWEST:
             return None
         source = np.array([points[match.queryIdx] for match in good], np.float32)

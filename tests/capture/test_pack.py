@@ -176,14 +176,6 @@ def test_a_change_between_looking_and_copying_is_noticed(
     assert left(tmp_path) == ([] if kind == "gone" else [video.name])
 
 
-def test_what_does_not_belong_together_is_refused(shot: Any, tmp_path: Path) -> None:
-    raw = tmp_path / "small.tiff"
-    tifffile.imwrite(raw, shot.frame.mosaic[:-2])
-    with pytest.raises(MismatchError, match=r"small\.tiff.*clip\.mp4.*64×46.*64×48"):
-        pack(shot.video, raw, tmp_path / "clip.rvd", levels=LEVELS)
-    assert left(tmp_path) == [raw.name]
-
-
 def test_swapped_arguments_are_refused(shot: Any, tmp_path: Path) -> None:
     with pytest.raises((VideoError, RawError)):
         pack(shot.raw, shot.video, tmp_path / "clip.rvd")
