@@ -25,7 +25,7 @@ class CamMethod(Method):
     """A trained CAM, as it is or fine-tuned to the samples of each frame."""
 
     alone = True
-    sources = ("benchmark.cam", "benchmark.packed", "network.cam")
+    sources = ("benchmark.cam", "benchmark.packed", "derender.published", "network.cam")
 
     def __init__(self, model: Model, *, tuned: bool, device: str = "cpu") -> None:
         if not isinstance(model.network, Cam):

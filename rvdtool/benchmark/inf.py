@@ -53,7 +53,7 @@ class Inf(Method):
     name = "inf"
     alone = True
     fits = True
-    sources = ("benchmark.inf", "benchmark.packed")
+    sources = ("benchmark.inf", "benchmark.packed", "derender.published")
 
     def __init__(self, device: str = "cpu", options: InfOptions = InfOptions()) -> None:
         self._device = torch.device(device)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.dataset.rvd import Rgb8
+from rvdtool.derender.published import half_size
 from rvdtool.raw.bayer import from_planes, normalise, to_planes
 from rvdtool.raw.frame import RawFrame
 
@@ -33,10 +34,7 @@ def pack(picture: Rgb8, raw: RawFrame) -> PackedFrame:
         raw: of the same size.
     """
     planes = to_planes(normalise(raw.mosaic, raw.black, raw.white), raw.phase)
-    # The picture's channels as mosaics: their four planes lie on the very pixels of the RAW's.
-    channels = [to_planes(picture[..., channel], raw.phase) for channel in range(3)]
-    srgb = np.stack([channel.mean(axis=0, dtype=np.float32) for channel in channels]) / 255
-    return PackedFrame(srgb.astype(np.float32), planes.astype(np.float32))
+    return PackedFrame(half_size(picture, raw.phase), planes)
 
 
 def unpack(planes: Planes, raw: RawFrame) -> NDArray[np.float32]:
