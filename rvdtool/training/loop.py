@@ -20,10 +20,11 @@ from rvdtool.training.curve import CURVE, VALIDATION, Log, draw_curve, require_m
 from rvdtool.training.recipe import Outcome, Recipe
 from rvdtool.training.state import (
     State,
+    earlier_sittings,
     load_state,
-    note_sitting,
     save_state,
     seed_step,
+    write_sittings,
 )
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ class _Sitting:
     def __init__(self, fabric: "Fabric", recipe: Recipe, out: Path, command: str) -> None:
         self._fabric, self._recipe, self._out = fabric, recipe, out
         settings = recipe.settings
+        sittings = earlier_sittings(out, recipe.facts())
         torch.manual_seed(settings.seed)
         network = recipe.make_network()
         # Convolutions on CPUs are faster by half.
@@ -155,12 +157,14 @@ class _Sitting:
         recipe.begin(
             self._first, fabric.global_rank, fabric.world_size, self._state.position or None
         )
-        self._sittings: list[JsonValue] = []
+        self._sittings = [*sittings, self._description(command)]
         if fabric.is_global_zero:
-            self._sittings = note_sitting(out, recipe.facts(), self._description(command))
+            write_sittings(out, recipe.facts(), self._sittings)
             names = ("step", "loss", *recipe.figures, "steps_per_s")
             self._curve = Log(out / CURVE, names, self._first)
-            self._scores = Log(out / VALIDATION, ("step", "video", *recipe.scores), self._first)
+            # A finished run is scored again.
+            scored = self._first - int(self._first == settings.steps)
+            self._scores = Log(out / VALIDATION, ("step", "video", *recipe.scores), scored)
 
     def run(
         self, minutes: float | None, advance: Callable[[int], None], tell: Callable[[str], None]
@@ -174,16 +178,18 @@ class _Sitting:
             start = time.monotonic()
             self._step()
             state.seconds += time.monotonic() - start
-            over = self._agree(minutes is not None and state.seconds - began >= 60 * minutes)
-            last = over or state.step == settings.steps
-            if state.step % settings.log_every == 0 or state.step == settings.steps:
+            over = minutes is not None and self._agree(state.seconds - began >= 60 * minutes)
+            last = state.step == settings.steps
+            if state.step % settings.log_every == 0 or last:
                 self._log(state.seconds - began)
-            if state.step % settings.save_every == 0 or last:
-                self._save()
-            advance(1)
-            if state.step % settings.validate_every == 0 or last:
+            if over:
+                self._save()  # at once: whoever limits the time may mean it
+            if state.step % settings.validate_every == 0 or last or over:
                 validation = self._validate()
                 tell(f"step {state.step}: " + _described(validation))
+            if state.step % settings.save_every == 0 or last:
+                self._save()  # after validation, which a killed run would miss otherwise
+            advance(1)
             if over:
                 break
         else:

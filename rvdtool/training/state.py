@@ -10,7 +10,7 @@ Random numbers need no place in it: each step's generator is seeded by (seed, st
 
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,48 +105,53 @@ def load_state(folder: Path, state: State) -> None:
     state.position = content.get("position", {})
 
 
-def note_sitting(
-    folder: Path, facts: Mapping[str, JsonValue], sitting: Mapping[str, JsonValue]
-) -> list[JsonValue]:
-    """Add a sitting to run.json.
+def earlier_sittings(folder: Path, facts: Mapping[str, JsonValue]) -> list[JsonValue]:
+    """The sittings of this run so far, by run.json; none if there is none.
 
     Args:
         folder: of the run.
-        facts: all that decides what is learnt; must stay as it was.
-        sitting: this one.
-
-    Returns:
-        All sittings.
+        facts: all that decides what is learnt; must be what it was.
 
     Raises:
-        UsageError: the folder holds another run, or a model that isn't this run's.
+        UsageError: the folder holds another run, or a model that isn't a run's.
         InputError: its run.json is damaged.
-        OutputError: it can't be written.
     """
     path = folder / RUN_FILE
-    facts = json.loads(json.dumps(dict(facts)))
-    sittings: list[JsonValue] = []
-    if path.exists():
-        try:
-            before: dict[str, Any] = json.loads(path.read_text())
-            earlier, sittings = before["facts"], before["sittings"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}: damaged: {_first_line(error)}") from error
-        changed = sorted(
-            name for name in facts.keys() | earlier.keys() if facts.get(name) != earlier.get(name)
-        )
-        if changed:
+    if not path.exists():
+        if (folder / CONFIG_FILE).exists():
             raise UsageError(
-                f"{folder}: holds a run with another {', '.join(changed)} "
-                f"({earlier.get(changed[0])}, not {facts.get(changed[0])}); "
-                "repeat its options to go on, or name another folder"
+                f"{folder}: holds a model, but no run to go on with; name another folder"
             )
-    elif (folder / CONFIG_FILE).exists():
-        raise UsageError(f"{folder}: holds a model, but no run to go on with; name another folder")
-    sittings = [*sittings, dict(sitting)]
-    with write_beside(path, overwrite=True) as file:
-        file.write(json.dumps({"facts": facts, "sittings": sittings}, indent=1).encode() + b"\n")
+        return []
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+        before, sittings = dict(content["facts"]), list(content["sittings"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: damaged: {_first_line(error)}") from error
+    now = json.loads(json.dumps(dict(facts)))
+    changed = sorted(
+        name for name in now.keys() | before.keys() if now.get(name) != before.get(name)
+    )
+    if changed:
+        raise UsageError(
+            f"{folder}: holds a run with another {', '.join(changed)} "
+            f"({before.get(changed[0])}, not {now.get(changed[0])}); "
+            "repeat its options to go on, or name another folder"
+        )
     return sittings
+
+
+def write_sittings(
+    folder: Path, facts: Mapping[str, JsonValue], sittings: Sequence[JsonValue]
+) -> None:
+    """Write run.json, beside and renamed.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    content = {"facts": dict(facts), "sittings": list(sittings)}
+    with write_beside(folder / RUN_FILE, overwrite=True) as file:
+        file.write(json.dumps(content, indent=1).encode() + b"\n")
 
 
 def seed_step(seed: int, step: int, rank: int) -> None:

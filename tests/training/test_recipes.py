@@ -129,7 +129,7 @@ def test_the_paper_sums_the_side_outputs_and_the_code_averages_them(folder: RvdF
     assert total == pytest.approx(3 * mean)
     assert none == 0
     for outcome, auxiliary in zip(outcomes, (total, mean, 0), strict=True):
-        assert float(outcome.loss) == pytest.approx(mse + ssim + 0.5 * auxiliary)
+        assert float(outcome.loss.detach()) == pytest.approx(mse + ssim + 0.5 * auxiliary)
 
 
 def test_the_papers_schedule(folder: RvdFolder, tmp_path: Path) -> None:

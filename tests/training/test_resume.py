@@ -105,8 +105,11 @@ def test_another_run_in_the_folder_is_left_alone(tmp_path: Path) -> None:
             out,
             command="",
         )
-    with pytest.raises(InputError, match=STATE_FILE):
+    with pytest.raises(UsageError, match="kind"):
         train(one_process(), make("published", folder, tmp_path), out, command="")
+    (out / "run.json").unlink()
+    with pytest.raises(UsageError, match="holds a model"):
+        train(one_process(), make("cam", folder, tmp_path), out, command="")
     require_equal(state(out), before)
 
 

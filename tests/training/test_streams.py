@@ -46,9 +46,11 @@ def test_evidence_is_what_the_chain_observes(
         for name in ("fit", "anchored", "warped"):
             one, two = getattr(true, name), getattr(kept, name)
             np.testing.assert_allclose(two.value, one.value, atol=2e-3)
-            np.testing.assert_allclose(
-                np.log(two.variance + 1e-9), np.log(one.variance + 1e-9), atol=0.1
+            # Beyond the largest code, a candidate has no say anyway.
+            true_log, kept_log = (
+                np.log(np.clip(v, 1e-9, 1000)) for v in (one.variance, two.variance)
             )
+            np.testing.assert_allclose(kept_log, true_log, atol=0.1)
         np.testing.assert_allclose(kept.near, true.near, atol=0.01)
         raw = normalise(folder.read_raw(video, index), clip.levels[0], clip.levels[1])
         np.testing.assert_allclose(
