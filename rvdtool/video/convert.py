@@ -4,12 +4,14 @@ from fractions import Fraction
 from typing import cast
 
 import av
+import av.error
 import numpy as np
 from av.filter import Graph
 from av.video.frame import VideoFrame as AvFrame
 from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
+from rvdtool.errors import VideoError
 from rvdtool.video.frame import Rgb, VideoInfo
 
 FLAGS = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
@@ -17,7 +19,12 @@ FLAGS = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
 
 
 class RgbConverter:
-    """Decoded frames of one video to R'G'B', as its `VideoInfo` says."""
+    """Decoded frames of one video to R'G'B', as its `VideoInfo` says.
+
+    Raises:
+        VideoError: it names a pixel format, matrix or range that FFmpeg doesn't know (a bundle's
+            manifest may name anything).
+    """
 
     def __init__(self, info: VideoInfo) -> None:
         is_rgb = info.color.matrix.value == "rgb"
@@ -28,13 +35,17 @@ class RgbConverter:
             self._format = self._format.replace("yuvj", "yuv")
         # For RGB input it needs no matrix, but a valid name.
         matrix = "bt709" if is_rgb else info.color.matrix.value
-        self._graph = scale_graph(
-            info.width,
-            info.height,
-            self._format,
-            f"in_color_matrix={matrix}:in_range={info.color.range.value}:out_range=full",
-            "rgb48" if deep else "rgb24",
-        )
+        colors = f"in_color_matrix={matrix}:in_range={info.color.range.value}:out_range=full"
+        output = "rgb48" if deep else "rgb24"
+        try:
+            if not (matrix + info.color.range.value).isalnum():  # else an option more, or other
+                raise ValueError
+            self._graph = scale_graph(info.width, info.height, self._format, colors, output)
+        except (av.error.FFmpegError, ValueError) as error:
+            raise VideoError(
+                f"pixel format {self._format!r}, matrix {matrix!r} or range "
+                f"{info.color.range.value!r}: FFmpeg knows none of that name"
+            ) from error
         self._levels = _full_scale(info) if deep and not is_rgb else None
 
     def __call__(self, frame: AvFrame) -> Rgb:

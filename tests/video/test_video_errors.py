@@ -3,6 +3,7 @@
 import gc
 import re
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -14,7 +15,7 @@ from video_clips import B_FRAMES, X265, make_clip, picture
 from rvdtool.errors import InputError, VideoError
 from rvdtool.video import container
 from rvdtool.video.decode import probe, read_frames
-from rvdtool.video.frame import VideoFrame
+from rvdtool.video.frame import ColorTag, VideoFrame
 from rvdtool.video.source import FileSource, open_bytes
 
 FASTSTART = {"movflags": "faststart"}
@@ -333,3 +334,19 @@ def test_frames_do_not_share_memory(tmp_path: Path) -> None:
     frames = list(read_frames(source, probe(source)))
     for frame in frames:
         np.testing.assert_array_equal(frame.rgb, picture(frame.index))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("pixel_format", "C:\\evil"), ("matrix", "bt000"), ("range", "full:flags=nothing")],
+)
+def test_names_that_ffmpeg_lacks_are_refused(tmp_path: Path, name: str, value: str) -> None:
+    """They come from a bundle's manifest, where anybody may write anything."""
+    source = FileSource(make_clip(tmp_path / "clip.mp4"))
+    info = probe(source)
+    if name == "pixel_format":
+        forged = replace(info, pixel_format=value)
+    else:
+        forged = replace(info, color=replace(info.color, **{name: ColorTag(value, "user")}))
+    with pytest.raises(VideoError, match="FFmpeg knows none of that name"):
+        next(read_frames(source, forged))
