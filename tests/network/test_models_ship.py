@@ -1,0 +1,84 @@
+"""The models' folder travels with the package, and `rvdtool models` shows what is in it."""
+
+import json
+import tomllib
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+
+from rvdtool.cli import main
+from rvdtool.network import authors, checkpoint
+from rvdtool.network.checkpoint import save_model
+from rvdtool.network.published import PublishedConfig, PublishedFagdn
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = PublishedConfig(features=2)
+WEIGHTS = sum(weight.numel() for weight in PublishedFagdn(CONFIG).parameters())
+
+
+def test_wheels_hold_every_room_and_the_models() -> None:
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    rooms = {f"rvdtool.{path.parent.name}" for path in (ROOT / "rvdtool").glob("*/__init__.py")}
+    assert set(tools["packages"]) == {"rvdtool", "rvdtool.models", *rooms}
+    assert tools["package-dir"]["rvdtool.models"] == "models"
+    patterns = tools["package-data"]["rvdtool.models"]
+    for name in (checkpoint.CONFIG_FILE, checkpoint.WEIGHTS_FILE):
+        assert f"*/{name}" in patterns
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of models that ship: one, called small."""
+    monkeypatch.setattr(checkpoint, "shipped_models", lambda: tmp_path / "models")
+    state = PublishedFagdn(CONFIG).state_dict()
+    folder = tmp_path / "models" / "small"
+    folder.parent.mkdir()
+    save_model(folder, "published", asdict(CONFIG), state, training={"hours": 2})
+    return folder.parent
+
+
+def test_list_and_show(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert listed.split()[:3] == ["small", "published", f"{WEIGHTS:,}"]
+    assert main(["models", "show", "small"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert ["config", "features", "2"] in [line.split() for line in shown]
+    assert ["training", "hours", "2"] in [line.split() for line in shown]
+    assert main(["models", "show", str(models / "small"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["config"] == asdict(CONFIG)
+
+
+def test_import(
+    models: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(authors, "PublishedConfig", lambda: CONFIG)
+    file, target = tmp_path / "RVD_Part1.pth", models / "rvd-part1"
+    torch.save({"state_dict": PublishedFagdn(CONFIG).state_dict(), "epoch": 60}, file)
+    assert main(["models", "import", str(file), "-o", str(target)]) == 0
+    assert capsys.readouterr().out.startswith("rvd-part1")
+    assert main(["models", "import", str(file), "-o", str(target)]) == 5
+    assert capsys.readouterr().err.startswith(f"error: {target}: holds a model already")
+    assert main(["models", "import", str(file), "-o", str(target), "--overwrite"]) == 0
+
+
+def test_refusals_are_one_line(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "RVD_Part1.pth"
+    file.write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    for arguments in (
+        ["models", "import", str(file), "-o", str(tmp_path / "m")],
+        ["models", "show", "nothing"],
+        ["models", "show", str(file)],
+    ):
+        assert main(arguments) == 3
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert printed.err.startswith("error: ")
+        assert printed.err.count("\n") == 1
