@@ -39,11 +39,12 @@ def derender(
         ),
     ] = "auto",
     model: Annotated[
-        str | None,
+        str,
         typer.Option(
-            help="A trained network: a name from `rvdtool models list`, or a model's folder."
+            help="A trained network: a name from `rvdtool models list`, or a model's folder; none: "
+            "fuse by variances alone."
         ),
-    ] = None,
+    ] = "fagdn",
     device: Annotated[
         str | None,
         typer.Option(help="Where the network runs: cpu, cuda, mps; the fastest by default."),
@@ -68,15 +69,15 @@ def derender(
 
     if overwrite and resume:
         raise UsageError("--overwrite and --resume exclude each other; give one of them")
-    if model is None and (device is not None or bf16):
-        raise UsageError("--device and --bf16 are about a network; give one with --model")
+    if model == "none" and (device is not None or bf16):
+        raise UsageError("--device and --bf16 are about a network; leave out --model none")
     opened = open_bundle(bundle)
     options = DerenderOptions(
         compression=compression,
         flow=flow,
         gain=gain,
         existing="overwrite" if overwrite else "resume" if resume else "refuse",
-        model=None if model is None else _placed(model, device, bf16),
+        model=None if model == "none" else _placed(model, device, bf16),
     )
     with console.progress("De-rendering", opened.video_info.frame_count) as advance:
         report = derender_to_folder(opened, output, options, advance)
@@ -92,6 +93,7 @@ def derender(
                 "tracks_gain": report.tracks_gain,
                 "knows_exposures": report.knows_exposures,
                 "trusted": report.trusted,
+                "cuts": report.cuts,
             }
         )
         return
@@ -101,13 +103,19 @@ def derender(
         cause = "exposures known"
     true = f", {report.references} of them true" if report.references > 1 else ""
     resumed = f", resumed at frame {report.resumed_at}" if report.resumed_at else ""
-    if options.model is not None:  # what follows is about our own chain
+    if options.model and options.model.kind == "published":  # the rest is about our own chain
         console.print_line(f"{report.folder}: {report.frames} DNGs{true}{resumed}; by {model}")
         return
     console.print_line(
         f"{report.folder}: {report.frames} DNGs{true}{resumed}; brightness {low:.3f} to {high:.3f} "
         f"({cause}), {report.trusted:.0%} of a frame surely matched to its reference on average"
     )
+    if report.cuts:
+        frames = ", ".join(map(str, report.cuts))
+        console.print_line(
+            f"Another scene (or a blank frame) at frame {frames}: made from the reference's "
+            "colours alone; `rvdtool pack --raw FRAME=FILE` gives a scene a RAW of its own"
+        )
 
 
 def _placed(model: str, device: str | None, bf16: bool) -> "Model":

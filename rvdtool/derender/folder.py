@@ -29,6 +29,7 @@ from rvdtool.video.frame import VideoFrame
 if TYPE_CHECKING:
     from rvdtool.derender.published import PublishedState
     from rvdtool.network.checkpoint import Model
+    from rvdtool.network.fagdn import Fagdn
 
 STATE_FILE = ".rvdtool-state.npz"
 CHECKPOINT_EVERY = 24
@@ -69,6 +70,7 @@ class DerenderReport:
         tracks_gain: whether that was put down to the ISP (RAW stays) or not (RAW follows).
         knows_exposures: whether neither had to be assumed, as the bundle says each exposure.
         trusted: mean share of a frame that surely shows what that reference shows, 0..1.
+        cuts: frames after the last reference that show another scene than the one before them.
     """
 
     folder: Path
@@ -79,6 +81,7 @@ class DerenderReport:
     tracks_gain: bool
     knows_exposures: bool
     trusted: float
+    cuts: tuple[int, ...]
 
 
 def derender_to_folder(
@@ -108,7 +111,7 @@ def derender_to_folder(
     """
     run = _Run(bundle, folder, options)
     start = run.prepare()
-    brightness, trusted, tracks_gain = [1.0], [], False
+    brightness, trusted, tracks_gain, cuts = [1.0], [], False, []
     frames = read_frames(bundle.video, bundle.video_info)
     with WriteBehind() as writer, closing(run.results(frames, start)) as results:
         for result in results:
@@ -120,6 +123,7 @@ def derender_to_folder(
                 brightness.append(result.brightness)
                 trusted += [] if result.trusted is None else [result.trusted]
                 tracks_gain |= result.tracks_gain
+                cuts += [result.index] if result.cut else []
             if advance:
                 advance(1)
     run.finish()
@@ -132,11 +136,16 @@ def derender_to_folder(
         tracks_gain=tracks_gain,
         knows_exposures=run.clip.exposures is not None,
         trusted=float(np.mean(trusted)) if trusted else 1.0,
+        cuts=tuple(cuts),
     )
 
 
 def derender(
-    bundle: Bundle, *, flow: Path | None = None, gain: GainMode = "auto"
+    bundle: Bundle,
+    *,
+    flow: Path | None = None,
+    gain: GainMode = "auto",
+    model: "Model | None" = None,
 ) -> Iterator[RawFrame]:
     """Yield the RAW frame of every video frame; the bundle's RAWs are passed on as they are.
 
@@ -145,12 +154,16 @@ def derender(
     Args:
         bundle: an open bundle.
         flow, gain: as in `DerenderOptions`.
+        model: a trained network of kind `fagdn`; None: fuse by variances alone.
 
     Raises:
         BundleError, MismatchError, VideoError: as `derender_to_folder`.
+        UsageError: a model of another kind.
         OutputError: there is no room for temporary files.
     """
-    clip = _clip(bundle, DerenderOptions(flow=flow, gain=gain), None)
+    if model is not None and model.kind != "fagdn":
+        raise UsageError(f"{model.name}: of kind {model.kind!r}; only derender_to_folder runs it")
+    clip = _clip(bundle, DerenderOptions(flow=flow, gain=gain, model=model), None)
     frames = read_frames(bundle.video, bundle.video_info)
     with closing(reconstruct(clip, frames)) as results:
         for result in results:
@@ -167,6 +180,7 @@ def _clip(bundle: Bundle, options: DerenderOptions, scratch: Path | None) -> Cli
         flows=flows,
         gain=options.gain,
         exposures=bundle.exposures if options.gain == "auto" else None,
+        network=_own(options.model),
         scratch=scratch,
     )
 
@@ -189,7 +203,7 @@ class _Run:
     ) -> Generator[Result | None]:
         """Every frame in display order; None for those up to `start`."""
         model = self._options.model
-        if model is None:
+        if model is None or model.kind == "fagdn":
             return reconstruct(self.clip, frames, start)
         from rvdtool.derender.published import reconstruct_published
 
@@ -285,7 +299,7 @@ class _Run:
         return start
 
     def _state_type(self) -> "type[ChainState | PublishedState]":
-        if self._options.model is None:
+        if self._options.model is None or self._options.model.kind == "fagdn":
             return ChainState
         from rvdtool.derender.published import PublishedState
 
@@ -312,6 +326,8 @@ def _fingerprint(file: Path) -> tuple[str, int, int]:
 
 def _require_fitting(options: DerenderOptions, model: "Model", bundle: Bundle) -> None:
     """Refuse what a model can't do, before any work."""
+    if model.kind == "fagdn":
+        return
     if model.kind != "published":
         raise UsageError(f"{model.name}: a model of kind {model.kind!r} can't de-render a bundle")
     if options.gain != "auto":
@@ -321,6 +337,15 @@ def _require_fitting(options: DerenderOptions, model: "Model", bundle: Bundle) -
             f"{bundle.path}: its first RAW belongs to frame {bundle.references[0].index}, but the "
             "published network starts at frame 0; de-render without --model"
         )
+
+
+def _own(model: "Model | None") -> "Fagdn | None":
+    """The network of a model of our own kind; it works within our chain."""
+    if model is None or model.kind != "fagdn":
+        return None
+    from rvdtool.network.fagdn import Fagdn
+
+    return model.network if isinstance(model.network, Fagdn) else None
 
 
 def _model_key(model: "Model | None") -> list[str]:

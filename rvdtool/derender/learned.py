@@ -12,8 +12,8 @@ from rvdtool.network.fagdn import Fagdn, Planes, ReferencePlanes
 class Learned:
     """Fuses the priors of one clip; `rvdtool.derender.fusion.fuse` is the way without learning.
 
-    Runs where the network's weights lie, and in their precision but for what is added up at the
-    end, which is float32.
+    Runs where the network's weights lie. Where they are bfloat16 its features are, too; what is
+    added up at the end is float32 always.
     """
 
     def __init__(
@@ -30,7 +30,8 @@ class Learned:
         self._network = network
         self._packing = packing
         self._gain_tracked = gain_tracked
-        self._device = next(network.parameters()).device
+        weight = next(network.parameters())
+        self._device, self._half = weight.device, weight.dtype == torch.bfloat16
         with torch.inference_mode(), self._precision():
             self._reference = network.encode_reference(
                 ReferencePlanes(*(plane.to(self._device) for plane in reference))
@@ -50,4 +51,4 @@ class Learned:
         return self._packing.unpack(value), self._packing.unpack(variance)
 
     def _precision(self) -> torch.autocast:
-        return torch.autocast(self._device.type, torch.bfloat16)
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._half)

@@ -31,6 +31,7 @@ from rvdtool.video.frame import Rgb, VideoFrame
 
 if TYPE_CHECKING:
     from rvdtool.derender.published import PublishedState
+    from rvdtool.network.fagdn import Fagdn
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Clip:
         flows: `.npy` files, one from each frame to the next; None: flow is estimated.
         gain: see `Chain`.
         exposures: how much each frame was exposed, all in one unit; None: not known.
+        network: what fuses the candidates; None: their variances alone.
         scratch: folder for what waits on disk; None: the system's for temporary files.
     """
 
@@ -49,6 +51,7 @@ class Clip:
     flows: Sequence[Path] | None = None
     gain: GainMode = "auto"
     exposures: Sequence[float] | None = None
+    network: "Fagdn | None" = None
     scratch: Path | None = None
 
 
@@ -62,6 +65,7 @@ class Result:
         brightness: against the reference it was made from.
         trusted: share of it that surely shows what that reference shows, 0..1; None: it is one.
         tracks_gain: whether changes of brightness are put down to the ISP.
+        cut: whether it shows another scene than the frame before.
         state: of the chain that goes on from here; None where none does.
     """
 
@@ -70,6 +74,7 @@ class Result:
     brightness: float = 1.0
     trusted: float | None = None
     tracks_gain: bool = False
+    cut: bool = False
     state: "ChainState | PublishedState | None" = None
 
 
@@ -194,6 +199,7 @@ def _after(
             brightness=state.brightness,
             trusted=step.prior.trusted,
             tracks_gain=chain.tracks_gain,
+            cut=step.motion.cut,
             state=state,
         )
 
@@ -216,7 +222,7 @@ def _chain(clip: Clip, start: _Anchor, direction: Literal[1, -1]) -> Chain:
         along = clip.exposures[start.index :: direction]
         exposures = [exposure / along[0] for exposure in along]
     flow = None if clip.flows is None else near_flow(clip.flows, start.index, direction)
-    return Chain(start.raw, start.rgb, flow, clip.gain, exposures)
+    return Chain(start.raw, start.rgb, flow, clip.gain, exposures, clip.network)
 
 
 def near_flow(files: Sequence[Path], start: int, direction: Literal[1, -1]) -> NearFlow:
