@@ -1,6 +1,5 @@
 """`rvdtool train`: train a network on folders in RVD's layout."""
 
-import logging
 import shlex
 import sys
 from dataclasses import asdict
@@ -95,8 +94,6 @@ def train(
 
     Example: rvdtool train RVD/train --preset paper --validation RVD/validation -o run/
     """
-    for name in ("lightning.fabric", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     from rvdtool.dataset.rvd import open_rvd
     from rvdtool.training import loop
     from rvdtool.training.presets import Wishes, make_recipe

@@ -1,5 +1,6 @@
 """The loop that trains every recipe, on Lightning Fabric: one process, or many on many machines."""
 
+import logging
 import os
 import platform
 import time
@@ -72,6 +73,8 @@ def make_fabric(
         from lightning_fabric import Fabric
     except ImportError as error:
         raise UsageError("training needs Lightning: pip install 'rvdtool[research]'") from error
+    # It makes itself talk when it is imported; only commands print.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     try:
         fabric = Fabric(
             accelerator=accelerator,
