@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from pydantic import JsonValue
 from torch import Tensor
 
 from rvdtool.errors import ModelError
@@ -65,7 +66,7 @@ def import_authors(file: Path, folder: Path, *, overwrite: bool = False) -> None
     with torch.device("meta"):
         expected = build_network("published", config, str(file)).state_dict()
     check_weights(state, expected, str(file))
-    training = {"imported_from": file.name, "imported_sha256": _sha256(file)}
+    training: dict[str, JsonValue] = {"imported_from": file.name, "imported_sha256": _sha256(file)}
     epoch = checkpoint.get("epoch")
     if isinstance(epoch, int):
         training["epoch"] = epoch

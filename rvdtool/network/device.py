@@ -37,4 +37,5 @@ def place(network: nn.Module, device: torch.device, *, bf16: bool = False) -> No
         bf16: 16-bit weights and features, for processors that have them: faster, less exact.
     """
     network.to(device=device, dtype=torch.bfloat16 if bf16 else torch.float32)
-    network.to(memory_format=torch.channels_last)
+    # PyTorch's own annotations don't know that modules take it.
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -4,6 +4,7 @@ import json
 import tomllib
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -65,6 +66,19 @@ def test_import(
     assert main(["models", "import", str(file), "-o", str(target)]) == 5
     assert capsys.readouterr().err.startswith(f"error: {target}: holds a model already")
     assert main(["models", "import", str(file), "-o", str(target), "--overwrite"]) == 0
+
+
+def test_derender_runs_a_model_by_its_name(
+    models: Path, shot: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "raws"
+    arguments = ["derender", str(shot.bundle), "-o", str(out), "--model", "small"]
+    assert main([*arguments, "--device", "cpu", "--bf16"]) == 0
+    assert capsys.readouterr().out == f"{out}: 6 DNGs; by small\n"
+    assert main(["derender", str(shot.bundle), "-o", str(tmp_path / "x"), "--bf16"]) == 2
+    assert "--model" in capsys.readouterr().err
+    assert main([*arguments, "--overwrite", "--device", "abacus"]) == 2
+    assert "no device 'abacus'" in capsys.readouterr().err
 
 
 def test_refusals_are_one_line(
