@@ -75,7 +75,7 @@ def test_derender_runs_a_model_by_its_name(
     arguments = ["derender", str(shot.bundle), "-o", str(out), "--model", "small"]
     assert main([*arguments, "--device", "cpu", "--bf16"]) == 0
     assert capsys.readouterr().out == f"{out}: 6 DNGs; by small\n"
-    assert main(["derender", str(shot.bundle), "-o", str(tmp_path / "x"), "--bf16"]) == 2
+    assert main([*arguments[:-1], "none", "--overwrite", "--bf16"]) == 2
     assert "--model" in capsys.readouterr().err
     assert main([*arguments, "--overwrite", "--device", "abacus"]) == 2
     assert "no device 'abacus'" in capsys.readouterr().err
