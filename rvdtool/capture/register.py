@@ -160,7 +160,18 @@ def _ecc(
         return None
     correction[:rows] = found
     moved: Matrix = matrix @ _on_pixels(correction, video.step, video.step)
-    return np.asarray(moved / moved[2, 2])
+    return np.asarray(moved / moved[2, 2]) if is_regular(moved, video) else None
+
+
+def is_regular(matrix: Matrix, video: Picture) -> bool:
+    """Whether a matrix keeps the whole video in front of the camera: none of it inside out.
+
+    A homography fitted to a pair that doesn't belong together may not.
+    """
+    height, width = (side * video.step for side in video.grey.shape)
+    corners = np.array([[x, y, 1.0] for x in (0, width) for y in (0, height)])
+    depths = corners @ matrix[2] * np.sign(matrix[2, 2])
+    return bool(np.isfinite(matrix).all() and matrix[2, 2] != 0 and (depths > 0).all())
 
 
 def _correlation(raw: Picture, video: Picture, template: Grey, matrix: Matrix) -> float:
