@@ -250,8 +250,8 @@ def compare_speed(clone: Path, rounds: int = 3) -> None:
         runs[name].load_state_dict(state)
         place(runs[name], torch.device("cpu"), bf16=bf16)
     rgb = [torch.from_numpy(pad(half_size(picture, CfaPhase.RGGB)))[None] for picture in clip.rgb]
-    raw = pad(to_planes(clip.raw, CfaPhase.RGGB).astype(np.float32) / (2**BITS - 1))
-    flow = pad(np.ascontiguousarray(clip.flows[0][::2, ::2].transpose(2, 0, 1)) / 2)
+    raw = pad(to_planes(clip.raw.astype(np.float32), CfaPhase.RGGB) / np.float32(2**BITS - 1))
+    flow = pad(clip.flows[0][::2, ::2].transpose(2, 0, 1) / np.float32(2))
     inputs = (*rgb, torch.from_numpy(raw)[None], torch.from_numpy(flow)[None])
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     outputs = {}
