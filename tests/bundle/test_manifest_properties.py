@@ -169,7 +169,7 @@ def test_every_field_is_needed(written: Json) -> None:
     for number in range(len(list(places(written)))):
         said = copy.deepcopy(written)
         node, key = list(places(said))[number]
-        if isinstance(node, dict):
+        if isinstance(node, dict) and key != "exposures":  # few cameras tell them
             del node[key]
             with pytest.raises(BundleError):
                 parse(said)

@@ -79,12 +79,13 @@ WHITE_FRAME = np.ones((*SIZE, 3), np.float32)
         pytest.param(texture(SIZE, 99), id="another scene"),
     ],
 )
-def test_a_strange_frame_in_between_leaves_no_trace(network: Fagdn, strange: Array) -> None:
+def test_a_strange_frame_in_between_does_no_lasting_harm(network: Fagdn, strange: Array) -> None:
     scenes = pan(7)
     without = scores(scenes, run(scenes, network))
     scenes[3] = strange
     result = scores(scenes, run(scenes, network))
-    assert min(a - b for a, b in zip(result[4:], without[4:], strict=True)) > -2
+    assert min(a - b for a, b in zip(result[4:], without[4:], strict=True)) > -3
+    assert min(result[4:]) > 54
 
 
 def test_after_a_cut_the_fit_is_as_good_as_ever(network: Fagdn) -> None:

@@ -112,11 +112,11 @@ def test_the_flow_is_given_in_cells_of_the_deepest_features() -> None:
 
 
 def test_as_small_as_promised() -> None:
-    network = Fagdn(FagdnConfig()).eval()
-    assert sum(parameter.numel() for parameter in network.parameters()) <= 3e6
+    config = FagdnConfig()
     height, width = (math.ceil(side / 2 / STRIDE) * STRIDE for side in (900, 1600))
     with torch.device("meta"):
-        network = Fagdn(FagdnConfig()).eval()
+        network = Fagdn(config).eval()
+        assert sum(parameter.numel() for parameter in network.parameters()) <= 3e6
         like = Planes(
             *(torch.empty(1, n, height, width) for n in (12, 12)),
             *(torch.empty(1, 4, 4, height, width) for _ in range(2)),
@@ -125,9 +125,8 @@ def test_as_small_as_promised() -> None:
             torch.empty(1, 2, height // 8, width // 8),
             torch.empty(1, 2),
         )
-        answer = torch.empty(1, FagdnConfig().widths[3], height // 8, width // 8)
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            network(like, answer)
+            network(like, None)
     assert counter.get_total_flops() <= 60e9
 
 
