@@ -9,7 +9,7 @@ anything for it.
 from itertools import pairwise
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic import model_validator as check
 
 FORMAT: Final = "rvdtool bundle"
@@ -33,6 +33,16 @@ Text = Annotated[str, StringConstraints(max_length=65_535)]
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 Offset = Annotated[int, Field(ge=0, le=MAX_SIDE)]
 Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+
+
+def _no_truth_value(value: object) -> object:
+    """`false` equals 0 and `true` 1, and a Literal would take them for these numbers."""
+    if isinstance(value, bool):
+        raise ValueError("a number is needed")
+    return value
+
+
+Rotation = Annotated[Literal[0, 90, 180, 270], BeforeValidator(_no_truth_value)]
 FrameIndex = Annotated[int, Field(ge=0, lt=MAX_FRAMES)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Phase = Literal["RGGB", "BGGR", "GRBG", "GBRG"]
@@ -107,7 +117,7 @@ class Video(_Model):
     """Seconds per timestamp unit."""
     rate: Ratio
     """Nominal frames per second."""
-    rotation: Literal[0, 90, 180, 270]
+    rotation: Rotation
     """Degrees clockwise by which a player turns the decoded picture."""
     codec: Text
     """FFmpeg's name."""
@@ -380,7 +390,7 @@ class Manifest(_Model):
     """What a bundle holds."""
 
     format: Literal["rvdtool bundle"]
-    version: Literal[1]
+    version: Annotated[Literal[1], BeforeValidator(_no_truth_value)]
     video: Video
     references: Annotated[tuple[Reference, ...], Field(min_length=1, max_length=MAX_REFERENCES)]
     """In rising order of `frame_index`."""

@@ -175,6 +175,14 @@ def test_every_field_is_needed(written: Json) -> None:
                 parse(said)
 
 
+@pytest.mark.parametrize(("where", "value"), [("version", True), ("rotation", False)])
+def test_truth_values_are_no_numbers(where: str, value: bool, written: Json) -> None:
+    said = copy.deepcopy(written)
+    (said["video"] if where == "rotation" else said)[where] = value
+    with pytest.raises(BundleError):
+        parse(said)
+
+
 def test_no_field_may_be_added_anywhere(written: Json) -> None:
     for number in range(len(list(places(written)))):
         said = copy.deepcopy(written)
