@@ -14,6 +14,7 @@ from rvdtool.dataset.recipe import Codec, Recipe
 from rvdtool.dataset.rvd import (
     Rgb8,
     RvdWriter,
+    Tags,
     Video,
     VideoCamera,
     frame_names,
@@ -26,6 +27,7 @@ from rvdtool.dataset.rvd import (
 from rvdtool.dataset.scene import SourceFolders, require_sources
 from rvdtool.dataset.sheet import SheetFrame, sheet_indices, write_sheet
 from rvdtool.dataset.simulate import Simulation
+from rvdtool.dataset.tags import TagMeter
 from rvdtool.errors import OutputError, UsageError
 from rvdtool.files import write_beside
 from rvdtool.video.decode import probe, read_frames
@@ -100,8 +102,14 @@ def produce(
                     _list(recipe, done, writer)
 
 
-def produce_one(recipe: Recipe, folders: SourceFolders, root: Path, flow: bool) -> VideoCamera:
+def produce_one(
+    recipe: Recipe, folders: SourceFolders, root: Path, flow: bool
+) -> tuple[VideoCamera, Tags]:
     """Write one sequence's frames, contact sheet and recipe; data.json is the caller's.
+
+    Returns:
+        Its camera, and its tags: the condition, by which the benchmark groups its tables, and
+        what is seen in the frames before they are coded.
 
     Raises:
         InputError: a source can't be used or is too short.
@@ -110,10 +118,12 @@ def produce_one(recipe: Recipe, folders: SourceFolders, root: Path, flow: bool) 
     simulation = Simulation(recipe, folders)
     names = frame_names(recipe.frames)
     rows: dict[int, SheetFrame] = {}
+    meter = TagMeter()
 
     def save_raws() -> Iterator[Rgb8]:
         for shot in simulation.shots(flow=flow, flow_at=sheet_indices(recipe.frames)):
             write_frame_raw(root, recipe.name, names[shot.index], shot.raw.mosaic)
+            meter.watch(shot.raw, shot.rgb)
             if flow and shot.flow is not None and shot.index + 1 < recipe.frames:
                 write_frame_flow(root, recipe.name, names[shot.index], shot.flow)
             if shot.index in sheet_indices(recipe.frames):
@@ -128,7 +138,7 @@ def produce_one(recipe: Recipe, folders: SourceFolders, root: Path, flow: bool) 
     make_folder(root / "recipes")
     with write_beside(recipe_path(root, recipe), overwrite=True) as file:
         file.write(recipe.model_dump_json(indent=1).encode() + b"\n")
-    return VideoCamera.of(next(iter(rows.values())).raw)
+    return VideoCamera.of(next(iter(rows.values())).raw), _condition(recipe) | meter.propose()
 
 
 def recipe_path(root: Path, recipe: Recipe) -> Path:
@@ -155,16 +165,15 @@ def encode_with(frames: Iterable[Rgb8], path: Path, codec: Codec, rate: Fraction
         encode_video(frames, path, rate=rate, codec=codec.kind, crf=codec.crf, overwrite=True)
 
 
-def _list(recipe: Recipe, done: Future[VideoCamera], writer: RvdWriter) -> None:
+def _list(recipe: Recipe, done: Future[tuple[VideoCamera, Tags]], writer: RvdWriter) -> None:
     """Count a video as made, unless that was done before."""
-    camera = done.result()
+    camera, tags = done.result()
     if recipe.name not in writer.finished:
         video = Video(video_name=recipe.name, frames=frame_names(recipe.frames))
-        writer.finish(video, camera, _tags(recipe))
+        writer.finish(video, camera, tags)
 
 
-def _tags(recipe: Recipe) -> dict[str, bool]:
-    """The condition, by which the benchmark groups its tables."""
+def _condition(recipe: Recipe) -> Tags:
     isp = "LibRaw" if recipe.isp.kind == "libraw" else "camera-like ISP"
     return {f"{isp}, {'lossless' if recipe.codec.kind == 'png' else 'lossy'}": True}
 
