@@ -1,7 +1,8 @@
 """A video and RAW frames of it become a bundle."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -18,9 +19,12 @@ from rvdtool.capture.exposures import read_exposures
 from rvdtool.capture.preview import preview_row
 from rvdtool.capture.stills import Still
 from rvdtool.errors import MismatchError, UsageError
+from rvdtool.files import PART_SUFFIX
 from rvdtool.raw.frame import RawFrame
+from rvdtool.raw.mlv import find_chunks
 from rvdtool.raw.one_frame import one_frame_file
 from rvdtool.raw.read import MosaicLevels, read_raw
+from rvdtool.raw.sequence import list_sequence
 from rvdtool.video.decode import Assume, probe, read_frames
 from rvdtool.video.frame import VideoFrame, VideoInfo
 from rvdtool.video.png import write_png
@@ -91,7 +95,7 @@ def pack(
     Raises:
         InputError: an input can't be read or used (RawError, VideoError), or changed meanwhile.
         MismatchError: a RAW doesn't match the video, or shows too little of what it does.
-        UsageError: options that contradict the input, or `out` is one of the inputs.
+        UsageError: options that contradict the input, or `out` or `preview` is one of the inputs.
         OutputError: the bundle exists (without `overwrite`) or can't be written.
     """
     stills = [Still(raw)] if isinstance(raw, Path) else raw
@@ -102,6 +106,9 @@ def pack(
     name = video.resolve().name if is_folder else video.name  # of `.` too
     target = _beside(video, is_folder) if out is None else out
     frames = source.frames if isinstance(source, ImageSource) else (source,)
+    originals = [*(frame.path for frame in frames), *_originals(stills)]
+    originals += [] if exposures is None else [exposures]
+    _refuse_outputs(target, preview, originals)
     with ExitStack() as cut_out:
         # What is looked at here has to be unchanged when the copy is complete.
         video_files = [InputFile.at(frame.path, "a video") for frame in frames]
@@ -111,8 +118,6 @@ def pack(
         ]
         _refuse_names([name, *(f.path.name for f in (*video_files, *raw_files))])
         _refuse_same_names([file.path for file in raw_files])
-        inputs = [*video_files, *raw_files]
-        _refuse_input_as_output(target, inputs)
 
         info = probe(source, assume)
         raws = [
@@ -122,7 +127,6 @@ def pack(
         said = None if exposures is None else read_exposures(exposures, info)
         aligned = _align_all(raws, source, info, search)
         if preview is not None:
-            _refuse_input_as_output(preview, inputs)
             _write_preview(preview, aligned, source, info, overwrite)
         _refuse_mismatch(aligned, info, video, force)
         create(
@@ -247,18 +251,46 @@ def _refuse_same_names(paths: list[Path]) -> None:
         by_name[path.name] = path
 
 
-def _refuse_input_as_output(out: Path, inputs: list[InputFile]) -> None:
-    """`overwrite` is meant for an old bundle, never for the user's only copy.
+def _originals(stills: Sequence[Still]) -> Iterator[Path]:
+    """The user's RAW files, with what of a recording or folder doesn't get into the bundle.
 
     Raises:
-        UsageError: `out` is one of the inputs.
+        RawError: a folder that isn't one clip's frames.
     """
-    if any(_is_same_file(out, file.path) for file in inputs):
-        raise UsageError(f"{out}: is one of the files to be packed; choose another name")
+    for still in stills:
+        if still.path.is_dir():
+            yield from list_sequence(still.path)
+        else:
+            yield still.path
+            yield from find_chunks(still.path)
 
 
-def _is_same_file(out: Path, file: Path) -> bool:
-    try:
-        return out.samefile(file)
-    except OSError:  # there is no `out` yet, or can't be
-        return False
+def _refuse_outputs(target: Path, preview: Path | None, originals: list[Path]) -> None:
+    """`overwrite` is meant for an old bundle, never for the user's only copy. Before any writing.
+
+    Raises:
+        UsageError: the bundle or the preview, or the part file that it is written to first, is one
+            of the inputs by whatever name (a link, or another spelling); or both are one file.
+    """
+    outputs = {"bundle": target} | ({} if preview is None else {"preview": preview})
+    for what, out in outputs.items():
+        for path in (out, Path(f"{out}{PART_SUFFIX}")):
+            owned = _same_file(path, originals)
+            if owned is not None:
+                raise UsageError(
+                    f"{path}: is {owned}, one of the files to be packed; choose another name for "
+                    f"the {what}"
+                )
+    if preview is not None and os.path.realpath(preview) == os.path.realpath(target):
+        raise UsageError(f"{preview}: the bundle's name; choose another one for the preview")
+
+
+def _same_file(out: Path, files: list[Path]) -> Path | None:
+    """Which of some files lies at `out`, by whatever name; None: none does."""
+    with suppress(OSError):  # there is no `out` yet, or can't be
+        state = out.stat()
+        for file in files:
+            with suppress(OSError):
+                if os.path.samestat(state, file.stat()):
+                    return file
+    return None

@@ -117,16 +117,6 @@ def test_nothing_is_overwritten_unasked(shot: Any, tmp_path: Path) -> None:
     assert out.read_bytes() == shot.bundle.read_bytes()
 
 
-@pytest.mark.parametrize("name", ["video", "raw"])
-def test_an_input_is_never_the_output(shot: Any, name: str, tmp_path: Path) -> None:
-    link = tmp_path / "link.rvd"
-    link.hardlink_to(getattr(shot, name))
-    before = link.read_bytes()
-    with pytest.raises(UsageError, match="one of the files to be packed"):
-        pack(shot.video, shot.raw, link, overwrite=True)
-    assert link.read_bytes() == before
-
-
 def left(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
