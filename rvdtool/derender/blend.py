@@ -6,7 +6,7 @@ chain can be trusted there; the blend weighs by its inverse. What else was tried
 (the chains' own variances among it), is in docs/derender.md.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -82,6 +82,7 @@ def trace(
     reference: RawFrame,
     pictures: Iterable[Rgb],
     spool: Spool,
+    step_done: Callable[[], None],
     arrival: RawFrame | None = None,
 ) -> Trace:
     """Run a chain over the frames between its reference and another one.
@@ -91,6 +92,7 @@ def trace(
         reference: where that is.
         pictures: sRGB frames, away from the reference; the last one `arrival`'s, if there is one.
         spool: an empty one.
+        step_done: called after every frame.
         arrival: the reference at the other end.
     """
     waypoints = []
@@ -100,6 +102,7 @@ def trace(
         spool.append(state.mosaic, resize_flow(state.far, blocks))
         exposure = chain.exposure(state.brightness, state.index)
         waypoints.append(Waypoint(state.brightness, step.prior.trusted, exposure))
+        step_done()
     error = None
     if arrival is not None:
         difference = _normalised(reference, chain.state.mosaic) - _normalised(

@@ -99,7 +99,8 @@ def derender_to_folder(
         bundle: an open bundle.
         folder: made if it doesn't exist.
         options: see there.
-        advance: called with the number of frames just done.
+        advance: called with the number of frames just done; between two references, where every
+            frame takes a step of two chains before any is done, with that share of the work.
 
     Raises:
         BundleError: the bundle has no RAW, or a damaged one; or none of the first frame, which the
@@ -113,7 +114,7 @@ def derender_to_folder(
     start = run.prepare()
     brightness, trusted, tracks_gain, cuts = [1.0], [], False, []
     frames = read_frames(bundle.video, bundle.video_info)
-    with WriteBehind() as writer, closing(run.results(frames, start)) as results:
+    with WriteBehind() as writer, closing(run.results(frames, start, advance)) as results:
         for result in results:
             if result is not None:
                 writer.submit(run.job(result.raw, result.index))
@@ -124,7 +125,7 @@ def derender_to_folder(
                 trusted += [] if result.trusted is None else [result.trusted]
                 tracks_gain |= result.tracks_gain
                 cuts += [result.index] if result.cut else []
-            if advance:
+            if advance and not (result and result.counted):
                 advance(1)
     run.finish()
     return DerenderReport(
@@ -199,12 +200,15 @@ class _Run:
         self._info = bundle.video_info
 
     def results(
-        self, frames: Iterator[VideoFrame], start: Start | None
+        self,
+        frames: Iterator[VideoFrame],
+        start: Start | None,
+        advance: Callable[[int], None] | None,
     ) -> Generator[Result | None]:
         """Every frame in display order; None for those up to `start`."""
         model = self._options.model
         if model is None or model.kind == "fagdn":
-            return reconstruct(self.clip, frames, start)
+            return reconstruct(self.clip, frames, start, advance)
         from rvdtool.derender.published import reconstruct_published
 
         return reconstruct_published(model.network, self.clip, frames, start)

@@ -11,7 +11,7 @@ made of them.
 """
 
 import itertools
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise, repeat
 from pathlib import Path
@@ -67,6 +67,7 @@ class Result:
         tracks_gain: whether changes of brightness are put down to the ISP.
         cut: whether it shows another scene than the frame before.
         state: of the chain that goes on from here; None where none does.
+        counted: whether `advance` was told of its work already.
     """
 
     index: int
@@ -76,6 +77,7 @@ class Result:
     tracks_gain: bool = False
     cut: bool = False
     state: "ChainState | PublishedState | None" = None
+    counted: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,10 @@ def require_usable(references: Sequence[Reference], name: Path) -> None:
 
 
 def reconstruct(
-    clip: Clip, frames: Iterable[VideoFrame], start: Start | None = None
+    clip: Clip,
+    frames: Iterable[VideoFrame],
+    start: Start | None = None,
+    advance: Callable[[int], None] | None = None,
 ) -> Generator[Result | None, None, None]:
     """Yield every frame in display order; None for those that are done.
 
@@ -129,6 +134,8 @@ def reconstruct(
         clip: what, and how.
         frames: the whole video, in display order.
         start: where an earlier run of the same clip stopped.
+        advance: called while chains run ahead of the frames that they are for, with how many
+            frames' share of the work is done; such frames are `Result.counted`.
 
     Raises:
         BundleError: a reference is damaged.
@@ -149,7 +156,7 @@ def reconstruct(
                         pictures.append(frame.rgb)
                 after = _Anchor(reference.index, _read(reference), next(decoded).rgb)
                 if todo:
-                    yield from _before(clip, before, after, pictures, todo)
+                    yield from _before(clip, before, after, pictures, todo, advance)
             yield None if after.index <= done else Result(after.index, after.raw)
             before = after
         if before is not None:
@@ -157,7 +164,12 @@ def reconstruct(
 
 
 def _before(
-    clip: Clip, before: _Anchor | None, after: _Anchor, pictures: Spool, todo: range
+    clip: Clip,
+    before: _Anchor | None,
+    after: _Anchor,
+    pictures: Spool,
+    todo: range,
+    advance: Callable[[int], None] | None,
 ) -> Iterator[Result]:
     """Frames that end at a reference.
 
@@ -166,10 +178,14 @@ def _before(
         before, after: the references around them; None: there is none before.
         pictures: sRGB frames, all that lie between the two.
         todo: the last of these, by index.
+        advance: see `reconstruct`.
     """
+    # Two chains, each with a step more to the other's reference.
+    work = 2 * (len(pictures) + 1) if before else len(pictures)
+    step_done = _in_shares(len(todo), work, advance)
     with Spool(clip.scratch) as there, Spool(clip.scratch) as back:
-        backward = _trace(clip, after, before, pictures, back)
-        forward = _trace(clip, before, after, pictures, there) if before else None
+        backward = _trace(clip, after, before, pictures, back, step_done)
+        forward = _trace(clip, before, after, pictures, there, step_done) if before else None
         for index in todo:
             age = after.index - index
             note, reference = backward.waypoints[age - 1], after.raw
@@ -179,7 +195,23 @@ def _before(
                 value = blend(forward, backward, index - before.index, age)
                 mosaic = denormalise(value, reference.black, reference.white)
             raw = reference.with_mosaic(mosaic)
-            yield Result(index, raw, note.brightness, note.trusted, backward.tracks_gain)
+            yield Result(
+                index, raw, note.brightness, note.trusted, backward.tracks_gain, counted=True
+            )
+
+
+def _in_shares(
+    amount: int, steps: int, advance: Callable[[int], None] | None
+) -> Callable[[], None]:
+    """What, called once for each of `steps`, advances evenly, by `amount` in all."""
+    shares = (k * amount // steps - (k - 1) * amount // steps for k in range(1, steps + 1))
+
+    def step_done() -> None:
+        share = next(shares)
+        if advance and share:
+            advance(share)
+
+    return step_done
 
 
 def _after(
@@ -204,15 +236,22 @@ def _after(
         )
 
 
-def _trace(clip: Clip, start: _Anchor, end: _Anchor | None, pictures: Spool, spool: Spool) -> Trace:
+def _trace(
+    clip: Clip,
+    start: _Anchor,
+    end: _Anchor | None,
+    pictures: Spool,
+    spool: Spool,
+    step_done: Callable[[], None],
+) -> Trace:
     """Run from one reference over the frames up to another one, or to the clip's beginning."""
     forward = end is not None and end.index > start.index
     order = range(len(pictures)) if forward else reversed(range(len(pictures)))
     way = (pictures[number][0] for number in order)
     chain = _chain(clip, start, 1 if forward else -1)
     if end is None:
-        return trace(chain, start.raw, way, spool)
-    return trace(chain, start.raw, itertools.chain(way, [end.rgb]), spool, end.raw)
+        return trace(chain, start.raw, way, spool, step_done)
+    return trace(chain, start.raw, itertools.chain(way, [end.rgb]), spool, step_done, end.raw)
 
 
 def _chain(clip: Clip, start: _Anchor, direction: Literal[1, -1]) -> Chain:

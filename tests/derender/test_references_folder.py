@@ -98,8 +98,31 @@ def test_a_resumed_run_gives_the_same_bytes(
     left = contents(tmp_path)
     left.pop(STATE_FILE, None)
     assert left == {name: whole[name] for name in left}
-    derender_to_folder(bundle, tmp_path, RESUME)
+    done: list[int] = []
+    derender_to_folder(bundle, tmp_path, RESUME, done.append)
     assert contents(tmp_path) == whole
+    assert sum(done) == FRAMES
+
+
+def test_progress_is_told_while_chains_run_ahead(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the references, two chains of 4 steps come before the first of 3 frames."""
+    step, told, since = Chain.advance, [], [0]
+
+    def counted(chain: Chain, seen: Any) -> Any:
+        since[-1] += 1
+        return step(chain, seen)
+
+    def advance(frames: int) -> None:
+        told.append(frames)
+        since.append(0)
+
+    monkeypatch.setattr(Chain, "advance", counted)
+    derender_to_folder(bundle, tmp_path, DerenderOptions(), advance)
+    assert sum(told) == FRAMES
+    assert sum(since) == 2 + 2 * 4 + 2
+    assert max(since) <= 3
 
 
 def test_who_names_the_cause_overrides_the_exposures(bundle: Bundle, tmp_path: Path) -> None:
