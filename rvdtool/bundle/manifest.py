@@ -23,6 +23,8 @@ MAX_IMAGES = 200_000
 MAX_REFERENCES = 10_000
 MAX_TAG_NUMBERS = 1_000_000
 MAX_NAME_BYTES = 255
+LARGEST_FACTOR: Final = 1e9
+"""Of an exposure, gain or ISO: beyond it, or below its inverse, a value is a mistake."""
 
 NAME_PATTERN = r"^[^/\\\x00-\x1f\x7f]+$"
 """One path component on every system; that it isn't `.` or `..` is checked besides."""
@@ -48,7 +50,7 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Phase = Literal["RGGB", "BGGR", "GRBG", "GBRG"]
 Levels4 = tuple[Number, Number, Number, Number]
 Row3 = tuple[Number, Number, Number]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(ge=1 / LARGEST_FACTOR, le=LARGEST_FACTOR)]
 Positive3 = tuple[Positive, Positive, Positive]
 
 

@@ -13,10 +13,9 @@ multiplied the colours.
 
 import csv
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 
-from rvdtool.bundle.manifest import Exposures
+from rvdtool.bundle.manifest import LARGEST_FACTOR, Exposures
 from rvdtool.errors import InputError
 from rvdtool.files import describe, require_file
 from rvdtool.video.frame import VideoInfo
@@ -24,9 +23,6 @@ from rvdtool.video.frame import VideoInfo
 _COLUMNS = ("exposure_time", "iso", "gain", "wb_red", "wb_green", "wb_blue")
 _WHITE_BALANCE = _COLUMNS[3:]
 _KEYS = ("frame", "pts")
-
-_LARGEST = 1e9
-"""Beyond it, or below its inverse, a value is a mistake."""
 
 
 def read_exposures(path: Path, info: VideoInfo) -> Exposures:
@@ -102,10 +98,11 @@ def _frame(where: str, key: str, text: str, frames: dict[int, int]) -> int:
 
 def _value(where: str, name: str, text: str) -> float:
     try:
-        value = float(Fraction(text.strip()))
-    except (ValueError, ZeroDivisionError, OverflowError) as error:
+        above, _, below = text.partition("/")
+        value = float(above) / float(below or 1)
+    except (ValueError, ZeroDivisionError) as error:
         raise InputError(f"{where}: {name} {text!r} is not a number, as 0.02 or 1/50") from error
-    if not 1 / _LARGEST <= value <= _LARGEST:
+    if not 1 / LARGEST_FACTOR <= value <= LARGEST_FACTOR:
         raise InputError(f"{where}: {name} {text!r} must be above 0, and of a camera's order")
     return value
 

@@ -39,6 +39,10 @@ _ROWS = 64
 
 _NONE = np.zeros(())
 
+_WIDEST = 256
+"""Times as much as there is (photosites, or sites if they are more) may be averaged in all: beyond,
+a picture would lie mostly outside of the frame, and a forged matrix could ask for hours of work."""
+
 _NARROWEST = 1e-3
 """Lattice units. Averaging over less is no different from not averaging."""
 
@@ -64,11 +68,14 @@ def resample(
         tags that hold only in the sensor's geometry.
 
     Raises:
-        RawError: the matrix turns a site of the new grid inside out (w ≤ 0), or isn't finite.
+        RawError: the matrix turns a site of the new grid inside out (w ≤ 0), isn't finite, or
+            spreads the grid over more than 256 times the frame's area.
     """
     homography = np.asarray(matrix, np.float64)
     _require_regular(homography, size)
-    widths = [np.sqrt(max(0.0, side**2 - 1)) for side in _footprint(homography, size)]
+    sides = _footprint(homography, size)
+    _require_sensible(sides, frame.size, size)
+    widths = [np.sqrt(max(0.0, side * side - 1)) for side in sides]
     black = _black_by_color(frame)
     mosaic = np.empty(size, np.uint16)
     for (top, left), color in zip(PLANES, (0, 1, 1, 2), strict=True):
@@ -95,12 +102,31 @@ def resample(
 
 
 def _require_regular(homography: Array, size: tuple[int, int]) -> None:
-    """w is linear in x and y, so it is positive everywhere if it is at the corners."""
+    """w is linear in x and y, so what holds at the corners holds everywhere."""
     if homography.shape != (3, 3) or not np.isfinite(homography).all():
         raise RawError(f"a homography is 3×3 finite numbers; got {homography.tolist()}")
-    corners = [(x, y, 1) for x in (0, size[1] - 1) for y in (0, size[0] - 1)]
-    if min(sum(homography[2] * corner) for corner in corners) <= 0:
+    corners = np.array([(x, y, 1.0) for x in (0, size[1] - 1) for y in (0, size[0] - 1)])
+    with np.errstate(all="ignore"):
+        x, y, w = homography @ corners.T
+        places = np.stack([x / w, y / w])
+    if not w.min() > 0:
         raise RawError("the homography turns a part of the grid inside out")
+    if not np.isfinite(places).all():
+        raise RawError("the homography puts a part of the grid infinitely far away")
+
+
+def _require_sensible(
+    sides: tuple[float, float], frame_size: tuple[int, int], size: tuple[int, int]
+) -> None:
+    """Work is in proportion to how many photosites all sites together cover."""
+    sites, photosites = size[0] * size[1], frame_size[0] * frame_size[1]
+    across, down = (float(np.maximum(1, side)) for side in sides)
+    covered = sites * across * down
+    if not covered <= _WIDEST * max(sites, photosites):  # nor if it isn't a number
+        raise RawError(
+            f"the homography puts a pixel on {sides[0]:.3g}×{sides[1]:.3g} photosites, which "
+            f"{size[1]}×{size[0]} pixels of {frame_size[1]}×{frame_size[0]} photosites can't have"
+        )
 
 
 def _project(homography: Array, columns: NDArray[Any], rows: NDArray[Any]) -> tuple[Array, Array]:

@@ -28,6 +28,8 @@ OFTEN = settings(
 )
 
 reals = st.floats(allow_nan=False, allow_infinity=False)
+factors = st.floats(1e-9, 1e9)
+rows = st.lists(reals, min_size=3, max_size=3)
 int64s = st.integers(-(2**63), 2**63 - 1)
 ratios = st.builds(
     lambda n, d: {"numerator": n, "denominator": d},
@@ -54,7 +56,19 @@ values = st.one_of(
 
 @pytest.fixture(scope="module")
 def written(shot: Any) -> Json:
+    """With a second RAW, which was resampled, and exposures."""
     said: Json = json.loads(manifest_bytes(open_bundle(shot.bundle).manifest))
+    other = copy.deepcopy(said["references"][0])
+    other["frame_index"] = 3
+    other["raw"]["member"]["name"] = "reference/000003.dng"
+    other["planes"]["member"]["name"] = "reference/000003.planes.tiff"
+    sizes = {"sensor_height": 100, "sensor_width": 130, "grid_height": 48, "grid_width": 64}
+    matrix = [[2.0, 0.1, 3.5], [-0.1, 2.0, 1.0], [1e-5, 0.0, 1.0]]
+    other["transform"] = {"kind": "homography", **sizes, "matrix": matrix}
+    said["references"].append(other)
+    balance = [[2.0, 1.0, 1.5]] * 6
+    said["exposures"] = {"time": [0.02] * 6, "iso": [1e2] * 6, "gain": None}
+    said["exposures"]["white_balance"] = balance
     return said
 
 
@@ -79,7 +93,19 @@ def manifests(draw: st.DrawFn, written: Json) -> Json:
         video["kind"] = "png_folder"
         video["members"] = [draw(members(f"video/{name}/{k}.png")) for k in range(count)]
     indices = sorted(draw(st.sets(st.integers(0, count - 1), min_size=1, max_size=4)))
-    said["references"] = [draw(references(written["references"][0], k)) for k in indices]
+    said["references"] = [
+        draw(references(draw(st.sampled_from(written["references"])), k)) for k in indices
+    ]
+    column = st.none() | st.lists(factors, min_size=count, max_size=count)
+    triples = st.lists(factors, min_size=3, max_size=3)
+    said["exposures"] = (
+        None
+        if draw(st.booleans())
+        else {
+            **{name: draw(column) for name in ("time", "iso", "gain")},
+            "white_balance": draw(st.none() | st.lists(triples, min_size=count, max_size=count)),
+        }
+    )
     return said
 
 
@@ -106,6 +132,9 @@ def references(draw: st.DrawFn, written: Json, index: int) -> Json:
         "orientation": draw(st.integers(1, 8)),
         "match_score": draw(st.floats(-1, 1)),
     }
+    if said["transform"]["kind"] == "homography":
+        last = [draw(factors) for _ in range(3)]  # above 0 everywhere
+        said["transform"]["matrix"] = [draw(rows), draw(rows), last]
     said["profile"] |= {
         "make": draw(texts),
         "unique_model": draw(names),

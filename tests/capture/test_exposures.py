@@ -68,6 +68,9 @@ def test_frames_named_by_their_timestamp(tmp_path: Path) -> None:
         ("frame,exposure_time\n0,1/0\n", "line 2: exposure_time '1/0'"),
         ("frame,gain\n0,nan\n", "line 2: gain 'nan'"),
         ("frame,gain\n0,1e400\n", "line 2: gain"),
+        ("frame,gain\n0,1e999999999\n", "line 2: gain"),  # not to be written out
+        ("frame,gain\n0,1e-10\n", "line 2: gain"),
+        ("frame,exposure_time\n0,1/50/2\n", "line 2: exposure_time '1/50/2'"),
         ('frame,gain\n0,"1\n', "not a CSV"),
     ],
 )

@@ -113,6 +113,11 @@ def test_beyond_the_sides_the_outermost_photosites_are_repeated() -> None:
         ((1, 0, 0), (0, 1, 0), (0, 0, -1)),
         ((1, 0, 0), (0, 1, 0), (-0.2, 0, 1)),
         ((np.nan, 0, 0), (0, 1, 0), (0, 0, 1)),
+        ((1e7, 0, 0), (0, 1, 0), (0, 0, 1)),  # hours of averaging
+        ((0, 1e7, 0), (1, 0, 0), (0, 0, 1)),
+        ((1, 0, 0), (0, 1, 0), (0, 0, 1e-300)),
+        ((1e308, 0, 0), (0, 1e308, 0), (0, 0, 1)),
+        ((0.5e308, 0, 0), (0, 1, 0), (0.5e308, 0, 1)),  # beyond floats at its right side only
     ],
 )
 def test_impossible_homographies_are_refused(matrix: Any) -> None:
