@@ -1,20 +1,22 @@
 """A video and RAW frames of it become a bundle."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rvdtool.bundle.archive import InputFile
 from rvdtool.bundle.convert import on_grid
 from rvdtool.bundle.manifest import require_file_name
 from rvdtool.bundle.store import ReferenceInput, VideoInput, create
 from rvdtool.capture.align import MATCH, OUTSIDE, Alignment, align, frame_picture, sizes
+from rvdtool.capture.compare import Picture
 from rvdtool.capture.exposures import read_exposures
 from rvdtool.capture.preview import preview_row
 from rvdtool.capture.stills import Still
@@ -143,19 +145,39 @@ def pack(
 _Aligned = list[tuple[_Raw, Alignment]]
 
 
+class _Pictures(Mapping[int, Picture]):
+    """Pictures of the frames that are searched, in 16 bits: thirty of a 4K video are 55 MB."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[NDArray[np.uint16], int]] = {}
+
+    def keep(self, index: int, picture: Picture) -> None:
+        """Add a frame's picture; greys (0..1) are rounded to 1/65535."""
+        self._kept[index] = np.rint(picture.grey * 65_535).astype(np.uint16), picture.step
+
+    def __getitem__(self, index: int) -> Picture:
+        grey, step = self._kept[index]
+        return Picture(grey / np.float32(65_535), step)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._kept)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+
 def _align_all(raws: Sequence[_Raw], source: VideoSource, info: VideoInfo, search: int) -> _Aligned:
     """Each RAW with the frame it matches, in order of the frames; the video is decoded once."""
     window = range(min(search, info.frame_count) if any(r.index is None for r in raws) else 0)
     wanted = {*window, *(raw.index for raw in raws if raw.index is not None)}
-    pictures = {}
+    pictures = _Pictures()
     aligned: _Aligned = []
-    for frame in _chosen_frames(source, info, wanted):
-        picture = frame_picture(frame.rgb)
-        if frame.index in window:
-            pictures[frame.index] = picture
+    for index, picture in map(_picture, _chosen_frames(source, info, wanted)):
+        if index in window:
+            pictures.keep(index, picture)
         for raw in raws:
-            if raw.index == frame.index:
-                aligned.append((raw, align(raw.read(), info, {frame.index: picture})))
+            if raw.index == index:
+                aligned.append((raw, align(raw.read(), info, {index: picture})))
     aligned += [(raw, align(raw.read(), info, pictures)) for raw in raws if raw.index is None]
     aligned.sort(key=lambda pair: pair[1].index)
     for (one, here), (other, there) in pairwise(aligned):
@@ -168,13 +190,17 @@ def _align_all(raws: Sequence[_Raw], source: VideoSource, info: VideoInfo, searc
 
 
 def _chosen_frames(source: VideoSource, info: VideoInfo, wanted: set[int]) -> Iterator[VideoFrame]:
-    """Decode as far as the last wanted frame. Decoding ahead pays only for more than the first."""
+    """Decode as far as the last wanted frame. Decoding ahead pays only for more than the first.
+
+    No loop variable: it would hold a frame while the next one is decoded.
+    """
     last = max(wanted)
-    for frame in read_frames(source, info, ahead=last > 0):
-        if frame.index in wanted:
-            yield frame
-        if frame.index == last:
-            return
+    frames = islice(read_frames(source, info, ahead=last > 0), last + 1)
+    return filter(lambda frame: frame.index in wanted, frames)
+
+
+def _picture(frame: VideoFrame) -> tuple[int, Picture]:
+    return frame.index, frame_picture(frame.rgb)
 
 
 def _references(aligned: _Aligned, info: VideoInfo) -> Iterator[ReferenceInput]:
