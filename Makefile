@@ -3,7 +3,7 @@
 #   make demo    set up, then the whole way once: pack, de-render, metrics, a contact sheet
 #   make test    set up, then all tests
 #
-# `make fuzz` mutates 16,000 files and kills packs, to see that rvdtool refuses them cleanly.
+# `make fuzz` mutates 15,000 files and kills packs, to see that rvdtool refuses them cleanly.
 # `make PYTHON=python3.12 test` chooses the interpreter; `make clean` removes all that was made.
 
 PYTHON ?= python3

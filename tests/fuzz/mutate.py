@@ -8,14 +8,18 @@ import struct
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 Field = tuple[int, int]
 """Offset and size in bytes of a number that says how much or where."""
 
+ELSEWHERE = (Path("/tmp/evil"), Path("/etc/evil"))
+"""Where forged names of members lead, beside places near the bundle."""
+
 _EXTREMES = (0, 1, 2, 3, 0x7F, 0xFF, 0x100, 0x7FFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0xFFFFFFFF)
 _VALUES = (
-    *(0, -1, 1, 2**31, 10**9, 2**63, 10**30, 0.5, -0.0, 1e308, float("nan"), True, None),
+    *(0, -1, 1, 2**31, 10**9, 2**63, 10**30, 0.5, -0.0, 1e308, 1e-308, float("nan"), True, None),
     *("", "x", "..", "../../evil", "/etc/evil", "C:\\evil", "a\0b", "\ud800"),
     *("9" * 70_000, "ü" * 200),
     *([], {}, [[]], [0] * 1000, {"": 0}),

@@ -5,9 +5,9 @@
     python -m tests.fuzz.run --only bundle:1234      one case again, with all it said
 
 Every case is drawn from its number, used in a child process with limits (1 GiB of address space,
-20 s), and must end well or with an error of rvdtool's own: no other error, no crash, no hang, and
-nothing written but what was unpacked whole. Exits with 1 if any case ended otherwise; those are
-kept in the folder named by --keep.
+20 s of processor), and must end well or with an error of rvdtool's own: no other error, no crash,
+no hang, and nothing written but what was unpacked whole. What came of all of them is one JSON on
+stdout. Exits with 1 if any case ended otherwise; those are kept in the folder named by --keep.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from typing import TextIO
 from tests.fuzz import mutate
 from tests.fuzz.kill import kill_at_every_write, kill_packs
 from tests.fuzz.targets import use_bundle, use_mlv, use_plain, use_raw, use_video
-from tests.fuzz.watch import FAILURES, Outcome, watch
+from tests.fuzz.watch import FAILURES, MEMORY, SECONDS, watch
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 """One thread: each takes address space, which is limited."""
@@ -69,7 +69,8 @@ def main() -> int:
         subprocess.run([sys.executable, "-m", "tests.fuzz.seeds", folder], check=True)
         if arguments.only:
             name, number = arguments.only.split(":")
-            _say(sys.stdout, str(watch_case(seeds, name, int(number))[1]))
+            seed, data = draw_case(seeds, name, int(number))
+            _say(sys.stdout, f"{seed}: {watch(KINDS[name].use, data, seed)}")
             return 0
         reports = {
             name: run_kind(
@@ -85,7 +86,8 @@ def main() -> int:
                 seeds, arguments.kills, arguments.first
             )
     failures = sum(report["failures"] for report in reports.values())
-    _say(sys.stdout, json.dumps({"failures": failures, **reports}, indent=2))
+    limits = {"address space, MB": round(MEMORY / 1e6), "seconds of processor": SECONDS}
+    _say(sys.stdout, json.dumps({"failures": failures, "limits": limits, **reports}, indent=2))
     return 1 if failures else 0
 
 
@@ -93,10 +95,13 @@ def run_kind(seeds: Path, name: str, numbers: range, keep: Path | None) -> dict[
     """All cases of one kind, counted."""
     kinds: Counter[str] = Counter()
     errors: Counter[str] = Counter()
+    drawn: Counter[str] = Counter()
     slowest, highest, start = 0.0, 0, time.monotonic()
     failed: list[str] = []
     for number in numbers:
-        data, outcome = watch_case(seeds, name, number)
+        seed, data = draw_case(seeds, name, number)
+        outcome = watch(KINDS[name].use, data, seed)
+        drawn[seed] += 1
         kinds[outcome.kind] += 1
         if number % 1000 == 999:
             _say(sys.stderr, f"{name}:{number} done: {dict(kinds)}")
@@ -115,19 +120,19 @@ def run_kind(seeds: Path, name: str, numbers: range, keep: Path | None) -> dict[
         "failures": len(failed),
         "failed": failed[:20],
         "errors": dict(errors.most_common()),
+        "of": dict(sorted(drawn.items())),
         "slowest case, seconds of processor": round(slowest, 2),
         "most memory, MB resident": round(highest / 1e6),
         "seconds": round(time.monotonic() - start),
     }
 
 
-def watch_case(seeds: Path, name: str, number: int) -> tuple[bytes, Outcome]:
-    """Draw case `number` of a kind, and use it."""
+def draw_case(seeds: Path, name: str, number: int) -> tuple[str, bytes]:
+    """Case `number` of a kind: the name of its seed, and the mutated bytes."""
     kind = KINDS[name]
     rng = random.Random(f"{name}:{number}")
     seed = rng.choice(sorted((seeds / kind.folder).iterdir()))
-    data = _mutated(kind, seed.read_bytes(), rng)
-    return data, watch(kind.use, data, seed.name)
+    return seed.name, _mutated(kind, seed.read_bytes(), rng)
 
 
 def _mutated(kind: Kind, data: bytes, rng: random.Random) -> bytes:
@@ -155,7 +160,7 @@ def _arguments() -> argparse.Namespace:
         "--raws", type=int, default=2_500, help="DNGs; and a fifth as many TIFF, PNG"
     )
     parser.add_argument("--recordings", type=int, default=1_000, help=".mlv")
-    parser.add_argument("--videos", type=int, default=1_000, help="MP4, MOV, MKV")
+    parser.add_argument("--videos", type=int, default=1_000, help="MP4, MOV, MKV, AVI")
     parser.add_argument("--kills", type=int, default=60, help="packs killed at random times")
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--only", help="one case, as KIND:NUMBER")

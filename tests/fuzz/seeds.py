@@ -11,12 +11,19 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from rvdtool.bundle.archive import InputFile
+from rvdtool.bundle.convert import crop_and_turn, on_grid
+from rvdtool.bundle.manifest import Exposures, Homography, Transform
+from rvdtool.bundle.store import ReferenceInput, VideoInput, create
 from rvdtool.capture.pack import pack
 from rvdtool.raw.dng import encode_dng, write_dng
 from rvdtool.raw.frame import CameraProfile, CfaPhase, RawFrame, Rect
-from rvdtool.raw.read import MosaicLevels
+from rvdtool.raw.read import MosaicLevels, read_raw
+from rvdtool.video.decode import probe
 from rvdtool.video.encode import encode_video
+from rvdtool.video.source import FileSource
 from tests.mlv_samples import Clip, random_mosaics, write_mlv
+from tests.video.video_clips import make_clip
 
 SIZE = (48, 64)
 CLIPS = (("mp4", "h264"), ("mov", "hevc"), ("mkv", "ffv1"), ("mov", "prores"))
@@ -35,6 +42,7 @@ def make_seeds(folder: Path) -> None:
     for bits, components in ((10, 0), (12, 0), (14, 0), (14, 1), (14, 2)):
         clip = Clip(bits=bits, black=60, white=2**bits - 2, jpeg=components, space=0)
         write_mlv(folder / "mlv" / f"{bits}-{components}.mlv", random_mosaics(2, bits=bits), clip)
+    _make_placed(folder)
     (folder / "first.dng").unlink()
 
 
@@ -58,6 +66,62 @@ def _make_videos(folder: Path, frame: RawFrame) -> None:
             folder / "bundle" / f"plain-{suffix}.rvd",
             levels=levels,
         )
+
+
+def _make_placed(folder: Path) -> None:
+    """Bundles that pack makes seldom: resampled, of several RAWs, of a recording, with exposures.
+
+    Put together without asking where the RAWs lie, so that the seeds are the same whatever finds
+    it.
+    """
+    large, later = folder / "large.dng", folder / "later.dng"
+    write_dng(_frame(0, (110, 150)), large)
+    write_dng(_frame(5), later)
+    resampled = Homography(
+        kind="homography",
+        sensor_height=110,
+        sensor_width=150,
+        grid_height=SIZE[0],
+        grid_width=SIZE[1],
+        matrix=((2.1, -0.04, 4.3), (0.03, 2.05, 5.1), (1e-4, -2e-4, 1.0)),
+    )
+    whole = crop_and_turn(SIZE, Rect(0, 0, *SIZE), (False, 0))
+    exposures = Exposures(
+        time=(0.02,) * 6,
+        iso=(100.0, 100.0, 200.0, 200.0, 400.0, 400.0),
+        gain=None,
+        white_balance=((2.1, 1.0, 1.6),) * 6,
+    )
+    _put(folder, "homography", [(0, large, resampled)], None)
+    _put(folder, "several", [(0, large, resampled), (5, later, whole)], exposures)
+    recording = folder / "mlv" / "14-1.mlv"
+    small = crop_and_turn((24, 32), Rect(0, 0, 24, 32), (False, 0))
+    make_clip(folder / "video" / "mpeg4.avi", "mpeg4", count=3, size=(32, 24))
+    _put(folder, "recording", [(1, recording, small)], None, "mpeg4.avi")
+
+
+def _put(
+    folder: Path,
+    name: str,
+    raws: list[tuple[int, Path, Transform]],
+    exposures: Exposures | None,
+    clip: str = "h264.mp4",
+) -> None:
+    video = folder / "video" / clip
+    info = probe(FileSource(video))
+    references = [
+        ReferenceInput(
+            InputFile.at(path, "a RAW frame"),
+            index,
+            on_grid(read_raw(path), transform, info.rotation),
+            transform,
+            match_score=0.9,
+        )
+        for index, path, transform in raws
+    ]
+    files = [InputFile.at(video, "a video")]
+    target = folder / "bundle" / f"{name}.rvd"
+    create(target, VideoInput(clip, files, False, info), references, exposures=exposures)
 
 
 def _make_raws(folder: Path, frame: RawFrame) -> None:
@@ -88,16 +152,16 @@ def _make_raws(folder: Path, frame: RawFrame) -> None:
         tiff.write(frame.mosaic, photometric="CFA", metadata=None, extratags=tags[1:3] + tags[5:7])
 
 
-def _frame() -> RawFrame:
-    light = _picture(0)[..., 1] / 255
-    noise = np.random.default_rng(1).normal(0, 2, SIZE)
+def _frame(index: int = 0, size: tuple[int, int] = SIZE) -> RawFrame:
+    light = _picture(index, size)[..., 1] / 255
+    noise = np.random.default_rng(1).normal(0, 2, size)
     mosaic = np.clip(np.rint(64 + light * 959 + noise), 0, 1023).astype(np.uint16)
     camera = CameraProfile(unique_model="Acme Filmer 3000", as_shot_neutral=(0.5, 1.0, 0.625))
     return RawFrame(mosaic, CfaPhase.GRBG, (64.25, 64.0, 64.0, 64.25), 1023, 10, camera)
 
 
-def _picture(index: int) -> NDArray[np.uint8]:
-    y, x = np.mgrid[: SIZE[0], : SIZE[1]] / SIZE[1]
+def _picture(index: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
+    y, x = np.mgrid[: size[0], : size[1]] / size[1]
     light = 0.15 + 0.5 * x * y + 0.3 * ((x + index / 200 - 0.3) ** 2 + (y - 0.2) ** 2 < 0.02)
     return np.rint(255 * np.stack([light, 0.9 * light, 0.6 * light], -1)).astype(np.uint8)
 

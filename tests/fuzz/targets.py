@@ -1,9 +1,12 @@
 """What is done with a mutated file: all that rvdtool does with such a file."""
 
+import hashlib
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
+from rvdtool.bundle.convert import geometry
+from rvdtool.bundle.manifest import Homography
 from rvdtool.bundle.store import Bundle, open_bundle
 from rvdtool.bundle.unpack import unpack
 from rvdtool.bundle.verify import verify
@@ -25,7 +28,7 @@ LEVELS = MosaicLevels((64.0,) * 4, 1023, CfaPhase.RGGB, 10)
 
 
 def use_bundle(path: Path) -> list[str]:
-    """Open, verify, decode, unpack: each whether or not the one before was refused."""
+    """Open, tell, verify, decode, unpack: each whether or not the one before was refused."""
     opened: list[Bundle] = []
     told = _said(lambda: opened.append(open_bundle(path)))
     return told + (_use_opened(opened[0], path.parent / OUT) if opened else [])
@@ -33,11 +36,35 @@ def use_bundle(path: Path) -> list[str]:
 
 def _use_opened(bundle: Bundle, out: Path) -> list[str]:
     return [
+        *_said(lambda: _told(bundle)),
         *_said(lambda: _require_ok(bundle)),
         *_said(lambda: [reference.frame for reference in bundle.references]),
         *_said(lambda: list(islice(read_frames(bundle.video, bundle.video_info), 20))),
-        *_said(lambda: unpack(bundle, out)),
+        *_said(lambda: _unpack(bundle, out)),
     ]
+
+
+def _told(bundle: Bundle) -> None:
+    """What `info` tells, and what de-rendering asks, of the manifest alone."""
+    _ = bundle.video_info, bundle.exposures
+    for reference in bundle.manifest.references:
+        if isinstance(reference.transform, Homography):
+            geometry(reference.transform)
+
+
+def _unpack(bundle: Bundle, out: Path) -> None:
+    """Whether or not it is refused halfway, what lies there is what was packed.
+
+    Raises:
+        AssertionError: it isn't.
+    """
+    try:
+        unpack(bundle, out)
+    finally:
+        known = {member.sha256 for member in bundle.manifest.members}
+        for file in out.rglob("*"):
+            if file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() not in known:
+                raise AssertionError(f"{file} was unpacked, but never packed")
 
 
 def use_raw(path: Path) -> list[str]:

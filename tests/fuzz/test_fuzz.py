@@ -33,6 +33,7 @@ def test_mutated_files_end_in_typed_errors_and_write_nothing() -> None:
     report = run("tests.fuzz.run", *options)
     assert report["failures"] == 0
     assert report["bundle"]["cases"] == 250
+    assert {"homography.rvd", "several.rvd", "recording.rvd"} <= report["bundle"]["of"].keys()
     for kind in ("bundle", "raw", "plain", "mlv", "video"):
         assert report[kind]["refused"] > report[kind]["cases"] / 3
 

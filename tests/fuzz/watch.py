@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.fuzz.mutate import ELSEWHERE
 from tests.fuzz.targets import OUT
 
 MEMORY = 2**30
 """RLIMIT_AS in bytes: what is addressed, which is more than what is used."""
 
-SECONDS = 20.0
+SECONDS = 20
+"""Of processor time; of the clock, six times as many: the machine may be busy."""
+
 _LARGEST_FILE = 2**26
 _LONGEST = 3000
 """Characters of a traceback. All that a child says must fit into a pipe."""
@@ -39,6 +42,8 @@ class Outcome:
     seconds: float
 
 
+_HANGS = (signal.SIGALRM, signal.SIGXCPU)
+
 FAILURES = ("untyped error", "crash", "hang", "memory", "written")
 
 
@@ -58,7 +63,7 @@ def watch(use: Callable[[Path], list[str]], data: bytes, name: str) -> Outcome:
         with os.fdopen(reader, "rb") as pipe:
             told = pipe.read()
         _, status, used = os.wait4(child, 0)
-        return _outcome(told, status, used, _strangers(Path(root), path))
+        return _outcome(told, status, used, _strangers(Path(root), path, data))
 
 
 def _be_the_child(use: Callable[[Path], list[str]], path: Path, writer: int) -> None:
@@ -73,8 +78,9 @@ def _be_the_child(use: Callable[[Path], list[str]], path: Path, writer: int) -> 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 1))
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, 6 * SECONDS)
         try:
             told: Any = {"errors": use(path)}
         except MemoryError:
@@ -91,7 +97,7 @@ def _outcome(told: bytes, status: int, used: Any, strangers: list[str]) -> Outco
     peak, seconds = used.ru_maxrss * 1024, used.ru_utime + used.ru_stime
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        kind = "hang" if number == signal.SIGALRM else "crash"
+        kind = "hang" if number in _HANGS else "crash"
         return Outcome(kind, signal.Signals(number).name, peak, seconds)
     said = json.loads(told) if told else {"untyped": "the child said nothing"}
     if "untyped" in said:
@@ -106,12 +112,14 @@ def _outcome(told: bytes, status: int, used: Any, strangers: list[str]) -> Outco
     return Outcome("refused" if said["errors"] else "accepted", detail, peak, seconds)
 
 
-def _strangers(root: Path, path: Path) -> list[str]:
-    """Files that shouldn't be there: all but the case's and whole ones in `out`."""
+def _strangers(root: Path, path: Path, data: bytes) -> list[str]:
+    """Files that shouldn't be there: all but the case's, unchanged, and whole ones in `out`."""
     files = [file for file in root.rglob("*") if not file.is_dir() or file.is_symlink()]
     out = path.parent / OUT
-    return [
+    written = [
         str(file.relative_to(root))
         for file in files
         if file != path and (out not in file.parents or file.suffix == ".part")
     ]
+    changed = [] if path.is_file() and path.read_bytes() == data else [f"{path.name} itself"]
+    return written + changed + [str(file) for file in ELSEWHERE if file.exists()]
