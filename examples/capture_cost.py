@@ -14,7 +14,9 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +63,10 @@ def main() -> None:
     arguments = parser.parse_args()
     folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
-    scene = _scene()
-    _film(scene, folder / "shot.mp4")
-    frames = [_raw(scene, index) for index in range(RAW_FRAMES)]
-    write_dng(frames[0], folder / "first.dng", overwrite=True)
-    each = [_save_raws(frames, folder, "ljpeg"), _save_raws(frames, folder, "none")]
+    # The system counts as a child's memory what its parent had when it started the child (Linux:
+    # ru_maxrss survives exec), so this process must stay small.
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        each = pool.submit(_prepare, folder).result()
     sys.stdout.write("\n".join(_head()) + "\n")
     for seconds in arguments.seconds:
         cells = _measure(folder, seconds, arguments.rounds)
@@ -74,6 +75,15 @@ def main() -> None:
             cells.append(f"{count * size / 1e9:,.1f} GB, {count * processor:,.0f} s")
         sys.stdout.write("| " + " | ".join(cells) + " |\n")
         sys.stdout.flush()
+
+
+def _prepare(folder: Path) -> list[tuple[float, float]]:
+    """Film and take RAWs; what saving every frame would cost: bytes and seconds a frame."""
+    scene = _scene()
+    _film(scene, folder / "shot.mp4")
+    frames = [_raw(scene, index) for index in range(RAW_FRAMES)]
+    write_dng(frames[0], folder / "first.dng", overwrite=True)
+    return [_save_raws(frames, folder, "ljpeg"), _save_raws(frames, folder, "none")]
 
 
 def _scene() -> NDArray[np.float32]:
