@@ -157,7 +157,7 @@ class _Pictures(Mapping[int, Picture]):
 
     def __getitem__(self, index: int) -> Picture:
         grey, step = self._kept[index]
-        return Picture(grey / np.float32(65_535), step)
+        return Picture(np.divide(grey, 65_535, dtype=np.float32), step)
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._kept)
