@@ -6,7 +6,7 @@ lie more than half a pixel apart, registration finds a homography (`register`), 
 resampled. The figures behind MATCH are in docs/alignment.md.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -202,25 +202,42 @@ def _registered(raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture])
 def _anchor(
     raw: RawFrame, info: VideoInfo, picture: Picture, pictures: Mapping[int, Picture]
 ) -> tuple[int, "Matrix"]:
-    """A frame to start from, and about where it lies: by features, or else in the middle."""
-    from rvdtool.capture.register import Features, refined
+    """A frame to start from, and about where it lies.
+
+    By features, or in the middle; if that gives no match, by trying places, sizes and turns.
+    """
+    from rvdtool.capture.register import Features, by_search
 
     # SIFT doubles a picture and keeps a dozen of it: of the full one, half a gigabyte.
     small = picture.coarser(-(-max(picture.grey.shape) // _FINE))
     features = [Features(small, mirrored) for mirrored in {False, TURNS[raw.orientation][0]}]
+    centred = _centred(raw, info)
+    turned = {tuple(np.sign(matrix[:2, :2]).ravel()): matrix for matrix in centred}.values()
     best_index, best_matrix, best_score = -1, np.eye(3), -np.inf
     for index in sorted(pictures)[::_ANCHOR_EVERY]:
-        guesses = [feature.match(pictures[index]) for feature in features]
-        if best_index < 0:
-            guesses += _centred(raw, info)
-        for guess in guesses:
-            if guess is not None:
-                matrix, score = refined(picture, _coarse(pictures[index]), guess)
-                if score > best_score:
-                    best_index, best_matrix, best_score = index, matrix, score
+        video = pictures[index]
+        guesses = [feature.match(video) for feature in features]
+        found = [_likeliest(picture, video, [*guesses, *(centred if best_index < 0 else ())])]
+        if found[0][1] < MATCH:
+            searched = [by_search(small, video, start) for start in turned]
+            found.append(_likeliest(picture, video, searched))
+        for matrix, score in found:
+            if score > best_score:
+                best_index, best_matrix, best_score = index, matrix, score
         if best_score >= MATCH:
             break
     return best_index, best_matrix
+
+
+def _likeliest(
+    picture: Picture, video: Picture, guesses: Sequence["Matrix | None"]
+) -> tuple["Matrix", float]:
+    """What the best of some guesses comes to, and its score."""
+    from rvdtool.capture.register import refined
+
+    coarse = _coarse(video)
+    found = (refined(picture, coarse, guess) for guess in guesses if guess is not None)
+    return max(found, key=lambda pair: pair[1], default=(np.eye(3), -np.inf))
 
 
 def _centred(raw: RawFrame, info: VideoInfo) -> list["Matrix"]:

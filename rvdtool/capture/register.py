@@ -25,13 +25,30 @@ _INLIER = 3.0
 """Values of the RAW's picture by which a feature may miss its match."""
 _FEWEST = 8
 """Inliers below which chance can't be told from a match; the score decides above."""
-_ITERATIONS = 60
-_PRECISION = 1e-5
-_HOMOGRAPHY = cv2.MOTION_HOMOGRAPHY
+_SIMILARITY, _HOMOGRAPHY = 4, 8
+"""How many of `_fields`' eight ways to move the video are free."""
 _GAIN = 0.002
 """In correlation: noisy pairs of simulated stills gain less than 0.0005 by fitting noise."""
-_FLANK = 5
-"""Side of the Gaussian that smooths both pictures for ECC, in values."""
+_ITERATIONS = 12
+_PRECISION = 0.005
+"""Values by which a step must move the video's far side for another to be worth while."""
+_OCTAVES = 5
+_SMALLEST = 24
+"""Values along the shorter side of the coarsest picture."""
+_BAND = 3
+"""Surroundings that a band is told from, in values to each side …"""
+_WINDOW = 6
+"""… and those in which one gain and one noise hold."""
+_MISFIT = 0.1
+"""Share of a band's variance that counts as noise at least: no ISP is a gain."""
+_KNOTS = 65
+
+_STEPS = 25
+_SMALL = 96
+"""Values along the longer side of the video in `by_search`."""
+_TURNS = (-3.0, -1.5, 0.0, 1.5, 3.0)
+_NARROWEST = 0.3
+"""Share of the longer side of the RAW that the video shows at least, for `by_search`."""
 
 
 class Features:
@@ -81,27 +98,171 @@ class Features:
 
 
 def refined(raw: Picture, video: Picture, matrix: Matrix) -> tuple[Matrix, float]:
-    """The matrix near `matrix` for which the pictures' details correlate best, and how well.
+    """The matrix near `matrix` that explains the video best by the RAW, and how alike they are.
 
-    ECC (Evangelidis and Psarakis, PAMI 2008) with an affine motion, on the RAW as `matrix` puts it
-    on the video's grid; twice, so that what is compared in the end was hardly moved. Of a
-    similarity, the affine map and a homography, the simplest is taken whose correlation isn't
-    clearly behind: with noise, more parameters always fit a little better and lie further off.
+    A similarity first, from coarse to fine; then a homography from there. The homography is taken
+    if the pictures' details correlate clearly better: with noise, more parameters always fit a
+    little better and lie further off.
 
     Returns:
-        The matrix and the correlation, or `matrix` and what it gives if ECC finds no better.
+        The matrix and the correlation of detail, or `matrix` and what it gives if that is better.
     """
     template = detail(video.grey)
-    best, best_score = matrix, _correlation(raw, video, template, matrix)
-    for motion, gain in ((cv2.MOTION_AFFINE, 0), (cv2.MOTION_AFFINE, 0), (_HOMOGRAPHY, _GAIN)):
-        found = _ecc(raw, video, template, best, motion)
-        if found is not None:
-            score = _correlation(raw, video, template, found)
-            if score > best_score + gain:
-                best, best_score = found, score
-    simple = _as_similarity(best, video)
-    simple_score = _correlation(raw, video, template, simple)
-    return (simple, simple_score) if simple_score > best_score - _GAIN else (best, best_score)
+    octaves = [video.coarser(2**octave) for octave in range(_OCTAVES)]
+    octaves = [video, *(one for one in octaves[1:] if min(one.grey.shape) >= _SMALLEST)]
+    found = _as_similarity(matrix, video)
+    toned = _toned(raw, octaves, found)
+    for finest in (2, 1, 0):
+        found = _fitted(toned, octaves[min(finest, len(octaves) - 1) :], found, _SIMILARITY)
+    toned = _toned(raw, octaves, found)
+    found = _fitted(toned, octaves, found, _SIMILARITY)
+    best, best_score = found, _correlation(raw, video, template, found)
+    for other in (_fitted(toned, octaves, found, _HOMOGRAPHY), matrix):
+        score = _correlation(raw, video, template, other)
+        if score > best_score + _GAIN:
+            best, best_score = other, score
+    return best, best_score
+
+
+def _toned(raw: Picture, octaves: list[Picture], matrix: Matrix) -> Picture:
+    """The RAW's picture with the curve that gives its part the video's histogram.
+
+    An edge is where it is half dark, half bright: under another curve, it lies elsewhere.
+    """
+    video = octaves[min(1, len(octaves) - 1)]
+    picture, inside = warp(raw, video, matrix)
+    shown = inside > 0
+    if not shown.any():
+        return raw
+    shares = np.linspace(0, 1, _KNOTS)
+    levels = np.quantile(picture[shown], shares) + np.arange(_KNOTS) * 1e-7  # none twice
+    curve = np.quantile(video.grey[shown], shares)
+    return Picture(np.interp(raw.grey, levels, curve).astype(np.float32), raw.step)
+
+
+def _fitted(raw: Picture, octaves: list[Picture], matrix: Matrix, free: int) -> Matrix:
+    """The matrix at which the video is likeliest, given the RAW, by Gauss and Newton's steps."""
+    for _ in range(_ITERATIONS):
+        normal, slope = np.zeros((free, free)), np.zeros(free)
+        for video in octaves:
+            more_normal, more_slope = _equations(raw, video, matrix, free, octaves[0])
+            normal += more_normal
+            slope += more_slope
+        size = np.trace(normal)
+        if not size > 0:
+            return matrix  # nothing in common
+        step = np.linalg.solve(normal + 1e-8 * size * np.eye(free), slope)
+        length = float(np.abs(step).max()) / octaves[0].step
+        step *= min(1, 4 / length) if length else 1
+        moved = matrix @ _motion(step, octaves[0])
+        if not is_regular(moved, octaves[0]):
+            return matrix
+        matrix = moved / moved[2, 2]
+        if length < _PRECISION:
+            break
+    return matrix
+
+
+def _equations(
+    raw: Picture, video: Picture, matrix: Matrix, free: int, whole: Picture
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fisher's information about the motion in one octave, and the slope of the log-likelihood.
+
+    Model: in each window, the video's band is a gain times the RAW's plus white noise; both are
+    unknown, and take their likeliest values. So what is flat, or noise in either picture, or
+    developed beyond recognition, weighs little, in each octave by itself.
+    """
+    picture, inside = warp(raw, video, matrix)
+    inside = cv2.erode(inside, np.ones((5, 5), np.uint8), borderValue=1)
+    dark, bright = ((one - _mean(one, _BAND)) * inside for one in (picture, video.grey))
+    own, both, all_ = (_mean(p, _WINDOW) for p in (dark * dark, dark * bright, bright * bright))
+    gain = np.maximum(both, 0) / (own + np.float32(1e-12))
+    rest = all_ - gain * both
+    noise = np.maximum(rest, np.float32(_MISFIT) * all_) + np.float32(0.02 * rest.mean() + 1e-9)
+    weight = _mean(gain * gain / noise * inside, _WINDOW) * inside
+    pull = _mean(gain / noise * inside, _WINDOW) * inside * bright - weight * dark
+    down, right = np.gradient(dark)
+    moves = np.stack(
+        [
+            (right * x + down * y).ravel() / np.float32(video.step)
+            for x, y in _fields(video, whole)[:free]
+        ]
+    )
+    return (moves * weight.ravel()) @ moves.T, moves @ pull.ravel()
+
+
+def _fields(video: Picture, whole: Picture) -> list[tuple[Any, Any]]:
+    """How each parameter moves the video: by 1 pixel at its left and right side (dx, dy).
+
+    Two shifts, growth, turn; stretch, shear and two tilts.
+    """
+    height, width = (side * whole.step for side in whole.grey.shape)
+    x, y = (
+        (np.arange(side, dtype=np.float32) * video.step + (video.step - length) / 2) / (width / 2)
+        for side, length in zip(video.grey.shape[::-1], (width, height), strict=True)
+    )
+    x, y = np.meshgrid(x, y)
+    return [(1, 0), (0, 1), (x, y), (-y, x), (x, -y), (y, x), (x * x, x * y), (x * y, y * y)]
+
+
+def _motion(step: NDArray[np.float64], whole: Picture) -> Matrix:
+    """The homography of the video that, for small steps, moves it by `_fields`."""
+    height, width = (side * whole.step for side in whole.grey.shape)
+    radius = width / 2
+    a, b, grow, turn, stretch, shear, tilt_x, tilt_y = np.pad(step, (0, 8 - len(step))) / radius
+    unit = np.array(
+        [
+            [1 + grow + stretch, shear - turn, a],
+            [shear + turn, 1 + grow - stretch, b],
+            [-tilt_x, -tilt_y, 1],
+        ]
+    )
+    onto = np.array([[1, 0, -(width - 1) / 2], [0, 1, -(height - 1) / 2], [0, 0, radius]]) / radius
+    return np.asarray(np.linalg.inv(onto) @ unit @ onto)
+
+
+def _mean(values: Grey, radius: int) -> Grey:
+    side = 2 * radius + 1
+    return np.asarray(cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
+
+
+def by_search(raw: Picture, video: Picture, start: Matrix) -> Matrix:
+    """The similarity at which two small pictures' details correlate best, by trying.
+
+    For smooth or noisy scenes, and for repeated shapes, in which features find nothing.
+
+    Args:
+        raw: the RAW.
+        video: a frame of it.
+        start: how the video is turned or mirrored; searched are all places, sizes from 0.3 of the
+            RAW up and turns of 3° to each side.
+    """
+    video = video.coarser(-(-max(video.grey.shape) // _SMALL))
+    raw = raw.coarser(max(1, int(max(raw.grey.shape) * _NARROWEST / _SMALL)))
+    template = detail(video.grey)
+    linear = start[:2, :2] / np.sqrt(abs(np.linalg.det(start[:2, :2])))
+    height, width = (side * raw.step for side in raw.grey.shape)
+    best, best_score = start, -np.inf
+    largest = max(height, width) / (max(video.grey.shape) * video.step)
+    for scale in np.geomspace(_NARROWEST, 1, _STEPS) * largest:
+        for turn in np.deg2rad(_TURNS):
+            cosine, sine = np.cos(turn), np.sin(turn)
+            onto = scale * linear @ np.array([[cosine, -sine], [sine, cosine]])
+            # A canvas on the video's grid that holds all of the RAW.
+            corners = np.linalg.inv(onto) @ [[0, width, 0, width], [0, 0, height, height]]
+            first, last = corners.min(1), corners.max(1)
+            place = np.vstack([np.column_stack([onto, onto @ first]), [0, 0, 1]])
+            side = np.ceil((last - first) / video.step).astype(int)
+            if (side < template.shape[::-1]).any():
+                continue
+            canvas = Picture(np.zeros(side[::-1], np.float32), video.step)
+            picture, inside = warp(raw, canvas, place)
+            scores = cv2.matchTemplate(detail(picture) * inside, template, cv2.TM_CCOEFF_NORMED)
+            _, score, _, (x, y) = cv2.minMaxLoc(scores)
+            if score > best_score:
+                shift = np.array([[1, 0, x * video.step], [0, 1, y * video.step], [0, 0, 1]])
+                best, best_score = place @ shift, score
+    return best
 
 
 def _as_similarity(matrix: Matrix, video: Picture) -> Matrix:
@@ -142,25 +303,6 @@ def _describe(grey: Grey) -> tuple[NDArray[Any], NDArray[Any]]:
     sift = cv2.SIFT.create(nfeatures=_FEATURES, contrastThreshold=_CONTRAST)
     keys, descriptors = sift.detectAndCompute(stretched, None)
     return np.array([key.pt for key in keys]).reshape(-1, 2), descriptors
-
-
-def _ecc(
-    raw: Picture, video: Picture, template: Grey, matrix: Matrix, motion: int
-) -> Matrix | None:
-    picture, inside = warp(raw, video, matrix)
-    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, _ITERATIONS, _PRECISION)
-    correction = np.eye(3)
-    rows = 3 if motion == _HOMOGRAPHY else 2
-    start = np.eye(rows, 3, dtype=np.float32)
-    try:
-        _, found = cv2.findTransformECC(
-            template, detail(picture), start, motion, criteria, inside, _FLANK
-        )
-    except cv2.error:  # it didn't converge
-        return None
-    correction[:rows] = found
-    moved: Matrix = matrix @ _on_pixels(correction, video.step, video.step)
-    return np.asarray(moved / moved[2, 2]) if is_regular(moved, video) else None
 
 
 def is_regular(matrix: Matrix, video: Picture) -> bool:
