@@ -19,7 +19,8 @@ colours join the regression, whose RAW is the own channel's linearised value tim
 They weigh so little that they count only where frame 1 says nothing.
 
 Where a channel is clipped these don't hold; each clip state (which channels are clipped) has a
-small regression of its own.
+small regression of its own: on the channels at the photosite and on what is around it at four
+scales. How bright and of what colour the surroundings are tells how far above the limit it is.
 """
 
 from dataclasses import dataclass
@@ -41,7 +42,17 @@ MIDDLE = np.float32(0.4)
 """Taken from local brightness and distance, so that they lie around 0."""
 TONE_SCALES = (8, 32)
 """The local mean brightness is blurred by a Gaussian of sigma = frame height / scale."""
+NEAR = (1, 3)
+FAR = (1 / 50, 1 / 16)
+"""What is around a clipped photosite is blurred by Gaussians of so many pixels, and of so large
+shares of the frame's height."""
+REDUCTION = 4
+_STATE_COLUMNS = 3 * (2 + len(NEAR) + len(FAR))
 RIDGE = 1e-6
+STATE_RIDGE = 0.1
+"""Ridge of a clip state's regression, divided by its samples: there may be few of them."""
+STATE_SAMPLES = 20
+"""Photosites in a clip state on frame 1 below which it gets no regression of its own."""
 MADE_UP = 3e-5
 """Share of the made-up pixels in the regression's weight. On 30 training clips behind a camera-like
 ISP: +0.6 dB on the last frames in the mean, up to +4.9; -0.2 at worst. 1e-3 costs up to 1.2 dB."""
@@ -83,7 +94,7 @@ class _Position:
     context: Array  # [maps, 2, 4]: for m and m², on the linearised channels and 1
     constant: float
     channel: int  # the one that counts most: this position's own colour
-    states: Array  # [8, 7]: per clip state, on linear, coded and 1; row 0 unused; NaN: no data
+    states: Array  # [8, 19]: per clip state, on `_state_design` and 1; row 0 unused; NaN: no data
 
 
 class InverseIsp:
@@ -163,6 +174,7 @@ class _Features:
             red + 2 * green.astype(np.uint8) + 4 * blue.astype(np.uint8)
         )
         self.context = [*self._local_means(), _distance(rgb.shape[0], rgb.shape[1])]
+        self.surroundings = self._surroundings() if self.clipped.any() else []
 
     def _local_means(self) -> list[Array]:
         """Local mean brightness around 0, one [H, W] map per scale."""
@@ -180,6 +192,22 @@ class _Features:
             - MIDDLE
             for scale in TONE_SCALES
         ]
+
+    def _surroundings(self) -> list[Array]:
+        """The linearised channels, blurred, one [H, W, 3] per scale."""
+        height, width = self.clipped.shape
+        near = [cv2.GaussianBlur(self.linear, (0, 0), sigma) for sigma in NEAR]
+        size = (max(1, width // REDUCTION), max(1, height // REDUCTION))
+        small = cv2.resize(self.linear, size, interpolation=cv2.INTER_AREA)
+        far = [
+            cv2.resize(
+                cv2.GaussianBlur(small, (0, 0), max(0.5, share * small.shape[0])),
+                (width, height),
+                interpolation=cv2.INTER_LINEAR,
+            )
+            for share in FAR
+        ]
+        return near + far
 
 
 def _distance(height: int, width: int) -> Array:
@@ -212,7 +240,10 @@ def _design(features: _Features, at: tuple[int, int], keep: NDArray[np.bool_]) -
 
 
 def _ridge(
-    design: Array, target: Array, made_up: tuple[Array, Array] | None = None
+    design: Array,
+    target: Array,
+    made_up: tuple[Array, Array] | None = None,
+    ridge: float = RIDGE,
 ) -> tuple[Array, float]:
     """Least squares with a small ridge on standardised columns: (weights, constant).
 
@@ -220,6 +251,7 @@ def _ridge(
         design: [samples, columns].
         target: [samples].
         made_up: further rows and targets, which weigh `MADE_UP` times as much in all.
+        ridge: added to the columns' variance of 1.
     """
     mean = design.mean(axis=0, dtype=np.float64)
     spread = design.var(axis=0, dtype=np.float64)
@@ -232,7 +264,7 @@ def _ridge(
         parts.append(((made_up[0] - mean) / spread, made_up[1] - center, MADE_UP))
     # The constant is a column of its own: with made-up pixels the mean isn't the data's mean.
     size = design.shape[1] + 1
-    gram, moment = RIDGE * np.eye(size), np.zeros(size)
+    gram, moment = ridge * np.eye(size), np.zeros(size)
     gram[-1, -1] = 0
     for columns, values, share in parts:
         full = np.concatenate([columns, np.ones((len(columns), 1))], axis=1)
@@ -316,23 +348,27 @@ def _thinned(keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _fit_states(features: _Features, raw: Array, at: tuple[int, int]) -> Array:
     """One small regression per clip state that frame 1 shows often enough; NaN elsewhere."""
-    states = np.full((8, 7), np.nan, np.float32)
+    states = np.full((8, _STATE_COLUMNS + 1), np.nan, np.float32)
     clipped = features.clipped[at[0] :: 2, at[1] :: 2]
     for state in range(1, 8):
         inside = clipped == state
-        if inside.sum() < 200:
+        if inside.sum() < STATE_SAMPLES:
             continue
         inside = _thinned(inside)
-        weights, constant = _ridge(_state_design(features, at, inside), raw[inside])
+        design = _state_design(features, at, inside)
+        ridge = RIDGE + STATE_RIDGE / len(design)
+        weights, constant = _ridge(design, raw[inside], ridge=ridge)
         states[state] = [*weights, constant]
     return states
 
 
 def _state_design(features: _Features, at: tuple[int, int], keep: NDArray[np.bool_]) -> Array:
-    """[samples, 6]: linear and coded channels at one CFA position, for the photosites to `keep`."""
+    """[samples, 18] at one CFA position, for the photosites to `keep`: linear and coded channels,
+    and the differences of the linear ones to their surroundings."""
     rows, columns = slice(at[0], None, 2), slice(at[1], None, 2)
-    parts = [features.linear[rows, columns][keep], features.coded[rows, columns][keep]]
-    return np.concatenate(parts, axis=1)
+    linear = features.linear[rows, columns][keep]
+    around = [mean[rows, columns][keep] - linear for mean in features.surroundings]
+    return np.concatenate([linear, features.coded[rows, columns][keep], *around], axis=1)
 
 
 def _apply(positions: dict[tuple[int, int], _Position], features: _Features) -> Estimate:
@@ -365,7 +401,9 @@ def _with_states(
     """Replace what is clipped by its clip state's own regression, where it has one."""
     clipped = features.clipped[at[0] :: 2, at[1] :: 2]
     inside = clipped > 0
+    if not inside.any():
+        return result
     own = position.states[clipped[inside]]
-    stated = (_state_design(features, at, inside) * own[:, :6]).sum(axis=1) + own[:, 6]
+    stated = (_state_design(features, at, inside) * own[:, :-1]).sum(axis=1) + own[:, -1]
     result[inside] = np.where(np.isnan(stated), result[inside], stated)
     return result

@@ -120,6 +120,32 @@ def test_what_is_clipped_has_a_regression_and_an_error_of_its_own() -> None:
     assert psnr(estimate.value[~inside], mosaic(other)[~inside]) > 40
 
 
+def test_how_far_a_channel_is_beyond_its_limit_is_told_by_what_is_around_it() -> None:
+    """Lamps whose red alone is clipped, as wide as they are bright; green and blue say nothing."""
+
+    def lamps(seed: int) -> tuple[Array, NDArray[np.bool_]]:
+        rng = np.random.default_rng(seed)
+        y, x = np.mgrid[:192, :256]
+        red = np.full((192, 256), 0.1)
+        for row in range(24, 192, 48):
+            for column in range(24, 256, 48):
+                peak = rng.uniform(0.5, 0.9)
+                squared = (y - row) ** 2 + (x - column) ** 2
+                red = np.maximum(red, peak * np.exp(-squared / 150))
+        scene = np.stack([red, np.full_like(red, 0.3), np.full_like(red, 0.2)], axis=-1)
+        return scene.astype(np.float32), red > 0.45
+
+    def shown(scene: Array) -> NDArray[np.uint8]:
+        return np.rint(255 * np.clip(2.2 * scene, 0, 1) ** 0.45).astype(np.uint8)
+
+    (known, _), (other, beyond) = lamps(1), lamps(2)
+    value = InverseIsp.calibrate(shown(known), mosaic(known))(shown(other)).value
+    true = mosaic(other)
+    reds = np.zeros_like(beyond)
+    reds[::2, ::2] = beyond[::2, ::2]
+    assert np.var(value[reds] - true[reds]) < 0.3 * np.var(true[reds])
+
+
 @pytest.mark.parametrize("deviation", [0.003, 0.01])
 def test_the_error_model_knows_the_true_variance(deviation: float) -> None:
     known, other = texture(LARGE, 1), texture(LARGE, 2)
