@@ -141,11 +141,13 @@ def _toned(raw: Picture, octaves: list[Picture], matrix: Matrix) -> Picture:
 
 
 def _fitted(raw: Picture, octaves: list[Picture], matrix: Matrix, free: int) -> Matrix:
-    """The matrix at which the video is likeliest, given the RAW, by Gauss and Newton's steps."""
+    """The matrix at which the video is likeliest, given the RAW: Fisher's scoring."""
+    # Its scale hardly changes from here.
+    smoothed = [_smoothed(raw, video, matrix) for video in octaves]
     for _ in range(_ITERATIONS):
         normal, slope = np.zeros((free, free)), np.zeros(free)
-        for video in octaves:
-            more_normal, more_slope = _equations(raw, video, matrix, free, octaves[0])
+        for own, video in zip(smoothed, octaves, strict=True):
+            more_normal, more_slope = _equations(own, video, matrix, free, octaves[0])
             normal += more_normal
             slope += more_slope
         size = np.trace(normal)
@@ -168,11 +170,21 @@ def _equations(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Fisher's information about the motion in one octave, and the slope of the log-likelihood.
 
-    Model: in each window, the video's band is a gain times the RAW's plus white noise; both are
-    unknown, and take their likeliest values. So what is flat, or noise in either picture, or
-    developed beyond recognition, weighs little, in each octave by itself.
+    Model: in each window, the video's band is a gain times the RAW's plus white noise; gain and
+    noise are unknown, and take their likeliest values. So what is flat, or noise in either
+    picture, or developed beyond recognition, weighs little, in each octave by itself.
+
+    Args:
+        raw: the RAW, smoothed for this octave.
+        video: the octave.
+        matrix: where they lie.
+        free: how many of `_fields` are free.
+        whole: the finest octave.
+
+    Returns:
+        [free, free] and [free].
     """
-    picture, inside = warp(raw, video, matrix)
+    picture, inside = _placed(raw, video, matrix)
     inside = cv2.erode(inside, np.ones((5, 5), np.uint8), borderValue=1)
     dark, bright = ((one - _mean(one, _BAND)) * inside for one in (picture, video.grey))
     own, both, all_ = (_mean(p, _WINDOW) for p in (dark * dark, dark * bright, bright * bright))
@@ -233,7 +245,7 @@ def by_search(raw: Picture, video: Picture, start: Matrix) -> Matrix:
 
     Args:
         raw: the RAW.
-        video: a frame of it.
+        video: a frame.
         start: how the video is turned or mirrored; searched are all places, sizes from 0.3 of the
             RAW up and turns of 3° to each side.
     """
@@ -283,16 +295,28 @@ def _as_similarity(matrix: Matrix, video: Picture) -> Matrix:
 
 def warp(raw: Picture, video: Picture, matrix: Matrix) -> tuple[Grey, NDArray[np.uint8]]:
     """The RAW's picture on the grid of the video's, and where it has something to show (0, 1)."""
+    return _placed(_smoothed(raw, video, matrix), video, matrix)
+
+
+def _smoothed(raw: Picture, video: Picture, matrix: Matrix) -> Picture:
+    """The RAW without what is finer than the video's grid, and would alias."""
+    scale = np.sqrt(abs(np.linalg.det(_on_values(matrix, raw.step, video.step)[:2, :2])))
+    block = max(1, min(int(scale), *raw.grey.shape))
+    coarse = raw if block == 1 else raw.coarser(block)
+    pitch = scale / block
+    if pitch <= 1:
+        return coarse
+    return Picture(cv2.GaussianBlur(coarse.grey, (0, 0), pitch / 2), coarse.step)
+
+
+def _placed(raw: Picture, video: Picture, matrix: Matrix) -> tuple[Grey, NDArray[np.uint8]]:
     on_pictures = _on_values(matrix, raw.step, video.step)
     size = video.grey.shape[::-1]
-    scale = np.sqrt(abs(np.linalg.det(on_pictures[:2, :2])))
-    # Half of the wider pitch: what is finer than the grid would alias.
-    source = raw.grey if scale <= 1 else cv2.GaussianBlur(raw.grey, (0, 0), scale / 2)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     picture = cv2.warpPerspective(
-        source, on_pictures, size, flags=flags, borderMode=cv2.BORDER_REPLICATE
+        raw.grey, on_pictures, size, flags=flags, borderMode=cv2.BORDER_REPLICATE
     )
-    inside = cv2.warpPerspective(np.ones_like(source, np.uint8), on_pictures, size, flags=flags)
+    inside = cv2.warpPerspective(np.ones_like(raw.grey, np.uint8), on_pictures, size, flags=flags)
     return picture, inside
 
 
