@@ -246,3 +246,12 @@ def test_absurd_numbers_of_frames_are_refused(written: Json, count: int) -> None
     said["video"]["frame_count"] = 4_000_000  # allowed, but where are their timestamps?
     with pytest.raises(BundleError, match="6 timestamps for 4000000 frames"):
         parse(said)
+
+
+@pytest.mark.parametrize("value", [1e-200, 1e200])
+def test_exposures_whose_product_is_no_number_are_refused(written: Json, value: float) -> None:
+    """Time × ISO would be 0 or infinite, and is divided by."""
+    said = copy.deepcopy(written)
+    said["exposures"] |= {"time": [value] * 6, "iso": [value] * 6}
+    with pytest.raises(BundleError, match="exposures"):
+        parse(said)

@@ -1,6 +1,6 @@
 """Mutate bundles, RAW files, recordings and videos, and see what rvdtool does with them.
 
-    python -m tests.fuzz.run                         the whole run: about an hour on one core
+    python -m tests.fuzz.run                         the whole run: half an hour beside other work
     python -m tests.fuzz.run --bundles 200 --raws 50 --recordings 20 --videos 20 --kills 5
     python -m tests.fuzz.run --only bundle:1234      one case again, with all it said
 
