@@ -21,12 +21,14 @@ FRAMES = 6
 
 @dataclass(frozen=True)
 class Shot:
-    """Files of a shot; `frame` is the RAW as it was written. Tests change copies only."""
+    """Files of a shot. `frame` is the RAW as it was written, `later` the RAW of frame 4, which
+    wasn't. Tests change copies only."""
 
     video: Path
     raw: Path
     bundle: Path
     frame: RawFrame
+    later: RawFrame
 
 
 def scene(index: int) -> NDArray[np.float64]:
@@ -41,7 +43,13 @@ def shot(tmp_path_factory: pytest.TempPathFactory) -> Shot:
     folder = tmp_path_factory.mktemp("shot")
     video, raw = folder / "clip.mp4", folder / "First Frame.dng"
     encode_video(_frames(), video, rate=Fraction(30000, 1001), crf=12)
-    light = np.take_along_axis(scene(0), color_index(CfaPhase.GRBG, SIZE)[..., None], 2)[..., 0]
+    frame = _raw_of(0)
+    write_dng(frame, raw)
+    return Shot(video, raw, pack(video, raw), frame, _raw_of(4))
+
+
+def _raw_of(index: int) -> RawFrame:
+    light = np.take_along_axis(scene(index), color_index(CfaPhase.GRBG, SIZE)[..., None], 2)[..., 0]
     noise = np.random.default_rng(1).normal(0, 2, SIZE)
     mosaic = np.clip(np.rint(64.25 + light * (1000 - 64.25) + noise), 0, 1023).astype(np.uint16)
     profile = CameraProfile(
@@ -57,9 +65,7 @@ def shot(tmp_path_factory: pytest.TempPathFactory) -> Shot:
     )
     exposure = Exposure(time=Fraction(1, 50), iso=200, lens_model="Acme 35mm")
     black = (64.25, 64.0, 64.0, 64.25)
-    frame = RawFrame(mosaic, CfaPhase.GRBG, black, 1023, 10, profile, exposure=exposure)
-    write_dng(frame, raw)
-    return Shot(video, raw, pack(video, raw), frame)
+    return RawFrame(mosaic, CfaPhase.GRBG, black, 1023, 10, profile, exposure=exposure)
 
 
 def _frames() -> Iterator[NDArray[np.uint8]]:

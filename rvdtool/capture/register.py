@@ -238,7 +238,7 @@ def _mean(values: Grey, radius: int) -> Grey:
     return np.asarray(cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
 
 
-def by_search(raw: Picture, video: Picture, start: Matrix) -> Matrix:
+def by_search(raw: Picture, video: Picture, start: Matrix) -> Matrix | None:
     """The similarity at which two small pictures' details correlate best, by trying.
 
     For smooth or noisy scenes, and for repeated shapes, in which features find nothing.
@@ -248,7 +248,12 @@ def by_search(raw: Picture, video: Picture, start: Matrix) -> Matrix:
         video: a frame.
         start: how the video is turned or mirrored; searched are all places, sizes from 0.3 of the
             RAW up and turns of 3° to each side.
+
+    Returns:
+        The best; None for a picture so small that by chance it looks like some part of any RAW.
     """
+    if max(video.grey.shape) < _SMALL:
+        return None
     video = video.coarser(-(-max(video.grey.shape) // _SMALL))
     raw = raw.coarser(max(1, int(max(raw.grey.shape) * _NARROWEST / _SMALL)))
     template = detail(video.grey)

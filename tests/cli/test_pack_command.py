@@ -17,6 +17,7 @@ from command_line import require_one_line, run
 
 from rvdtool import files
 from rvdtool.bundle.store import open_bundle
+from rvdtool.raw.dng import write_dng
 
 LEVELS = ["--black", "64.25,64,64,64.25", "--white", "1023", "--phase", "grbg", "--bits", "10"]
 
@@ -283,8 +284,8 @@ def test_a_really_full_disk_is_one_line(shot: Any, tmp_path: Path) -> None:
 def test_raws_of_given_frames(
     shot: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for index in (0, 4):
-        shutil.copy(shot.raw, tmp_path / f"still{index}.dng")
+    for index, frame in ((0, shot.frame), (4, shot.later)):
+        write_dng(frame, tmp_path / f"still{index}.dng")
     out = tmp_path / "clip.rvd"
     one, other = (f"{index}={tmp_path / f'still{index}.dng'}" for index in (0, 4))
     assert run("pack", shot.video, "--raw", one, "--raw", other, "-o", out) == 0
