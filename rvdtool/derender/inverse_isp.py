@@ -23,7 +23,9 @@ small regression of its own: on the channels at the photosite and on what is aro
 scales. How bright and of what colour the surroundings are tells how far above the limit it is.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import cv2
@@ -46,7 +48,6 @@ NEAR = (1, 3)
 FAR = (1 / 50, 1 / 16)
 """What is around a clipped photosite is blurred by Gaussians of so many pixels, and of so large
 shares of the frame's height."""
-REDUCTION = 4
 _STATE_COLUMNS = 3 * (2 + len(NEAR) + len(FAR))
 RIDGE = 1e-6
 STATE_RIDGE = 0.1
@@ -174,40 +175,38 @@ class _Features:
             red + 2 * green.astype(np.uint8) + 4 * blue.astype(np.uint8)
         )
         self.context = [*self._local_means(), _distance(rgb.shape[0], rgb.shape[1])]
-        self.surroundings = self._surroundings() if self.clipped.any() else []
 
     def _local_means(self) -> list[Array]:
         """Local mean brightness around 0, one [H, W] map per scale."""
-        luma = self.coded @ LUMA
-        height, width = luma.shape
-        small = cv2.resize(
-            luma, (max(2, width // 8), max(2, height // 8)), interpolation=cv2.INTER_AREA
-        )
-        return [
-            cv2.resize(
-                cv2.GaussianBlur(small, (0, 0), max(0.5, small.shape[0] / scale)),
-                (width, height),
-                interpolation=cv2.INTER_LINEAR,
-            )
-            - MIDDLE
-            for scale in TONE_SCALES
-        ]
+        shares = [1 / scale for scale in TONE_SCALES]
+        return [mean - MIDDLE for mean in _blurred_far(self.coded @ LUMA, 8, shares)]
 
-    def _surroundings(self) -> list[Array]:
-        """The linearised channels, blurred, one [H, W, 3] per scale."""
-        height, width = self.clipped.shape
+    @cached_property
+    def surroundings(self) -> list[Array]:
+        """The linearised channels, blurred, one [H, W, 3] per scale: asked for where clipped."""
         near = [cv2.GaussianBlur(self.linear, (0, 0), sigma) for sigma in NEAR]
-        size = (max(1, width // REDUCTION), max(1, height // REDUCTION))
-        small = cv2.resize(self.linear, size, interpolation=cv2.INTER_AREA)
-        far = [
-            cv2.resize(
-                cv2.GaussianBlur(small, (0, 0), max(0.5, share * small.shape[0])),
-                (width, height),
-                interpolation=cv2.INTER_LINEAR,
-            )
-            for share in FAR
-        ]
-        return near + far
+        return near + _blurred_far(self.linear, 4, FAR)
+
+
+def _blurred_far(image: Array, reduction: int, shares: Sequence[float]) -> list[Array]:
+    """An image blurred by Gaussians of so large shares of its height, worked out on a smaller one.
+
+    Args:
+        image: [H, W] or [H, W, C].
+        reduction: by how much smaller.
+        shares: sigma per height.
+    """
+    height, width = image.shape[:2]
+    size = (max(2, width // reduction), max(2, height // reduction))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return [
+        cv2.resize(
+            cv2.GaussianBlur(small, (0, 0), max(0.5, share * small.shape[0])),
+            (width, height),
+            interpolation=cv2.INTER_LINEAR,
+        )
+        for share in shares
+    ]
 
 
 def _distance(height: int, width: int) -> Array:
