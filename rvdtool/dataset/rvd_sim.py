@@ -24,10 +24,11 @@ from rvdtool.dataset.recipe import Matrix3, RawLevels, Recipe, Source
 from rvdtool.dataset.take import CONDITIONS, Scene, Take, draw_recipe, draw_take
 from rvdtool.raw.frame import CfaPhase
 
-PARTS = ("train", "validation", "test", "long")
+PARTS = ("train", "validation", "test", "long", "extra")
 
 _MATE = "usr/share/backgrounds/mate/nature/{}.jpg"
 _KDE = "usr/share/wallpapers/{}/contents/images/2560x1600.jpg"
+_LOMIRI = "usr/share/backgrounds/{}.jpg"
 
 # Halide's apps/camera_pipe states this sensor's RGB → linear sRGB at 7000 K (from FCam).
 _N900_SRGB = np.array(
@@ -105,6 +106,24 @@ TEST: Sequence[tuple[Scene, tuple[int, int]]] = (  # with the sequence's size (w
 _TEST_EXTRAS = (_photo(_MATE, "YellowFlower"), _gopro("Fusion_GPFR7066", 3), _n900(3))
 _TEST_CAMERAS: Sequence[CameraKind] = ("hand", "walk", "pan", "walk", "hand", "tripod")
 
+EXTRA: Sequence[Scene] = (
+    Scene(_photo(_LOMIRI, "Bridge_by_Sander_Klootwijk", shrink=3, highlights=2), (1450, 816)),
+    Scene(_photo(_LOMIRI, "Dragonfly_by_Bolly", shrink=3), (1408, 1056)),
+    Scene(_photo(_LOMIRI, "Kleiber_by_Lukas_Baubkus", shrink=5, highlights=2), (1205, 678)),
+    Scene(_photo(_LOMIRI, "Picture_0B_by_freespace"), (1286, 870)),
+    Scene(_photo(_LOMIRI, "Picture_1A_by_freespace"), (682, 537)),
+    Scene(_photo(_LOMIRI, "Wine_by_Jakkub_Mede", shrink=3), (853, 1279)),
+    Scene(_photo(_LOMIRI, "aitzgorri_by_Aitzol_Berasategi"), (1544, 1028)),
+    Scene(_photo(_LOMIRI, "free_by_Peter_Nerlich", highlights=3), (1440, 1080)),
+    Scene(_photo(_LOMIRI, "friends_by_Aitzol_Berasategi"), (1028, 1544)),
+    Scene(_photo(_LOMIRI, "greentock_by_Peter_Nerlich"), (1440, 1080)),
+    Scene(_photo(_LOMIRI, "life_by_Aitzol_Berasategi"), (1544, 1028)),
+    Scene(_photo(_LOMIRI, "picosdeeuropa_by_Aitzol_Berasategi", highlights=2), (1632, 1224)),
+    Scene(_photo(_LOMIRI, "seeding_by_Clements_Engelhardt", shrink=4), (1328, 747)),
+    Scene(_photo(_LOMIRI, "sunset_by_Aitzol_Berasategi", shrink=3, highlights=4), (1424, 949)),
+)
+"""Further training scenes, filmed with little noise and much light."""
+
 TRAINING_SIZE = (448, 320)
 """Width, height."""
 
@@ -121,6 +140,7 @@ def draw_set() -> Mapping[str, tuple[Recipe, ...]]:
         ),
         # Training scenes again: what a chain does after many frames is learned from these.
         "long": tuple(_draw("long", index, TRAINING, _TRAINING_EXTRAS, 48) for index in range(30)),
+        "extra": tuple(_draw_extra(index) for index in range(42)),
     }
 
 
@@ -164,6 +184,25 @@ def _draw(
         condition=CONDITIONS[index % 3],
     )
     return draw_recipe(rng, take)
+
+
+def _draw_extra(index: int) -> Recipe:
+    """As `_draw`, but light enough for clipping, and no more noise than a good camera's."""
+    rng = np.random.default_rng([PARTS.index("extra"), index])
+    scene = EXTRA[index % len(EXTRA)]
+    others = [s.source for s in EXTRA if s is not scene]
+    take = draw_take(
+        rng,
+        scene,
+        others,
+        name=f"extra{index:03d}",
+        seed=4000 + index,
+        size=TRAINING_SIZE,
+        frames=32,
+        condition=CONDITIONS[index % 3],
+    )
+    exposure, electrons = np.exp(rng.uniform(np.log((0.6, 5000)), np.log((2.4, 20000))))
+    return draw_recipe(rng, replace(take, exposure=float(exposure), electrons=float(electrons)))
 
 
 def _draw_test(index: int, frames: int) -> list[Recipe]:
