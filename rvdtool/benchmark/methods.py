@@ -16,6 +16,7 @@ NAMES = (*UNTRAINED, "inf", *PARTS, KnownGain.name)
 """All that need no trained model."""
 
 TUNED = "+tuned"
+KNOWN_PREVIOUS = "+known-previous"
 
 
 @cache
@@ -24,12 +25,12 @@ def find_method(name: str, device: str = "cpu") -> Method:
 
     Args:
         name: one of `NAMES`, or a trained model (its name or folder); a CAM may be followed by
-            `+tuned`.
+            `+tuned`, our own network by `+known-previous`.
         device: where networks run, in PyTorch's words.
 
     Raises:
         ModelError: a model that is damaged or altered.
-        UsageError: neither a method nor a model; or `+tuned` behind something else than a CAM.
+        UsageError: neither a method nor a model; or `+…` behind a model of another kind.
     """
     untrained: dict[str, type[Method]] = {
         one.name: one for one in (CopyWarp, Inverse, Fusion, KnownGain)
@@ -49,22 +50,24 @@ def _trained(name: str, device: str) -> Method:
     from rvdtool.benchmark.cam import CamMethod
     from rvdtool.network.checkpoint import list_models, load_model
 
-    if (
-        name.removesuffix(TUNED) not in list_models()
-        and not Path(name.removesuffix(TUNED)).exists()
-    ):
+    model_name = name.removesuffix(TUNED).removesuffix(KNOWN_PREVIOUS)
+    if model_name not in list_models() and not Path(model_name).exists():
         raise UsageError(
             f"{name}: neither a method ({', '.join(NAMES)}) nor a trained model's name or folder"
         )
-    model = load_model(name.removesuffix(TUNED))
+    model = load_model(model_name)
+    for suffix, kind, what in (
+        (TUNED, "cam", "a CAM can be tuned"),
+        (KNOWN_PREVIOUS, "fagdn", "our own network can be given the previous RAW"),
+    ):
+        if name.endswith(suffix) and model.kind != kind:
+            raise UsageError(f"{name}: only {what}; {model.name} is of kind {model.kind!r}")
     if model.kind == "cam":
         return CamMethod(model, tuned=name.endswith(TUNED), device=device)
-    if name.endswith(TUNED):
-        raise UsageError(f"{name}: only a CAM can be tuned; {model.name} is of kind {model.kind!r}")
     if model.kind == "published":
         from rvdtool.benchmark.published import Published
 
         return Published(model, device)
     from rvdtool.benchmark.fagdn import OurFagdn
 
-    return OurFagdn(model, device)
+    return OurFagdn(model, device, known_previous=name.endswith(KNOWN_PREVIOUS))

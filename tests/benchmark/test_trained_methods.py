@@ -1,5 +1,6 @@
 """Trained models run in the chains they belong to, and their weights are part of the key."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from small_videos import SIZE, open_clip, write_video
 from rvdtool.benchmark.clip import Clip
 from rvdtool.benchmark.methods import find_method
 from rvdtool.dataset.rvd import write_frame_flow
+from rvdtool.derender.chain import Chain
 from rvdtool.derender.published import PublishedChain
 from rvdtool.errors import UsageError
 from rvdtool.network.checkpoint import build_network, load_model, save_model
@@ -80,6 +82,25 @@ def test_our_network_runs_in_derenders_chain(clip: Clip, tmp_path: Path) -> None
         )
         assert np.abs(difference).mean() < 1e-3
     assert method.switches["anchored"]
+
+
+def test_our_network_may_be_given_the_true_previous_raw(clip: Clip, tmp_path: Path) -> None:
+    name = save(tmp_path / "ours", "fagdn", FAGDN)
+    method = find_method(f"{name}+known-previous")
+    assert method.name == "ours+known-previous"
+    alone, given = find_method(name).predict(clip, [1, 2]), method.predict(clip, [1, 2])
+    for index, (one, two) in enumerate(zip(alone, given, strict=True), start=1):
+        # Before frame 1 the truth is known anyway.
+        assert np.array_equal(one.values, two.values) == (index == 1)
+    # Carried on from the truth of frame 1 by hand:
+    chain = Chain(clip.reference, clip.srgb(0), network=load_model(name).network)  # type: ignore[arg-type]
+    chain.step(clip.srgb(1))
+    true = clip.raw(1).mosaic
+    chain.resume(replace(chain.state, mosaic=true, variance=np.zeros(SIZE, np.float32)))
+    assert np.array_equal(chain.step(clip.srgb(2)).state.mosaic, two.values)
+    published = save(tmp_path / "published", "published", PUBLISHED)
+    with pytest.raises(UsageError, match="only our own network"):
+        find_method(f"{published}+known-previous")
 
 
 def test_other_weights_are_another_method(tmp_path: Path) -> None:
