@@ -41,8 +41,10 @@ class Source(_Model):
     """Where the light comes from.
 
     Attributes:
-        kind: `photo` (8-bit sRGB still), `raw` (RAW still) or `clip` (8-bit video).
+        kind: `photo` (8-bit sRGB still), `raw` (RAW still), `clip` (8-bit video), or `leaves`,
+            which are drawn (`rvdtool.dataset.leaves`) and need no file.
         path: of the file, below one of the source folders given on the command line.
+        seed: of leaves; nothing else of the source applies to them but `shrink`.
         shrink: by how much each side is divided; 2 or more loses noise, compression and
             demosaicing traces.
         start: first frame taken of a clip.
@@ -55,14 +57,21 @@ class Source(_Model):
             bright, as lights and skies are.
     """
 
-    kind: Literal["photo", "raw", "clip"]
-    path: str
+    kind: Literal["photo", "raw", "clip", "leaves"]
+    path: str = ""
+    seed: Annotated[int, Field(ge=0)] = 0
     shrink: Annotated[float, Field(ge=1, le=16)] = 2
     start: Annotated[int, Field(ge=0)] = 0
     levels: RawLevels | None = None
     s_curve: Annotated[float, Field(ge=0, le=1)] = 0.3
     saturation: Annotated[float, Field(gt=0, le=1.5)] = 0.9
     highlights: Annotated[float, Field(ge=1, le=16)] = 1
+
+    @model_validator(mode="after")
+    def _has_a_file_or_needs_none(self) -> Self:
+        if (self.kind == "leaves") == bool(self.path):
+            raise ValueError("a source has a path, unless it is of kind 'leaves'")
+        return self
 
 
 class Motion(_Model):

@@ -24,7 +24,7 @@ from rvdtool.dataset.recipe import Matrix3, RawLevels, Recipe, Source
 from rvdtool.dataset.take import CONDITIONS, Scene, Take, draw_recipe, draw_take
 from rvdtool.raw.frame import CfaPhase
 
-PARTS = ("train", "validation", "test", "long", "extra")
+PARTS = ("train", "validation", "test", "long", "extra", "leaves")
 
 _MATE = "usr/share/backgrounds/mate/nature/{}.jpg"
 _KDE = "usr/share/wallpapers/{}/contents/images/2560x1600.jpg"
@@ -141,6 +141,7 @@ def draw_set() -> Mapping[str, tuple[Recipe, ...]]:
         # Training scenes again: what a chain does after many frames is learned from these.
         "long": tuple(_draw("long", index, TRAINING, _TRAINING_EXTRAS, 48) for index in range(30)),
         "extra": tuple(_draw_extra(index) for index in range(42)),
+        "leaves": tuple(_draw_leaves(index) for index in range(60)),
     }
 
 
@@ -203,6 +204,23 @@ def _draw_extra(index: int) -> Recipe:
     )
     exposure, electrons = np.exp(rng.uniform(np.log((0.6, 5000)), np.log((2.4, 20000))))
     return draw_recipe(rng, replace(take, exposure=float(exposure), electrons=float(electrons)))
+
+
+def _draw_leaves(index: int) -> Recipe:
+    """Drawn pictures only, another in every video."""
+    rng = np.random.default_rng([PARTS.index("leaves"), index])
+    pool = [Source(kind="leaves", seed=1000 + index), Source(kind="leaves", seed=2000 + index)]
+    take = draw_take(
+        rng,
+        Scene(Source(kind="leaves", seed=index, shrink=1), (1280, 800)),
+        pool,
+        name=f"leaves{index:03d}",
+        seed=5000 + index,
+        size=TRAINING_SIZE,
+        frames=12,
+        condition=CONDITIONS[index % 3],
+    )
+    return draw_recipe(rng, take)
 
 
 def _draw_test(index: int, frames: int) -> list[Recipe]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.dataset.color import balanced_from_srgb
+from rvdtool.dataset.leaves import draw_leaves
 from rvdtool.dataset.pixels import Image, mix, saturate, shrink
 from rvdtool.dataset.recipe import RawLevels, Source
 from rvdtool.errors import InputError, RawError, VideoError
@@ -42,11 +43,13 @@ class SourceFolders:
 
 
 def load_still(source: Source, folders: SourceFolders) -> Image:
-    """A photograph or RAW still as a linear image, shrunk as the recipe says.
+    """A photograph, RAW still or drawn picture as a linear image, shrunk as the recipe says.
 
     Raises:
         InputError: not found or unreadable.
     """
+    if source.kind == "leaves":
+        return shrink(draw_leaves(source.seed), source.shrink)
     path = folders.find(source.path)
     if source.kind == "raw":
         return _raw_still(path, source)
@@ -165,4 +168,5 @@ def require_sources(sources: Sequence[Source], folders: SourceFolders) -> None:
         InputError: as `SourceFolders.find`.
     """
     for source in sources:
-        folders.find(source.path)
+        if source.kind != "leaves":
+            folders.find(source.path)

@@ -13,14 +13,15 @@ def test_no_scene_is_in_two_parts() -> None:
     site = {"Hero6_GOPR0024.DNG": "gopro", "Fusion_GPFR7066.DNG": "gopro"}
     scenes = {
         part: {
-            site.get(source.path.rpartition("/")[2], source.path)
+            site.get(source.path.rpartition("/")[2], source.path or str(source.seed))
             for recipe in recipes
             for source in recipe.sources
         }
         for part, recipes in read_set().items()
     }
-    assert not scenes["test"] & (scenes["train"] | scenes["validation"])
-    assert not scenes["train"] & scenes["validation"]
+    trained = scenes["train"] | scenes["long"] | scenes["extra"] | scenes["leaves"]
+    assert not scenes["test"] & (trained | scenes["validation"])
+    assert not trained & scenes["validation"]
 
 
 def test_the_set_is_as_large_as_promised_and_test_clips_share_their_raw() -> None:
@@ -49,5 +50,6 @@ def test_a_third_of_the_test_clips_has_parameters_that_training_lacks() -> None:
     ]
     assert 3 * len(beyond) >= len([r for r in recipes["test"] if isinstance(r.isp, CameraIsp)])
     assert not set(HELD_OUT_CAMERAS) & set(TRAINING_CAMERAS)
-    trained = {recipe.sensor.color_matrix for recipe in recipes["train"]}
+    parts = ("train", "long", "extra", "leaves")
+    trained = {recipe.sensor.color_matrix for part in parts for recipe in recipes[part]}
     assert not trained & {recipe.sensor.color_matrix for recipe in recipes["test"]}
