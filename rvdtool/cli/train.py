@@ -63,8 +63,24 @@ def train(
     without: Annotated[
         list[str] | None,
         typer.Option(
-            help="Leave a part out (ablation), repeatable. fagdn: gla, full_resolution, anchored, "
+            help="Leave a part out (ablation), repeatable. fagdn: full_resolution, anchored, "
             "calibrated, chained; paper: warping, confidence_map, gla, auxiliary_loss; cam: meta.",
+            show_default=False,
+        ),
+    ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            help="Add a part that is off by default, repeatable. fagdn: gla.",
+            show_default=False,
+        ),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help="A model (its name or folder) from whose weights a new run starts: to go on with "
+            "other data.",
             show_default=False,
         ),
     ] = None,
@@ -95,6 +111,7 @@ def train(
     Example: rvdtool train RVD/train --preset paper --validation RVD/validation -o run/
     """
     from rvdtool.dataset.rvd import open_rvd
+    from rvdtool.network.checkpoint import load_model
     from rvdtool.training import loop
     from rvdtool.training.presets import Wishes, make_recipe
 
@@ -111,6 +128,7 @@ def train(
         seed=seed,
         validate_every=validate_every,
         without=tuple(without or ()),
+        also=tuple(also or ()),
         validation_frames=validation_frames,
         workers=workers,
     )
@@ -133,6 +151,7 @@ def train(
             recipe,
             output,
             command=shlex.join(["rvdtool", *sys.argv[1:]]),
+            start=load_model(start) if start else None,
             minutes=minutes,
             advance=advance if fabric.is_global_zero else lambda _: None,
             tell=console.note if fabric.is_global_zero else lambda _: None,

@@ -1,12 +1,11 @@
 """CAM, which gets RAW samples of every frame: trained as its paper says (rvdtool.network.cam)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import JsonValue
 from torch import Tensor, nn
 
 from rvdtool.dataset.loader import Run
@@ -16,15 +15,8 @@ from rvdtool.network.cam import POOLINGS, Cam, CamConfig, CamLossOptions, cam_lo
 from rvdtool.network.checkpoint import Kind
 from rvdtool.raw.bayer import denormalise, from_planes, normalise, to_planes
 from rvdtool.training.evidence import reference_of
-from rvdtool.training.pairs import (
-    count_frames,
-    half_srgb,
-    read_batches,
-    score,
-    scored_videos,
-    stack,
-)
-from rvdtool.training.recipe import Outcome, Recipe, Settings, require_multiple, switched_off
+from rvdtool.training.pairs import CropRecipe, half_srgb, score, stack
+from rvdtool.training.recipe import Outcome, Settings, require_multiple, switched_off
 
 EPOCHS = 60
 SETTINGS = Settings(steps=1, batch=128, crop=256, rate=1e-3)
@@ -41,11 +33,12 @@ class FrameBatch(NamedTuple):
     raw: Tensor
 
 
-class CamRecipe(Recipe):
+class CamRecipe(CropRecipe):
     """L1, superpixels, and the meta term that prepares for fine-tuning."""
 
     kind: ClassVar[Kind] = "cam"
     figures: ClassVar[tuple[str, ...]] = ("l1", "slic", "meta")
+    length: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -74,10 +67,8 @@ class CamRecipe(Recipe):
         require_multiple(settings.crop, 2 * max(config.cell, 2**POOLINGS))
         self.switches = switched_off(without, (META,))
         self._options = CamLossOptions() if self.switches[META] else CamLossOptions(meta=0)
-        self.config, self.settings = config, settings
-        self._folders = folders
-        self._videos = scored_videos(validation)
-        self._frames, self._workers = validation_frames, workers
+        self.config = config
+        super().__init__(folders, validation, settings, validation_frames, workers)
 
     def make_network(self) -> nn.Module:
         """As `Recipe.make_network`."""
@@ -86,20 +77,6 @@ class CamRecipe(Recipe):
     def rate_at(self, step: int) -> float:
         """As `Recipe.rate_at`."""
         return self.settings.rate
-
-    def begin(
-        self, step: int, rank: int, processes: int, position: Mapping[str, Tensor] | None
-    ) -> None:
-        """As `Recipe.begin`."""
-        self._batches = read_batches(
-            self._folders,
-            self.settings,
-            length=1,
-            step=step,
-            rank=rank,
-            processes=processes,
-            workers=self._workers,
-        )
 
     def next_batch(self) -> FrameBatch:
         """As `Recipe.next_batch`."""
@@ -110,11 +87,6 @@ class CamRecipe(Recipe):
         losses = cam_loss(network, batch.srgb, batch.raw, self._options)
         figures = torch.stack([losses.reconstruction, losses.slic, losses.meta]).detach()
         return Outcome(losses.total, figures.float())
-
-    @property
-    def validation(self) -> Sequence[str]:
-        """As `Recipe.validation`."""
-        return [video.video_name for _, video in self._videos]
 
     def validate(self, network: Cam, index: int) -> tuple[float, ...]:
         """Every frame from its own samples, without fine-tuning: there is no chain to follow."""
@@ -131,10 +103,6 @@ class CamRecipe(Recipe):
             values = from_planes(result, frame.phase, frame.size)
             scores.append(score(denormalise(values, frame.black, frame.white), mosaic, frame.bits))
         return (float(np.mean(scores)),)
-
-    def data(self) -> dict[str, JsonValue]:
-        """As `Recipe.data`."""
-        return count_frames(self._folders)
 
 
 def collate(runs: Sequence[Run]) -> FrameBatch:

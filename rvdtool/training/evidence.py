@@ -1,8 +1,9 @@
-"""A video's evidence on disk, so that training reruns the chain without flow and calibration.
+"""What the chain sees and does in a video, on disk: training needs no flow and no calibration.
 
 Everything the network is given but the candidate made of the previous RAW depends on the video and
-frame 1 alone (`rvdtool.derender.affinity.Evidence`). It is computed once per video, by the chain
-itself, and kept as memory-mapped arrays from which any frame's crop is read in milliseconds.
+frame 1 alone (`rvdtool.derender.affinity.Evidence`). It is computed once per video, by the
+training-free chain, whose RAW frames are kept, too: each is a previous RAW as a chain makes it. All
+are memory-mapped arrays from which any frame's crop is read in milliseconds.
 
 Numbers are kept as small as their use allows: variances as their logarithm in steps of 12 %,
 candidates as float16 differences to the fit, flows in 1/128 pixel, what is smooth at a quarter of
@@ -31,7 +32,7 @@ from rvdtool.errors import InputError
 from rvdtool.raw.bayer import normalise
 from rvdtool.raw.frame import CameraProfile, CfaPhase, Mosaic, RawFrame, Rect
 
-_FORMAT = 1
+_FORMAT = 2
 _HEADER = "clip.json"
 _SMALL = 4
 """What is smooth is kept at the size divided by this."""
@@ -39,6 +40,11 @@ _FLOW_STEP = np.float32(1 / 128)
 _FIT_STEP, _FIT_LOWEST = np.float32(2**-15), np.float32(-0.5)
 _LOG_STEP, _LOG_LOWEST = np.float32(0.115), np.float32(-22)
 _LOG_CODES = np.exp(_LOG_LOWEST + _LOG_STEP * np.arange(256, dtype=np.float32))
+
+FEW = 0.05
+"""Share of unclipped photosites below which brightness can't be compared."""
+GAINS = (0.3, 3.0)
+"""By so much brightness may differ."""
 
 _RELATIVE = ("anchored", "warped", "first_fit", "previous_fit", "least")
 _VARIANCES = ("fit_v", "anchored_v", "warped_v", "fine", "doubt", "rest")
@@ -66,7 +72,7 @@ def reference_of(folder: RvdFolder, video: Video) -> RawFrame:
 
 
 def write_evidence(folder: RvdFolder, video: Video, out: Path) -> None:
-    """Run the chain's observing half over a video and keep what it sees in the folder `out`.
+    """Run the training-free chain over a video and keep what it sees and makes in the folder `out`.
 
     A folder that is there already is complete, and is left alone.
 
@@ -89,17 +95,28 @@ def write_evidence(folder: RvdFolder, video: Video, out: Path) -> None:
         "fit": [_fixed(first.value)],
         "clipped": [first.clipped],
         "first_v": [_log_code(variance)],
+        "state": [reference.mosaic],
+        "state_v": [_log_code(chain.state.variance)],
     }
-    scalars = []
+    scalars, errors = [], []
     for index in range(1, len(video.frames)):
         rgb = folder.read_srgb(video, index)
-        evidence = chain.observe(rgb).evidence
+        seen = chain.observe(rgb)
+        evidence, state = seen.evidence, chain.advance(seen).state
         for name, array in _encode(evidence).items():
             frames.setdefault(name, []).append(array)
         frames["rgb"].append(rgb)
         frames["raw"].append(folder.read_raw(video, index))
+        frames["state"].append(state.mosaic)
+        frames["state_v"].append(_log_code(state.variance))
         brightness = evidence.brightness.value
-        scalars.append((brightness, float(chain.exposure(brightness, index))))
+        exposure = float(chain.exposure(brightness, index))
+        scalars.append((brightness, exposure))
+        made, true = (
+            normalise(frames[name][-1], reference.black, reference.white) / np.float32(exposure)
+            for name in ("state", "raw")
+        )
+        errors.append(squared_error(made, true, evidence.clipped == 0))
     for name, arrays in frames.items():
         np.save(part / f"{name}.npy", np.stack(arrays))
     header = {
@@ -111,9 +128,25 @@ def write_evidence(folder: RvdFolder, video: Video, out: Path) -> None:
         "bits": reference.bits,
         "gain_tracked": chain.tracks_gain,
         "scalars": scalars,
+        "errors": errors,
     }
     (part / _HEADER).write_text(json.dumps(header))
     part.rename(out)
+
+
+def squared_error(made: Array, true: Array, free: NDArray[np.bool_]) -> float:
+    """Mean squared error against the true RAW, scaled to the brightness of the RAW made of it.
+
+    Args:
+        made, true: normalised RAW, [H, W].
+        free: photosites that nothing clipped, by which brightness is compared, [H, W]; where they
+            are few, nothing is scaled.
+    """
+    gain = 1.0
+    if free.mean() >= FEW:
+        own = float((true[free] ** 2).sum())
+        gain = float(np.clip((made[free] * true[free]).sum() / max(own, 1e-6), *GAINS))
+    return float(((made - np.float32(gain) * true) ** 2).mean())
 
 
 def require_same(clip: "EvidenceClip", folder: RvdFolder, video: Video) -> None:
@@ -210,6 +243,7 @@ class EvidenceClip:
             header["bits"],
         )
         self._scalars: list[tuple[float, float]] = header["scalars"]
+        self._errors: list[float] = header["errors"]
         self.folder = folder
 
     def __len__(self) -> int:
@@ -232,6 +266,21 @@ class EvidenceClip:
 
     def raw(self, index: int, move: Move) -> Array:
         """A crop of the true normalised RAW as bright as frame 1, [h, w]."""
+        return self._mosaic("raw", index, move)
+
+    def state(self, index: int, move: Move) -> tuple[Array, Array]:
+        """What the training-free chain made of a frame: a crop of its normalised RAW as bright as
+        frame 1, [h, w], and the variance of its predictable error, [h, w]."""
+        return (
+            self._mosaic("state", index, move),
+            _LOG_CODES[move.apply(self._arrays["state_v"][index])],
+        )
+
+    def error(self, index: int) -> float:
+        """The training-free chain's `squared_error` of a frame (1, 2, …)."""
+        return self._errors[index - 1]
+
+    def _mosaic(self, name: str, index: int, move: Move) -> Array:
         black, white, _ = self.levels
         cell = np.array(black).reshape(2, 2)
         # The crop's own cell may be turned: levels that differ by position turn with it.
@@ -240,7 +289,7 @@ class EvidenceClip:
             np.roll(cell, (-top, -left), (0, 1))
         )
         levels = tuple(cell.ravel().tolist())
-        raw = normalise(move.apply(self._arrays["raw"][index]), levels, white)
+        raw = normalise(move.apply(self._arrays[name][index]), levels, white)
         return raw / np.float32(self.exposure(index))
 
     def exposure(self, index: int) -> float:

@@ -1,7 +1,9 @@
-"""Our network: trained on chains of its own predictions, validated as it will be run."""
+"""Our network: trained on frames of running chains, validated as it will be run."""
 
+import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,12 +22,19 @@ from rvdtool.network.checkpoint import Kind
 from rvdtool.network.fagdn import SMALLEST, STRIDE, Fagdn, FagdnConfig
 from rvdtool.network.fagdn import fuse as fuse_planes
 from rvdtool.raw.frame import CfaPhase
-from rvdtool.training.evidence import EvidenceClip, require_same, write_evidence
+from rvdtool.training.crops import Crops, Sample, collate, whole
+from rvdtool.training.evidence import FEW, GAINS, EvidenceClip, require_same, write_evidence
 from rvdtool.training.pairs import count_frames
-from rvdtool.training.recipe import Outcome, Recipe, Settings, require_multiple, switched_off
-from rvdtool.training.streams import Sample, Stream, collate, whole
+from rvdtool.training.recipe import (
+    Outcome,
+    Recipe,
+    Settings,
+    require_multiple,
+    switched_off,
+    switched_on,
+)
 
-SETTINGS = Settings(steps=8_500, batch=6, crop=256, rate=1e-3)
+SETTINGS = Settings(steps=7_500, batch=6, crop=256, rate=1e-3)
 WARMUP = 300
 """Steps in which the learning rate rises; then it falls as a half cosine to a hundredth."""
 
@@ -33,7 +42,7 @@ CHAINED = "chained"
 
 
 class FagdnRecipe(Recipe):
-    """Log-MSE of the steps of running chains: 60 dB clips count as much as 30 dB clips."""
+    """Logarithm of the error, so that 60 dB clips count as much as 30 dB clips."""
 
     kind: ClassVar[Kind] = "fagdn"
     figures: ClassVar[tuple[str, ...]] = ("fusion",)
@@ -49,7 +58,9 @@ class FagdnRecipe(Recipe):
         evidence: Path,
         *,
         without: Sequence[str] = (),
+        also: Sequence[str] = (),
         validation_frames: int | None = None,
+        workers: int = 2,
         config: FagdnConfig = FagdnConfig(),
     ) -> None:
         """Nothing is read yet.
@@ -59,7 +70,9 @@ class FagdnRecipe(Recipe):
             settings: how long and how fast.
             evidence: folder for the videos' evidence, by name of folder and video.
             without: switches of the config that are off, or `chained`: train on true previous RAWs.
+            also: switches of the config that are on.
             validation_frames: of each validation video at most.
+            workers: threads that read.
             config: of the network, before `without`.
 
         Raises:
@@ -67,14 +80,14 @@ class FagdnRecipe(Recipe):
                 name.
         """
         require_multiple(settings.crop, 2 * STRIDE)
-        names = ("gla", "full_resolution", "anchored", "calibrated")
-        on = switched_off(without, (*names, CHAINED))
+        on = switched_off(without, ("full_resolution", "anchored", "calibrated", CHAINED))
         self.switches = {CHAINED: on.pop(CHAINED)}
-        off: dict[str, Any] = {name: False for name, is_on in on.items() if not is_on}
-        self.config = replace(config, **off)
+        changes: dict[str, Any] = {name: False for name, is_on in on.items() if not is_on}
+        changes |= dict.fromkeys(switched_on(also, ("gla",)), True)
+        self.config = replace(config, **changes)
         self.settings = settings
         self._folders, self._validation_folder = folders, validation
-        self._evidence, self._frames = evidence, validation_frames
+        self._evidence, self._frames, self._workers = evidence, validation_frames, workers
         roots = [folder.root.resolve() for folder in (*folders, *filter(None, [validation]))]
         if len({root.name for root in roots}) < len(set(roots)):
             raise UsageError(
@@ -104,10 +117,6 @@ class FagdnRecipe(Recipe):
         """As `Recipe.make_network`."""
         return Fagdn(self.config)
 
-    def make_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
-        """Adam that forgets squares sooner: streams change clips all the time."""
-        return torch.optim.Adam(network.parameters(), lr=self.settings.rate, betas=(0.9, 0.99))
-
     def rate_at(self, step: int) -> float:
         """As `Recipe.rate_at`."""
         if step < WARMUP:
@@ -115,35 +124,23 @@ class FagdnRecipe(Recipe):
         done = (step - WARMUP) / max(1, self.settings.steps - WARMUP)
         return self.settings.rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(done, 1))))
 
-    def begin(
-        self, step: int, rank: int, processes: int, position: Mapping[str, Tensor] | None
-    ) -> None:
-        """As `Recipe.begin`; without a position, streams start on crops not seen before."""
+    def begin(self, step: int, rank: int, processes: int) -> None:
+        """As `Recipe.begin`."""
         clips = self._clips(self._folders)
         if not clips:
             raise UsageError("no training video has two frames")
         self._validation = self._clips(filter(None, [self._validation_folder]))
-        batch, seed = self.settings.batch, self.settings.seed
-        numbers = range(rank * batch, (rank + 1) * batch)
-        self._streams = [
-            Stream(
-                clips,
-                self.settings.crop,
-                (seed, number),
-                begun=step,
-                chained=self.switches[CHAINED],
-            )
-            for number in numbers
-        ]
-        if position is None:
-            return
-        if len(position["begun"]) != batch * processes:
-            raise UsageError(
-                f"the run has {len(position['begun'])} crops per step in all processes; "
-                f"{batch} in each of {processes} are others"
-            )
-        for number, stream in zip(numbers, self._streams, strict=True):
-            stream.restore({name: rows[number] for name, rows in position.items()})
+        settings = self.settings
+        self._crops = Crops(clips, settings.crop, settings.seed, chained=self.switches[CHAINED])
+        # Of all processes' crops together, every `processes`-th from `rank` on.
+        self._numbers = itertools.count(step * settings.batch * processes + rank, processes)
+        self._readers = ThreadPoolExecutor(self._workers)
+        self._ahead = self._read_ahead()
+
+    def _read_ahead(self) -> list[Future[Sample]]:
+        """Begin to read the crops of one more batch."""
+        numbers = itertools.islice(self._numbers, self.settings.batch)
+        return [self._readers.submit(self._crops.read, number) for number in numbers]
 
     def _clips(self, folders: Any) -> list[EvidenceClip]:
         return [
@@ -155,34 +152,25 @@ class FagdnRecipe(Recipe):
 
     def next_batch(self) -> Sample:
         """As `Recipe.next_batch`."""
-        return collate([stream.sample() for stream in self._streams])
+        crops, self._ahead = self._ahead, self._read_ahead()
+        return collate([crop.result() for crop in crops])
 
     def loss(self, network: Fagdn, batch: Sample) -> Outcome:
-        """Mean of the crops' errors in dB."""
+        """Mean of the crops' errors in dB, each added to the error of the frame it is from.
+
+        So a crop counts by its share in the frame's error, as far as that is its frame's usual one:
+        a frame's PSNR is decided by its worst places.
+        """
         planes = batch.planes
         reference = network.encode_reference(batch.reference)
-        value, variance = network(planes, reference)
+        value, _ = network(planes, reference)
         with torch.no_grad():
             blend, _, _ = fuse_planes(
                 planes.values, planes.variances.clamp_min(SMALLEST), planes.fine
             )
             true = as_bright(batch.true, blend, planes.clipped)
-        return Outcome(
-            _decibels(value, true),
-            _decibels(blend, true).reshape(1),
-            (value.detach(), variance.detach()),
-        )
-
-    def keep(self, made: Sequence[Tensor]) -> None:
-        """Each stream takes what was made of its crop as the chain's state."""
-        value, variance = (tensor.cpu() for tensor in made)
-        for number, stream in enumerate(self._streams):
-            stream.keep(value[number : number + 1], variance[number : number + 1])
-
-    def position(self) -> dict[str, Tensor]:
-        """Of all streams of this process."""
-        each = [stream.position() for stream in self._streams]
-        return {name: torch.stack([one[name] for one in each]) for name in each[0]}
+            fusion = _decibels(blend, true, batch.error)
+        return Outcome(_decibels(value, true, batch.error), fusion.reshape(1))
 
     @property
     def validation(self) -> Sequence[str]:
@@ -212,15 +200,15 @@ def as_bright(true: Tensor, blend: Tensor, clipped: Tensor) -> Tensor:
     free = 1 - cells.amax(dim=1)
     both = (free * blend * true).sum(dim=(1, 2, 3))
     own = (free * true * true).sum(dim=(1, 2, 3))
-    gain = (both / own.clamp_min(1e-6)).clamp(0.3, 3)
-    few = free.mean(dim=(1, 2, 3)) < 0.05
+    gain = (both / own.clamp_min(1e-6)).clamp(*GAINS)
+    few = free.mean(dim=(1, 2, 3)) < FEW
     return true * torch.where(few, torch.ones_like(gain), gain)[:, None, None, None]
 
 
-def _decibels(value: Tensor, true: Tensor) -> Tensor:
-    """Mean over the batch of 10 log10(MSE), scalar."""
+def _decibels(value: Tensor, true: Tensor, error: Tensor) -> Tensor:
+    """Mean over the batch of 10 log10(MSE + error), scalar."""
     errors = ((value - true) ** 2).mean(dim=(1, 2, 3))
-    return (errors + 1e-9).log10().mean() * 10
+    return (errors + error + 1e-9).log10().mean() * 10
 
 
 @torch.no_grad()

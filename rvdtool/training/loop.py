@@ -1,5 +1,6 @@
 """The loop that trains every recipe, on Lightning Fabric: one process, or many on many machines."""
 
+import json
 import logging
 import os
 import platform
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 import rvdtool
 from rvdtool.dataset.rvd import make_folder
 from rvdtool.errors import UsageError
-from rvdtool.network.checkpoint import save_model
+from rvdtool.network.checkpoint import Model, save_model
 from rvdtool.training.curve import CURVE, VALIDATION, Log, draw_curve, require_matplotlib
 from rvdtool.training.recipe import Outcome, Recipe
 from rvdtool.training.state import (
@@ -95,6 +96,7 @@ def train(
     out: Path,
     *,
     command: str,
+    start: Model | None = None,
     minutes: float | None = None,
     advance: Callable[[int], None] = lambda _: None,
     tell: Callable[[str], None] = lambda _: None,
@@ -106,18 +108,20 @@ def train(
         recipe: what to train.
         out: the run's folder; see state.py.
         command: how to do the same again, for the model's description.
+        start: a model from whose weights a new run starts; None: from fresh ones.
         minutes: stop after this long, validation not counted; calling again goes on.
         advance: called with a number of steps done, at first those of earlier sittings.
         tell: called with a line when something was validated.
 
     Raises:
-        UsageError: `out` holds another run; or what was learnt is no number.
+        UsageError: `out` holds another run; `start` is another network; or what was learnt is no
+            number.
         InputError: data or state are damaged.
         OutputError: something can't be written.
     """
     require_matplotlib()
     make_folder(out)
-    return _Sitting(fabric, recipe, out, command).run(minutes, advance, tell)
+    return _Sitting(fabric, recipe, out, command, start).run(minutes, advance, tell)
 
 
 class _Objective(nn.Module):
@@ -135,12 +139,20 @@ class _Objective(nn.Module):
 class _Sitting:
     """One uninterrupted stretch of a run."""
 
-    def __init__(self, fabric: "Fabric", recipe: Recipe, out: Path, command: str) -> None:
+    def __init__(
+        self, fabric: "Fabric", recipe: Recipe, out: Path, command: str, start: Model | None
+    ) -> None:
         self._fabric, self._recipe, self._out = fabric, recipe, out
         settings = recipe.settings
-        sittings = earlier_sittings(out, recipe.facts())
+        self._facts = recipe.facts()
+        if start is not None:
+            _require_same_network(start, self._facts)
+            self._facts["start"] = start.sha256
+        sittings = earlier_sittings(out, self._facts)
         torch.manual_seed(settings.seed)
         network = recipe.make_network()
+        if start is not None:
+            network.load_state_dict(start.network.state_dict())
         # Convolutions on CPUs are faster by half.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._state = State(
@@ -157,12 +169,10 @@ class _Sitting:
         self._first = self._state.step
         if self._first > settings.steps:
             raise UsageError(f"{out}: {self._first} steps are done, more than {settings.steps}")
-        recipe.begin(
-            self._first, fabric.global_rank, fabric.world_size, self._state.position or None
-        )
+        recipe.begin(self._first, fabric.global_rank, fabric.world_size)
         self._sittings = [*sittings, self._description(command)]
         if fabric.is_global_zero:
-            write_sittings(out, recipe.facts(), self._sittings)
+            write_sittings(out, self._facts, self._sittings)
             names = ("step", "loss", *recipe.figures, "steps_per_s")
             self._curve = Log(out / CURVE, names, self._first)
             # A finished run is scored again.
@@ -218,7 +228,6 @@ class _Sitting:
         state.step += 1
         if recipe.average:
             state.average(recipe.average)
-        recipe.keep(outcome.made)
         shown = torch.cat([outcome.loss.detach().reshape(1), outcome.figures]).float().cpu()
         state.recent = state.recent + torch.cat([shown, torch.ones(1)])
 
@@ -249,10 +258,6 @@ class _Sitting:
         state, fabric = self._state, self._fabric
         # Averaged here, it stays so: all processes hold the same sums from now on.
         state.recent = self._reduced()
-        position: Any = fabric.all_gather(self._recipe.position())
-        if fabric.world_size > 1:
-            position = {name: rows.flatten(0, 1) for name, rows in position.items()}
-        state.position = {name: rows.cpu() for name, rows in position.items()}
         if fabric.is_global_zero:
             save_state(self._out, state)
         fabric.barrier()
@@ -296,7 +301,7 @@ class _Sitting:
         }
 
     def _export(self, result: Result) -> None:
-        facts = self._recipe.facts()
+        facts = dict(self._facts)
         config: Any = facts.pop("config")
         del facts["kind"]
         figures: dict[str, JsonValue] = dict(result.validation)
@@ -314,6 +319,14 @@ class _Sitting:
                 "sittings": self._sittings,
             },
             overwrite=True,
+        )
+
+
+def _require_same_network(start: Model, facts: Mapping[str, JsonValue]) -> None:
+    if (start.kind, dict(start.config)) != (facts["kind"], json.loads(json.dumps(facts["config"]))):
+        raise UsageError(
+            f"{start.name}: another network than the one to be trained ({start.kind}, "
+            f"{dict(start.config)}, not {facts['kind']}, {facts['config']})"
         )
 
 

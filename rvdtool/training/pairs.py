@@ -1,10 +1,8 @@
-"""What recipes without a chain learn from: random crops of RVD folders, and their videos to score.
-
-Which crops a step sees depends on the seed and the step alone: nothing has to be kept to go on.
-"""
+"""Recipes without a chain: they learn from random crops of RVD folders."""
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -18,10 +16,57 @@ from rvdtool.derender.flow import estimate_flow, flow_image, read_flow_to_next, 
 from rvdtool.derender.published import half_size
 from rvdtool.errors import UsageError
 from rvdtool.raw.frame import CfaPhase, Mosaic
-from rvdtool.training.recipe import Settings
+from rvdtool.training.recipe import Recipe, Settings
 
 BEST = 120.0
 """PSNR that an equal frame counts as, dB: a mean must stay a number."""
+
+
+class CropRecipe(Recipe):
+    """Random crops of RVD folders, and whole videos to score.
+
+    Attributes:
+        length: frames per crop.
+        flow: whether they come with the flow from frame to frame.
+    """
+
+    length: ClassVar[int]
+    flow: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        folders: Sequence[RvdFolder],
+        validation: RvdFolder | None,
+        settings: Settings,
+        validation_frames: int | None,
+        workers: int,
+    ) -> None:
+        self.settings = settings
+        self._folders = folders
+        self._videos = scored_videos(validation)
+        self._frames, self._workers = validation_frames, workers
+
+    def begin(self, step: int, rank: int, processes: int) -> None:
+        """As `Recipe.begin`."""
+        self._batches = read_batches(
+            self._folders,
+            self.settings,
+            length=self.length,
+            flow=self.flow,
+            step=step,
+            rank=rank,
+            processes=processes,
+            workers=self._workers,
+        )
+
+    @property
+    def validation(self) -> Sequence[str]:
+        """As `Recipe.validation`."""
+        return [video.video_name for _, video in self._videos]
+
+    def data(self) -> dict[str, JsonValue]:
+        """As `Recipe.data`."""
+        return count_frames(self._folders)
 
 
 def read_batches(

@@ -11,7 +11,7 @@ from rvdtool.training.cam import CamRecipe
 from rvdtool.training.fagdn import FagdnRecipe
 from rvdtool.training.pairs import count_pairs
 from rvdtool.training.published import PublishedRecipe
-from rvdtool.training.recipe import Recipe, Settings
+from rvdtool.training.recipe import Recipe, Settings, switched_on
 
 PRESETS = {
     "paper": published.PAPER,
@@ -30,6 +30,7 @@ class Wishes:
         steps, epochs: how long; an epoch has as many crops as there are pairs of frames.
         batch, crop, rate, seed, validate_every: see `Settings`.
         without: parts to leave out.
+        also: parts to add that are off by default.
         validation_frames: of each validation video at most.
         workers: threads that read.
     """
@@ -42,6 +43,7 @@ class Wishes:
     seed: int | None = None
     validate_every: int | None = None
     without: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     validation_frames: int | None = None
     workers: int = 2
 
@@ -72,8 +74,16 @@ def make_recipe(
     without, frames, workers = wishes.without, wishes.validation_frames, wishes.workers
     if preset == "fagdn":
         return FagdnRecipe(
-            folders, validation, settings, evidence, without=without, validation_frames=frames
+            folders,
+            validation,
+            settings,
+            evidence,
+            without=without,
+            also=wishes.also,
+            validation_frames=frames,
+            workers=workers,
         )
+    switched_on(wishes.also, ())
     if preset == "cam":
         return CamRecipe(
             folders,

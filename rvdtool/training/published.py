@@ -5,7 +5,7 @@ Sources: "Leveraging Frame Affinity for sRGB-to-RAW Video De-rendering", CVPR 20
 previous RAWs. Crops are turned and flipped without breaking the Bayer phase, which theirs does.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -13,7 +13,6 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import JsonValue
 from torch import Tensor, nn
 
 from rvdtool.dataset.loader import Run
@@ -23,16 +22,8 @@ from rvdtool.derender.published import PublishedChain
 from rvdtool.network.checkpoint import Kind
 from rvdtool.network.published import MULTIPLE, PublishedConfig, PublishedFagdn
 from rvdtool.training.evidence import reference_of
-from rvdtool.training.pairs import (
-    count_frames,
-    half_flow,
-    half_srgb,
-    read_batches,
-    score,
-    scored_videos,
-    stack,
-)
-from rvdtool.training.recipe import Outcome, Recipe, Settings, require_multiple, switched_off
+from rvdtool.training.pairs import CropRecipe, half_flow, half_srgb, score, stack
+from rvdtool.training.recipe import Outcome, Settings, require_multiple, switched_off
 
 EPOCHS = 60
 DECAYS = 3
@@ -59,11 +50,13 @@ class PairBatch(NamedTuple):
     true: Tensor
 
 
-class PublishedRecipe(Recipe):
+class PublishedRecipe(CropRecipe):
     """MSE + SSIM on the output, and λ times the same on the side outputs."""
 
     kind: ClassVar[Kind] = "published"
     figures: ClassVar[tuple[str, ...]] = ("mse", "ssim", "auxiliary")
+    length: ClassVar[int] = 2
+    flow: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -97,10 +90,7 @@ class PublishedRecipe(Recipe):
         on["confidence_map"] &= on["warping"]  # there is nothing else it could weight
         off: dict[str, Any] = {name: False for name, is_on in on.items() if not is_on}
         self.config = replace(config, **off)
-        self.settings = settings
-        self._folders = folders
-        self._videos = scored_videos(validation)
-        self._frames, self._workers = validation_frames, workers
+        super().__init__(folders, validation, settings, validation_frames, workers)
 
     def make_network(self) -> nn.Module:
         """As `Recipe.make_network`."""
@@ -109,21 +99,6 @@ class PublishedRecipe(Recipe):
     def rate_at(self, step: int) -> float:
         """As `Recipe.rate_at`."""
         return self.settings.rate * 0.1 ** (DECAYS * step // self.settings.steps)
-
-    def begin(
-        self, step: int, rank: int, processes: int, position: Mapping[str, Tensor] | None
-    ) -> None:
-        """As `Recipe.begin`."""
-        self._batches = read_batches(
-            self._folders,
-            self.settings,
-            length=2,
-            flow=True,
-            step=step,
-            rank=rank,
-            processes=processes,
-            workers=self._workers,
-        )
 
     def next_batch(self) -> PairBatch:
         """As `Recipe.next_batch`."""
@@ -145,11 +120,6 @@ class PublishedRecipe(Recipe):
         loss = mse + ssim + AUXILIARY_WEIGHT * auxiliary
         return Outcome(loss, torch.stack([mse, ssim, auxiliary]).detach())
 
-    @property
-    def validation(self) -> Sequence[str]:
-        """As `Recipe.validation`."""
-        return [video.video_name for _, video in self._videos]
-
     def validate(self, network: PublishedFagdn, index: int) -> tuple[float, ...]:
         """Chained from frame 1 with the authors' chain; predictions are rounded, not truncated."""
         folder, video = self._videos[index]
@@ -161,10 +131,6 @@ class PublishedRecipe(Recipe):
             chain.step(folder.read_srgb(video, frame))
             scores.append(score(chain.mosaic(), folder.read_raw(video, frame), reference.bits))
         return (float(np.mean(scores)),)
-
-    def data(self) -> dict[str, JsonValue]:
-        """As `Recipe.data`."""
-        return count_frames(self._folders)
 
 
 def collate(runs: Sequence[Run]) -> PairBatch:

@@ -50,12 +50,10 @@ class Outcome(NamedTuple):
     Attributes:
         loss: scalar, to be minimised; a mean over the batch, so that processes can be averaged.
         figures: shown beside it, [len(recipe.figures)].
-        made: what `Recipe.keep` takes: detached.
     """
 
     loss: Tensor
     figures: Tensor
-    made: tuple[Tensor, ...] = ()
 
 
 class Recipe(ABC):
@@ -109,15 +107,14 @@ class Recipe(ABC):
         """
 
     @abstractmethod
-    def begin(
-        self, step: int, rank: int, processes: int, position: Mapping[str, Tensor] | None
-    ) -> None:
+    def begin(self, step: int, rank: int, processes: int) -> None:
         """Open the data where an earlier sitting stopped; called once, before any batch.
+
+        What a step sees follows from the seed and its number: nothing has to be kept to go on.
 
         Args:
             step: the first one to come.
             rank, processes: which share of each batch is this process's.
-            position: what `position` gave, of all processes one after the other; None: nothing.
 
         Raises:
             UsageError: the data can't give such crops.
@@ -134,13 +131,6 @@ class Recipe(ABC):
     @abstractmethod
     def loss(self, network: Any, batch: Any) -> Outcome:
         """Of a batch on the network's device; runs under autocast if precision is mixed."""
-
-    def keep(self, made: Sequence[Tensor]) -> None:  # noqa: B027
-        """Take what the network made of the batch, after the step; most recipes don't."""
-
-    def position(self) -> dict[str, Tensor]:
-        """Where the data stand beyond the step, a row for each crop of the batch."""
-        return {}
 
     @property
     @abstractmethod
@@ -184,13 +174,25 @@ def switched_off(names: Sequence[str], known: Sequence[str]) -> dict[str, bool]:
     Raises:
         UsageError: a name that isn't known.
     """
+    _require_known(names, known, "left out")
+    return {name: name not in names for name in known}
+
+
+def switched_on(names: Sequence[str], known: Sequence[str]) -> Sequence[str]:
+    """`names`, if they are `known` switches that are off by default.
+
+    Raises:
+        UsageError: a name that isn't known.
+    """
+    _require_known(names, known, "added")
+    return names
+
+
+def _require_known(names: Sequence[str], known: Sequence[str], what: str) -> None:
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise UsageError(
-            f"nothing named {', '.join(unknown)} can be left out here; what can is "
-            f"{', '.join(known)}"
-        )
-    return {name: name not in names for name in known}
+        can = f"what can is {', '.join(known)}" if known else "nothing can"
+        raise UsageError(f"nothing named {', '.join(unknown)} can be {what} here; {can}")
 
 
 def require_multiple(crop: int, multiple: int) -> None:

@@ -1,7 +1,7 @@
 """What a run leaves in its folder: enough to go on exactly where it stopped, and its models.
 
     run.json        what is trained on what, and each sitting: an altered run isn't gone on with
-    state.ckpt      weights, their running mean, optimizer, step, position in the data
+    state.ckpt      weights, their running mean, optimizer, step
     curve.csv       validation.csv, curve.png: see curve.py
     config.json     weights.safetensors: the model, at the end of each sitting (network.checkpoint)
 
@@ -11,7 +11,7 @@ Random numbers need no place in it: each step's generator is seeded by (seed, st
 import json
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,6 @@ class State:
         step: steps done.
         seconds: spent on them, in all sittings, without validation.
         recent: sum of loss and figures since the last row of curve.csv, and their number last.
-        position: of the data; of all processes.
     """
 
     network: nn.Module
@@ -52,7 +51,6 @@ class State:
     recent: Tensor
     step: int = 0
     seconds: float = 0.0
-    position: dict[str, Tensor] = field(default_factory=dict)
 
     def average(self, share: float) -> None:
         """Let the mean follow the weights; it keeps at most `share`, in the first steps less."""
@@ -75,7 +73,6 @@ def save_state(folder: Path, state: State) -> None:
         "step": state.step,
         "seconds": state.seconds,
         "recent": state.recent,
-        "position": state.position,
     }
     with write_beside(folder / STATE_FILE, overwrite=True) as file:
         torch.save(content, file)
@@ -102,7 +99,6 @@ def load_state(folder: Path, state: State) -> None:
         raise InputError(f"{path}: can't be gone on with: {_first_line(error)}") from error
     state.seconds = float(content.get("seconds", 0.0))
     state.recent = content.get("recent", state.recent)
-    state.position = content.get("position", {})
 
 
 def earlier_sittings(folder: Path, facts: Mapping[str, JsonValue]) -> list[JsonValue]:

@@ -159,6 +159,18 @@ def test_parts_are_left_out_by_name(folder: RvdFolder, tmp_path: Path) -> None:
         recipe("fagdn", "warping")
 
 
+def test_parts_are_added_by_name(folder: RvdFolder, tmp_path: Path) -> None:
+    def recipe(preset: str, *also: str) -> Any:
+        return make_recipe(preset, [folder], None, tmp_path, Wishes(also=also))
+
+    assert not recipe("fagdn").config.gla
+    assert recipe("fagdn", "gla").config.gla
+    with pytest.raises(UsageError, match="gla"):
+        recipe("fagdn", "anchored")
+    with pytest.raises(UsageError, match="nothing can"):
+        recipe("paper", "gla")
+
+
 @pytest.mark.parametrize(
     ("wishes", "told"),
     [
@@ -194,7 +206,7 @@ def test_training_lowers_the_loss_on_one_crop(kind: str, folder: RvdFolder, tmp_
     recipe = make(kind, open_rvd(folder.root), tmp_path, replace(TINY, rate=1e-2, steps=30))
     network = recipe.make_network()
     optimizer = recipe.make_optimizer(network)
-    recipe.begin(0, 0, 1, None)
+    recipe.begin(0, 0, 1)
     batch = recipe.next_batch()
     losses = []
     for _ in range(30):

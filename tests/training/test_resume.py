@@ -121,20 +121,19 @@ def test_a_damaged_state_is_named(tmp_path: Path) -> None:
         train(one_process(), make("cam", folder, tmp_path), tmp_path / "run", command="")
 
 
-def test_a_state_of_weights_and_step_alone_is_gone_on_with(tmp_path: Path) -> None:
-    """Without positions, streams start on fresh crops."""
-    folder = write_folder(tmp_path / "videos")
-    recipe, out = make("fagdn", folder, tmp_path), tmp_path / "run"
-    out.mkdir()
-    network = recipe.make_network()
-    content = {
-        "network": network.state_dict(),
-        "mean": network.state_dict(),
-        "optimizer": recipe.make_optimizer(network).state_dict(),
-        "step": 4,
-    }
-    torch.save(content, out / STATE_FILE)
-    (out / "curve.csv").write_text("2,-40.1,-40.0,2.1\n4,-40.2,-40.0,2.1\n")
-    result = train(one_process(), recipe, out, command="")
-    assert result.step == 6
-    assert [row[0] for row in curve(out)] == ["step", "2", "4", "6"]
+def test_a_run_may_start_from_a_models_weights(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "videos", videos=1, frames=3)
+    train(one_process(), make("fagdn", folder, tmp_path), tmp_path / "old", command="")
+    old = load_model(tmp_path / "old")
+    settings = replace(TINY, steps=1, rate=1e-9)  # so small that the weights stay
+    recipe = make("fagdn", folder, tmp_path, settings)
+    train(one_process(), recipe, tmp_path / "new", command="", start=old)
+    new = load_model(tmp_path / "new")
+    assert new.training["start"] == old.sha256
+    for one, two in zip(old.network.parameters(), new.network.parameters(), strict=True):
+        torch.testing.assert_close(one, two, atol=1e-6, rtol=0)
+    assert any(bool(one.abs().max() > 1e-6) for one in new.network.head.parameters())  # type: ignore[union-attr, operator]
+    with pytest.raises(UsageError, match="start"):  # what is there started from something
+        train(one_process(), recipe, tmp_path / "new", command="")
+    with pytest.raises(UsageError, match="another network"):
+        train(one_process(), make("cam", folder, tmp_path), tmp_path / "cam", command="", start=old)

@@ -1,5 +1,6 @@
-"""Evidence read back is what the chain sees; streams follow crops as the chain follows frames."""
+"""Evidence read back is what the chain sees and makes; crops are as the chain meets them."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from rvdtool.derender.chain import Chain
 from rvdtool.errors import InputError
 from rvdtool.raw.bayer import normalise
 from rvdtool.raw.frame import CfaPhase, Rect
+from rvdtool.training.crops import Crops
 from rvdtool.training.evidence import EvidenceClip, reference_of, require_same, write_evidence
 from rvdtool.training.fagdn import FagdnRecipe
-from rvdtool.training.streams import Stream
 
 EVERYTHING = Move(Rect(0, 0, 96, 112))
 
@@ -77,49 +78,58 @@ def test_evidence_of_another_video_is_refused(
         EvidenceClip(tmp_path)
 
 
-def follow(stream: Stream, steps: int) -> list[Any]:
-    """Let a made-up network darken each frame's fit; what the stream shows at each step."""
-    shown = []
-    for _ in range(steps):
-        sample = stream.sample()
-        shown.append(sample)
-        stream.keep(0.9 * sample.planes.values[:, 0], torch.full_like(sample.true, 0.25))
-    return shown
+def test_the_states_are_what_the_chain_made(folder: RvdFolder, clips: list[EvidenceClip]) -> None:
+    video, clip = folder.videos[1], clips[1]
+    chain = Chain(reference_of(folder, video), folder.read_srgb(video, 0))
+    for index in range(1, len(clip)):
+        state = chain.step(folder.read_srgb(video, index)).state
+        raw, variance = clip.state(index, EVERYTHING)
+        expected = normalise(state.mosaic, clip.levels[0], clip.levels[1])
+        np.testing.assert_allclose(raw * clip.exposure(index), expected, atol=1e-5)
+        np.testing.assert_allclose(np.log(variance), np.log(state.variance), atol=0.1)
+        true = clip.raw(index, EVERYTHING)
+        # Whatever factor makes the best of it, it is no better than this by much.
+        best = min(float(((raw - gain * true) ** 2).mean()) for gain in np.linspace(0.9, 1.1, 201))
+        assert 0.99 * best <= clip.error(index) <= 1.05 * best
 
 
-def test_a_prediction_is_the_next_frames_previous_raw(clips: list[EvidenceClip]) -> None:
-    clip = clips[:1]
-    stream = Stream(clip, 64, (0, 0))
-    for _ in range(9):
-        sample = stream.sample()
-        made = 0.9 * sample.planes.values[:, 0]
-        stream.keep(made, torch.full_like(sample.true, 0.25))
-        position = stream.position()
-        exposure = clip[0].exposure(int(position["index"]))
-        expected = torch.nn.functional.pixel_shuffle(made.clamp(0, 1 / exposure), 2)[0, 0]
-        # Quantised as the chain's state is: half a step of 12 bits.
-        torch.testing.assert_close(position["raw"], expected, atol=2e-4, rtol=0)
-        assert (position["variance"] == 0.25).all()
+def test_the_previous_raw_is_the_states(clips: list[EvidenceClip]) -> None:
+    """In the middle of a crop, where no edge is near, the candidate is the whole frame's."""
+    move = Move(Rect(16, 24, 64, 64), transpose=True, flip_columns=True)
+    for index in range(1, len(clips[0])):
+        part, everything = (
+            clips[0].evidence(index, one).with_previous(*clips[0].state(index - 1, one)).previous
+            for one in (move, EVERYTHING)
+        )
+        inside = (slice(16, -16), slice(16, -16))
+        expected = move.apply(everything.value)
+        np.testing.assert_allclose(part.value[inside], expected[inside], atol=1e-6)
 
 
-def test_without_chains_the_previous_raw_is_the_true_one(clips: list[EvidenceClip]) -> None:
-    stream = Stream(clips, 64, (0, 0), chained=False)
-    for sample in follow(stream, 5):
-        true = sample.true
-    raw = torch.nn.functional.pixel_shuffle(true, 2)[0, 0]
-    torch.testing.assert_close(stream.position()["raw"], raw, atol=1e-6, rtol=0)
-    assert (stream.position()["variance"] == 0).all()
+def test_without_chains_the_true_raw_takes_the_states_place(
+    clips: list[EvidenceClip], tmp_path: Path
+) -> None:
+    """As if the chain had made the truth of every frame, and knew it."""
+    perfect = shutil.copytree(clips[0].folder, tmp_path / "perfect")
+    shutil.copy(perfect / "raw.npy", perfect / "state.npy")
+    np.save(perfect / "state_v.npy", np.zeros_like(np.load(perfect / "state_v.npy")))
+    for number in range(8):
+        one = Crops(clips[:1], 64, 0, chained=False).read(number).planes
+        two = Crops([EvidenceClip(perfect)], 64, 0).read(number).planes
+        made = Crops(clips[:1], 64, 0).read(number).planes
+        torch.testing.assert_close(one.values, two.values)
+        torch.testing.assert_close(one.variances, two.variances, rtol=1e-3, atol=1e-9)
+        assert torch.equal(made.values[:, (0, 1, 3)], two.values[:, (0, 1, 3)])
+    assert not torch.equal(made.values[:, 2], two.values[:, 2])
 
 
-def test_a_stream_goes_on_where_another_stood(clips: list[EvidenceClip]) -> None:
-    one = Stream(clips, 64, (3, 1))
-    follow(one, 2)
-    two = Stream(clips, 64, (3, 1), begun=7)
-    two.restore({name: value.clone() for name, value in one.position().items()})
-    for left, right in zip(follow(one, 6), follow(two, 6), strict=True):
-        for a, b in zip(left.planes, right.planes, strict=True):
-            assert torch.equal(a, b)
-        assert torch.equal(left.true, right.true)
+def test_crops_follow_from_seed_and_number(clips: list[EvidenceClip]) -> None:
+    one, two = Crops(clips, 64, 3).read(11), Crops(clips, 64, 3).read(11)
+    for a, b in zip(one.planes, two.planes, strict=True):
+        assert torch.equal(a, b)
+    assert torch.equal(one.true, two.true)
+    assert not torch.equal(one.true, Crops(clips, 64, 3).read(12).true)
+    assert not torch.equal(one.true, Crops(clips, 64, 4).read(11).true)
 
 
 def test_crops_begin_with_red(clips: list[EvidenceClip]) -> None:
@@ -127,7 +137,7 @@ def test_crops_begin_with_red(clips: list[EvidenceClip]) -> None:
     assert clips[1].phase is not CfaPhase.RGGB
     for clip in clips:
         for number in range(4):
-            sample = Stream([clip], 64, (5, number)).sample()
+            sample = Crops([clip], 64, 5).read(number)
             rgb = sample.planes.rgb.reshape(3, 4, 32, 32) ** (1 / 0.45)
             for site, color in enumerate((0, 1, 1, 2)):
                 torch.testing.assert_close(
@@ -138,7 +148,7 @@ def test_crops_begin_with_red(clips: list[EvidenceClip]) -> None:
 def test_at_first_our_network_is_the_fusion(folder: RvdFolder, tmp_path: Path) -> None:
     recipe = make("fagdn", folder, tmp_path, TINY)
     assert isinstance(recipe, FagdnRecipe)
-    recipe.begin(0, 0, 1, None)
+    recipe.begin(0, 0, 1)
     network: Any = recipe.make_network()
     outcome = recipe.loss(network, recipe.next_batch())
     assert float(outcome.loss.detach()) == pytest.approx(float(outcome.figures), abs=1e-4)
