@@ -195,15 +195,11 @@ class Fagdn(nn.Module):
         others = torch.cat([planes.values, planes.fits], dim=1) - fused[:, None]
         spread = (variances / (sigma * sigma)[:, None]).mean(dim=2).log()
         fine = (planes.fine.clamp_min(SMALLEST) / (sigma * sigma)).mean(dim=1, keepdim=True).log()
-        # Bounded: brightness may go where training never went.
-        light = torch.tanh(2 * planes.brightness[:, 0])
-        flat = torch.stack([light, planes.brightness[:, 1]], dim=1)
-        missed = planes.values[:, 3] - planes.fits[:, 0]  # by the fit, on frame 1
+        flat = torch.stack([5 * planes.brightness[:, 0], planes.brightness[:, 1]], dim=1)
         maps = [
             rgb - 0.5,
             clipped,
             _squash(others / sigma[:, None]).flatten(1, 2),
-            _squash(missed / sigma),
             0.25 * spread,
             0.25 * fine,
             0.1 * sigma.log().mean(dim=1, keepdim=True),
@@ -223,7 +219,7 @@ class Fagdn(nn.Module):
         return [((x.clamp_min(0) + 0.01) / fit).log().clamp(-1, 1) * 5 for x in others]
 
 
-_INPUTS = 12 + 12 + 4 * (CANDIDATES + 2) + 4 + CANDIDATES + 1 + 1 + 4 + 2 + 3 * 4
+_INPUTS = 12 + 12 + 4 * (CANDIDATES + 2) + CANDIDATES + 1 + 1 + 4 + 2 + 3 * 4
 _REFERENCE_INPUTS = 12 + 12 + 4 + 4 + 4
 
 
