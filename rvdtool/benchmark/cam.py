@@ -31,7 +31,7 @@ class CamMethod(Method):
         if not isinstance(model.network, Cam):
             raise ModelError(f"{model.name}: a model of kind {model.kind!r}, not 'cam'")
         self.name = f"{model.name}+tuned" if tuned else model.name
-        self.fits = tuned
+        self._tuned = tuned
         self._sha256 = model.sha256
         self._device = torch.device(device)
         self._network = model.network.to(self._device)
@@ -49,7 +49,7 @@ class CamMethod(Method):
             srgb, planes = (
                 torch.from_numpy(array)[None].to(self._device) for array in (frame.srgb, frame.raw)
             )
-            result = reconstruct(self._network, srgb, planes, tuned=self.fits)
+            result = reconstruct(self._network, srgb, planes, tuned=self._tuned)
             values = to_dn(unpack(result[0].cpu().numpy(), raw), raw)
             yield Prediction(index, values, perf_counter() - start)
 

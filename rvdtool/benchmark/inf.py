@@ -52,7 +52,6 @@ class Inf(Method):
 
     name = "inf"
     alone = True
-    fits = True
     sources = ("benchmark.inf", "benchmark.packed", "derender.published")
 
     def __init__(self, device: str = "cpu", options: InfOptions = InfOptions()) -> None:

@@ -40,7 +40,7 @@ def measure(
         method, clip: what to measure.
         results: the folder where figures are kept.
         frames: of the video at most, the first included; None: all.
-        every: only every n-th frame (from the last backwards) of a method that fits to each.
+        every: only every n-th frame (from the last backwards) where frames stand alone.
         machine: what computes.
 
     Raises:
@@ -50,7 +50,7 @@ def measure(
     """
     place = Place(results, method.name, clip.name, clip.half)
     key = {**method.key(), "clip": clip.fingerprint(), "size": "half" if clip.half else "full"}
-    every = every if method.fits else 1
+    every = every if method.alone else 1
     wanted = wanted_frames(len(clip), frames, every)
     record = place.read(key) or Record(
         key=key, machine=machine, metadata_bytes=method.metadata_bytes(clip), frames=()

@@ -43,14 +43,12 @@ class Method(ABC):
     Attributes:
         name: in tables and file names.
         alone: whether each frame is predicted by itself, so that frames may be left out.
-        fits: whether a network is fitted to every frame, which takes long.
         switches: of the model, by which an ablation names what it leaves out.
         sources: packages and modules below rvdtool whose code the figures depend on.
     """
 
     name: str
     alone: ClassVar[bool] = False
-    fits: bool = False
     switches: Mapping[str, bool] = MappingProxyType({})
     sources: ClassVar[tuple[str, ...]]
 

@@ -29,7 +29,7 @@ class Plan:
         results: where figures are kept; those that are there and still hold are not made again.
         methods: names, see `find_method`.
         frames: of each video at most, the first included; None: all.
-        every: methods that fit a network to every frame get only every n-th, from the last
+        every: methods that treat each frame by itself get only every n-th, from the last
             backwards.
         low_resolution: measure everything at half size as well.
         jobs: videos at a time.

@@ -38,7 +38,7 @@ def benchmark(
         int,
         typer.Option(
             min=1,
-            help="Only every N-th frame of methods that fit a network to each (inf, CAM +tuned).",
+            help="Only every N-th frame of methods that treat each by itself (inf, CAM).",
         ),
     ] = 1,
     low_resolution: Annotated[

@@ -19,9 +19,8 @@ class Told(Method):
 
     sources = ("benchmark.method",)
 
-    def __init__(self, off: float = 5, *, alone: bool = False, fits: bool = False) -> None:
+    def __init__(self, off: float = 5, *, alone: bool = False) -> None:
         self.name = "told"
-        self.fits = fits
         self.alone = alone  # type: ignore[misc]
         self.off = off
         self.fails_at = -1
@@ -82,11 +81,11 @@ def test_frames_that_stand_alone_are_kept_one_by_one(clip: Clip, tmp_path: Path)
     assert second.asked == [4, 5]
 
 
-def test_every_nth_frame_only_where_a_network_is_fitted(clip: Clip, tmp_path: Path) -> None:
-    slow, quick = Told(alone=True, fits=True), Told(alone=True)
+def test_every_nth_frame_only_where_frames_stand_alone(clip: Clip, tmp_path: Path) -> None:
+    slow, chained = Told(alone=True), Told()
     some = again(slow, clip, tmp_path / "slow", every=2)
     assert (indices(some), slow.asked, some.every) == ([1, 3, 5], [1, 3, 5], 2)
-    every = again(quick, clip, tmp_path / "quick", every=2)
+    every = again(chained, clip, tmp_path / "chained", every=2)
     assert (indices(every), every.every) == ([1, 2, 3, 4, 5], 1)
     rest = again(slow, clip, tmp_path / "slow")
     assert indices(rest) == [1, 2, 3, 4, 5]
