@@ -17,6 +17,11 @@ NAMES = (*UNTRAINED, "inf", *PARTS, KnownGain.name)
 
 TUNED = "+tuned"
 KNOWN_PREVIOUS = "+known-previous"
+_KINDS = {
+    TUNED: ("cam", "a CAM can be tuned"),
+    KNOWN_PREVIOUS: ("fagdn", "our own network can be given the previous RAW"),
+}
+"""What may follow a model's name → the kind of model, and the reason."""
 
 
 @cache
@@ -50,24 +55,23 @@ def _trained(name: str, device: str) -> Method:
     from rvdtool.benchmark.cam import CamMethod
     from rvdtool.network.checkpoint import list_models, load_model
 
-    model_name = name.removesuffix(TUNED).removesuffix(KNOWN_PREVIOUS)
+    suffix = next((one for one in _KINDS if name.endswith(one)), "")
+    model_name = name.removesuffix(suffix)
     if model_name not in list_models() and not Path(model_name).exists():
         raise UsageError(
             f"{name}: neither a method ({', '.join(NAMES)}) nor a trained model's name or folder"
         )
     model = load_model(model_name)
-    for suffix, kind, what in (
-        (TUNED, "cam", "a CAM can be tuned"),
-        (KNOWN_PREVIOUS, "fagdn", "our own network can be given the previous RAW"),
-    ):
-        if name.endswith(suffix) and model.kind != kind:
+    if suffix:
+        kind, what = _KINDS[suffix]
+        if model.kind != kind:
             raise UsageError(f"{name}: only {what}; {model.name} is of kind {model.kind!r}")
     if model.kind == "cam":
-        return CamMethod(model, tuned=name.endswith(TUNED), device=device)
+        return CamMethod(model, tuned=suffix == TUNED, device=device)
     if model.kind == "published":
         from rvdtool.benchmark.published import Published
 
         return Published(model, device)
     from rvdtool.benchmark.fagdn import OurFagdn
 
-    return OurFagdn(model, device, known_previous=name.endswith(KNOWN_PREVIOUS))
+    return OurFagdn(model, device, known_previous=suffix == KNOWN_PREVIOUS)

@@ -174,17 +174,28 @@ def _draw(
     if scene.source.kind == "clip":
         start = int(rng.integers(0, 200))
         scene = Scene(scene.source.model_copy(update={"start": start}), scene.room)
-    take = draw_take(
+    return draw_recipe(rng, _draw_take(rng, scene, [*others, *extras], part, index, frames))
+
+
+def _draw_take(
+    rng: np.random.Generator,
+    scene: Scene,
+    pool: Sequence[Source],
+    part: str,
+    index: int,
+    frames: int,
+) -> Take:
+    """A training or validation take of a part (as its videos' names begin)."""
+    return draw_take(
         rng,
         scene,
-        [*others, *extras],
+        pool,
         name=f"{part}{index:03d}",
-        seed=1000 * (1 + ("train", "val", "long").index(part)) + index,
+        seed=1000 * (1 + ("train", "val", "long", "extra", "leaves").index(part)) + index,
         size=TRAINING_SIZE,
         frames=frames,
         condition=CONDITIONS[index % 3],
     )
-    return draw_recipe(rng, take)
 
 
 def _draw_extra(index: int) -> Recipe:
@@ -192,16 +203,7 @@ def _draw_extra(index: int) -> Recipe:
     rng = np.random.default_rng([PARTS.index("extra"), index])
     scene = EXTRA[index % len(EXTRA)]
     others = [s.source for s in EXTRA if s is not scene]
-    take = draw_take(
-        rng,
-        scene,
-        others,
-        name=f"extra{index:03d}",
-        seed=4000 + index,
-        size=TRAINING_SIZE,
-        frames=32,
-        condition=CONDITIONS[index % 3],
-    )
+    take = _draw_take(rng, scene, others, "extra", index, 32)
     exposure, electrons = np.exp(rng.uniform(np.log((0.6, 5000)), np.log((2.4, 20000))))
     return draw_recipe(rng, replace(take, exposure=float(exposure), electrons=float(electrons)))
 
@@ -210,17 +212,8 @@ def _draw_leaves(index: int) -> Recipe:
     """Drawn pictures only, another in every video."""
     rng = np.random.default_rng([PARTS.index("leaves"), index])
     pool = [Source(kind="leaves", seed=1000 + index), Source(kind="leaves", seed=2000 + index)]
-    take = draw_take(
-        rng,
-        Scene(Source(kind="leaves", seed=index, shrink=1), (1280, 800)),
-        pool,
-        name=f"leaves{index:03d}",
-        seed=5000 + index,
-        size=TRAINING_SIZE,
-        frames=12,
-        condition=CONDITIONS[index % 3],
-    )
-    return draw_recipe(rng, take)
+    scene = Scene(Source(kind="leaves", seed=index, shrink=1), (1280, 800))
+    return draw_recipe(rng, _draw_take(rng, scene, pool, "leaves", index, 12))
 
 
 def _draw_test(index: int, frames: int) -> list[Recipe]:
