@@ -45,7 +45,7 @@ class OurFagdn(Method):
     def predict(self, clip: Clip, wanted: Sequence[int]) -> Iterator[Prediction]:
         """As `Method.predict`."""
         for chain, step, seconds in run_chain(clip, wanted[-1], self._network):
-            yield Prediction(step.state.index, step.state.mosaic, seconds)
+            yield Prediction(step.state.index, step.mosaic, seconds)
             if self._known_previous:
                 mosaic = clip.raw(step.state.index).mosaic
                 known = np.zeros_like(step.state.variance)

@@ -33,7 +33,7 @@ class Fusion(Method):
     def predict(self, clip: Clip, wanted: Sequence[int]) -> Iterator[Prediction]:
         """As `Method.predict`."""
         for _, step, seconds in run_chain(clip, wanted[-1]):
-            yield Prediction(step.state.index, step.state.mosaic, seconds)
+            yield Prediction(step.state.index, step.mosaic, seconds)
 
 
 class Part(Method):

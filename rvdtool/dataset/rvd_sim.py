@@ -21,12 +21,20 @@ from rvdtool.dataset.draw import (
     CameraKind,
 )
 from rvdtool.dataset.recipe import Matrix3, RawLevels, Recipe, Source
-from rvdtool.dataset.take import CONDITIONS, Scene, Take, draw_recipe, draw_take
+from rvdtool.dataset.take import (
+    CONDITIONS,
+    Condition,
+    Scene,
+    Take,
+    draw_recipe,
+    draw_take,
+)
 from rvdtool.raw.frame import CfaPhase
 
-PARTS = ("train", "validation", "test", "long", "extra", "leaves")
+PARTS = ("train", "validation", "test", "long", "extra", "leaves", "walks", "development")
 
 _MATE = "usr/share/backgrounds/mate/nature/{}.jpg"
+_ABSTRACT = "usr/share/backgrounds/mate/abstract/{}.jpg"
 _KDE = "usr/share/wallpapers/{}/contents/images/2560x1600.jpg"
 _LOMIRI = "usr/share/backgrounds/{}.jpg"
 
@@ -124,8 +132,19 @@ EXTRA: Sequence[Scene] = (
 )
 """Further training scenes, filmed with little noise and much light."""
 
+DEVELOPMENT: Sequence[tuple[Scene, CameraKind]] = (
+    (Scene(_photo(_MATE, "GreenMeadow", shrink=1.5), (853, 682)), "hand"),
+    (Scene(_photo(_KDE, "Autumn", highlights=3), (1280, 800)), "hand"),
+    (VALIDATION[0], "walk"),
+    (Scene(_photo(_ABSTRACT, "Elephants_3840x2160", shrink=3), (1280, 720)), "pan"),
+)
+"""Photographs and paintings that no training sees, filmed long, moving, in good light."""
+
 TRAINING_SIZE = (448, 320)
 """Width, height."""
+
+
+_TAKEN = ("train", "val", "long", "extra", "leaves", "walk")
 
 
 def draw_set() -> Mapping[str, tuple[Recipe, ...]]:
@@ -142,6 +161,12 @@ def draw_set() -> Mapping[str, tuple[Recipe, ...]]:
         "long": tuple(_draw("long", index, TRAINING, _TRAINING_EXTRAS, 48) for index in range(30)),
         "extra": tuple(_draw_extra(index) for index in range(42)),
         "leaves": tuple(_draw_leaves(index) for index in range(60)),
+        "walks": tuple(_draw_walk(index) for index in range(80)),
+        "development": tuple(
+            _draw_development(index, condition)
+            for index in range(len(DEVELOPMENT))
+            for condition in CONDITIONS
+        ),
     }
 
 
@@ -185,13 +210,13 @@ def _draw_take(
     index: int,
     frames: int,
 ) -> Take:
-    """A training or validation take of a part (as its videos' names begin)."""
+    """A take of a part (as its videos' names begin)."""
     return draw_take(
         rng,
         scene,
         pool,
         name=f"{part}{index:03d}",
-        seed=1000 * (1 + ("train", "val", "long", "extra", "leaves").index(part)) + index,
+        seed=1000 * (1 + _TAKEN.index(part)) + index,
         size=TRAINING_SIZE,
         frames=frames,
         condition=CONDITIONS[index % 3],
@@ -214,6 +239,43 @@ def _draw_leaves(index: int) -> Recipe:
     pool = [Source(kind="leaves", seed=1000 + index), Source(kind="leaves", seed=2000 + index)]
     scene = Scene(Source(kind="leaves", seed=index, shrink=1), (1280, 800))
     return draw_recipe(rng, _draw_take(rng, scene, pool, "leaves", index, 12))
+
+
+def _draw_walk(index: int) -> Recipe:
+    """Drawn pictures, filmed long and moving in good light: much clips, much comes into view."""
+    rng = np.random.default_rng([PARTS.index("walks"), index])
+    pool = [Source(kind="leaves", seed=4000 + index), Source(kind="leaves", seed=5000 + index)]
+    scene = Scene(Source(kind="leaves", seed=3000 + index, shrink=1), (1280, 800))
+    take = _draw_take(rng, scene, pool, "walk", index, 36)
+    exposure, electrons = np.exp(rng.uniform(np.log((0.5, 1500)), np.log((2.4, 20000))))
+    kinds: Sequence[CameraKind] = ("hand", "walk", "pan")
+    moving = kinds[index // 3 % 3]
+    return draw_recipe(
+        rng,
+        replace(take, exposure=float(exposure), electrons=float(electrons), camera_kind=moving),
+    )
+
+
+def _draw_development(index: int, condition: Condition) -> Recipe:
+    """One scene in one of the three conditions, which share their RAW frames."""
+    scene, moving = DEVELOPMENT[index]
+    others = [s.source for s, _ in DEVELOPMENT if s is not scene]
+    take = Take(
+        name=f"dev{index}-{condition}",
+        seed=8000 + index,
+        size=TRAINING_SIZE,
+        frames=60,
+        scene=scene,
+        layers=(others[index % 3],),
+        exposure=(0.95, 1.6, 0.8, 1.3)[index],
+        electrons=(6000, 9000, 12000, 4000)[index],
+        condition=condition,
+        camera_kind=moving,
+    )
+    recipe = draw_recipe(np.random.default_rng([PARTS.index("development"), index]), take)
+    # A step that LibRaw hides would outweigh all else, and nobody can see it.
+    steady = recipe.light.model_copy(update={"steps": (), "flicker": 0.0})
+    return recipe.model_copy(update={"light": steady})
 
 
 def _draw_test(index: int, frames: int) -> list[Recipe]:

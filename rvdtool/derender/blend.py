@@ -99,15 +99,14 @@ def trace(
     for step in steps(chain, pictures):
         state = step.state
         blocks = reference.size[0] // BLOCK, reference.size[1] // BLOCK
-        spool.append(state.mosaic, resize_flow(state.far, blocks))
+        spool.append(step.mosaic, resize_flow(state.far, blocks))
         exposure = chain.exposure(state.brightness, state.index)
         waypoints.append(Waypoint(state.brightness, step.prior.trusted, exposure))
         step_done()
     error = None
     if arrival is not None:
-        difference = _normalised(reference, chain.state.mosaic) - _normalised(
-            arrival, arrival.mosaic
-        )
+        arrived, _ = spool[len(waypoints) - 1]
+        difference = _normalised(reference, arrived) - _normalised(arrival, arrival.mosaic)
         difference /= waypoints[-1].exposure
         squared = block_means(difference * difference)
         error = box(squared, SMOOTHING) + np.float32(OVERALL * squared.mean()) + LEAST

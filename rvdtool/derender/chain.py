@@ -3,8 +3,10 @@
     calibrate on frame 1 → for every frame: inverse ISP → motion → temporal affinity prior → fusion
     → quantise → state
 
-The state holds the RAW *as it is written* (quantised), so the chain can be continued from files and
-a rerun gives the same bytes.
+What goes on to the next frame is the training-free fusion, with a network, too: the network only
+answers, from the same prior. So nothing that it makes up can feed on itself, and it sees in every
+chain what it saw in training. Its own frames in their place gave the same quality
+(docs/training-log.md).
 """
 
 from collections.abc import Sequence
@@ -39,7 +41,7 @@ class ChainState:
 
     Attributes:
         index: of the last frame.
-        mosaic: its RAW as written, uint16 [H, W].
+        mosaic: its RAW by the training-free fusion, quantised, uint16 [H, W].
         fit: its fit, as bright as frame 1, normalised, [H, W].
         variance: of its predictable error, [H, W].
         brightness: of its fit against frame 1.
@@ -73,9 +75,16 @@ class Observation:
 
 @dataclass(frozen=True)
 class Step:
-    """One frame of the chain: the new state, and the motion and prior it was made from."""
+    """One frame of the chain.
+
+    Attributes:
+        state: the new one.
+        mosaic: the frame's RAW, uint16 [H, W]: the network's, or the state's where there is none.
+        motion, prior: what it was made from.
+    """
 
     state: ChainState
+    mosaic: Mosaic
     motion: Motion
     prior: Prior
 
@@ -104,7 +113,7 @@ class Chain:
             gain: whether to track the ISP's gain; `auto`: if LibRaw's defaults rendered frame 1.
             exposures: how much more each frame was exposed than frame 1, by index; None: not known.
                 What is known leaves nothing to `gain`.
-            network: what fuses the candidates; None: their variances alone.
+            network: what answers; None: the fusion.
 
         Raises:
             MismatchError: RAW and frame differ in size.
@@ -192,10 +201,11 @@ class Chain:
         raw = self._normalised(self._reference, past.mosaic)
         raw /= self.exposure(past.brightness, past.index)
         prior = seen.evidence.with_previous(raw, past.variance)
-        value, variance = self._network(prior, seen.rgb) if self._network else fuse(prior)
+        value, variance = fuse(prior)
+        exposure = self.exposure(prior.brightness.value, seen.index)
         self.state = ChainState(
             index=seen.index,
-            mosaic=self.quantise(value * self.exposure(prior.brightness.value, seen.index)),
+            mosaic=self.quantise(value * exposure),
             fit=prior.fit.value,
             variance=variance,
             brightness=prior.brightness.value,
@@ -204,7 +214,10 @@ class Chain:
             far=seen.motion.far,
             lost=seen.motion.lost,
         )
-        return Step(self.state, seen.motion, prior)
+        mosaic = self.state.mosaic
+        if self._network is not None:
+            mosaic = self.quantise(self._network(prior, seen.rgb) * exposure)
+        return Step(self.state, mosaic, seen.motion, prior)
 
     def exposure(self, brightness: float, index: int) -> np.float32:
         """How much brighter than frame 1 a frame's RAW is: as is known, or not at all where the ISP

@@ -1,4 +1,4 @@
-"""The network as the chain's way to fuse a prior."""
+"""The network as the chain's answer to a prior."""
 
 import torch
 
@@ -10,7 +10,8 @@ from rvdtool.network.fagdn import Fagdn, Planes, ReferencePlanes
 
 
 class Learned:
-    """Fuses the priors of one clip; `rvdtool.derender.fusion.fuse` is the way without learning.
+    """De-renders frames of one clip from their priors, as `rvdtool.derender.fusion.fuse` does
+    without learning.
 
     Runs where the network's weights lie. Where they are bfloat16 its features are, too; what is
     added up at the end is float32 always.
@@ -37,18 +38,14 @@ class Learned:
                 ReferencePlanes(*(plane.to(self._device) for plane in reference))
             )
 
-    def __call__(self, prior: Prior, rgb: Rgb) -> tuple[Array, Array]:
-        """Fuse.
-
-        Returns:
-            (normalised RAW [H, W], variance of its predictable error [H, W]).
-        """
+    def __call__(self, prior: Prior, rgb: Rgb) -> Array:
+        """Normalised RAW, [H, W]."""
         planes = pack_prior(self._packing, prior, rgb, self._gain_tracked)
         with torch.inference_mode(), self._precision():
-            value, variance = self._network(
+            value = self._network(
                 Planes(*(plane.to(self._device) for plane in planes)), self._reference
             )
-        return self._packing.unpack(value), self._packing.unpack(variance)
+        return self._packing.unpack(value)
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self._half)

@@ -227,7 +227,7 @@ def _after(
         state = step.state
         yield Result(
             index=before.index + state.index,
-            raw=before.raw.with_mosaic(state.mosaic),
+            raw=before.raw.with_mosaic(step.mosaic),
             brightness=state.brightness,
             trusted=step.prior.trusted,
             tracks_gain=chain.tracks_gain,

@@ -158,7 +158,7 @@ class Fagdn(nn.Module):
         )
         return self.reference_out(self.reference_encoder(_last(inputs))[-1])
 
-    def forward(self, planes: Planes, reference: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(self, planes: Planes, reference: Tensor | None) -> Tensor:
         """De-render.
 
         Args:
@@ -166,12 +166,12 @@ class Fagdn(nn.Module):
             reference: `encode_reference` of the same clips.
 
         Returns:
-            (normalised RAW, variance of its predictable error), both [B, 4, h, w].
+            Normalised RAW, [B, 4, h, w].
         """
         if not self.config.anchored:
             planes = _without_frame_1(planes)
         variances = planes.variances.clamp_min(SMALLEST)
-        fused, variance, total = fuse(planes.values, variances, planes.fine)
+        fused, total = fuse(planes.values, variances, planes.fine)
         sigma = total.sqrt() if self.config.calibrated else torch.full_like(total, 0.01)
         features = self.encoder(_last(self._inputs(planes, variances, fused, sigma)))
         deepest = features[-1]
@@ -183,8 +183,8 @@ class Fagdn(nn.Module):
         out = self.head(x).float()
         out = out.reshape(out.shape[0], CANDIDATES + 1, 4, *out.shape[-2:])
         change = _STEEPEST * torch.tanh(out[:, :CANDIDATES] / _STEEPEST)
-        value, _, _ = fuse(planes.values, variances, planes.fine, change)
-        return value + sigma * out[:, CANDIDATES], variance
+        value, _ = fuse(planes.values, variances, planes.fine, change)
+        return value + sigma * out[:, CANDIDATES]
 
     def _inputs(self, planes: Planes, variances: Tensor, fused: Tensor, sigma: Tensor) -> Tensor:
         """[B, _INPUTS, h, w]."""
@@ -225,7 +225,7 @@ _REFERENCE_INPUTS = 12 + 12 + 4 + 4 + 4
 
 def fuse(
     values: Tensor, variances: Tensor, fine: Tensor, change: Tensor | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor]:
     """`rvdtool.derender.fusion.fuse` with learned changes of the precisions.
 
     Args:
@@ -233,8 +233,7 @@ def fuse(
         change: what is added to the logarithms of the candidates' precisions, [B, 4, 4, h, w].
 
     Returns:
-        (blend, variance of its predictable error, expected square of its whole error),
-        [B, 4, h, w] each.
+        (blend, expected square of its whole error), [B, 4, h, w] each.
     """
     precisions = 1 / variances
     if change is not None:
@@ -246,7 +245,7 @@ def fuse(
     share = rest * warped / (rest * warped + 1)
     variance = torch.minimum(3 / total, variances[:, 0])
     whole = ((1 - share) * (variance + fine)).clamp_min(SMALLEST)
-    return blend + share * (values[:, 3] - blend), variance, whole
+    return blend + share * (values[:, 3] - blend), whole
 
 
 def _without_frame_1(planes: Planes) -> Planes:

@@ -163,11 +163,9 @@ class FagdnRecipe(Recipe):
         """
         planes = batch.planes
         reference = network.encode_reference(batch.reference)
-        value, _ = network(planes, reference)
+        value = network(planes, reference)
         with torch.no_grad():
-            blend, _, _ = fuse_planes(
-                planes.values, planes.variances.clamp_min(SMALLEST), planes.fine
-            )
+            blend, _ = fuse_planes(planes.values, planes.variances.clamp_min(SMALLEST), planes.fine)
             true = as_bright(batch.true, blend, planes.clipped)
             fusion = _decibels(blend, true, batch.error)
         return Outcome(_decibels(value, true, batch.error), fusion.reshape(1))
@@ -231,16 +229,15 @@ def validate(network: Fagdn, clip: EvidenceClip, frames: int | None = None) -> t
     scale = (white - black[0]) / (2**bits - 1)
     count = min(len(clip), frames or len(clip))
     psnr = np.zeros((2, count - 1))
-    raws, variances = [first.raw, first.raw], [np.zeros_like(first.raw)] * 2
+    raw, variance = first.raw, np.zeros_like(first.raw)
+    steps = np.float32(white - black[0])
     for index in range(1, count):
-        evidence, rgb = clip.evidence(index, move), clip.rgb(index, move)
-        true, exposure = clip.raw(index, move), clip.exposure(index)
-        for way in range(2):
-            prior = evidence.with_previous(raws[way], variances[way])
-            value, variances[way] = fuse(prior) if way else learned(prior, rgb)
-            steps = np.float32(white - black[0])
-            raws[way] = np.round(np.clip(value * exposure, 0, 1) * steps) / steps / exposure
-            error = float(((raws[way] - true) ** 2).mean()) * (scale * exposure) ** 2
+        true, exposure, rgb = clip.raw(index, move), clip.exposure(index), clip.rgb(index, move)
+        prior = clip.evidence(index, move).with_previous(raw, variance)
+        fused, variance = fuse(prior)
+        for way, value in enumerate((learned(prior, rgb), fused)):
+            raw = np.round(np.clip(value * exposure, 0, 1) * steps) / steps / exposure
+            error = float(((raw - true) ** 2).mean()) * (scale * exposure) ** 2
             psnr[way, index - 1] = -10 * math.log10(max(error, 1e-12))
     ours, fusion = psnr.mean(axis=1)
     return float(ours), float(fusion)

@@ -97,7 +97,7 @@ def test_our_network_may_be_given_the_true_previous_raw(clip: Clip, tmp_path: Pa
     chain.step(clip.srgb(1))
     true = clip.raw(1).mosaic
     chain.resume(replace(chain.state, mosaic=true, variance=np.zeros(SIZE, np.float32)))
-    assert np.array_equal(chain.step(clip.srgb(2)).state.mosaic, two.values)
+    assert np.array_equal(chain.step(clip.srgb(2)).mosaic, two.values)
     published = save(tmp_path / "published", "published", PUBLISHED)
     with pytest.raises(UsageError, match="only our own network"):
         find_method(f"{published}+known-previous")

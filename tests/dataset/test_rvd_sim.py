@@ -4,6 +4,8 @@ from rvdtool.dataset.draw import HELD_OUT_CAMERAS, TRAINING_CAMERAS
 from rvdtool.dataset.recipe import CameraIsp
 from rvdtool.dataset.rvd_sim import draw_set, read_set
 
+TRAINED = ("train", "long", "extra", "leaves", "walks")
+
 
 def test_checked_in_recipes_are_the_drawn_ones() -> None:
     assert read_set() == draw_set()
@@ -19,9 +21,10 @@ def test_no_scene_is_in_two_parts() -> None:
         }
         for part, recipes in read_set().items()
     }
-    trained = scenes["train"] | scenes["long"] | scenes["extra"] | scenes["leaves"]
-    assert not scenes["test"] & (trained | scenes["validation"])
-    assert not trained & scenes["validation"]
+    trained = set().union(*(scenes[part] for part in TRAINED))
+    watched = scenes["validation"] | scenes["development"]
+    assert not scenes["test"] & (trained | watched)
+    assert not trained & watched
 
 
 def test_the_set_is_as_large_as_promised_and_test_clips_share_their_raw() -> None:
@@ -50,6 +53,5 @@ def test_a_third_of_the_test_clips_has_parameters_that_training_lacks() -> None:
     ]
     assert 3 * len(beyond) >= len([r for r in recipes["test"] if isinstance(r.isp, CameraIsp)])
     assert not set(HELD_OUT_CAMERAS) & set(TRAINING_CAMERAS)
-    parts = ("train", "long", "extra", "leaves")
-    trained = {recipe.sensor.color_matrix for part in parts for recipe in recipes[part]}
+    trained = {recipe.sensor.color_matrix for part in TRAINED for recipe in recipes[part]}
     assert not trained & {recipe.sensor.color_matrix for recipe in recipes["test"]}
