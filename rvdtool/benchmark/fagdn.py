@@ -1,39 +1,36 @@
-"""Our own network, in the chain that `rvdtool derender` runs."""
+"""Our own network, beside the chain that `rvdtool derender` runs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from time import perf_counter
 
 import numpy as np
 import torch
 
 from rvdtool.benchmark.clip import Clip
-from rvdtool.benchmark.fusion import run_chain
+from rvdtool.benchmark.fusion import ChainMethod, Link, run_chain
 from rvdtool.benchmark.method import Method, Prediction, switches_of
 from rvdtool.errors import ModelError
 from rvdtool.network.checkpoint import Model
 from rvdtool.network.fagdn import Fagdn
 
 
-class OurFagdn(Method):
-    """The chain with a network in the place of the fusion by variances."""
-
+class _OfModel(Method):
     sources = ("benchmark.fagdn", "benchmark.fusion", "derender", "network.fagdn", "network.gla")
 
-    def __init__(self, model: Model, device: str = "cpu", *, known_previous: bool = False) -> None:
+    def __init__(self, model: Model, device: str = "cpu") -> None:
         """Nothing is run yet.
 
         Args:
             model: of kind `fagdn`.
             device: where it runs.
-            known_previous: give it the *true* RAW of every previous frame: a bound, and no method.
 
         Raises:
             ModelError: a model of another kind.
         """
         if not isinstance(model.network, Fagdn):
             raise ModelError(f"{model.name}: a model of kind {model.kind!r}, not 'fagdn'")
-        self.name = f"{model.name}+known-previous" if known_previous else model.name
-        self._known_previous = known_previous
+        self.name = model.name
         self.switches = switches_of(model)
         self._sha256 = model.sha256
         self._network = model.network.to(torch.device(device))
@@ -42,11 +39,34 @@ class OurFagdn(Method):
         """As `Method.key`."""
         return {**super().key(), "model": self._sha256}
 
+
+class OurFagdn(_OfModel, ChainMethod):
+    """A network's answers."""
+
+    def read(self, clip: Clip, links: Iterator[Link]) -> Iterator[Prediction]:
+        """As `ChainMethod.read`."""
+        first, learned = clip.srgb(0), None
+        for link in links:
+            index = link.step.state.index
+            picture = clip.srgb(index)
+            start = perf_counter()
+            learned = learned or link.chain.show(self._network, first)
+            mosaic = link.chain.answer(learned, link.step.prior, picture, index)
+            yield Prediction(index, mosaic, link.seconds + perf_counter() - start)
+
+
+class KnownPrevious(_OfModel):
+    """The same, but every step is given the *true* previous RAW: a bound, and no method."""
+
+    def __init__(self, model: Model, device: str = "cpu") -> None:
+        """As `OurFagdn`."""
+        super().__init__(model, device)
+        self.name = f"{model.name}+known-previous"
+
     def predict(self, clip: Clip, wanted: Sequence[int]) -> Iterator[Prediction]:
         """As `Method.predict`."""
-        for chain, step, seconds in run_chain(clip, wanted[-1], self._network):
-            yield Prediction(step.state.index, step.mosaic, seconds)
-            if self._known_previous:
-                mosaic = clip.raw(step.state.index).mosaic
-                known = np.zeros_like(step.state.variance)
-                chain.resume(replace(step.state, mosaic=mosaic, variance=known))
+        for link in run_chain(clip, wanted[-1], self._network):
+            state = link.step.state
+            yield Prediction(state.index, link.step.mosaic, link.seconds)
+            known = np.zeros_like(state.variance)
+            link.chain.resume(replace(state, mosaic=clip.raw(state.index).mosaic, variance=known))

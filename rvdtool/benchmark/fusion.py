@@ -1,6 +1,8 @@
 """Our training-free fusion, and its parts by themselves: every candidate that it blends."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -24,19 +26,40 @@ PARTS: dict[str, Callable[[Step], Array]] = {
 """Candidates by name, as bright as frame 1."""
 
 
-class Fusion(Method):
+@dataclass(frozen=True)
+class Link:
+    """A step of the training-free chain, the chain itself, and the seconds the step took."""
+
+    chain: Chain
+    step: Step
+    seconds: float
+
+
+class ChainMethod(Method):
+    """What reads its answers off the training-free chain: several can share one."""
+
+    @abstractmethod
+    def read(self, clip: Clip, links: Iterator[Link]) -> Iterator[Prediction]:
+        """Answer to every step of a clip's chain, from `run_chain`."""
+
+    def predict(self, clip: Clip, wanted: Sequence[int]) -> Iterator[Prediction]:
+        """As `Method.predict`."""
+        return self.read(clip, run_chain(clip, wanted[-1]))
+
+
+class Fusion(ChainMethod):
     """What `rvdtool derender` does without a network."""
 
     name = "fusion"
     sources = ("benchmark.fusion", "derender")
 
-    def predict(self, clip: Clip, wanted: Sequence[int]) -> Iterator[Prediction]:
-        """As `Method.predict`."""
-        for _, step, seconds in run_chain(clip, wanted[-1]):
-            yield Prediction(step.state.index, step.mosaic, seconds)
+    def read(self, clip: Clip, links: Iterator[Link]) -> Iterator[Prediction]:
+        """As `ChainMethod.read`."""
+        for link in links:
+            yield Prediction(link.step.state.index, link.step.mosaic, link.seconds)
 
 
-class Part(Method):
+class Part(ChainMethod):
     """One candidate as the answer; where it has none, it is the fit. The chain runs as ever."""
 
     sources = Fusion.sources
@@ -45,35 +68,34 @@ class Part(Method):
         self.name = name
         self._candidate = PARTS[name]
 
-    def predict(self, clip: Clip, wanted: Sequence[int]) -> Iterator[Prediction]:
-        """As `Method.predict`."""
-        for chain, step, seconds in run_chain(clip, wanted[-1]):
-            exposure = chain.exposure(step.state.brightness, step.state.index)
-            values = to_dn(self._candidate(step) * exposure, clip.reference)
-            yield Prediction(step.state.index, values, seconds)
+    def read(self, clip: Clip, links: Iterator[Link]) -> Iterator[Prediction]:
+        """As `ChainMethod.read`."""
+        for link in links:
+            state = link.step.state
+            exposure = link.chain.exposure(state.brightness, state.index)
+            values = to_dn(self._candidate(link.step) * exposure, clip.reference)
+            yield Prediction(state.index, values, link.seconds)
 
 
-class KnownGain(Method):
+class KnownGain(ChainMethod):
     """The inverse ISP with the gain that fits the *true* RAW best: a bound, and no method."""
 
     name = "inverse-isp+known-gain"
     sources = Fusion.sources
 
-    def predict(self, clip: Clip, wanted: Sequence[int]) -> Iterator[Prediction]:
-        """As `Method.predict`."""
-        for _, step, seconds in run_chain(clip, wanted[-1]):
-            raw = clip.raw(step.state.index)
+    def read(self, clip: Clip, links: Iterator[Link]) -> Iterator[Prediction]:
+        """As `ChainMethod.read`."""
+        for link in links:
+            index, prior = link.step.state.index, link.step.prior
+            raw = clip.raw(index)
             true = normalise(raw.mosaic, raw.black, raw.white)
-            fit, free = step.prior.fit.value, step.prior.clipped == 0
+            fit, free = prior.fit.value, prior.clipped == 0
             gain = float((true[free] * fit[free]).sum() / max((fit[free] ** 2).sum(), 1e-12))
-            values = to_dn(fit * np.float32(gain), clip.reference)
-            yield Prediction(step.state.index, values, seconds)
+            yield Prediction(index, to_dn(fit * np.float32(gain), clip.reference), link.seconds)
 
 
-def run_chain(
-    clip: Clip, last: int, network: "Fagdn | None" = None
-) -> Iterator[tuple[Chain, Step, float]]:
-    """The chain's steps up to frame `last`, and the seconds each took."""
+def run_chain(clip: Clip, last: int, network: "Fagdn | None" = None) -> Iterator[Link]:
+    """The chain's steps up to frame `last`; calibration counts with the first one."""
     first = clip.srgb(0)
     start = perf_counter()
     chain = Chain(clip.reference, first, network=network)
@@ -82,5 +104,5 @@ def run_chain(
         picture = clip.srgb(index)
         start = perf_counter()
         step = chain.step(picture)
-        yield chain, step, perf_counter() - start + calibration
+        yield Link(chain, step, perf_counter() - start + calibration)
         calibration = 0.0

@@ -1,11 +1,13 @@
-"""One method on one video: what is known is kept, the rest is predicted and scored."""
+"""Methods on one video: what is known is kept, the rest is predicted and scored."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import tee, zip_longest
 from pathlib import Path
 
 from rvdtool.benchmark.clip import Clip
-from rvdtool.benchmark.method import Method
+from rvdtool.benchmark.fusion import ChainMethod, Link, run_chain
+from rvdtool.benchmark.method import Method, Prediction
 from rvdtool.benchmark.record import FrameRecord, Place, Record, error_map
 from rvdtool.errors import MismatchError
 from rvdtool.evaluate.metrics import score_values
@@ -29,15 +31,21 @@ class Result:
 
 
 def measure(
-    method: Method, clip: Clip, results: Path, *, frames: int | None, every: int, machine: str
-) -> Result:
-    """Score a method on a video, unless that is known.
+    methods: Sequence[Method],
+    clip: Clip,
+    results: Path,
+    *,
+    frames: int | None,
+    every: int,
+    machine: str,
+) -> list[Result]:
+    """Score methods on a video, as far as that isn't known; those that read a chain share one.
 
     Figures are kept when a video is done, or after every frame where frames stand alone; those of
     another method, model, code or video don't count.
 
     Args:
-        method, clip: what to measure.
+        methods, clip: what to measure.
         results: the folder where figures are kept.
         frames: of the video at most, the first included; None: all.
         every: only every n-th frame (from the last backwards) where frames stand alone.
@@ -45,25 +53,20 @@ def measure(
 
     Raises:
         InputError: a frame is missing or damaged.
-        MismatchError: the method gave NaN, or frames differ in size.
+        MismatchError: a method gave NaN, or frames differ in size.
         OutputError: figures can't be written.
     """
-    place = Place(results, method.name, clip.name, clip.half)
-    key = {**method.key(), "clip": clip.fingerprint(), "size": "half" if clip.half else "full"}
-    every = every if method.alone else 1
-    wanted = wanted_frames(len(clip), frames, every)
-    record = place.read(key) or Record(
-        key=key, machine=machine, metadata_bytes=method.metadata_bytes(clip), frames=()
-    )
-    known = {frame.index for frame in record.frames}
-    last = wanted[-1]
-    missing = [i for i in wanted if i not in known or (i == last and not place.has_error_map(i))]
-    if missing:
-        if machine not in record.machine:
-            record = record.model_copy(update={"machine": f"{record.machine}; {machine}"})
-        record = _predict(method, clip, place, record, missing)
-    asked = tuple(frame for frame in record.frames if frame.index in wanted)
-    return Result(method.name, clip, every, record.model_copy(update={"frames": asked}))
+    runs = [_Run(method, clip, results, frames, every, machine) for method in methods]
+    missing = [run for run in runs if run.missing]
+    readers = [run for run in missing if isinstance(run.method, ChainMethod)]
+    last = max((run.missing[-1] for run in readers), default=0)
+    links = tee(run_chain(clip, last) if readers else (), len(readers))
+    # In step, so that but one step of the chain is kept for all who read it.
+    steps = [run.read(own) for run, own in zip(readers, links, strict=True)]
+    steps += [run.predict() for run in missing if run not in readers]
+    for _ in zip_longest(*steps):
+        pass
+    return [run.result() for run in runs]
 
 
 def wanted_frames(count: int, frames: int | None, every: int) -> range:
@@ -72,23 +75,66 @@ def wanted_frames(count: int, frames: int | None, every: int) -> range:
     return range(last, 0, -every)[::-1]
 
 
-def _predict(
-    method: Method, clip: Clip, place: Place, record: Record, missing: Sequence[int]
-) -> Record:
-    """Measure frames and keep their figures: each at once where frames stand alone."""
-    frames = {frame.index: frame for frame in record.frames}
-    for prediction in method.predict(clip, missing):
-        index, true = prediction.index, clip.raw(prediction.index)
-        try:
-            scores = score_values(prediction.values, true)
-        except MismatchError as error:
-            raise MismatchError(f"{method.name}, {clip.name}, frame {index}: {error}") from error
-        frames[index] = FrameRecord.of(index, prediction.seconds, scores)
-        if index == missing[-1]:
-            place.write_error_map(index, error_map(prediction.values, true))
-        ordered = tuple(frames[index] for index in sorted(frames))
-        record = record.model_copy(update={"frames": ordered})
-        if method.alone:
-            place.write(record)
-    place.write(record)
-    return record
+class _Run:
+    """One method on one video, frame after frame."""
+
+    def __init__(
+        self,
+        method: Method,
+        clip: Clip,
+        results: Path,
+        frames: int | None,
+        every: int,
+        machine: str,
+    ) -> None:
+        self.method, self._clip = method, clip
+        self._place = Place(results, method.name, clip.name, clip.half)
+        self._every = every if method.alone else 1
+        self._wanted = wanted_frames(len(clip), frames, self._every)
+        key = {**method.key(), "clip": clip.fingerprint(), "size": "half" if clip.half else "full"}
+        self._record = self._place.read(key) or Record(
+            key=key, machine=machine, metadata_bytes=method.metadata_bytes(clip), frames=()
+        )
+        known = {frame.index for frame in self._record.frames}
+        last = self._wanted[-1]
+        has_map = self._place.has_error_map(last)
+        self.missing = [i for i in self._wanted if i not in known or (i == last and not has_map)]
+        if self.missing and machine not in self._record.machine:
+            both = f"{self._record.machine}; {machine}"
+            self._record = self._record.model_copy(update={"machine": both})
+
+    def predict(self) -> Iterator[None]:
+        """Measure what is missing; yields after every frame."""
+        return self._score(self.method.predict(self._clip, self.missing))
+
+    def read(self, links: Iterator[Link]) -> Iterator[None]:
+        """The same from a chain that is shared."""
+        assert isinstance(self.method, ChainMethod)
+        return self._score(self.method.read(self._clip, links))
+
+    def _score(self, predictions: Iterator[Prediction]) -> Iterator[None]:
+        """Keep figures: each at once where frames stand alone."""
+        frames = {frame.index: frame for frame in self._record.frames}
+        for prediction in predictions:
+            index, true = prediction.index, self._clip.raw(prediction.index)
+            try:
+                scores = score_values(prediction.values, true)
+            except MismatchError as error:
+                raise MismatchError(
+                    f"{self.method.name}, {self._clip.name}, frame {index}: {error}"
+                ) from error
+            frames[index] = FrameRecord.of(index, prediction.seconds, scores)
+            if index == self.missing[-1]:
+                self._place.write_error_map(index, error_map(prediction.values, true))
+            ordered = tuple(frames[index] for index in sorted(frames))
+            self._record = self._record.model_copy(update={"frames": ordered})
+            if self.method.alone:
+                self._place.write(self._record)
+            yield
+        self._place.write(self._record)
+
+    def result(self) -> Result:
+        """All that was asked for."""
+        asked = tuple(frame for frame in self._record.frames if frame.index in self._wanted)
+        record = self._record.model_copy(update={"frames": asked})
+        return Result(self.method.name, self._clip, self._every, record)

@@ -72,6 +72,6 @@ def _trained(name: str, device: str) -> Method:
         from rvdtool.benchmark.published import Published
 
         return Published(model, device)
-    from rvdtool.benchmark.fagdn import OurFagdn
+    from rvdtool.benchmark.fagdn import KnownPrevious, OurFagdn
 
-    return OurFagdn(model, device, known_previous=suffix == KNOWN_PREVIOUS)
+    return (KnownPrevious if suffix == KNOWN_PREVIOUS else OurFagdn)(model, device)

@@ -11,6 +11,7 @@ import cv2
 import torch
 
 from rvdtool.benchmark.clip import Clip
+from rvdtool.benchmark.fusion import ChainMethod
 from rvdtool.benchmark.machine import describe_machine
 from rvdtool.benchmark.measure import Result, measure
 from rvdtool.benchmark.methods import UNTRAINED, find_method
@@ -57,12 +58,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Task:
-    """One method on one video."""
+    """One method on one video, or all that read its chain."""
 
     plan: Plan
     folder: RvdFolder
     video: Video
-    name: str
+    names: tuple[str, ...]
     half: bool
 
 
@@ -84,21 +85,21 @@ def run(plan: Plan, advance: Callable[[int], None] | None = None) -> list[Result
     tasks = list(_tasks(plan))
     device = str(choose_device(plan.device))
     _require_ours(plan.results)
-    results: dict[int, Result] = {}
+    results: dict[tuple[bool, str, str], Result] = {}
     threads = max(1, (os.cpu_count() or 1) // plan.jobs)
     with ProcessPoolExecutor(plan.jobs, get_context("spawn"), _prepare_worker, (threads,)) as pool:
-        waiting = {
-            pool.submit(_measure, task, device, threads): number
-            for number, task in enumerate(tasks)
-        }
+        waiting = {pool.submit(_measure, task, device, threads): task for task in tasks}
         try:
             for done in as_completed(waiting):
-                results[waiting[done]] = done.result()
+                task = waiting[done]
+                for name, result in zip(task.names, done.result(), strict=True):
+                    results[task.half, name, task.video.video_name] = result
                 if advance:
-                    advance(1)
+                    advance(len(task.names))
         finally:
             pool.shutdown(cancel_futures=True)
-    return [results[number] for number in range(len(tasks))]
+    order = sorted(results, key=lambda place: (place[0], plan.methods.index(place[1]), place[2]))
+    return [results[place] for place in order]
 
 
 def count_tasks(plan: Plan) -> int:
@@ -116,10 +117,15 @@ def _tasks(plan: Plan) -> Iterator[_Task]:
     if short:
         raise UsageError(f"{plan.root}: {short[0]} has one frame; the first isn't scored")
     videos = sorted(folder.videos, key=lambda video: video.video_name)
+    readers = tuple(name for name in plan.methods if isinstance(find_method(name), ChainMethod))
+    groups: list[tuple[str, ...]] = [
+        readers,
+        *((name,) for name in plan.methods if name not in readers),
+    ]
     for half in (False, True)[: 1 + plan.low_resolution]:
-        for name in plan.methods:
+        for group in filter(None, groups):
             for video in videos:
-                yield _Task(plan, folder, video, name, half)
+                yield _Task(plan, folder, video, group, half)
 
 
 def _require_ours(results: Path) -> None:
@@ -137,12 +143,12 @@ def _prepare_worker(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _measure(task: _Task, device: str, threads: int) -> Result:
-    """One method on one video, in a worker."""
+def _measure(task: _Task, device: str, threads: int) -> list[Result]:
+    """One task, in a worker."""
     plan = task.plan
     machine = describe_machine(plan.jobs, threads, device)
-    method = find_method(task.name, device)
+    methods = [find_method(name, device) for name in task.names]
     clip = Clip(task.folder, task.video, task.half)
     return measure(
-        method, clip, plan.results, frames=plan.frames, every=plan.every, machine=machine
+        methods, clip, plan.results, frames=plan.frames, every=plan.every, machine=machine
     )

@@ -40,6 +40,7 @@ from rvdtool.derender.flow import (
 from rvdtool.derender.inverse_isp import Estimate, InverseIsp, Rgb
 from rvdtool.derender.motion import Grey, Motion, trust
 from rvdtool.derender.statistics import (
+    ROUNDING,
     Array,
     Curve,
     box,
@@ -201,7 +202,7 @@ class Calibration:
         carried = shrink(residual, typical(value), 7)
         noise = noise_variance(raw, value, free)
         blurred = np.maximum(fine_power(raw) - noise(value), 0)
-        smooth = Curve.mean(value[free], lag_covariance(residual)[free], lowest=1e-9)
+        smooth = Curve.mean(value[free], lag_covariance(residual)[free], lowest=ROUNDING)
         fine = Curve.mean(value[free], ((residual - carried) ** 2)[free])
         sources = np.stack([value, carried, shrink(raw, noise(value), 5), blurred], axis=-1)
         clipped = (~free).astype(np.float32)

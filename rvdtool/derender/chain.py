@@ -29,6 +29,7 @@ from rvdtool.raw.bayer import denormalise, normalise
 from rvdtool.raw.frame import Mosaic, RawFrame
 
 if TYPE_CHECKING:
+    from rvdtool.derender.learned import Learned
     from rvdtool.network.fagdn import Fagdn
 
 GainMode = Literal["auto", "track", "fixed"]
@@ -149,16 +150,7 @@ class Chain:
             lost=False,
         )
         self._seen = _Seen.after(self.state)
-        self._network = None
-        if network is not None:
-            from rvdtool.derender.learned import Learned  # torch takes a second to import
-            from rvdtool.derender.packing import Packing, pack_reference
-
-            packing = Packing.of(reference.size, reference.phase)
-            estimate = self.calibration.inverse_isp(rgb)
-            variance = self.calibration.inverse_isp.error(estimate)
-            shown = pack_reference(packing, rgb, raw, estimate, variance)
-            self._network = Learned(network, packing, shown, self.tracks_gain)
+        self._learned = self.show(network, rgb) if network else None
 
     def resume(self, state: ChainState) -> None:
         """Go on after `state`, which an earlier run of the same chain left."""
@@ -215,9 +207,30 @@ class Chain:
             lost=seen.motion.lost,
         )
         mosaic = self.state.mosaic
-        if self._network is not None:
-            mosaic = self.quantise(self._network(prior, seen.rgb) * exposure)
+        if self._learned is not None:
+            mosaic = self.answer(self._learned, prior, seen.rgb, seen.index)
         return Step(self.state, mosaic, seen.motion, prior)
+
+    def show(self, network: "Fagdn", rgb: Rgb) -> "Learned":
+        """Show frame 1 to a network.
+
+        Args:
+            network: in evaluation mode.
+            rgb: frame 1, as the chain was given it.
+        """
+        from rvdtool.derender.learned import Learned  # torch takes a second to import
+        from rvdtool.derender.packing import Packing, pack_reference
+
+        packing = Packing.of(self._reference.size, self._reference.phase)
+        raw = self._normalised(self._reference, self._reference.mosaic)
+        estimate = self.calibration.inverse_isp(rgb)
+        variance = self.calibration.inverse_isp.error(estimate)
+        shown = pack_reference(packing, rgb, raw, estimate, variance)
+        return Learned(network, packing, shown, self.tracks_gain)
+
+    def answer(self, learned: "Learned", prior: Prior, rgb: Rgb, index: int) -> Mosaic:
+        """What a network makes of a frame's prior, uint16 [H, W]."""
+        return self.quantise(learned(prior, rgb) * self.exposure(prior.brightness.value, index))
 
     def exposure(self, brightness: float, index: int) -> np.float32:
         """How much brighter than frame 1 a frame's RAW is: as is known, or not at all where the ISP

@@ -13,6 +13,8 @@ Array = NDArray[np.float32]
 POSITIONS = ((0, 0), (0, 1), (1, 0), (1, 1))
 """The four positions of the 2×2 CFA cell. Per position, a mosaic is a plane of one colour."""
 
+ROUNDING = 1e-9
+"""About the square of rounding to 14 bits: no measured variance is believed to be less."""
 BINS = 12
 _MAX_SORTED = 50_000
 _STEPS = 4096
@@ -31,9 +33,9 @@ class Curve:
         return cls._binned(intensity, quantity, lambda part: float(part.mean()), lowest)
 
     @classmethod
-    def quantile(cls, intensity: Array, quantity: Array, q: float) -> Self:
+    def quantile(cls, intensity: Array, quantity: Array, q: float, *, lowest: float = 0.0) -> Self:
         """The `q`-quantile of `quantity` in such bins."""
-        return cls._binned(intensity, quantity, lambda part: float(np.quantile(part, q)), 0.0)
+        return cls._binned(intensity, quantity, lambda part: float(np.quantile(part, q)), lowest)
 
     @classmethod
     def _binned(
@@ -93,7 +95,9 @@ def noise_variance(mosaic: Array, intensity: Array, usable: NDArray[np.bool_]) -
     The lowest tenth of the local powers stands for the flat parts; the mean of 25 squares of white
     noise is below 0.63 of its expectation in a tenth of all cases (simulated for this filter).
     """
-    return Curve.quantile(intensity[usable], fine_power(mosaic)[usable] / np.float32(0.63), 0.1)
+    power = fine_power(mosaic)[usable] / np.float32(0.63)
+    # Where the sensor is saturated, RAW has no noise at all.
+    return Curve.quantile(intensity[usable], power, 0.1, lowest=ROUNDING)
 
 
 def lag_covariance(mosaic: Array) -> Array:

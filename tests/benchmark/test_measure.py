@@ -8,8 +8,10 @@ import pytest
 from small_videos import BLACK, WHITE, open_clip, write_video
 
 from rvdtool.benchmark.clip import Clip
+from rvdtool.benchmark.fusion import run_chain
 from rvdtool.benchmark.measure import Result, measure, wanted_frames
 from rvdtool.benchmark.method import Method, Prediction
+from rvdtool.benchmark.methods import find_method
 from rvdtool.benchmark.record import Place, error_map
 from rvdtool.errors import MismatchError, OutputError
 
@@ -45,7 +47,8 @@ def clip(tmp_path: Path) -> Clip:
 
 def again(method: Method, clip: Clip, results: Path, **options: int | None) -> Result:
     options = {"frames": None, "every": 1} | options
-    return measure(method, clip, results, machine="a machine", **options)  # type: ignore[arg-type]
+    [result] = measure([method], clip, results, machine="a machine", **options)  # type: ignore[arg-type]
+    return result
 
 
 def indices(result: Result) -> list[int]:
@@ -125,6 +128,30 @@ def test_other_code_is_measured_again(
     method = Told()
     again(method, clip, tmp_path)
     assert method.asked
+
+
+def test_readers_share_a_chain_and_see_what_each_saw_alone(
+    clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    methods = [find_method(name) for name in ("fusion", "inverse-isp+gain", "copy-warp")]
+    options = {"frames": None, "every": 1, "machine": "a machine"}
+    alone = [measure([one], clip, tmp_path / "alone", **options)[0] for one in methods]  # type: ignore[arg-type]
+    # What is known already isn't made again: the first reader, and some of the second's frames.
+    measure([methods[0]], clip, tmp_path / "together", **options)  # type: ignore[arg-type]
+    measure([methods[1]], clip, tmp_path / "together", **options | {"frames": 3})  # type: ignore[arg-type]
+    chains = []
+    monkeypatch.setattr(
+        "rvdtool.benchmark.measure.run_chain", lambda *args: chains.append(args) or run_chain(*args)
+    )
+    together = measure(
+        [*methods, find_method("raw-1-along-flow")], clip, tmp_path / "together", **options
+    )  # type: ignore[arg-type]
+    assert len(chains) == 1
+    assert [one.method for one in together[:3]] == [one.method for one in alone]
+    for one, other in zip(alone, together, strict=False):
+        assert indices(one) == indices(other) == [1, 2, 3, 4, 5]
+        for a, b in zip(one.record.frames, other.record.frames, strict=True):
+            assert (a.psnr, a.ssim) == (b.psnr, b.ssim)
 
 
 def test_half_size_stands_beside_full_size(clip: Clip, tmp_path: Path) -> None:

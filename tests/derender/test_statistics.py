@@ -89,6 +89,12 @@ def test_noise_variance_is_not_fooled_by_an_edge_or_the_mosaic() -> None:
     assert np.allclose(curve(at), 4e-6, rtol=0.2)
 
 
+def test_no_noise_is_a_variance_all_the_same() -> None:
+    """A saturated sensor; what has a variance of nothing can't be weighed."""
+    curve = noise_variance(np.ones(SIZE, np.float32), ramp(), np.ones(SIZE, bool))
+    assert float(curve(ramp()).min()) > 0
+
+
 def test_what_may_not_be_used_has_no_say() -> None:
     mosaic = white(deviation=0.01)
     mosaic[:, 128:] = 1
