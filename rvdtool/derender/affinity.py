@@ -14,7 +14,7 @@ Where the current pixel is clipped, *anchored* and *previous* are the warped RAW
 clipped fit has nothing to add.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import cv2
@@ -126,6 +126,40 @@ class Evidence:
     doubt: Array
     rest: Array
     least: Array
+
+    def misled(self, wrong: NDArray[np.bool_], shift: tuple[int, int]) -> Self:
+        """As if the flow to frame 1 were wrong in places: for training to be wary of it.
+
+        Args:
+            wrong: where, [H, W].
+            shift: what is found there instead: that of as many rows and columns away (both even).
+        """
+
+        def elsewhere(field: Array) -> Array:
+            return np.roll(field, shift, axis=(0, 1))
+
+        value, clipped = self.fit.value, self.clipped > 0
+        first_fit, first_raw = elsewhere(self.first_fit), elsewhere(self.warped.value)
+        residual = elsewhere(np.where(clipped, 0, self.anchored.value - value))
+        doubt = np.float32(KAPPA) * box((value - first_fit) ** 2, WINDOW)
+        rest = np.where(clipped, self.rest, self.rest / 2)
+        anchored = _carry(value, clipped, self.least, first_raw, residual, doubt, rest)
+        variance = np.minimum(self.warped.variance + 2 * doubt, NO_WAY)
+
+        def where(other: Array, own: Array) -> Array:
+            return np.where(wrong, other, own).astype(np.float32)
+
+        return replace(
+            self,
+            anchored=Candidate(
+                where(anchored.value, self.anchored.value),
+                where(anchored.variance, self.anchored.variance),
+            ),
+            warped=Candidate(
+                where(first_raw, self.warped.value), where(variance, self.warped.variance)
+            ),
+            first_fit=where(first_fit, self.first_fit),
+        )
 
     def with_previous(self, raw: Array, variance: Array) -> Prior:
         """Add the candidate that stems from the previous frame.

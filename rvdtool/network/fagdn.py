@@ -11,7 +11,7 @@ reference frame (`gla.py`). What differs:
   camera: it never sees a camera's absolute numbers but the brightness.
 - The output is no RAW frame but how to change the fusion by variances: factors on the candidates'
   precisions, and a correction in units of σ. All start at zero, so an untrained network *is* the
-  training-free fusion.
+  training-free fusion. And it may choose among what is known, but hardly go beyond.
 - The reference frame is frame 1 with its true RAW and what the inverse ISP missed on it, encoded
   once per clip; it never drifts.
 """
@@ -33,6 +33,8 @@ STRIDE = 8
 """Of the deepest features, in cells of the packed grid; planes are multiples of it."""
 SMALLEST = 1e-9
 """Variances are at least this: about the square of the rounding to 14 bits."""
+_BEYOND = 3.0
+"""The answer leaves the candidates' range by at most this many σ."""
 _STEEPEST = 6.0
 """Precisions are changed by a factor of at most exp(±this)."""
 
@@ -184,7 +186,11 @@ class Fagdn(nn.Module):
         out = out.reshape(out.shape[0], CANDIDATES + 1, 4, *out.shape[-2:])
         change = _STEEPEST * torch.tanh(out[:, :CANDIDATES] / _STEEPEST)
         value, _ = fuse(planes.values, variances, planes.fine, change)
-        return value + sigma * out[:, CANDIDATES]
+        value = value + sigma * out[:, CANDIDATES]
+        if self.training:  # where an answer is cut off, nothing can be learned
+            return value
+        slack = _BEYOND * total.sqrt()
+        return value.clamp(planes.values.amin(dim=1) - slack, planes.values.amax(dim=1) + slack)
 
     def _inputs(self, planes: Planes, variances: Tensor, fused: Tensor, sigma: Tensor) -> Tensor:
         """[B, _INPUTS, h, w]."""

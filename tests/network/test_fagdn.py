@@ -170,6 +170,19 @@ def test_errors_are_seen_in_units_of_sigma() -> None:
     assert bool(torch.isfinite(value).all())
 
 
+def test_the_answer_hardly_leaves_the_candidates_range() -> None:
+    network, given = randomised(replace(SMALL, gla=False)), planes()
+    with torch.no_grad():
+        for parameter in network.head.parameters():
+            parameter *= 1000
+        _, total = fuse(given.values, given.variances, given.fine)
+        sigma = total.sqrt()
+        low, high = given.values.amin(dim=1) - 3 * sigma, given.values.amax(dim=1) + 3 * sigma
+        assert bool(((network.train()(given, None) < low - 1).any()))
+        answer = network.eval()(given, None)
+    assert bool((answer >= low).all() & (answer <= high).all())
+
+
 def test_a_still_warp_is_the_identity_and_a_whole_step_a_shift() -> None:
     features = torch.rand(1, 3, 8, 12)
     still = torch.zeros(1, 2, 8, 12)
