@@ -178,7 +178,7 @@ def test_the_answer_hardly_leaves_the_candidates_range() -> None:
         _, total = fuse(given.values, given.variances, given.fine)
         sigma = total.sqrt()
         low, high = given.values.amin(dim=1) - 3 * sigma, given.values.amax(dim=1) + 3 * sigma
-        assert bool(((network.train()(given, None) < low - 1).any()))
+        assert bool((network.train()(given, None) < low - 1).any())
         answer = network.eval()(given, None)
     assert bool((answer >= low).all() & (answer <= high).all())
 
