@@ -15,7 +15,9 @@ from rvdtool.network.checkpoint import Model
 from rvdtool.network.fagdn import Fagdn
 
 
-class _OfModel(Method):
+class OurFagdn(ChainMethod):
+    """A network's answers."""
+
     sources = ("benchmark.fagdn", "benchmark.fusion", "derender", "network.fagdn", "network.gla")
 
     def __init__(self, model: Model, device: str = "cpu") -> None:
@@ -39,10 +41,6 @@ class _OfModel(Method):
         """As `Method.key`."""
         return {**super().key(), "model": self._sha256}
 
-
-class OurFagdn(_OfModel, ChainMethod):
-    """A network's answers."""
-
     def read(self, clip: Clip, links: Iterator[Link]) -> Iterator[Prediction]:
         """As `ChainMethod.read`."""
         first, learned = clip.srgb(0), None
@@ -55,18 +53,30 @@ class OurFagdn(_OfModel, ChainMethod):
             yield Prediction(index, mosaic, link.seconds + perf_counter() - start)
 
 
-class KnownPrevious(_OfModel):
+class KnownPrevious(Method):
     """The same, but every step is given the *true* previous RAW: a bound, and no method."""
+
+    sources = OurFagdn.sources
 
     def __init__(self, model: Model, device: str = "cpu") -> None:
         """As `OurFagdn`."""
-        super().__init__(model, device)
+        self._ours = OurFagdn(model, device)
         self.name = f"{model.name}+known-previous"
+        self.switches = self._ours.switches
+
+    def key(self) -> dict[str, str]:
+        """As `Method.key`."""
+        return {**self._ours.key(), "name": self.name}
 
     def predict(self, clip: Clip, wanted: Sequence[int]) -> Iterator[Prediction]:
         """As `Method.predict`."""
-        for link in run_chain(clip, wanted[-1], self._network):
-            state = link.step.state
-            yield Prediction(state.index, link.step.mosaic, link.seconds)
-            known = np.zeros_like(state.variance)
-            link.chain.resume(replace(state, mosaic=clip.raw(state.index).mosaic, variance=known))
+        return self._ours.read(clip, _told(clip, run_chain(clip, wanted[-1])))
+
+
+def _told(clip: Clip, links: Iterator[Link]) -> Iterator[Link]:
+    """The links of a chain that is told the true RAW of every frame it has done."""
+    for link in links:
+        yield link
+        state = link.step.state
+        known = np.zeros_like(state.variance)
+        link.chain.resume(replace(state, mosaic=clip.raw(state.index).mosaic, variance=known))

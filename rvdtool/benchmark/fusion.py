@@ -4,7 +4,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,9 +12,6 @@ from rvdtool.benchmark.method import Method, Prediction, to_dn
 from rvdtool.derender.chain import Chain, Step
 from rvdtool.derender.statistics import Array
 from rvdtool.raw.bayer import normalise
-
-if TYPE_CHECKING:
-    from rvdtool.network.fagdn import Fagdn
 
 PARTS: dict[str, Callable[[Step], Array]] = {
     "inverse-isp+gain": lambda step: step.prior.fit.value,
@@ -94,11 +90,11 @@ class KnownGain(ChainMethod):
             yield Prediction(index, to_dn(fit * np.float32(gain), clip.reference), link.seconds)
 
 
-def run_chain(clip: Clip, last: int, network: "Fagdn | None" = None) -> Iterator[Link]:
-    """The chain's steps up to frame `last`; calibration counts with the first one."""
+def run_chain(clip: Clip, last: int) -> Iterator[Link]:
+    """The training-free chain's steps up to frame `last`; calibration counts with the first one."""
     first = clip.srgb(0)
     start = perf_counter()
-    chain = Chain(clip.reference, first, network=network)
+    chain = Chain(clip.reference, first)
     calibration = perf_counter() - start
     for index in range(1, last + 1):
         picture = clip.srgb(index)

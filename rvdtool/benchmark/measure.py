@@ -6,7 +6,7 @@ from itertools import tee, zip_longest
 from pathlib import Path
 
 from rvdtool.benchmark.clip import Clip
-from rvdtool.benchmark.fusion import ChainMethod, Link, run_chain
+from rvdtool.benchmark.fusion import ChainMethod, run_chain
 from rvdtool.benchmark.method import Method, Prediction
 from rvdtool.benchmark.record import FrameRecord, Place, Record, error_map
 from rvdtool.errors import MismatchError
@@ -57,14 +57,19 @@ def measure(
         OutputError: figures can't be written.
     """
     runs = [_Run(method, clip, results, frames, every, machine) for method in methods]
-    missing = [run for run in runs if run.missing]
-    readers = [run for run in missing if isinstance(run.method, ChainMethod)]
-    last = max((run.missing[-1] for run in readers), default=0)
-    links = tee(run_chain(clip, last) if readers else (), len(readers))
+    lasts = [run.missing[-1] for run in runs if run.missing and isinstance(run.method, ChainMethod)]
+    links = iter(tee(run_chain(clip, max(lasts)), len(lasts)) if lasts else ())
+    scored = [
+        run.score(
+            run.method.read(clip, next(links))
+            if isinstance(run.method, ChainMethod)
+            else run.method.predict(clip, run.missing)
+        )
+        for run in runs
+        if run.missing
+    ]
     # In step, so that but one step of the chain is kept for all who read it.
-    steps = [run.read(own) for run, own in zip(readers, links, strict=True)]
-    steps += [run.predict() for run in missing if run not in readers]
-    for _ in zip_longest(*steps):
+    for _ in zip_longest(*scored):
         pass
     return [run.result() for run in runs]
 
@@ -103,17 +108,8 @@ class _Run:
             both = f"{self._record.machine}; {machine}"
             self._record = self._record.model_copy(update={"machine": both})
 
-    def predict(self) -> Iterator[None]:
-        """Measure what is missing; yields after every frame."""
-        return self._score(self.method.predict(self._clip, self.missing))
-
-    def read(self, links: Iterator[Link]) -> Iterator[None]:
-        """The same from a chain that is shared."""
-        assert isinstance(self.method, ChainMethod)
-        return self._score(self.method.read(self._clip, links))
-
-    def _score(self, predictions: Iterator[Prediction]) -> Iterator[None]:
-        """Keep figures: each at once where frames stand alone."""
+    def score(self, predictions: Iterator[Prediction]) -> Iterator[None]:
+        """Keep figures, each at once where frames stand alone; yields after every frame."""
         frames = {frame.index: frame for frame in self._record.frames}
         for prediction in predictions:
             index, true = prediction.index, self._clip.raw(prediction.index)

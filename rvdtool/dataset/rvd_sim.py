@@ -21,14 +21,7 @@ from rvdtool.dataset.draw import (
     CameraKind,
 )
 from rvdtool.dataset.recipe import Matrix3, RawLevels, Recipe, Source
-from rvdtool.dataset.take import (
-    CONDITIONS,
-    Condition,
-    Scene,
-    Take,
-    draw_recipe,
-    draw_take,
-)
+from rvdtool.dataset.take import CONDITIONS, Condition, Scene, Take, draw_recipe, draw_take
 from rvdtool.raw.frame import CfaPhase
 
 PARTS = ("train", "validation", "test", "long", "extra", "leaves", "walks", "development")
@@ -143,8 +136,8 @@ DEVELOPMENT: Sequence[tuple[Scene, CameraKind]] = (
 TRAINING_SIZE = (448, 320)
 """Width, height."""
 
-
 _TAKEN = ("train", "val", "long", "extra", "leaves", "walk")
+"""How videos' names begin, in the order of their seeds."""
 
 
 def draw_set() -> Mapping[str, tuple[Recipe, ...]]:
@@ -229,31 +222,34 @@ def _draw_extra(index: int) -> Recipe:
     scene = EXTRA[index % len(EXTRA)]
     others = [s.source for s in EXTRA if s is not scene]
     take = _draw_take(rng, scene, others, "extra", index, 32)
-    exposure, electrons = np.exp(rng.uniform(np.log((0.6, 5000)), np.log((2.4, 20000))))
-    return draw_recipe(rng, replace(take, exposure=float(exposure), electrons=float(electrons)))
+    return draw_recipe(rng, _lit(rng, take, 0.6, 5000))
 
 
 def _draw_leaves(index: int) -> Recipe:
     """Drawn pictures only, another in every video."""
     rng = np.random.default_rng([PARTS.index("leaves"), index])
-    pool = [Source(kind="leaves", seed=1000 + index), Source(kind="leaves", seed=2000 + index)]
-    scene = Scene(Source(kind="leaves", seed=index, shrink=1), (1280, 800))
-    return draw_recipe(rng, _draw_take(rng, scene, pool, "leaves", index, 12))
+    return draw_recipe(rng, _draw_take(rng, *_drawn(index), "leaves", index, 12))
 
 
 def _draw_walk(index: int) -> Recipe:
     """Drawn pictures, filmed long and moving in good light: much clips, much comes into view."""
     rng = np.random.default_rng([PARTS.index("walks"), index])
-    pool = [Source(kind="leaves", seed=4000 + index), Source(kind="leaves", seed=5000 + index)]
-    scene = Scene(Source(kind="leaves", seed=3000 + index, shrink=1), (1280, 800))
-    take = _draw_take(rng, scene, pool, "walk", index, 36)
-    exposure, electrons = np.exp(rng.uniform(np.log((0.5, 1500)), np.log((2.4, 20000))))
+    take = _lit(rng, _draw_take(rng, *_drawn(3000 + index), "walk", index, 36), 0.5, 1500)
     kinds: Sequence[CameraKind] = ("hand", "walk", "pan")
-    moving = kinds[index // 3 % 3]
-    return draw_recipe(
-        rng,
-        replace(take, exposure=float(exposure), electrons=float(electrons), camera_kind=moving),
-    )
+    return draw_recipe(rng, replace(take, camera_kind=kinds[index // 3 % 3]))
+
+
+def _drawn(seed: int) -> tuple[Scene, list[Source]]:
+    """A drawn background, and drawn textures for what passes in front of it."""
+    pool = [Source(kind="leaves", seed=seed + more) for more in (1000, 2000)]
+    return Scene(Source(kind="leaves", seed=seed, shrink=1), (1280, 800)), pool
+
+
+def _lit(rng: np.random.Generator, take: Take, exposure: float, electrons: float) -> Take:
+    """In good light: at least that exposed, with at least that many electrons at saturation."""
+    lowest, highest = np.log((exposure, electrons)), np.log((2.4, 20000))
+    drawn = np.exp(rng.uniform(lowest, highest))
+    return replace(take, exposure=float(drawn[0]), electrons=float(drawn[1]))
 
 
 def _draw_development(index: int, condition: Condition) -> Recipe:

@@ -142,6 +142,7 @@ class Evidence:
         first_fit, first_raw = elsewhere(self.first_fit), elsewhere(self.warped.value)
         residual = elsewhere(np.where(clipped, 0, self.anchored.value - value))
         doubt = np.float32(KAPPA) * box((value - first_fit) ** 2, WINDOW)
+        # Unclipped, `rest` is for what was warped often: twice that of what comes from frame 1.
         rest = np.where(clipped, self.rest, self.rest / 2)
         anchored = _carry(value, clipped, self.least, first_raw, residual, doubt, rest)
         variance = np.minimum(self.warped.variance + 2 * doubt, NO_WAY)

@@ -105,8 +105,7 @@ def trace(
         step_done()
     error = None
     if arrival is not None:
-        arrived, _ = spool[len(waypoints) - 1]
-        difference = _normalised(reference, arrived) - _normalised(arrival, arrival.mosaic)
+        difference = _normalised(reference, step.mosaic) - _normalised(arrival, arrival.mosaic)
         difference /= waypoints[-1].exposure
         squared = block_means(difference * difference)
         error = box(squared, SMOOTHING) + np.float32(OVERALL * squared.mean()) + LEAST

@@ -194,10 +194,9 @@ class Chain:
         raw /= self.exposure(past.brightness, past.index)
         prior = seen.evidence.with_previous(raw, past.variance)
         value, variance = fuse(prior)
-        exposure = self.exposure(prior.brightness.value, seen.index)
         self.state = ChainState(
             index=seen.index,
-            mosaic=self.quantise(value * exposure),
+            mosaic=self._mosaic(value, prior, seen.index),
             fit=prior.fit.value,
             variance=variance,
             brightness=prior.brightness.value,
@@ -230,7 +229,7 @@ class Chain:
 
     def answer(self, learned: "Learned", prior: Prior, rgb: Rgb, index: int) -> Mosaic:
         """What a network makes of a frame's prior, uint16 [H, W]."""
-        return self.quantise(learned(prior, rgb) * self.exposure(prior.brightness.value, index))
+        return self._mosaic(learned(prior, rgb), prior, index)
 
     def exposure(self, brightness: float, index: int) -> np.float32:
         """How much brighter than frame 1 a frame's RAW is: as is known, or not at all where the ISP
@@ -239,8 +238,9 @@ class Chain:
             return np.float32(self._exposures[index])
         return np.float32(1 if self.tracks_gain else brightness)
 
-    def quantise(self, value: Array) -> Mosaic:
-        """Normalised RAW → DN within 0..white, uint16 [H, W]."""
+    def _mosaic(self, value: Array, prior: Prior, index: int) -> Mosaic:
+        """Normalised RAW as bright as frame 1 → a frame's DN within 0..white, uint16 [H, W]."""
+        value = value * self.exposure(prior.brightness.value, index)
         return denormalise(value, self._reference.black, self._reference.white)
 
     @staticmethod

@@ -174,7 +174,8 @@ class Fagdn(nn.Module):
             planes = _without_frame_1(planes)
         variances = planes.variances.clamp_min(SMALLEST)
         fused, total = fuse(planes.values, variances, planes.fine)
-        sigma = total.sqrt() if self.config.calibrated else torch.full_like(total, 0.01)
+        expected = total.sqrt()
+        sigma = expected if self.config.calibrated else torch.full_like(expected, 0.01)
         features = self.encoder(_last(self._inputs(planes, variances, fused, sigma)))
         deepest = features[-1]
         if reference is not None:
@@ -189,7 +190,7 @@ class Fagdn(nn.Module):
         value = value + sigma * out[:, CANDIDATES]
         if self.training:  # where an answer is cut off, nothing can be learned
             return value
-        slack = _BEYOND * total.sqrt()
+        slack = _BEYOND * expected
         return value.clamp(planes.values.amin(dim=1) - slack, planes.values.amax(dim=1) + slack)
 
     def _inputs(self, planes: Planes, variances: Tensor, fused: Tensor, sigma: Tensor) -> Tensor:

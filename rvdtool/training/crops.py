@@ -2,8 +2,8 @@
 
 The paper trains on true previous RAWs but runs on its own. Here the previous RAW is what the
 training-free chain made of that frame (`rvdtool.training.evidence`): as good and as bad, after as
-many frames, as what the network will be given. That the network's own chain is a little better
-doesn't matter (docs/training-log.md), and batches may mix frames of all clips freely.
+many frames, as what the network will be given, since it is that chain it answers beside. So
+batches may mix frames of all clips freely.
 """
 
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ from rvdtool.raw.frame import CfaPhase
 from rvdtool.training.evidence import EvidenceClip
 
 MISLED = 0.4
-"""Share of the crops in which the flow to frame 1 is made wrong in places. Estimated flows seldom
-are where the training scenes are clipped; then the network believes them there (test0)."""
+"""Share of the crops in which the flow to frame 1 is made wrong in places. It seldom is where the
+training scenes are clipped; so a network believes it there, also when it shouldn't."""
 
 
 class Sample(NamedTuple):

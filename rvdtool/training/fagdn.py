@@ -235,6 +235,7 @@ def validate(network: Fagdn, clip: EvidenceClip, frames: int | None = None) -> t
         true, exposure, rgb = clip.raw(index, move), clip.exposure(index), clip.rgb(index, move)
         prior = clip.evidence(index, move).with_previous(raw, variance)
         fused, variance = fuse(prior)
+        # The fusion comes last: its RAW is what goes on.
         for way, value in enumerate((learned(prior, rgb), fused)):
             raw = np.round(np.clip(value * exposure, 0, 1) * steps) / steps / exposure
             error = float(((raw - true) ** 2).mean()) * (scale * exposure) ** 2
