@@ -63,8 +63,9 @@ def train(
     without: Annotated[
         list[str] | None,
         typer.Option(
-            help="Leave a part out (ablation), repeatable. fagdn: full_resolution, anchored, "
-            "calibrated, chained; paper: warping, confidence_map, gla, auxiliary_loss; cam: meta.",
+            help="Leave a part out (ablation), repeatable. fagdn: full_resolution, warping, "
+            "confidence_map, anchored, calibrated, chained; paper: warping, confidence_map, gla, "
+            "auxiliary_loss; cam: meta.",
             show_default=False,
         ),
     ] = None,

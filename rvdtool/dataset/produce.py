@@ -9,6 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
+from pydantic import ValidationError
 
 from rvdtool.dataset.recipe import Codec, Recipe
 from rvdtool.dataset.rvd import (
@@ -182,8 +183,7 @@ def _stands(recipe: Recipe, writer: RvdWriter, options: ProduceOptions) -> bool:
     """Whether the video is there already, made from this very recipe."""
     if recipe.name not in writer.finished:
         return False
-    path = recipe_path(writer.root, recipe)
-    same = path.exists() and path.read_bytes() == recipe.model_dump_json(indent=1).encode() + b"\n"
+    same = _recipe_of(recipe_path(writer.root, recipe)) == recipe
     if not same and not options.overwrite:
         raise OutputError(
             f"{writer.root}: has a video {recipe.name} made from another recipe; "
@@ -192,6 +192,14 @@ def _stands(recipe: Recipe, writer: RvdWriter, options: ProduceOptions) -> bool:
     still = recipe.background.kind == "clip" or recipe.frames == 1  # has no flow that is known
     has_flow = still or (writer.root / "flow" / recipe.name).exists()
     return same and (has_flow or not options.flow)
+
+
+def _recipe_of(path: Path) -> Recipe | None:
+    """The recipe that a video was made from; None: it can't be told."""
+    try:
+        return Recipe.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def _require_different_names(recipes: Sequence[Recipe]) -> None:

@@ -44,9 +44,10 @@ class Source(_Model):
         kind: `photo` (8-bit sRGB still), `raw` (RAW still), `clip` (8-bit video), or `leaves`,
             which are drawn (`rvdtool.dataset.leaves`) and need no file.
         path: of the file, below one of the source folders given on the command line.
-        seed: of leaves; nothing else of the source applies to them but `shrink`.
+        seed: of leaves; nothing else of the source applies to them but `shrink` and `defocus`.
         shrink: by how much each side is divided; 2 or more loses noise, compression and
             demosaicing traces.
+        defocus: by how many pixels leaves are blurred (standard deviation), after shrinking.
         start: first frame taken of a clip.
         levels: for RAW stills without a header.
         s_curve: how much of a camera's contrast curve is taken back (0 none, 1 a full smoothstep);
@@ -61,6 +62,7 @@ class Source(_Model):
     path: str = ""
     seed: Annotated[int, Field(ge=0)] = 0
     shrink: Annotated[float, Field(ge=1, le=16)] = 2
+    defocus: Annotated[float, Field(ge=0, le=32)] = 0
     start: Annotated[int, Field(ge=0)] = 0
     levels: RawLevels | None = None
     s_curve: Annotated[float, Field(ge=0, le=1)] = 0.3

@@ -24,7 +24,17 @@ from rvdtool.dataset.recipe import Matrix3, RawLevels, Recipe, Source
 from rvdtool.dataset.take import CONDITIONS, Condition, Scene, Take, draw_recipe, draw_take
 from rvdtool.raw.frame import CfaPhase
 
-PARTS = ("train", "validation", "test", "long", "extra", "leaves", "walks", "development")
+PARTS = (
+    "train",
+    "validation",
+    "test",
+    "long",
+    "extra",
+    "leaves",
+    "walks",
+    "development",
+    "soft",
+)
 
 _MATE = "usr/share/backgrounds/mate/nature/{}.jpg"
 _ABSTRACT = "usr/share/backgrounds/mate/abstract/{}.jpg"
@@ -130,13 +140,14 @@ DEVELOPMENT: Sequence[tuple[Scene, CameraKind]] = (
     (Scene(_photo(_KDE, "Autumn", highlights=3), (1280, 800)), "hand"),
     (VALIDATION[0], "walk"),
     (Scene(_photo(_ABSTRACT, "Elephants_3840x2160", shrink=3), (1280, 720)), "pan"),
+    (VALIDATION[1], "hand"),
 )
 """Photographs and paintings that no training sees, filmed long, moving, in good light."""
 
 TRAINING_SIZE = (448, 320)
 """Width, height."""
 
-_TAKEN = ("train", "val", "long", "extra", "leaves", "walk")
+_TAKEN = ("train", "val", "long", "extra", "leaves", "walk", "soft")
 """How videos' names begin, in the order of their seeds."""
 
 
@@ -155,6 +166,7 @@ def draw_set() -> Mapping[str, tuple[Recipe, ...]]:
         "extra": tuple(_draw_extra(index) for index in range(42)),
         "leaves": tuple(_draw_leaves(index) for index in range(60)),
         "walks": tuple(_draw_walk(index) for index in range(80)),
+        "soft": tuple(_draw_soft(index) for index in range(48)),
         "development": tuple(
             _draw_development(index, condition)
             for index in range(len(DEVELOPMENT))
@@ -239,15 +251,30 @@ def _draw_walk(index: int) -> Recipe:
     return draw_recipe(rng, replace(take, camera_kind=kinds[index // 3 % 3]))
 
 
-def _drawn(seed: int) -> tuple[Scene, list[Source]]:
+def _draw_soft(index: int) -> Recipe:
+    """Drawn pictures out of focus, behind one or two others, from noisy to nearly noiseless.
+
+    There is no texture in them: whatever a network adds to their background is noise.
+    """
+    rng = np.random.default_rng([PARTS.index("soft"), index])
+    defocus = round(float(np.exp(rng.uniform(*np.log((1.5, 10))))), 2)
+    scene, pool = _drawn(6000 + index, defocus)
+    take = _lit(rng, _draw_take(rng, scene, pool, "soft", index, 16), 0.4, 2000, 60000)
+    return draw_recipe(rng, replace(take, layers=pool[: 1 + index % 2]))
+
+
+def _drawn(seed: int, defocus: float = 0) -> tuple[Scene, list[Source]]:
     """A drawn background, and drawn textures for what passes in front of it."""
     pool = [Source(kind="leaves", seed=seed + more) for more in (1000, 2000)]
-    return Scene(Source(kind="leaves", seed=seed, shrink=1), (1280, 800)), pool
+    background = Source(kind="leaves", seed=seed, shrink=1, defocus=defocus)
+    return Scene(background, (1280, 800)), pool
 
 
-def _lit(rng: np.random.Generator, take: Take, exposure: float, electrons: float) -> Take:
-    """In good light: at least that exposed, with at least that many electrons at saturation."""
-    lowest, highest = np.log((exposure, electrons)), np.log((2.4, 20000))
+def _lit(
+    rng: np.random.Generator, take: Take, exposure: float, electrons: float, most: float = 20000
+) -> Take:
+    """In good light: at least that exposed, from `electrons` to `most` at saturation."""
+    lowest, highest = np.log((exposure, electrons)), np.log((2.4, most))
     drawn = np.exp(rng.uniform(lowest, highest))
     return replace(take, exposure=float(drawn[0]), electrons=float(drawn[1]))
 
@@ -263,8 +290,8 @@ def _draw_development(index: int, condition: Condition) -> Recipe:
         frames=60,
         scene=scene,
         layers=(others[index % 3],),
-        exposure=(0.95, 1.6, 0.8, 1.3)[index],
-        electrons=(6000, 9000, 12000, 4000)[index],
+        exposure=(0.95, 1.6, 0.8, 1.3, 2.2)[index],
+        electrons=(6000, 9000, 12000, 4000, 6000)[index],
         condition=condition,
         camera_kind=moving,
     )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rvdtool.dataset.color import balanced_from_srgb
 from rvdtool.dataset.leaves import draw_leaves
-from rvdtool.dataset.pixels import Image, mix, saturate, shrink
+from rvdtool.dataset.pixels import Image, blur, mix, saturate, shrink
 from rvdtool.dataset.recipe import RawLevels, Source
 from rvdtool.errors import InputError, RawError, VideoError
 from rvdtool.raw.frame import CameraProfile, RawFrame
@@ -49,7 +49,8 @@ def load_still(source: Source, folders: SourceFolders) -> Image:
         InputError: not found or unreadable.
     """
     if source.kind == "leaves":
-        return shrink(draw_leaves(source.seed), source.shrink)
+        leaves = shrink(draw_leaves(source.seed), source.shrink)
+        return blur(leaves, source.defocus) if source.defocus else leaves
     path = folders.find(source.path)
     if source.kind == "raw":
         return _raw_still(path, source)

@@ -33,6 +33,8 @@ STRIDE = 8
 """Of the deepest features, in cells of the packed grid; planes are multiples of it."""
 SMALLEST = 1e-9
 """Variances are at least this: about the square of the rounding to 14 bits."""
+_EQUAL = 1e-4
+"""Variance of every error where none is known."""
 _BEYOND = 3.0
 """The answer leaves the candidates' range by at most this many σ."""
 _STEEPEST = 6.0
@@ -91,6 +93,8 @@ class FagdnConfig:
         heads: of the attention.
         gla: whether the reference frame is asked.
         full_resolution: whether each photosite's own sRGB pixel is seen, or the mean of its cell.
+        warping: whether anything is carried along a flow, or the fit is all there is.
+        confidence_map: whether the candidates' variances are known, or taken to be equal.
         anchored: whether the candidates from frame 1 (anchored, warped) are used.
         calibrated: whether differences are measured in units of σ, or of a constant.
     """
@@ -100,6 +104,8 @@ class FagdnConfig:
     heads: int = 4
     gla: bool = False
     full_resolution: bool = True
+    warping: bool = True
+    confidence_map: bool = True
     anchored: bool = True
     calibrated: bool = True
 
@@ -170,8 +176,7 @@ class Fagdn(nn.Module):
         Returns:
             Normalised RAW, [B, 4, h, w].
         """
-        if not self.config.anchored:
-            planes = _without_frame_1(planes)
+        planes = _known(planes, self.config)
         variances = planes.variances.clamp_min(SMALLEST)
         fused, total = fuse(planes.values, variances, planes.fine)
         expected = total.sqrt()
@@ -255,16 +260,26 @@ def fuse(
     return blend + share * (values[:, 3] - blend), whole
 
 
-def _without_frame_1(planes: Planes) -> Planes:
-    """The same prior as if nothing but the fit and the previous frame were known."""
-    fit, _, previous, _ = planes.values.unbind(dim=1)
-    fit_v, _, previous_v, _ = planes.variances.unbind(dim=1)
-    unknown = torch.full_like(fit_v, 1e3)
-    return planes._replace(
-        values=torch.stack([fit, fit, previous, fit], dim=1),
-        variances=torch.stack([fit_v, unknown, previous_v, unknown], dim=1),
-        fits=planes.fits[:, 1:].expand(-1, 2, -1, -1, -1),
-    )
+def _known(planes: Planes, config: FagdnConfig) -> Planes:
+    """The same prior as if what the configuration leaves out were not known."""
+    if not (config.warping and config.anchored):
+        lost = [1, 3] if config.warping else [1, 2, 3]
+        fit, values, variances = (
+            planes.values[:, :1],
+            planes.values.clone(),
+            planes.variances.clone(),
+        )
+        values[:, lost], variances[:, lost] = fit, 1e3
+        others = planes.fits[:, 1:] if config.warping else fit
+        planes = planes._replace(
+            values=values, variances=variances, fits=others.expand_as(planes.fits)
+        )
+    if not config.confidence_map:
+        planes = planes._replace(
+            variances=torch.full_like(planes.variances, _EQUAL),
+            fine=torch.full_like(planes.fine, _EQUAL),
+        )
+    return planes
 
 
 class _Encoder(nn.Module):

@@ -20,9 +20,11 @@ from rvdtool.network.fagdn import Planes, ReferencePlanes
 from rvdtool.raw.frame import CfaPhase
 from rvdtool.training.evidence import EvidenceClip
 
-MISLED = 0.4
+MISLED = 0.5
 """Share of the crops in which the flow to frame 1 is made wrong in places. It seldom is where the
 training scenes are clipped; so a network believes it there, also when it shouldn't."""
+ON_CLIPPED = 0.5
+"""Share of those in which the middle of such a place is clipped, if anything in the crop is."""
 
 
 class Sample(NamedTuple):
@@ -71,7 +73,7 @@ class Crops:
             raw, variance = clip.raw(index - 1, move), np.zeros_like(variance)
         evidence = clip.evidence(index, move)
         if rng.uniform() < MISLED:
-            evidence = evidence.misled(_blob(rng, raw.shape), _shift(rng, self._crop))
+            evidence = evidence.misled(_blob(rng, evidence.clipped > 0), _shift(rng, self._crop))
         prior = evidence.with_previous(raw, variance)
         return Sample(
             pack_prior(self._packing, prior, clip.rgb(index, move), clip.gain_tracked),
@@ -81,10 +83,14 @@ class Crops:
         )
 
 
-def _blob(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """An ellipse anywhere, or what lies outside it."""
+def _blob(rng: np.random.Generator, clipped: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """An ellipse anywhere or on what is clipped, or what lies outside it."""
+    shape = clipped.shape
     axes = rng.uniform(0.1, 0.6, 2) * shape
-    places = np.indices(shape[:2]).transpose(1, 2, 0) - rng.uniform(0, 1, 2) * shape
+    center = rng.uniform(0, 1, 2) * shape
+    if rng.uniform() < ON_CLIPPED and clipped.any():
+        center = rng.choice(np.argwhere(clipped))
+    places = np.indices(shape).transpose(1, 2, 0) - center
     inside = ((places / axes) ** 2).sum(axis=-1) < 1
     return inside if rng.uniform() < 0.8 else ~inside
 

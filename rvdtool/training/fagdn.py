@@ -38,6 +38,7 @@ SETTINGS = Settings(steps=7_500, batch=6, crop=256, rate=1e-3)
 WARMUP = 300
 """Steps in which the learning rate rises; then it falls as a half cosine to a hundredth."""
 
+SWITCHES = ("full_resolution", "warping", "confidence_map", "anchored", "calibrated")
 CHAINED = "chained"
 
 
@@ -80,7 +81,7 @@ class FagdnRecipe(Recipe):
                 name.
         """
         require_multiple(settings.crop, 2 * STRIDE)
-        on = switched_off(without, ("full_resolution", "anchored", "calibrated", CHAINED))
+        on = switched_off(without, (*SWITCHES, CHAINED))
         self.switches = {CHAINED: on.pop(CHAINED)}
         changes: dict[str, Any] = {name: False for name, is_on in on.items() if not is_on}
         changes |= dict.fromkeys(switched_on(also, ("gla",)), True)

@@ -24,6 +24,8 @@ FAGDN = {
     "heads": 1,
     "gla": True,
     "full_resolution": True,
+    "warping": True,
+    "confidence_map": True,
     "anchored": True,
     "calibrated": True,
 }

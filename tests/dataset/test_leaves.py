@@ -36,6 +36,17 @@ def test_leaves_have_the_light_and_the_spectrum_of_photographs() -> None:
     assert -2.5 < slope < -1  # photographs: about -2 in amplitude squared
 
 
+def test_leaves_out_of_focus_lose_their_edges_and_keep_their_light() -> None:
+    sharp = load_still(LEAVES, SourceFolders(()))
+    soft = load_still(LEAVES.model_copy(update={"defocus": 3.0}), SourceFolders(()))
+    assert abs(soft.mean() / sharp.mean() - 1) < 0.02
+
+    def steepest(image: np.ndarray) -> float:
+        return float(np.quantile(np.abs(np.diff(image.mean(axis=2), axis=1)), 0.999))
+
+    assert steepest(soft) < 0.3 * steepest(sharp)
+
+
 @pytest.mark.parametrize("fields", [{"kind": "photo"}, {"kind": "leaves", "path": "a.jpg"}])
 def test_files_belong_to_all_other_kinds(fields: dict[str, str]) -> None:
     with pytest.raises(ValidationError, match="path"):

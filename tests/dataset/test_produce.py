@@ -78,6 +78,18 @@ def test_another_recipe_of_the_same_name_needs_overwrite(
     assert _bytes(tmp_path / "set") != before
 
 
+def test_a_recipe_written_before_a_field_was_added_is_the_same_recipe(
+    recipe: Make, folders: SourceFolders, tmp_path: Path
+) -> None:
+    one = recipe(name="a", **SMALL)
+    _make([one], folders, tmp_path / "set")
+    kept = tmp_path / "set" / "recipes" / "a.json"
+    kept.write_text(one.model_dump_json(exclude_defaults=True))
+    before = _bytes(tmp_path / "set")
+    _make([one], folders, tmp_path / "set")
+    assert _bytes(tmp_path / "set") == before
+
+
 def test_what_stood_before_a_failure_stays_listed(
     recipe: Make, folders: SourceFolders, tmp_path: Path
 ) -> None:

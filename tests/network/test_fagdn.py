@@ -134,7 +134,9 @@ def test_as_small_as_promised() -> None:
     [
         ("gla", "reference"),
         ("full_resolution", "rgb"),
-        ("anchored", "values"),
+        ("anchored", "frame 1"),
+        ("warping", "all but the fit"),
+        ("confidence_map", "variances"),
     ],
 )
 def test_what_is_switched_off_is_not_seen(switch: str, changed: str) -> None:
@@ -148,13 +150,13 @@ def test_what_is_switched_off_is_not_seen(switch: str, changed: str) -> None:
                 shown = shown._replace(raw=1 - shown.raw)
             elif changed == "rgb":  # other pixels of the same mean in every cell
                 given = given._replace(rgb=given.rgb.reshape(1, 3, 4, 32, 32).flip(2).flatten(1, 2))
-            else:  # what stems from frame 1
-                values = given.values.clone()
-                values[:, [1, 3]] = 0.5
-                given = given._replace(
-                    values=values,
-                    fits=given.fits * torch.tensor([0.0, 1.0])[None, :, None, None, None],
-                )
+            elif changed == "variances":
+                given = given._replace(variances=2 * given.variances, fine=0.1 * given.fine)
+            else:
+                values, fits = given.values.clone(), given.fits.clone()
+                values[:, [1, 3] if changed == "frame 1" else [1, 2, 3]] = 0.5
+                fits[:, : 1 if changed == "frame 1" else 2] = 0
+                given = given._replace(values=values, fits=fits)
             after = network(given, network.encode_reference(shown))
         seen[on] = float((before - after).abs().max())
     assert seen[True] > 1e-4 > 1e-5 > seen[False]

@@ -156,7 +156,7 @@ def test_parts_are_left_out_by_name(folder: RvdFolder, tmp_path: Path) -> None:
     assert not recipe("fagdn", "anchored").config.anchored
     assert recipe("fagdn", "chained").switches == {"chained": False}
     with pytest.raises(UsageError, match="full_resolution"):
-        recipe("fagdn", "warping")
+        recipe("fagdn", "meta")
 
 
 def test_parts_are_added_by_name(folder: RvdFolder, tmp_path: Path) -> None:
