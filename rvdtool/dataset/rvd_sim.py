@@ -34,6 +34,7 @@ PARTS = (
     "walks",
     "development",
     "soft",
+    "endurance",
 )
 
 _MATE = "usr/share/backgrounds/mate/nature/{}.jpg"
@@ -172,6 +173,7 @@ def draw_set() -> Mapping[str, tuple[Recipe, ...]]:
             for index in range(len(DEVELOPMENT))
             for condition in CONDITIONS
         ),
+        "endurance": tuple(_draw_endurance(condition) for condition in CONDITIONS),
     }
 
 
@@ -295,7 +297,29 @@ def _draw_development(index: int, condition: Condition) -> Recipe:
         condition=condition,
         camera_kind=moving,
     )
-    recipe = draw_recipe(np.random.default_rng([PARTS.index("development"), index]), take)
+    return _steadily(np.random.default_rng([PARTS.index("development"), index]), take)
+
+
+def _draw_endurance(condition: Condition) -> Recipe:
+    """Ten seconds and more of one of validation's scenes: does a chain run away?"""
+    take = Take(
+        name=f"endurance-{condition}",
+        seed=8100,
+        size=TRAINING_SIZE,
+        frames=300,
+        scene=VALIDATION[2],
+        layers=(VALIDATION[1].source,),
+        exposure=1.0,
+        electrons=8000,
+        condition=condition,
+        camera_kind="hand",
+    )
+    return _steadily(np.random.default_rng(PARTS.index("endurance")), take)
+
+
+def _steadily(rng: np.random.Generator, take: Take) -> Recipe:
+    """A recipe whose light neither steps nor flickers."""
+    recipe = draw_recipe(rng, take)
     # A step that LibRaw hides would outweigh all else, and nobody can see it.
     steady = recipe.light.model_copy(update={"steps": (), "flicker": 0.0})
     return recipe.model_copy(update={"light": steady})
