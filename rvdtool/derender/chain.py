@@ -176,7 +176,15 @@ class Chain:
         estimate = self.calibration.inverse_isp(rgb)
         blank = _blank(estimate.clipped, grey)
         motion = self._tracker(past.index + 1, grey, past.grey, past.far, blank, past.lost)
-        evidence = gather(self.calibration, estimate, grey, motion, past.fit, past.brightness)
+        evidence = gather(
+            self.calibration,
+            estimate,
+            grey,
+            motion,
+            past.fit,
+            past.brightness,
+            self.tracks_gain,
+        )
         self._seen = _Seen(
             past.index + 1,
             grey,

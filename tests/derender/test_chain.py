@@ -155,6 +155,34 @@ def test_clipped_areas_without_noise_stay_finite() -> None:
         assert psnr(normalise(state.mosaic, BLACK, WHITE), mosaic(scene)) > 40
 
 
+@pytest.mark.parametrize("exposure", [1.0, 0.8])
+def test_how_far_what_never_clipped_before_goes_beyond_the_limit_is_owned_unknown(
+    exposure: float,
+) -> None:
+    scenes = [exposure * scene for scene in pan(2)]
+    bright = scenes[1].copy()
+    bright[20:60, 20:60] = 0.8
+    inside = np.s_[26:54, 26:54]
+
+    def look(first: Array) -> tuple[Array, Array]:
+        """The fit's error in the box, and the standard deviation that is expected of it."""
+        chain = Chain(raw_frame(first), render(first))
+        evidence = chain.observe(render(bright)).evidence
+        red = np.s_[inside[0].start : inside[0].stop : 2, inside[1].start : inside[1].stop : 2]
+        assert (evidence.clipped[red] & 1).all()
+        assert (evidence.fit.value[red] > evidence.least[red]).all()
+        return (mosaic(bright) - evidence.fit.value)[red], np.sqrt(evidence.fine[red])
+
+    error, expected = look(scenes[0])
+    assert np.sqrt((error**2).mean()) > 0.05
+    assert 0.1 < np.sqrt(((error / expected) ** 2).mean()) < 3
+    first = scenes[0].copy()
+    first[20:60, 20:60] = 0.8
+    error, expected = look(first)
+    assert np.sqrt((error**2).mean()) < 0.05
+    assert expected.max() < 0.05
+
+
 @pytest.mark.parametrize("size", [(8, 8), (16, 16), (17, 33), (8, 64)], ids=str)
 def test_small_frames(size: tuple[int, int]) -> None:
     scenes = pan(3, size=size)

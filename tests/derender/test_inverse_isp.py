@@ -146,6 +146,23 @@ def test_how_far_a_channel_is_beyond_its_limit_is_told_by_what_is_around_it() ->
     assert np.var(value[reds] - true[reds]) < 0.3 * np.var(true[reds])
 
 
+def test_what_saturates_before_srgb_clips_is_known_as_full() -> None:
+    """Where all that isn't full is dark, an S-shaped curve says nothing of where it ends."""
+
+    def darkened(scene: Array) -> NDArray[np.uint8]:
+        light = np.clip(0.45 * np.minimum(scene, 1) @ np.diag([2.0, 1.2, 1.6]), 0, 1)
+        coded = light ** (1 / 2.2)
+        coded = 0.4 * coded + 0.6 * coded * coded * (3 - 2 * coded)
+        return np.rint(255 * coded).astype(np.uint8)
+
+    known, other = texture(LARGE, 1), texture(LARGE, 2)
+    known[30:90, 40:120] = other[90:150, 30:130] = 3
+    estimate = InverseIsp.calibrate(darkened(known), np.minimum(mosaic(known), 1))(darkened(other))
+    assert not estimate.clipped.any()
+    assert np.abs(estimate.value[94:146, 34:126] - 1).max() < 0.02
+    assert psnr(estimate.value[:80], mosaic(other)[:80]) > 55
+
+
 @pytest.mark.parametrize("deviation", [0.003, 0.01])
 def test_the_error_model_knows_the_true_variance(deviation: float) -> None:
     known, other = texture(LARGE, 1), texture(LARGE, 2)
