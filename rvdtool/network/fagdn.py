@@ -37,6 +37,10 @@ _EQUAL = 1e-4
 """Variance of every error where none is known."""
 _BEYOND = 3.0
 """The answer leaves the candidates' range by at most this many σ."""
+_UNTOLD = 1e-3
+"""Where something is clipped and the error that nothing foretells has at least this variance, the
+fusion's answer stands: how far beyond its limit a colour goes can't be told from the picture, and
+what a network learned to expect there cost another scene 5 dB (docs/training-log.md)."""
 _STEEPEST = 6.0
 """Precisions are changed by a factor of at most exp(±this)."""
 
@@ -193,6 +197,7 @@ class Fagdn(nn.Module):
         change = _STEEPEST * torch.tanh(out[:, :CANDIDATES] / _STEEPEST)
         value, _ = fuse(planes.values, variances, planes.fine, change)
         value = value + sigma * out[:, CANDIDATES]
+        value = torch.where(_somewhat_clipped(planes) & (planes.fine >= _UNTOLD), fused, value)
         if self.training:  # where an answer is cut off, nothing can be learned
             return value
         slack = _BEYOND * expected
@@ -280,6 +285,12 @@ def _known(planes: Planes, config: FagdnConfig) -> Planes:
             fine=torch.full_like(planes.fine, _EQUAL),
         )
     return planes
+
+
+def _somewhat_clipped(planes: Planes) -> Tensor:
+    """Photosites where any channel is clipped, [B, 4, h, w]."""
+    clipped = planes.clipped
+    return clipped.reshape(clipped.shape[0], 3, 4, *clipped.shape[-2:]).amax(dim=1) > 0
 
 
 class _Encoder(nn.Module):
