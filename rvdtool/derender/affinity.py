@@ -298,13 +298,11 @@ def gather(
     gain = np.float32(brightness.value)
     value, clipped, least = estimate.value / gain, estimate.clipped > 0, estimate.least / gain
     whole = calibration.inverse_isp.error(estimate) / (gain * gain)
-    fine = calibration.fine(value)
-    room = np.maximum((1 if tracks_gain else 1 / gain) - value, 0)
     strange = calibration.inverse_isp.error.strange(estimate)
-    own = least > 0
-    blind = np.where(strange, (np.where(own, BLIND, BLIND / 2) * room) ** 2, 0)
-    value = value + np.where(strange & own, BEYOND * room, 0)
-    fine, whole = fine + blind, whole + FITS_OWN * blind
+    white = np.float32(1) if tracks_gain else 1 / gain
+    step, blind = _beyond_limit(value, least > 0, strange, white)
+    fine, whole = calibration.fine(value) + blind, whole + FITS_OWN * blind
+    value = value + step
     noise = calibration.noise(np.maximum(value, first_fit))
     # Of a RAW carried to a clipped place: its noise, and the detail that sampling blurs.
     carried = noise + blurred
@@ -341,6 +339,22 @@ def gather(
         rest=np.where(clipped, carried, 2 * RELIABLE * whole),
         least=least,
     )
+
+
+def _beyond_limit(
+    value: Array, own: NDArray[np.bool_], strange: NDArray[np.bool_], white: np.float32
+) -> tuple[Array, Array]:
+    """How far above the fit clipped photosites are to be put of which frame 1 says nothing, and the
+    variance of what remains unknown, [H, W] each; 0 elsewhere.
+
+    Args:
+        value: the fit.
+        own: where the photosite's own colour is clipped.
+        strange: where frame 1 doesn't show the clip state.
+        white: the most that a photosite can have, as bright as frame 1.
+    """
+    room = np.where(strange, np.maximum(white - value, 0), 0)
+    return np.where(own, BEYOND * room, 0), (np.where(own, BLIND, BLIND / 2) * room) ** 2
 
 
 def _carry(
