@@ -14,7 +14,13 @@ class Inverse(Method):
     """What colour alone gives: no look at motion, nor at the gain of the ISP."""
 
     name = "inverse-isp"
-    sources = ("benchmark.inverse_isp", "derender.inverse_isp", "derender.brightness")
+    sources = (
+        "benchmark.inverse_isp",
+        "derender.inverse_isp",
+        "derender.isp_features",
+        "derender.isp_prior",
+        "derender.brightness",
+    )
 
     def predict(self, clip: Clip, wanted: Sequence[int]) -> Iterator[Prediction]:
         """As `Method.predict`."""
@@ -22,7 +28,9 @@ class Inverse(Method):
         first = clip.srgb(0)
         start = perf_counter()
         raw = normalise(reference.mosaic, reference.black, reference.white)
-        inverse = InverseIsp.calibrate(first, raw, by_libraw=has_auto_brightness(reference, first))
+        inverse = InverseIsp.calibrate(
+            first, raw, reference.phase, by_libraw=has_auto_brightness(reference, first)
+        )
         calibration = perf_counter() - start
         for index in range(1, wanted[-1] + 1):
             picture = clip.srgb(index)

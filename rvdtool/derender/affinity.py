@@ -37,7 +37,8 @@ from rvdtool.derender.flow import (
     sample,
     sample_mosaic,
 )
-from rvdtool.derender.inverse_isp import Estimate, InverseIsp, Rgb
+from rvdtool.derender.inverse_isp import Estimate, InverseIsp
+from rvdtool.derender.isp_features import Rgb
 from rvdtool.derender.motion import Grey, Motion, trust
 from rvdtool.derender.statistics import (
     ROUNDING,
@@ -49,6 +50,7 @@ from rvdtool.derender.statistics import (
     noise_variance,
     shrink,
 )
+from rvdtool.raw.frame import CfaPhase
 
 KAPPA = 0.2
 """Error variance of a warped residual per squared photometric error beyond the noise floor."""
@@ -230,16 +232,19 @@ class Calibration:
     noise: Curve
 
     @classmethod
-    def measure(cls, rgb: Rgb, raw: Array, grey: Grey, *, by_libraw: bool = False) -> Self:
+    def measure(
+        cls, rgb: Rgb, raw: Array, phase: CfaPhase, grey: Grey, *, by_libraw: bool = False
+    ) -> Self:
         """Calibrate.
 
         Args:
             rgb: frame 1, [H, W, 3].
             raw: its normalised RAW, float32 [H, W].
+            phase: of the RAW.
             grey: `flow_image(rgb)`.
             by_libraw: whether LibRaw's defaults rendered `rgb`.
         """
-        inverse_isp = InverseIsp.calibrate(rgb, raw, by_libraw=by_libraw)
+        inverse_isp = InverseIsp.calibrate(rgb, raw, phase, by_libraw=by_libraw)
         estimate = inverse_isp(rgb)
         value, free = estimate.value, estimate.clipped == 0
         residual = raw - value

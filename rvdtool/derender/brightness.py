@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rvdtool.derender.inverse_isp import Rgb
+from rvdtool.derender.isp_features import Rgb
 from rvdtool.derender.statistics import Array
 from rvdtool.raw.dng import SMALLEST
 from rvdtool.raw.frame import RawFrame

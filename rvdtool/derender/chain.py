@@ -21,7 +21,7 @@ from rvdtool.derender.affinity import Calibration, Evidence, Prior, gather
 from rvdtool.derender.brightness import BLOCK, Ratio, Shading, has_auto_brightness
 from rvdtool.derender.flow import Flow, flow_image
 from rvdtool.derender.fusion import fuse
-from rvdtool.derender.inverse_isp import Rgb
+from rvdtool.derender.isp_features import Rgb
 from rvdtool.derender.motion import Grey, Motion, MotionTracker, NearFlow
 from rvdtool.derender.statistics import Array
 from rvdtool.errors import InputError, MismatchError
@@ -134,7 +134,7 @@ class Chain:
         raw = self._normalised(reference, reference.mosaic)
         self._reference = reference
         by_libraw = has_auto_brightness(reference, rgb)
-        self.calibration = Calibration.measure(rgb, raw, grey, by_libraw=by_libraw)
+        self.calibration = Calibration.measure(rgb, raw, reference.phase, grey, by_libraw=by_libraw)
         self._tracker = MotionTracker(grey, flow)
         self._exposures = exposures
         self.tracks_gain = gain == "track" or (gain == "auto" and by_libraw)

@@ -3,7 +3,7 @@
 import torch
 
 from rvdtool.derender.affinity import Prior
-from rvdtool.derender.inverse_isp import Rgb
+from rvdtool.derender.isp_features import Rgb
 from rvdtool.derender.packing import Packing, pack_prior
 from rvdtool.derender.statistics import Array
 from rvdtool.network.fagdn import Fagdn, Planes, ReferencePlanes

@@ -11,7 +11,8 @@ from torch.nn.functional import pixel_shuffle
 
 from rvdtool.derender.affinity import Prior
 from rvdtool.derender.flow import Flow
-from rvdtool.derender.inverse_isp import Estimate, Rgb
+from rvdtool.derender.inverse_isp import Estimate
+from rvdtool.derender.isp_features import Rgb
 from rvdtool.derender.statistics import Array
 from rvdtool.network.fagdn import STRIDE, Planes, ReferencePlanes
 from rvdtool.raw.frame import CfaPhase

@@ -26,7 +26,8 @@ from rvdtool.dataset.rvd import RvdFolder, Video
 from rvdtool.derender.affinity import Candidate, Evidence
 from rvdtool.derender.brightness import Ratio, Shading
 from rvdtool.derender.chain import Chain
-from rvdtool.derender.inverse_isp import Estimate, Rgb
+from rvdtool.derender.inverse_isp import Estimate
+from rvdtool.derender.isp_features import Rgb
 from rvdtool.derender.statistics import Array
 from rvdtool.errors import InputError
 from rvdtool.raw.bayer import normalise

@@ -6,9 +6,11 @@ import pytest
 from numpy.typing import NDArray
 from small_shots import Array, mosaic, psnr, render, texture
 
-from rvdtool.derender.inverse_isp import InverseIsp, linearise
+from rvdtool.derender.inverse_isp import InverseIsp
+from rvdtool.derender.isp_features import linearise
 from rvdtool.raw.frame import CfaPhase
 
+RGGB = CfaPhase.RGGB
 SIZE = (96, 128)
 LARGE = (192, 256)
 """Where the photosites have to outnumber the weights by far."""
@@ -33,7 +35,7 @@ def with_clipped_boxes(scene: Array) -> Array:
 def test_a_pointwise_isp_is_undone(phase: CfaPhase, size: tuple[int, int]) -> None:
     """A colour matrix, a curve and 8 bits: what is lost is rounding alone."""
     known, other = texture(size, 1), texture(size, 2)
-    isp = InverseIsp.calibrate(render(known), mosaic(known, phase))
+    isp = InverseIsp.calibrate(render(known), mosaic(known, phase), phase)
     estimate = isp(render(other))
     assert estimate.value.dtype == np.float32
     assert estimate.value.shape == estimate.clipped.shape == size
@@ -44,7 +46,7 @@ def test_a_pointwise_isp_is_undone(phase: CfaPhase, size: tuple[int, int]) -> No
 def test_the_phase_matters() -> None:
     """The estimate is of one phase only: the test above can't be met by a grey picture."""
     known, other = texture(SIZE, 1), texture(SIZE, 2)
-    value = InverseIsp.calibrate(render(known), mosaic(known))(render(other)).value
+    value = InverseIsp.calibrate(render(known), mosaic(known), RGGB)(render(other)).value
     assert psnr(value, mosaic(other, CfaPhase.BGGR)) < 40
 
 
@@ -61,7 +63,7 @@ def test_16_bits_lose_less_than_8() -> None:
 
     scores = [
         psnr(
-            InverseIsp.calibrate(isp(known), mosaic(known))(isp(other)).value,
+            InverseIsp.calibrate(isp(known), mosaic(known), RGGB)(isp(other)).value,
             mosaic(other),
         )
         for isp in (shallow, deep)
@@ -71,9 +73,9 @@ def test_16_bits_lose_less_than_8() -> None:
 
 def test_sharpening_is_undone() -> None:
     known, other = texture(SIZE, 1), texture(SIZE, 2)
-    isp = InverseIsp.calibrate(sharpen(render(known)), mosaic(known))
+    isp = InverseIsp.calibrate(sharpen(render(known)), mosaic(known), RGGB)
     seen = isp(sharpen(render(other))).value
-    blind = InverseIsp.calibrate(render(known), mosaic(known))(sharpen(render(other))).value
+    blind = InverseIsp.calibrate(render(known), mosaic(known), RGGB)(sharpen(render(other))).value
     assert psnr(seen, mosaic(other)) > psnr(blind, mosaic(other)) + 6
 
 
@@ -85,7 +87,7 @@ def test_local_tone_mapping_is_undone() -> None:
         return render(scene * (1.3 - around)[..., None])
 
     known, other = texture(SIZE, 1), texture(SIZE, 2)
-    value = InverseIsp.calibrate(tone_mapped(known), mosaic(known))(tone_mapped(other)).value
+    value = InverseIsp.calibrate(tone_mapped(known), mosaic(known), RGGB)(tone_mapped(other)).value
     coded = linearise(tone_mapped(other).astype(np.float32) / 255)
     assert psnr(value, mosaic(other)) > 42
     # Without looking around, the error is that of a global fit:
@@ -95,7 +97,7 @@ def test_local_tone_mapping_is_undone() -> None:
 
 def test_clip_states_name_the_clipped_channels() -> None:
     rgb = render(texture(SIZE, 1))
-    isp = InverseIsp.calibrate(rgb, mosaic(texture(SIZE, 1)))
+    isp = InverseIsp.calibrate(rgb, mosaic(texture(SIZE, 1)), RGGB)
     for channel in range(3):
         seen = rgb.copy()
         seen[20:30, 20:30, channel] = 255
@@ -111,7 +113,7 @@ def test_clip_states_name_the_clipped_channels() -> None:
 def test_what_is_clipped_has_a_regression_and_an_error_of_its_own() -> None:
     """White surfaces lie at another RAW value in each shot; frame 1 tells at which."""
     known, other = with_clipped_boxes(texture(SIZE, 1)), with_clipped_boxes(texture(SIZE, 2))
-    isp = InverseIsp.calibrate(render(known), mosaic(known))
+    isp = InverseIsp.calibrate(render(known), mosaic(known), RGGB)
     estimate = isp(render(other))
     inside = np.zeros(SIZE, bool)
     inside[12:48, 12:58] = True
@@ -139,7 +141,7 @@ def test_how_far_a_channel_is_beyond_its_limit_is_told_by_what_is_around_it() ->
         return np.rint(255 * np.clip(2.2 * scene, 0, 1) ** 0.45).astype(np.uint8)
 
     (known, _), (other, beyond) = lamps(1), lamps(2)
-    value = InverseIsp.calibrate(shown(known), mosaic(known))(shown(other)).value
+    value = InverseIsp.calibrate(shown(known), mosaic(known), RGGB)(shown(other)).value
     true = mosaic(other)
     reds = np.zeros_like(beyond)
     reds[::2, ::2] = beyond[::2, ::2]
@@ -157,7 +159,9 @@ def test_what_saturates_before_srgb_clips_is_known_as_full() -> None:
 
     known, other = texture(LARGE, 1), texture(LARGE, 2)
     known[30:90, 40:120] = other[90:150, 30:130] = 3
-    estimate = InverseIsp.calibrate(darkened(known), np.minimum(mosaic(known), 1))(darkened(other))
+    estimate = InverseIsp.calibrate(darkened(known), np.minimum(mosaic(known), 1), RGGB)(
+        darkened(other)
+    )
     assert not estimate.clipped.any()
     assert np.abs(estimate.value[94:146, 34:126] - 1).max() < 0.02
     assert psnr(estimate.value[:80], mosaic(other)[:80]) > 55
@@ -167,7 +171,7 @@ def test_what_saturates_before_srgb_clips_is_known_as_full() -> None:
 def test_the_error_model_knows_the_true_variance(deviation: float) -> None:
     known, other = texture(LARGE, 1), texture(LARGE, 2)
     noise = np.random.default_rng(0).normal(0, deviation, (2, *LARGE)).astype(np.float32)
-    isp = InverseIsp.calibrate(render(known), mosaic(known) + noise[0])
+    isp = InverseIsp.calibrate(render(known), mosaic(known) + noise[0], RGGB)
     estimate = isp(render(other))
     variance = isp.error(estimate)
     squared = (estimate.value - mosaic(other) - noise[1]) ** 2
@@ -180,7 +184,7 @@ def test_the_error_model_follows_intensity() -> None:
     known, other = light * texture(LARGE, 1), light * texture(LARGE, 2)
     shape = np.random.default_rng(0).normal(0, 1, (2, *LARGE)).astype(np.float32)
     first, second = mosaic(known), mosaic(other)
-    isp = InverseIsp.calibrate(render(known), first + 0.03 * first * shape[0])
+    isp = InverseIsp.calibrate(render(known), first + 0.03 * first * shape[0], RGGB)
     estimate = isp(render(other))
     variance = isp.error(estimate)
     squared = (estimate.value - second - 0.03 * second * shape[1]) ** 2
@@ -193,7 +197,7 @@ def test_the_error_model_follows_intensity() -> None:
 def test_a_first_frame_without_content_gives_a_finite_estimate(level: float) -> None:
     flat = np.full((*SIZE, 3), level, np.float32)
     noise = np.random.default_rng(0).normal(0, 0.01, SIZE).astype(np.float32)
-    isp = InverseIsp.calibrate(render(flat), mosaic(flat) + noise)
+    isp = InverseIsp.calibrate(render(flat), mosaic(flat) + noise, RGGB)
     same = isp(render(flat))
     assert np.isfinite(isp.error(same)).all()
     assert np.abs(same.value - level).mean() < 0.01
