@@ -37,6 +37,7 @@ from rvdtool.derender.flow import (
     sample,
     sample_mosaic,
 )
+from rvdtool.derender.highlights import Highlights, describe
 from rvdtool.derender.inverse_isp import Estimate, InverseIsp
 from rvdtool.derender.isp_features import Rgb
 from rvdtool.derender.motion import Grey, Motion, trust
@@ -58,16 +59,12 @@ RELIABLE = 0.05
 """… and at least this share of the fit's own variance (anchored); twice it where warped often."""
 WINDOW = 7
 """Photometric errors are averaged over this many pixels."""
-BEYOND = np.float32(0.2)
-"""Where a clip state is met that frame 1 doesn't show, the photosite's own colour clipped, the true
-RAW lies about this share of the room up to white above the fit (drawn pictures and photographs of
-the training parts: 0.20 to 0.24 in the mean)."""
 BLIND = np.float32(0.45)
-"""… and is off by this share of the room, RMS (0.40 to 0.46); by half of it where another colour is
-clipped (0.19 to 0.26)."""
+"""Where a clip state is met that frame 1 doesn't show, another colour than the photosite's own
+clipped, the fit is off by half of this share of the room up to white, RMS (0.19 to 0.26)."""
 FITS_OWN = np.float32(0.1)
 """Share of that variance which the fit is weighed by; the rest is in all candidates alike. Chosen,
-like BEYOND, on development clips: lossless ones rose by 1.6 dB in the mean."""
+on development clips: lossless ones rose by 1.6 dB in the mean."""
 NO_WAY = np.float32(1e3)
 """Variance of what isn't there (outside the other frame)."""
 
@@ -214,6 +211,7 @@ class Calibration:
 
     Attributes:
         inverse_isp: sRGB → RAW.
+        phase: of the RAW.
         sources: [H, W, 4], sampled together along a flow: the fit, its denoised residual, the
             denoised RAW, and the power of the detail that sampling blurs.
         clipped: 0 or 1 per photosite, float [H, W].
@@ -224,6 +222,7 @@ class Calibration:
     """
 
     inverse_isp: InverseIsp
+    phase: CfaPhase
     sources: Array
     clipped: Array
     grey: Grey
@@ -256,11 +255,12 @@ class Calibration:
         fine = Curve.mean(value[free], ((residual - carried) ** 2)[free])
         sources = np.stack([value, carried, shrink(raw, noise(value), 5), blurred], axis=-1)
         clipped = (~free).astype(np.float32)
-        return cls(inverse_isp, sources, clipped, grey, smooth, fine, noise)
+        return cls(inverse_isp, phase, sources, clipped, grey, smooth, fine, noise)
 
 
 def gather(
     calibration: Calibration,
+    rgb: Rgb,
     estimate: Estimate,
     grey: Grey,
     motion: Motion,
@@ -272,6 +272,7 @@ def gather(
 
     Args:
         calibration: of frame 1.
+        rgb: the current frame, [H, W, 3].
         estimate: the inverse ISP of the current frame, its brightness still in it.
         grey: the current frame's picture for the flow.
         motion: its flows.
@@ -305,7 +306,16 @@ def gather(
     whole = calibration.inverse_isp.error(estimate) / (gain * gain)
     strange = calibration.inverse_isp.error.strange(estimate)
     white = np.float32(1) if tracks_gain else 1 / gain
-    step, blind = _beyond_limit(value, least > 0, strange, white)
+    room = np.where(strange, np.maximum(white - value, 0), 0)
+    step, blind = np.zeros_like(value), (BLIND / 2 * room) ** 2
+    own = np.argwhere(strange & (least > 0))
+    if len(own):
+        at = tuple(own.T)
+        seen = describe(rgb, calibration.phase, least, float(white), tracks_gain, own)
+        share, error = Highlights.load()(seen)
+        # From the limit, which the fit may be above or below.
+        step[at] = least[at] + share * np.maximum(white - least[at], 0) - value[at]
+        blind[at] = (error * np.maximum(white - least[at], 0)) ** 2
     fine, whole = calibration.fine(value) + blind, whole + FITS_OWN * blind
     value = value + step
     noise = calibration.noise(np.maximum(value, first_fit))
@@ -344,22 +354,6 @@ def gather(
         rest=np.where(clipped, carried, 2 * RELIABLE * whole),
         least=least,
     )
-
-
-def _beyond_limit(
-    value: Array, own: NDArray[np.bool_], strange: NDArray[np.bool_], white: np.float32
-) -> tuple[Array, Array]:
-    """How far above the fit clipped photosites are to be put of which frame 1 says nothing, and the
-    variance of what remains unknown, [H, W] each; 0 elsewhere.
-
-    Args:
-        value: the fit.
-        own: where the photosite's own colour is clipped.
-        strange: where frame 1 doesn't show the clip state.
-        white: the most that a photosite can have, as bright as frame 1.
-    """
-    room = np.where(strange, np.maximum(white - value, 0), 0)
-    return np.where(own, BEYOND * room, 0), (np.where(own, BLIND, BLIND / 2) * room) ** 2
 
 
 def _carry(

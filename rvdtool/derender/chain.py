@@ -178,6 +178,7 @@ class Chain:
         motion = self._tracker(past.index + 1, grey, past.grey, past.far, blank, past.lost)
         evidence = gather(
             self.calibration,
+            rgb,
             estimate,
             grey,
             motion,

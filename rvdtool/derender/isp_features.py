@@ -55,16 +55,16 @@ class Features:
     def _local_means(self) -> list[Array]:
         """Local mean brightness around 0, one [H, W] map per scale."""
         shares = [1 / scale for scale in TONE_SCALES]
-        return [mean - MIDDLE for mean in _blurred_far(self.coded @ LUMA, 8, shares)]
+        return [mean - MIDDLE for mean in blurred_far(self.coded @ LUMA, 8, shares)]
 
     @cached_property
     def surroundings(self) -> list[Array]:
         """The linearised channels, blurred, one [H, W, 3] per scale: asked for where clipped."""
         near = [cv2.GaussianBlur(self.linear, (0, 0), sigma) for sigma in NEAR]
-        return near + _blurred_far(self.linear, 4, FAR)
+        return near + blurred_far(self.linear, 4, FAR)
 
 
-def _blurred_far(image: Array, reduction: int, shares: Sequence[float]) -> list[Array]:
+def blurred_far(image: Array, reduction: int, shares: Sequence[float]) -> list[Array]:
     """An image blurred by Gaussians of so large shares of its height, worked out on a smaller one.
 
     Args:

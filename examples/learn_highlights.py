@@ -1,0 +1,113 @@
+"""Learn how far clipped colours go: makes `rvdtool/derender/highlights.npz`.
+
+    python examples/learn_highlights.py EVIDENCE/train EVIDENCE/walks … -o highlights.npz
+
+Reads the evidence that `rvdtool train --preset fagdn --evidence EVIDENCE` keeps of its videos,
+takes clipped photosites of every fifth frame, those first that frame 1 doesn't show, and trains a
+perceptron on the share of the room between limit and white that the true RAW takes: by likelihood,
+so that it says how far off it is. A few minutes on two cores.
+"""
+
+import argparse
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import softplus
+
+from rvdtool.derender.highlights import INPUTS, LEAST, describe
+from rvdtool.files import write_beside
+from rvdtool.raw.frame import CfaPhase
+from rvdtool.training.crops import whole
+from rvdtool.training.evidence import EvidenceClip
+
+STRANGE, KNOWN = 400, 150
+"""Photosites taken of a frame: where frame 1 tells nothing, and elsewhere."""
+UNKNOWN = 1e-3
+"""Variance of the fine error from which frame 1 is taken to tell nothing."""
+NARROW = 0.02
+"""Of room smaller than this nothing is to be learned."""
+EPOCHS, BATCH, RATE, NOISE = 12, 2048, 3e-3, 0.05
+
+
+def read(folder: Path, step: int) -> np.ndarray:
+    """[samples, INPUTS + 2]: inputs, share of the room, weight."""
+    cv2.setNumThreads(1)
+    clip = EvidenceClip(folder)
+    move, found = whole(clip), [np.zeros((0, INPUTS + 2), np.float32)]
+    rng = np.random.default_rng(len(clip))
+    for index in range(2, len(clip), step):
+        evidence = clip.evidence(index, move)
+        own, strange = evidence.least > 0, evidence.fine >= UNKNOWN
+        places = [np.argwhere(own & mask) for mask in (strange, ~strange)]
+        chosen = [
+            rng.permutation(part)[:most]
+            for part, most in zip(places, (STRANGE, KNOWN), strict=True)
+        ]
+        where = np.concatenate(chosen)
+        if len(where) < 30:
+            continue
+        white = 1.0 if clip.gain_tracked else 1 / evidence.brightness.value
+        seen = describe(
+            clip.rgb(index, move), CfaPhase.RGGB, evidence.least, white, clip.gain_tracked, where
+        )
+        least, true = (part[tuple(where.T)] for part in (evidence.least, clip.raw(index, move)))
+        room = white - least
+        weight = np.where(np.arange(len(where)) < len(chosen[0]), 1, 0.3) * np.clip(room, 0, 1)
+        share = np.clip((true - least) / np.maximum(room, NARROW), -0.5, 1)
+        samples = np.column_stack([seen, share, weight])
+        found.append(samples[room > NARROW].astype(np.float32))
+    return np.concatenate(found)
+
+
+def learn(samples: torch.Tensor) -> nn.Sequential:
+    """Train on standardised samples."""
+    torch.manual_seed(0)
+    layers = [nn.Linear(INPUTS, 48), nn.ReLU(), nn.Linear(48, 48), nn.ReLU(), nn.Linear(48, 2)]
+    network = nn.Sequential(*layers)
+    steps = len(samples) // BATCH
+    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=EPOCHS * steps)
+    for _ in range(EPOCHS):
+        for batch in samples[torch.randperm(len(samples))][: steps * BATCH].split(BATCH):
+            seen, share, weight = batch[:, :INPUTS], batch[:, INPUTS], batch[:, INPUTS + 1]
+            out = network(seen + NOISE * torch.randn_like(seen))
+            error = softplus(out[:, 1]) + float(LEAST)
+            loss = (weight * (((out[:, 0] - share) / error) ** 2 / 2 + error.log())).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return network
+
+
+def main() -> None:
+    """Read, learn, write."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("parts", type=Path, nargs="+", help="folders of evidence")
+    parser.add_argument("--step", type=int, default=5, help="of the frames looked at")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    arguments = parser.parse_args()
+    clips = sorted(path.parent for part in arguments.parts for path in part.glob("*/clip.json"))
+    with ProcessPoolExecutor() as pool:
+        samples = np.concatenate(list(pool.map(partial(read, step=arguments.step), clips)))
+    seen, weight = samples[:, :INPUTS], samples[:, -1]
+    mean, spread = seen.mean(axis=0), seen.std(axis=0) + np.float32(1e-3)
+    samples[:, :INPUTS] = np.clip((seen - mean) / spread, -5, 5)
+    samples[:, -1] = weight / weight.mean()
+    network = learn(torch.from_numpy(samples))
+    weights = {}
+    for number, layer in enumerate(network[::2]):
+        weights[f"weight{number}"] = layer.weight.detach().numpy()
+        weights[f"bias{number}"] = layer.bias.detach().numpy()
+    with write_beside(arguments.output) as file:
+        np.savez_compressed(file, mean=mean, spread=spread, **weights)
+    print(f"{arguments.output}: {len(samples)} photosites of {len(clips)} videos")
+
+
+if __name__ == "__main__":
+    main()
