@@ -63,7 +63,7 @@ BLIND = np.float32(0.45)
 """Where a clip state is met that frame 1 doesn't show, another colour than the photosite's own
 clipped, the fit is off by half of this share of the room up to white, RMS (0.19 to 0.26)."""
 FITS_OWN = np.float32(0.1)
-"""Share of that variance which the fit is weighed by; the rest is in all candidates alike. Chosen,
+"""Share of that variance which the fit is weighed by; the rest is in all candidates alike. Chosen
 on development clips: lossless ones rose by 1.6 dB in the mean."""
 NO_WAY = np.float32(1e3)
 """Variance of what isn't there (outside the other frame)."""
@@ -306,16 +306,9 @@ def gather(
     whole = calibration.inverse_isp.error(estimate) / (gain * gain)
     strange = calibration.inverse_isp.error.strange(estimate)
     white = np.float32(1) if tracks_gain else 1 / gain
-    room = np.where(strange, np.maximum(white - value, 0), 0)
-    step, blind = np.zeros_like(value), (BLIND / 2 * room) ** 2
-    own = np.argwhere(strange & (least > 0))
-    if len(own):
-        at = tuple(own.T)
-        seen = describe(rgb, calibration.phase, least, float(white), tracks_gain, own)
-        share, error = Highlights.load()(seen)
-        # From the limit, which the fit may be above or below.
-        step[at] = least[at] + share * np.maximum(white - least[at], 0) - value[at]
-        blind[at] = (error * np.maximum(white - least[at], 0)) ** 2
+    step, blind = _beyond_limit(
+        calibration.phase, rgb, value, least, strange, float(white), tracks_gain
+    )
     fine, whole = calibration.fine(value) + blind, whole + FITS_OWN * blind
     value = value + step
     noise = calibration.noise(np.maximum(value, first_fit))
@@ -354,6 +347,40 @@ def gather(
         rest=np.where(clipped, carried, 2 * RELIABLE * whole),
         least=least,
     )
+
+
+def _beyond_limit(
+    phase: CfaPhase,
+    rgb: Rgb,
+    value: Array,
+    least: Array,
+    strange: NDArray[np.bool_],
+    white: float,
+    tracks_gain: bool,
+) -> tuple[Array, Array]:
+    """How far above the fit clipped photosites are to be put of which frame 1 says nothing, and the
+    variance of what remains unknown, [H, W] each; 0 elsewhere.
+
+    Args:
+        phase: of the mosaic.
+        rgb: the current frame.
+        value: the fit.
+        least: see `Evidence`.
+        strange: where frame 1 doesn't show the clip state.
+        white: the most that a photosite can have, as bright as frame 1.
+        tracks_gain: see `gather`.
+    """
+    step = np.zeros_like(value)
+    blind = (BLIND / 2 * np.where(strange, np.maximum(np.float32(white) - value, 0), 0)) ** 2
+    own = np.argwhere(strange & (least > 0))
+    if len(own):
+        at = tuple(own.T)
+        share, error = Highlights.load()(describe(rgb, phase, least, white, tracks_gain, own))
+        room = np.maximum(np.float32(white) - least[at], 0)
+        # From the limit, which the fit may be above or below.
+        step[at] = least[at] + share * room - value[at]
+        blind[at] = (error * room) ** 2
+    return step, blind
 
 
 def _carry(

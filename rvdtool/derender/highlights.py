@@ -23,10 +23,12 @@ NEAR = (1, 3)
 FAR = (1 / 50, 1 / 16, 1 / 6)
 """Surroundings are means under Gaussians of so many pixels, and such shares of the height."""
 INPUTS = 3 + 6 + 6 * (len(NEAR) + len(FAR)) + 6
-SURE = 0.15
-"""The guess is off by this share of the room at least …"""
 TRUSTED, USUAL = np.float32(0.8), np.float32(0.2)
 """The guess is believed so much; the rest is what clipped colours have on average."""
+LEAST = np.float32(0.03)
+"""Added to what the perceptron says of its error, in training, too."""
+SURE = 0.15
+"""The guess is off by this share of the room at least …"""
 CAUTION = 1.5
 """… and by this factor more than it thinks: the world has other highlights than simulations."""
 
@@ -66,10 +68,6 @@ class Highlights:
         error = CAUTION * (np.logaddexp(0, x[:, 1]) + LEAST)
         share = TRUSTED * np.clip(x[:, 0], 0, 1) + (1 - TRUSTED) * USUAL
         return share.astype(np.float32), np.maximum(error, SURE).astype(np.float32)
-
-
-LEAST = np.float32(0.03)
-"""Added to what the perceptron says of its error, in training, too."""
 
 
 def describe(
