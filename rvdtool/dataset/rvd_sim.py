@@ -20,6 +20,7 @@ from rvdtool.dataset.draw import (
     TRAINING_ISP,
     CameraKind,
 )
+from rvdtool.dataset.photographs import COLLECTIONS, Photograph
 from rvdtool.dataset.recipe import Matrix3, RawLevels, Recipe, Source
 from rvdtool.dataset.take import CONDITIONS, Condition, Scene, Take, draw_recipe, draw_take
 from rvdtool.raw.frame import CfaPhase
@@ -35,6 +36,7 @@ PARTS = (
     "development",
     "soft",
     "endurance",
+    "photographs",
 )
 
 _MATE = "usr/share/backgrounds/mate/nature/{}.jpg"
@@ -136,6 +138,10 @@ EXTRA: Sequence[Scene] = (
 )
 """Further training scenes, filmed with little noise and much light."""
 
+PHOTOGRAPHS: Sequence[Photograph] = tuple(
+    photograph for collection in COLLECTIONS.values() for photograph in collection
+)
+
 DEVELOPMENT: Sequence[tuple[Scene, CameraKind]] = (
     (Scene(_photo(_MATE, "GreenMeadow", shrink=1.5), (853, 682)), "hand"),
     (Scene(_photo(_KDE, "Autumn", highlights=3), (1280, 800)), "hand"),
@@ -148,7 +154,7 @@ DEVELOPMENT: Sequence[tuple[Scene, CameraKind]] = (
 TRAINING_SIZE = (448, 320)
 """Width, height."""
 
-_TAKEN = ("train", "val", "long", "extra", "leaves", "walk", "soft")
+_TAKEN = ("train", "val", "long", "extra", "leaves", "walk", "soft", "photo")
 """How videos' names begin, in the order of their seeds."""
 
 
@@ -174,6 +180,7 @@ def draw_set() -> Mapping[str, tuple[Recipe, ...]]:
             for condition in CONDITIONS
         ),
         "endurance": tuple(_draw_endurance(condition) for condition in CONDITIONS),
+        "photographs": tuple(_draw_photograph(index) for index in range(3 * len(PHOTOGRAPHS))),
     }
 
 
@@ -237,6 +244,28 @@ def _draw_extra(index: int) -> Recipe:
     others = [s.source for s in EXTRA if s is not scene]
     take = _draw_take(rng, scene, others, "extra", index, 32)
     return draw_recipe(rng, _lit(rng, take, 0.6, 5000))
+
+
+def _draw_photograph(index: int) -> Recipe:
+    """Each photograph in each condition, with another behind or in front; two in three well lit."""
+    rng = np.random.default_rng([PARTS.index("photographs"), index])
+    scene, *others = (
+        _photographed(PHOTOGRAPHS[number % len(PHOTOGRAPHS)], float(rng.choice((1, 1.5, 2, 4))))
+        for number in (index, *rng.integers(len(PHOTOGRAPHS), size=2).tolist())
+    )
+    take = _draw_take(rng, scene, [other.source for other in others], "photo", index, 16)
+    if index // len(PHOTOGRAPHS) < 2:
+        take = _lit(rng, take, 0.5, 3000)
+    kinds: Sequence[CameraKind] = ("hand", "walk", "pan")
+    return draw_recipe(rng, replace(take, camera_kind=kinds[index // 3 % 3]))
+
+
+def _photographed(photograph: Photograph, highlights: float) -> Scene:
+    """A photograph, made about 1280×800 pixels large."""
+    width, height = photograph.size
+    shrink = round(min(max(min(width / 1280, height / 800), 2), 6), 2)
+    source = _photo("photographs/{}.jpg", photograph.blob, shrink=shrink, highlights=highlights)
+    return Scene(source, (int(width / shrink), int(height / shrink)))
 
 
 def _draw_leaves(index: int) -> Recipe:

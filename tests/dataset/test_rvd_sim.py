@@ -4,7 +4,7 @@ from rvdtool.dataset.draw import HELD_OUT_CAMERAS, TRAINING_CAMERAS
 from rvdtool.dataset.recipe import CameraIsp
 from rvdtool.dataset.rvd_sim import draw_set, read_set
 
-TRAINED = ("train", "long", "extra", "leaves", "walks", "soft")
+TRAINED = ("train", "long", "extra", "leaves", "walks", "soft", "photographs")
 
 
 def test_checked_in_recipes_are_the_drawn_ones() -> None:
