@@ -51,7 +51,7 @@ def read(folder: Path, step: int) -> np.ndarray:
         where = np.concatenate(chosen)
         if len(where) < 30:
             continue
-        white = 1.0 if clip.gain_tracked else 1 / evidence.brightness.value
+        white = 1 / evidence.exposure
         seen = describe(
             clip.rgb(index, move), CfaPhase.RGGB, evidence.least, white, clip.gain_tracked, where
         )

@@ -49,7 +49,7 @@ class OurFagdn(ChainMethod):
             picture = clip.srgb(index)
             start = perf_counter()
             learned = learned or link.chain.show(self._network, first)
-            mosaic = link.chain.answer(learned, link.step.prior, picture, index)
+            mosaic = link.chain.answer(learned, link.step.prior, picture)
             yield Prediction(index, mosaic, link.seconds + perf_counter() - start)
 
 

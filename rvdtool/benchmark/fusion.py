@@ -68,8 +68,8 @@ class Part(ChainMethod):
         """As `ChainMethod.read`."""
         for link in links:
             state = link.step.state
-            exposure = link.chain.exposure(state.brightness, state.index)
-            values = to_dn(self._candidate(link.step) * exposure, clip.reference)
+            value = self._candidate(link.step) * np.float32(state.exposure)
+            values = to_dn(value, clip.reference)
             yield Prediction(state.index, values, link.seconds)
 
 

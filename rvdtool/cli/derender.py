@@ -90,6 +90,7 @@ def derender(
                 "model": model,
                 "resumed_at": report.resumed_at,
                 "brightness": {"min": report.brightness[0], "max": report.brightness[1]},
+                "exposure": {"min": report.exposure[0], "max": report.exposure[1]},
                 "tracks_gain": report.tracks_gain,
                 "knows_exposures": report.knows_exposures,
                 "trusted": report.trusted,
@@ -110,6 +111,12 @@ def derender(
         f"{report.folder}: {report.frames} DNGs{true}{resumed}; brightness {low:.3f} to {high:.3f} "
         f"({cause}), {report.trusted:.0%} of a frame surely matched to its reference on average"
     )
+    darkest, lightest = report.exposure
+    if report.tracks_gain and not report.knows_exposures and darkest < lightest:
+        console.print_line(
+            f"Noise says that frames were exposed {darkest:.2f} to {lightest:.2f} times as much as "
+            "their reference; RAW follows. `rvdtool pack --exposures` would know it better"
+        )
     if report.cuts:
         frames = ", ".join(map(str, report.cuts))
         console.print_line(

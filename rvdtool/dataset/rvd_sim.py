@@ -20,7 +20,7 @@ from rvdtool.dataset.draw import (
     TRAINING_ISP,
     CameraKind,
 )
-from rvdtool.dataset.photographs import COLLECTIONS, Photograph
+from rvdtool.dataset.photographs import Photograph, read_photographs
 from rvdtool.dataset.recipe import Matrix3, RawLevels, Recipe, Source
 from rvdtool.dataset.take import CONDITIONS, Condition, Scene, Take, draw_recipe, draw_take
 from rvdtool.raw.frame import CfaPhase
@@ -138,10 +138,6 @@ EXTRA: Sequence[Scene] = (
 )
 """Further training scenes, filmed with little noise and much light."""
 
-PHOTOGRAPHS: Sequence[Photograph] = tuple(
-    photograph for collection in COLLECTIONS.values() for photograph in collection
-)
-
 DEVELOPMENT: Sequence[tuple[Scene, CameraKind]] = (
     (Scene(_photo(_MATE, "GreenMeadow", shrink=1.5), (853, 682)), "hand"),
     (Scene(_photo(_KDE, "Autumn", highlights=3), (1280, 800)), "hand"),
@@ -180,7 +176,9 @@ def draw_set() -> Mapping[str, tuple[Recipe, ...]]:
             for condition in CONDITIONS
         ),
         "endurance": tuple(_draw_endurance(condition) for condition in CONDITIONS),
-        "photographs": tuple(_draw_photograph(index) for index in range(3 * len(PHOTOGRAPHS))),
+        "photographs": tuple(
+            _draw_photograph(index) for index in range(3 * len(read_photographs()))
+        ),
     }
 
 
@@ -249,12 +247,13 @@ def _draw_extra(index: int) -> Recipe:
 def _draw_photograph(index: int) -> Recipe:
     """Each photograph in each condition, with another behind or in front; two in three well lit."""
     rng = np.random.default_rng([PARTS.index("photographs"), index])
+    all_of_them = read_photographs()
     scene, *others = (
-        _photographed(PHOTOGRAPHS[number % len(PHOTOGRAPHS)], float(rng.choice((1, 1.5, 2, 4))))
-        for number in (index, *rng.integers(len(PHOTOGRAPHS), size=2).tolist())
+        _photographed(all_of_them[number % len(all_of_them)], float(rng.choice((1, 1.5, 2, 4))))
+        for number in (index, *rng.integers(len(all_of_them), size=2).tolist())
     )
     take = _draw_take(rng, scene, [other.source for other in others], "photo", index, 16)
-    if index // len(PHOTOGRAPHS) < 2:
+    if index // len(all_of_them) < 2:
         take = _lit(rng, take, 0.5, 3000)
     kinds: Sequence[CameraKind] = ("hand", "walk", "pan")
     return draw_recipe(rng, replace(take, camera_kind=kinds[index // 3 % 3]))
@@ -264,7 +263,7 @@ def _photographed(photograph: Photograph, highlights: float) -> Scene:
     """A photograph, made about 1280×800 pixels large."""
     width, height = photograph.size
     shrink = round(min(max(min(width / 1280, height / 800), 2), 6), 2)
-    source = _photo("photographs/{}.jpg", photograph.blob, shrink=shrink, highlights=highlights)
+    source = _photo("{}", photograph.path, shrink=shrink, highlights=highlights)
     return Scene(source, (int(width / shrink), int(height / shrink)))
 
 

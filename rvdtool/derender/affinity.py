@@ -87,6 +87,7 @@ class Prior:
         warped: RAW 1 along the flow; its variance is whole.
         clipped: the current frame's clip state, [H, W].
         brightness: of the current frame against frame 1, taken out of all candidates.
+        exposure: how much of that is in its RAW, too; see `gather`.
         trusted: share of the frame that surely shows what frame 1 shows, 0..1.
         first_fit, previous_fit: frame 1's and the previous frame's fit, along their flows: where
             they differ from this frame's, the flow or the light is wrong.
@@ -100,6 +101,7 @@ class Prior:
     fine: Array
     clipped: NDArray[np.uint8]
     brightness: Ratio
+    exposure: float
     trusted: float
     first_fit: Array
     previous_fit: Array
@@ -111,8 +113,8 @@ class Evidence:
     """A prior but for the candidate that the previous RAW makes: nothing here depends on it.
 
     Attributes:
-        fit, anchored, warped, fine, clipped, brightness, trusted, first_fit, previous_fit, far:
-            see `Prior`.
+        fit, anchored, warped, fine, clipped, brightness, exposure, trusted, first_fit,
+            previous_fit, far: see `Prior`.
         near: flow to the previous frame, [H, W, 2].
         shade: lens shading here against where the previous RAW comes from, factor, [H, W].
         doubt: variance of what `near` brings, [H, W].
@@ -126,6 +128,7 @@ class Evidence:
     fine: Array
     clipped: NDArray[np.uint8]
     brightness: Ratio
+    exposure: float
     trusted: float
     first_fit: Array
     previous_fit: Array
@@ -198,6 +201,7 @@ class Evidence:
             fine=self.fine,
             clipped=self.clipped,
             brightness=self.brightness,
+            exposure=self.exposure,
             trusted=self.trusted,
             first_fit=self.first_fit,
             previous_fit=self.previous_fit,
@@ -266,6 +270,7 @@ def gather(
     motion: Motion,
     previous_fit: Array,
     previous_brightness: Ratio,
+    exposure: float | None,
     tracks_gain: bool,
 ) -> Evidence:
     """Gather all candidates of one frame but the previous RAW's.
@@ -278,6 +283,7 @@ def gather(
         motion: its flows.
         previous_fit: the previous frame's, as bright as frame 1, [H, W].
         previous_brightness: of the previous frame against frame 1.
+        exposure: how much more than frame 1 the frame was exposed; None: that is its brightness.
         tracks_gain: whether the ISP made what brightness there is.
     """
     size = estimate.value.shape[0], estimate.value.shape[1]
@@ -305,9 +311,9 @@ def gather(
     value, clipped, least = estimate.value / gain, estimate.clipped > 0, estimate.least / gain
     whole = calibration.inverse_isp.error(estimate) / (gain * gain)
     strange = calibration.inverse_isp.error.strange(estimate)
-    white = np.float32(1) if tracks_gain else 1 / gain
+    exposure = brightness.value if exposure is None else exposure
     step, blind = _beyond_limit(
-        calibration.phase, rgb, value, least, strange, float(white), tracks_gain
+        calibration.phase, rgb, value, least, strange, 1 / exposure, tracks_gain
     )
     fine, whole = calibration.fine(value) + blind, whole + FITS_OWN * blind
     value = value + step
@@ -337,6 +343,7 @@ def gather(
         fine=fine,
         clipped=estimate.clipped,
         brightness=brightness,
+        exposure=exposure,
         trusted=float(sure.mean()),
         first_fit=first_fit,
         previous_fit=previous_fit,

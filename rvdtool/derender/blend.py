@@ -100,7 +100,7 @@ def trace(
         state = step.state
         blocks = reference.size[0] // BLOCK, reference.size[1] // BLOCK
         spool.append(step.mosaic, resize_flow(state.far, blocks))
-        exposure = chain.exposure(state.brightness, state.index)
+        exposure = np.float32(state.exposure)
         waypoints.append(Waypoint(state.brightness, step.prior.trusted, exposure))
         step_done()
     error = None

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from rvdtool.derender.affinity import Calibration, Evidence, Prior, gather
 from rvdtool.derender.brightness import BLOCK, Ratio, Shading, has_auto_brightness
+from rvdtool.derender.exposure import Exposure, ExposureMeter
 from rvdtool.derender.flow import Flow, flow_image
 from rvdtool.derender.fusion import fuse
 from rvdtool.derender.isp_features import Rgb
 from rvdtool.derender.motion import Grey, Motion, MotionTracker, NearFlow
-from rvdtool.derender.statistics import Array
+from rvdtool.derender.statistics import Array, noise_variance
 from rvdtool.errors import InputError, MismatchError
 from rvdtool.raw.bayer import denormalise, normalise
 from rvdtool.raw.frame import Mosaic, RawFrame
@@ -46,6 +47,8 @@ class ChainState:
         fit: its fit, as bright as frame 1, normalised, [H, W].
         variance: of its predictable error, [H, W].
         brightness: of its fit against frame 1.
+        exposure: how much of that is in its RAW, too.
+        readings, squares: of exposures that the ISP hides, see `Exposure`.
         shading: evidence of the lens shading, see `Shading`.
         grey: its picture for the flow.
         far: its flow to frame 1, at working size.
@@ -57,6 +60,9 @@ class ChainState:
     fit: Array
     variance: Array
     brightness: float
+    exposure: float
+    readings: int
+    squares: float
     shading: NDArray[np.float64]
     grey: Grey
     far: Flow
@@ -65,13 +71,22 @@ class ChainState:
 
 @dataclass(frozen=True)
 class Observation:
-    """What frame 1 and the sRGB video say about a frame: no earlier RAW is needed for it."""
+    """What frame 1 and the sRGB video say about a frame: no earlier RAW is needed for it.
+
+    Attributes:
+        index, rgb: of the frame.
+        grey: its picture for the flow.
+        motion: its flows.
+        evidence: its prior but for what the previous RAW adds.
+        exposure: as far as an ISP hid it.
+    """
 
     index: int
     rgb: Rgb
     grey: Grey
     motion: Motion
     evidence: Evidence
+    exposure: Exposure
 
 
 @dataclass(frozen=True)
@@ -138,12 +153,16 @@ class Chain:
         self._tracker = MotionTracker(grey, flow)
         self._exposures = exposures
         self.tracks_gain = gain == "track" or (gain == "auto" and by_libraw)
+        self._meter = self._make_meter() if self.tracks_gain and exposures is None else None
         self.state = ChainState(
             index=0,
             mosaic=reference.mosaic,
             fit=np.ascontiguousarray(self.calibration.sources[..., 0]),
             variance=np.zeros_like(raw),
             brightness=1.0,
+            exposure=1.0,
+            readings=0,
+            squares=0.0,
             shading=Shading().evidence,
             grey=grey,
             far=np.zeros((*grey.shape, 2), np.float32),
@@ -176,6 +195,12 @@ class Chain:
         estimate = self.calibration.inverse_isp(rgb)
         blank = _blank(estimate.clipped, grey)
         motion = self._tracker(past.index + 1, grey, past.grey, past.far, blank, past.lost)
+        exposure = past.exposure
+        if self._meter and not motion.cut:
+            free = estimate.clipped == 0
+            exposure = exposure.after(
+                self._meter.read(estimate.value, free, past.fit, exposure.value, motion.near)
+            )
         evidence = gather(
             self.calibration,
             rgb,
@@ -184,6 +209,7 @@ class Chain:
             motion,
             past.fit,
             past.brightness,
+            self._exposure(past.index + 1, exposure),
             self.tracks_gain,
         )
         self._seen = _Seen(
@@ -193,22 +219,26 @@ class Chain:
             motion.lost,
             evidence.fit.value,
             evidence.brightness,
+            exposure,
         )
-        return Observation(past.index + 1, rgb, grey, motion, evidence)
+        return Observation(past.index + 1, rgb, grey, motion, evidence, exposure)
 
     def advance(self, seen: Observation) -> Step:
         """De-render the frame after the state's, from its observation, and make it the state."""
         past = self.state
         raw = self._normalised(self._reference, past.mosaic)
-        raw /= self.exposure(past.brightness, past.index)
+        raw /= np.float32(past.exposure)
         prior = seen.evidence.with_previous(raw, past.variance)
         value, variance = fuse(prior)
         self.state = ChainState(
             index=seen.index,
-            mosaic=self._mosaic(value, prior, seen.index),
+            mosaic=self._mosaic(value, prior),
             fit=prior.fit.value,
             variance=variance,
             brightness=prior.brightness.value,
+            exposure=prior.exposure,
+            readings=seen.exposure.readings,
+            squares=seen.exposure.squares,
             shading=prior.brightness.shading.evidence,
             grey=seen.grey,
             far=seen.motion.far,
@@ -216,7 +246,7 @@ class Chain:
         )
         mosaic = self.state.mosaic
         if self._learned is not None:
-            mosaic = self.answer(self._learned, prior, seen.rgb, seen.index)
+            mosaic = self.answer(self._learned, prior, seen.rgb)
         return Step(self.state, mosaic, seen.motion, prior)
 
     def show(self, network: "Fagdn", rgb: Rgb) -> "Learned":
@@ -236,20 +266,25 @@ class Chain:
         shown = pack_reference(packing, rgb, raw, estimate, variance)
         return Learned(network, packing, shown, self.tracks_gain)
 
-    def answer(self, learned: "Learned", prior: Prior, rgb: Rgb, index: int) -> Mosaic:
+    def answer(self, learned: "Learned", prior: Prior, rgb: Rgb) -> Mosaic:
         """What a network makes of a frame's prior, uint16 [H, W]."""
-        return self._mosaic(learned(prior, rgb), prior, index)
+        return self._mosaic(learned(prior, rgb), prior)
 
-    def exposure(self, brightness: float, index: int) -> np.float32:
-        """How much brighter than frame 1 a frame's RAW is: as is known, or not at all where the ISP
-        did it."""
+    def _exposure(self, index: int, hidden: Exposure) -> float | None:
+        """How much more a frame was exposed than frame 1; None: by as much as it is brighter."""
         if self._exposures is not None:
-            return np.float32(self._exposures[index])
-        return np.float32(1 if self.tracks_gain else brightness)
+            return self._exposures[index]
+        return hidden.value if self.tracks_gain else None
 
-    def _mosaic(self, value: Array, prior: Prior, index: int) -> Mosaic:
+    def _make_meter(self) -> ExposureMeter | None:
+        calibration, clipped = self.calibration, self.calibration.clipped > 0
+        fit = np.ascontiguousarray(calibration.sources[..., 0])
+        shown = noise_variance(fit, fit, ~clipped)
+        return ExposureMeter.measure(calibration.noise, shown, calibration.fine)
+
+    def _mosaic(self, value: Array, prior: Prior) -> Mosaic:
         """Normalised RAW as bright as frame 1 → a frame's DN within 0..white, uint16 [H, W]."""
-        value = value * self.exposure(prior.brightness.value, index)
+        value = value * np.float32(prior.exposure)
         return denormalise(value, self._reference.black, self._reference.white)
 
     @staticmethod
@@ -267,12 +302,14 @@ class _Seen:
     lost: bool
     fit: Array
     brightness: Ratio
+    exposure: Exposure
 
     @classmethod
     def after(cls, state: ChainState) -> Self:
         """Go on after a frame that is done."""
         brightness = Ratio(state.brightness, Shading(state.shading))
-        return cls(state.index, state.grey, state.far, state.lost, state.fit, brightness)
+        exposure = Exposure(state.exposure, state.readings, state.squares)
+        return cls(state.index, state.grey, state.far, state.lost, state.fit, brightness, exposure)
 
 
 def _blank(clipped: NDArray[np.uint8], grey: Grey) -> NDArray[np.bool_]:

@@ -67,7 +67,9 @@ class DerenderReport:
         resumed_at: the first frame of this run; 0 unless resumed.
         brightness: smallest and largest brightness against the reference before (before the first:
             after) in this run.
-        tracks_gain: whether that was put down to the ISP (RAW stays) or not (RAW follows).
+        exposure: smallest and largest exposure, likewise: what of the brightness is in the RAW.
+        tracks_gain: whether brightness was put down to the ISP (RAW stays, but for exposures that
+            the noise gives away) or not (RAW follows).
         knows_exposures: whether neither had to be assumed, as the bundle says each exposure.
         trusted: mean share of a frame that surely shows what that reference shows, 0..1.
         cuts: frames after the last reference that show another scene than the one before them.
@@ -78,6 +80,7 @@ class DerenderReport:
     references: int
     resumed_at: int
     brightness: tuple[float, float]
+    exposure: tuple[float, float]
     tracks_gain: bool
     knows_exposures: bool
     trusted: float
@@ -112,7 +115,7 @@ def derender_to_folder(
     """
     run = _Run(bundle, folder, options)
     start = run.prepare()
-    brightness, trusted, tracks_gain, cuts = [1.0], [], False, []
+    brightness, exposure, trusted, tracks_gain, cuts = [1.0], [1.0], [], False, []
     frames = read_frames(bundle.video, bundle.video_info)
     with WriteBehind() as writer, closing(run.results(frames, start, advance)) as results:
         for result in results:
@@ -122,6 +125,7 @@ def derender_to_folder(
                     writer.wait()
                     run.save(Start(result.index, result.state))
                 brightness.append(result.brightness)
+                exposure.append(result.exposure)
                 trusted += [] if result.trusted is None else [result.trusted]
                 tracks_gain |= result.tracks_gain
                 cuts += [result.index] if result.cut else []
@@ -134,6 +138,7 @@ def derender_to_folder(
         references=len(bundle.references),
         resumed_at=0 if start is None else start.index + 1,
         brightness=(min(brightness), max(brightness)),
+        exposure=(min(exposure), max(exposure)),
         tracks_gain=tracks_gain,
         knows_exposures=run.clip.exposures is not None,
         trusted=float(np.mean(trusted)) if trusted else 1.0,

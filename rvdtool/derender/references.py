@@ -63,6 +63,7 @@ class Result:
         index: of the frame, 0, 1, 2, ….
         raw: its RAW frame.
         brightness: against the reference it was made from.
+        exposure: how much of that is in the RAW, too.
         trusted: share of it that surely shows what that reference shows, 0..1; None: it is one.
         tracks_gain: whether changes of brightness are put down to the ISP.
         cut: whether it shows another scene than the frame before.
@@ -73,6 +74,7 @@ class Result:
     index: int
     raw: RawFrame
     brightness: float = 1.0
+    exposure: float = 1.0
     trusted: float | None = None
     tracks_gain: bool = False
     cut: bool = False
@@ -196,7 +198,13 @@ def _before(
                 mosaic = denormalise(value, reference.black, reference.white)
             raw = reference.with_mosaic(mosaic)
             yield Result(
-                index, raw, note.brightness, note.trusted, backward.tracks_gain, counted=True
+                index=index,
+                raw=raw,
+                brightness=note.brightness,
+                exposure=float(note.exposure),
+                trusted=note.trusted,
+                tracks_gain=backward.tracks_gain,
+                counted=True,
             )
 
 
@@ -229,6 +237,7 @@ def _after(
             index=before.index + state.index,
             raw=before.raw.with_mosaic(step.mosaic),
             brightness=state.brightness,
+            exposure=state.exposure,
             trusted=step.prior.trusted,
             tracks_gain=chain.tracks_gain,
             cut=step.motion.cut,

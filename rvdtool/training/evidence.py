@@ -110,9 +110,8 @@ def write_evidence(folder: RvdFolder, video: Video, out: Path) -> None:
         frames["raw"].append(folder.read_raw(video, index))
         frames["state"].append(state.mosaic)
         frames["state_v"].append(_log_code(state.variance))
-        brightness = evidence.brightness.value
-        exposure = float(chain.exposure(brightness, index))
-        scalars.append((brightness, exposure))
+        exposure = evidence.exposure
+        scalars.append((evidence.brightness.value, exposure))
         made, true = (
             normalise(frames[name][-1], reference.black, reference.white) / np.float32(exposure)
             for name in ("state", "raw")
@@ -337,6 +336,7 @@ class EvidenceClip:
             fine=variance["fine"],
             clipped=move.apply(self._arrays["clipped"][index]),
             brightness=Ratio(self._scalars[index - 1][0], Shading()),
+            exposure=self.exposure(index),
             trusted=1.0,
             first_fit=fit + value["first_fit"],
             previous_fit=fit + value["previous_fit"],

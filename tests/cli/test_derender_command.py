@@ -64,6 +64,7 @@ def test_json_is_for_programs(
     assert report["folder"] == str(tmp_path / "raws")
     assert (report["frames"], report["resumed_at"]) == (FRAMES, 0)
     assert 0.5 < report["brightness"]["min"] <= 1 <= report["brightness"]["max"] < 2
+    assert report["exposure"] == report["brightness"]  # nobody else has brightened it
     assert report["tracks_gain"] is False
     assert 0 <= report["trusted"] <= 1
 

@@ -30,6 +30,7 @@ def prior(variance: float = 1e-4, fine: float = 1e-4, **special: float) -> Prior
         fine=flat(fine),
         clipped=clipped,
         brightness=Ratio(1.0, Shading()),
+        exposure=1.0,
         trusted=1.0,
         first_fit=flat(VALUES["fit"]),
         previous_fit=flat(VALUES["fit"]),

@@ -71,6 +71,7 @@ def prior(size: tuple[int, int], seed: int = 0) -> Prior:
         fine=candidate().variance,
         clipped=rng.integers(0, 8, size).astype(np.uint8),
         brightness=Ratio(1.1, Shading()),
+        exposure=1.0,
         trusted=1.0,
         first_fit=candidate().value,
         previous_fit=candidate().value,

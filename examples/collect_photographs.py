@@ -1,0 +1,54 @@
+"""Collect the photographs that RVD-Sim's part `photographs` is made from.
+
+    git clone https://github.com/elementary/wallpapers elementary
+    git clone https://github.com/ubuntu-mate/ubuntu-mate-artwork mate
+    git clone https://github.com/pop-os/wallpapers pop
+    python examples/collect_photographs.py elementary mate pop -o SOURCES
+
+writes SOURCES/photographs/*.jpg, 163 MB, out of the clones' histories; then SOURCES is one of the
+folders that `rvdtool dataset simulate --sources` takes. Pictures that are there already are kept.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rvdtool.dataset.photographs import read_photographs
+from rvdtool.files import write_beside
+
+
+def collect(clones: Sequence[Path], output: Path) -> list[str]:
+    """Write what the clones have; returns the titles of what is missing."""
+    missing = []
+    for photograph in read_photographs():
+        path = output / photograph.path
+        if path.exists():
+            continue
+        for clone in clones:
+            command = ["git", "-C", str(clone), "cat-file", "blob", photograph.blob]
+            found = subprocess.run(command, capture_output=True, check=False)
+            if found.returncode == 0:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with write_beside(path) as file:
+                    file.write(found.stdout)
+                break
+        else:
+            missing.append(f"{photograph.title} ({photograph.repository}, {photograph.blob})")
+    return missing
+
+
+def main() -> None:
+    """Parse the command line and collect."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("clones", nargs="+", type=Path, help="clones of the repositories")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of sources")
+    arguments = parser.parse_args()
+    missing = collect(arguments.clones, arguments.output)
+    if missing:
+        sys.exit("missing, as no clone has them: " + "; ".join(missing))
+
+
+if __name__ == "__main__":
+    main()
