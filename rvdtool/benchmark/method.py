@@ -85,12 +85,14 @@ def switches_of(model: "Model") -> dict[str, bool]:
 
 
 def code_fingerprint(sources: Sequence[str]) -> str:
-    """SHA-256 of the code of packages and modules, named relative to rvdtool (`derender`)."""
+    """SHA-256 of packages' and modules' code and data, named relative to rvdtool (`derender`)."""
     digest = hashlib.sha256()
     root = Path(rvdtool.__file__).parent
     for source in sorted(sources):
         place = root / source.replace(".", "/")
-        files = sorted(place.glob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+        files = [place.with_suffix(".py")]
+        if place.is_dir():  # what was learned counts, too
+            files = sorted(file for file in place.iterdir() if file.suffix in (".py", ".npz"))
         for file in files:
             digest.update(file.relative_to(root).as_posix().encode())
             digest.update(file.read_bytes())

@@ -19,6 +19,7 @@ from rvdtool.benchmark.record import SCORES
 from rvdtool.dataset.rvd import RvdFolder, Video, open_rvd
 from rvdtool.errors import OutputError, UsageError
 from rvdtool.network.device import choose_device
+from rvdtool.workers import end_with_parent
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,7 @@ def _require_ours(results: Path) -> None:
 
 def _prepare_worker(threads: int) -> None:
     """Workers share the cores among themselves."""
+    end_with_parent()
     cv2.setNumThreads(threads)
     torch.set_num_threads(threads)
 

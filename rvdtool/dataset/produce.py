@@ -34,6 +34,7 @@ from rvdtool.files import write_beside
 from rvdtool.video.decode import probe, read_frames
 from rvdtool.video.encode import encode_video
 from rvdtool.video.source import open_source
+from rvdtool.workers import end_with_parent
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def produce(
             if recipe.name in writer.finished:
                 writer.forget(recipe.name)
             waiting.append(recipe)
-    with ProcessPoolExecutor(options.workers, get_context("spawn"), one_thread) as pool:
+    with ProcessPoolExecutor(options.workers, get_context("spawn"), prepare_worker) as pool:
         running = {
             pool.submit(produce_one, recipe, folders, root, options.flow): recipe
             for recipe in waiting
@@ -209,6 +210,7 @@ def _require_different_names(recipes: Sequence[Recipe]) -> None:
         raise UsageError(f"two recipes have the name {min(twice)}; names must differ")
 
 
-def one_thread() -> None:
+def prepare_worker() -> None:
     """Workers share the cores among themselves, not with OpenCV's threads."""
+    end_with_parent()
     cv2.setNumThreads(1)

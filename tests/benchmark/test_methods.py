@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from small_videos import BITS, NOISE, SIZE, WHITE, open_clip, psnr, write_video
 
+import rvdtool
 from rvdtool.benchmark.clip import Clip
 from rvdtool.benchmark.method import code_fingerprint
 from rvdtool.benchmark.methods import NAMES, UNTRAINED, find_method
@@ -78,6 +79,17 @@ def test_the_code_is_part_of_the_key() -> None:
     one, other = code_fingerprint(["derender"]), code_fingerprint(["derender.flow"])
     assert one != other
     assert find_method("fusion").key()["code"] != find_method("copy-warp").key()["code"]
+
+
+def test_what_a_package_has_learned_is_part_of_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rvdtool, "__file__", str(tmp_path / "__init__.py"))
+    (tmp_path / "derender").mkdir()
+    (tmp_path / "derender" / "chain.py").write_text("")
+    before = code_fingerprint(["derender"])
+    (tmp_path / "derender" / "learned.npz").write_bytes(b"weights")
+    assert code_fingerprint(["derender"]) != before
 
 
 def test_every_method_names_code_that_exists() -> None:

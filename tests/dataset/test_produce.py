@@ -104,7 +104,7 @@ def test_what_stood_before_a_failure_stays_listed(
 def test_a_killed_worker_is_said_in_words(
     recipe: Make, folders: SourceFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rvdtool.dataset.produce.one_thread", sys.exit)
+    monkeypatch.setattr("rvdtool.dataset.produce.prepare_worker", sys.exit)
     with pytest.raises(OutputError, match="fewer --jobs"):
         _make([recipe(**SMALL)], folders, tmp_path / "set")
 
