@@ -61,7 +61,7 @@ class ChainState:
     variance: Array
     brightness: float
     exposure: float
-    readings: int
+    readings: float
     squares: float
     shading: NDArray[np.float64]
     grey: Grey
@@ -161,7 +161,7 @@ class Chain:
             variance=np.zeros_like(raw),
             brightness=1.0,
             exposure=1.0,
-            readings=0,
+            readings=0.0,
             squares=0.0,
             shading=Shading().evidence,
             grey=grey,

@@ -31,12 +31,14 @@ FLAT = (0.5, 1.15)
 """Their power against the noise known from frame 1: more is texture, less no noise at all."""
 SAME = 0.03
 """Blocks whose levels differ by more (relative) don't show the same thing."""
-SMALLEST = 0.15
+SMALLEST = 0.12
 """Smaller steps (log) count as none; cameras step by a third of a stop, 0.23, or more …"""
-MANY = 4.0
+MANY = 5.0
 """… and such that don't stand out by this factor from the readings before …"""
-FEWEST = 2
-"""… of which there must be so many …"""
+MEMORY = 0.8
+"""… of which each next one makes those before count that much less …"""
+FEWEST = 1 + MEMORY
+"""… and of which there must be two …"""
 PRIOR = (2, 0.02)
 """… and which are taken to be as good as so many readings of that error, beforehand."""
 _GRID = np.linspace(-1.2, 1.2, 97)
@@ -61,12 +63,12 @@ class Exposure:
 
     Attributes:
         value: how much more than frame 1 it was exposed.
-        readings: how many there were so far that were no steps.
-        squares: sum of their squares: by how much readings are wrong in this video.
+        readings: how many there were so far that were no steps, older ones counting less.
+        squares: sum of their squares, likewise: by how much readings are wrong in this video.
     """
 
     value: float = 1.0
-    readings: int = 0
+    readings: float = 0.0
     squares: float = 0.0
 
     def after(self, reading: Reading | None) -> "Exposure":
@@ -78,7 +80,7 @@ class Exposure:
         stands_out = count >= FEWEST and abs(reading.log) > max(SMALLEST, MANY * usual)
         if reading.sure and stands_out:
             return Exposure(self.value * math.exp(reading.log), count, squares)
-        return Exposure(self.value, count + 1, squares + reading.log**2)
+        return Exposure(self.value, MEMORY * count + 1, MEMORY * squares + reading.log**2)
 
 
 @dataclass(frozen=True)

@@ -197,9 +197,9 @@ class Fagdn(nn.Module):
         change = _STEEPEST * torch.tanh(out[:, :CANDIDATES] / _STEEPEST)
         value, _ = fuse(planes.values, variances, planes.fine, change)
         value = value + sigma * out[:, CANDIDATES]
-        value = torch.where(_somewhat_clipped(planes) & (planes.fine >= _UNTOLD), fused, value)
         if self.training:  # where an answer is cut off, nothing can be learned
             return value
+        value = torch.where(_somewhat_clipped(planes) & (planes.fine >= _UNTOLD), fused, value)
         slack = _BEYOND * expected
         return value.clamp(planes.values.amin(dim=1) - slack, planes.values.amax(dim=1) + slack)
 
