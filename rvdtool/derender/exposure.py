@@ -31,10 +31,8 @@ FLAT = (0.5, 1.15)
 """Their power against the noise known from frame 1: more is texture, less no noise at all."""
 SAME = 0.03
 """Blocks whose levels differ by more (relative) don't show the same thing."""
-SMALLEST = 0.12
-"""Smaller steps (log) count as none; cameras step by a third of a stop, 0.23, or more …"""
 MANY = 5.0
-"""… and such that don't stand out by this factor from the readings before …"""
+"""A step stands out by this factor from the readings before …"""
 MEMORY = 0.8
 """… of which each next one makes those before count that much less …"""
 FEWEST = 1 + MEMORY
@@ -77,7 +75,7 @@ class Exposure:
             return self
         count, squares = self.readings, self.squares
         usual = math.sqrt((PRIOR[0] * PRIOR[1] ** 2 + squares) / (PRIOR[0] + count))
-        stands_out = count >= FEWEST and abs(reading.log) > max(SMALLEST, MANY * usual)
+        stands_out = count >= FEWEST and abs(reading.log) > MANY * usual
         if reading.sure and stands_out:
             return Exposure(self.value * math.exp(reading.log), count, squares)
         return Exposure(self.value, MEMORY * count + 1, MEMORY * squares + reading.log**2)
