@@ -56,6 +56,10 @@ def simulate(
         bool,
         typer.Option("--rvd-sim", help="Make the project's own set: train, validation and test."),
     ] = False,
+    part: Annotated[
+        list[str] | None,
+        typer.Option(help="Of that set, this part only; repeatable.", show_default=False),
+    ] = None,
     flow: Annotated[
         bool, typer.Option("--flow", help="Also write the simulated motion's flow.")
     ] = False,
@@ -70,28 +74,33 @@ def simulate(
     """
     from rvdtool.dataset.produce import ProduceOptions, disk_need, produce
     from rvdtool.dataset.recipe import read_recipe
-    from rvdtool.dataset.rvd_sim import read_set
+    from rvdtool.dataset.rvd_sim import PARTS, read_set
     from rvdtool.dataset.scene import SourceFolders
 
     if bool(recipes) == standard_set:
         raise UsageError("give either recipe files or --rvd-sim")
+    if part and not standard_set:
+        raise UsageError("--part is about --rvd-sim; leave it out with recipe files")
+    unknown = sorted(set(part or ()) - set(PARTS))
+    if unknown:
+        raise UsageError(f"--part {unknown[0]}: RVD-Sim has {', '.join(PARTS)}")
     parts: dict[Path, list[Recipe]] = {}
     if standard_set:
-        parts = {output / name: list(part) for name, part in read_set().items()}
+        parts = {output / name: list(read_set()[name]) for name in part or PARTS}
     else:
         parts = {output: [read_recipe(path) for path in recipes or []]}
-    everything = [recipe for part in parts.values() for recipe in part]
+    everything = [recipe for made in parts.values() for recipe in made]
     console.note(
         f"{len(everything)} videos, {sum(recipe.frames for recipe in everything)} frames, "
         f"about {disk_need(everything, flow) / 1e9:.1f} GB"
     )
     options = ProduceOptions(flow=flow, overwrite=overwrite, workers=jobs)
     with console.progress("Simulating", sum(recipe.frames for recipe in everything)) as advance:
-        for folder, part in parts.items():
-            for recipe in produce(part, SourceFolders(tuple(sources)), folder, options):
+        for folder, made in parts.items():
+            for recipe in produce(made, SourceFolders(tuple(sources)), folder, options):
                 advance(recipe.frames)
-    for folder, part in parts.items():
-        console.print_line(f"{folder}: {len(part)} videos")
+    for folder, made in parts.items():
+        console.print_line(f"{folder}: {len(made)} videos")
 
 
 @app.command()
