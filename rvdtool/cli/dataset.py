@@ -86,7 +86,8 @@ def simulate(
         raise UsageError(f"--part {unknown[0]}: RVD-Sim has {', '.join(PARTS)}")
     parts: dict[Path, list[Recipe]] = {}
     if standard_set:
-        parts = {output / name: list(read_set()[name]) for name in part or PARTS}
+        recipes_of = read_set()
+        parts = {output / name: list(recipes_of[name]) for name in part or PARTS}
     else:
         parts = {output: [read_recipe(path) for path in recipes or []]}
     everything = [recipe for made in parts.values() for recipe in made]

@@ -153,7 +153,6 @@ class Chain:
         self._tracker = MotionTracker(grey, flow)
         self._exposures = exposures
         self.tracks_gain = gain == "track" or (gain == "auto" and by_libraw)
-        self._meter = self._make_meter() if self.tracks_gain and exposures is None else None
         self.state = ChainState(
             index=0,
             mosaic=reference.mosaic,
@@ -168,6 +167,7 @@ class Chain:
             far=np.zeros((*grey.shape, 2), np.float32),
             lost=False,
         )
+        self._meter = self._make_meter() if self.tracks_gain and exposures is None else None
         self._seen = _Seen.after(self.state)
         self._learned = self.show(network, rgb) if network else None
 
@@ -277,9 +277,9 @@ class Chain:
         return hidden.value if self.tracks_gain else None
 
     def _make_meter(self) -> ExposureMeter | None:
-        calibration, clipped = self.calibration, self.calibration.clipped > 0
-        fit = np.ascontiguousarray(calibration.sources[..., 0])
-        shown = noise_variance(fit, fit, ~clipped)
+        """What reads hidden exposures, calibrated on frame 1, which is the state."""
+        calibration, fit = self.calibration, self.state.fit
+        shown = noise_variance(fit, fit, calibration.clipped == 0)
         return ExposureMeter.measure(calibration.noise, shown, calibration.fine)
 
     def _mosaic(self, value: Array, prior: Prior) -> Mosaic:
