@@ -37,6 +37,7 @@ PARTS = (
     "soft",
     "endurance",
     "photographs",
+    "sweeps",
 )
 
 _MATE = "usr/share/backgrounds/mate/nature/{}.jpg"
@@ -150,7 +151,7 @@ DEVELOPMENT: Sequence[tuple[Scene, CameraKind]] = (
 TRAINING_SIZE = (448, 320)
 """Width, height."""
 
-_TAKEN = ("train", "val", "long", "extra", "leaves", "walk", "soft", "photo")
+_TAKEN = ("train", "val", "long", "extra", "leaves", "walk", "soft", "photo", "sweep")
 """How videos' names begin, in the order of their seeds."""
 
 
@@ -179,6 +180,7 @@ def draw_set() -> Mapping[str, tuple[Recipe, ...]]:
         "photographs": tuple(
             _draw_photograph(index) for index in range(3 * len(read_photographs()))
         ),
+        "sweeps": tuple(_draw_sweep(index) for index in range(len(read_photographs()))),
     }
 
 
@@ -257,6 +259,26 @@ def _draw_photograph(index: int) -> Recipe:
         take = _lit(rng, take, 0.5, 3000)
     kinds: Sequence[CameraKind] = ("hand", "walk", "pan")
     return draw_recipe(rng, replace(take, camera_kind=kinds[index // 3 % 3]))
+
+
+def _draw_sweep(index: int) -> Recipe:
+    """A photograph filmed from one end to the other: frame 1 shows few of the colours to come."""
+    rng = np.random.default_rng([PARTS.index("sweeps"), index])
+    scene = _photographed(read_photographs()[index], float(rng.choice((1, 1.5, 2, 4))))
+    take = replace(_draw_take(rng, scene, (), "sweep", index, 20), camera_kind="hand")
+    recipe = draw_recipe(rng, _lit(rng, take, 0.4, 2000))
+    slack = [(room - side) / 2 - 30 for room, side in zip(scene.room, take.size, strict=True)]
+    # Two in three from sky to ground or back, the others across.
+    upright = rng.uniform() < 2 / 3
+    reach = np.array([rng.uniform(-0.3, 0.3), rng.choice([-0.95, 0.95])])
+    start = (reach if upright else reach[::-1]) * np.maximum(slack, 0)
+    camera = recipe.camera.model_copy(
+        update={
+            "start": tuple(start.round(2).tolist()),
+            "velocity": tuple((-2 * start / take.frames).round(2).tolist()),
+        }
+    )
+    return recipe.model_copy(update={"camera": camera})
 
 
 def _photographed(photograph: Photograph, highlights: float) -> Scene:

@@ -432,9 +432,13 @@ def _sure_blocks(
 
 
 def _apart(flow: Flow) -> Array:
-    """By how much `shading_terms` of each pixel exceed those of where it came from: [H, W, 3]."""
+    """By how much `shading_terms` of each pixel exceed those of where it came from: [H, W, 3].
+
+    What came from outside is sampled at the border; beyond it, the terms would grow without bound.
+    """
     here = coordinates(np.zeros_like(flow))
-    return shading_terms(here) - shading_terms(here + flow)
+    corner = np.array([flow.shape[1] - 1, flow.shape[0] - 1], np.float32)
+    return shading_terms(here) - shading_terms(np.clip(here + flow, 0, corner))
 
 
 def _excess(difference: Array, value: Array, free: NDArray[np.bool_], flow: Flow) -> Array:

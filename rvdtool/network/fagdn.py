@@ -127,6 +127,10 @@ class FagdnConfig:
             raise ModelError(f"{self.widths[3]} channels can't be split among {self.heads} heads")
 
 
+SMALL = FagdnConfig(widths=(16, 24, 40, 64), depths=(1, 1, 1, 1))
+"""A third of the operations, for machines without a GPU."""
+
+
 class Fagdn(nn.Module):
     """See the module's docstring."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rvdtool.dataset.rvd import RvdFolder
 from rvdtool.errors import UsageError
+from rvdtool.network.fagdn import SMALL, FagdnConfig
 from rvdtool.training import cam, fagdn, published
 from rvdtool.training.cam import CamRecipe
 from rvdtool.training.fagdn import FagdnRecipe
@@ -18,8 +19,11 @@ PRESETS = {
     "published-code": published.CODE,
     "cam": cam.SETTINGS,
     "fagdn": fagdn.SETTINGS,
+    "fagdn-small": fagdn.SETTINGS,
 }
 """Name → settings; where steps is 1, they follow from the epochs."""
+OURS = {"fagdn": FagdnConfig(), "fagdn-small": SMALL}
+"""Presets of our network, and its size."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def make_recipe(
     Args:
         preset: one of `PRESETS`.
         folders, validation: to train on; to score on.
-        evidence: where `fagdn` keeps what it computes of the videos first.
+        evidence: where our network's presets keep what they compute of the videos first.
         wishes: what differs.
         processes: that share an epoch.
 
@@ -72,7 +76,7 @@ def make_recipe(
         raise UsageError(f"preset is one of {', '.join(PRESETS)}; got {preset}")
     settings = _settings(preset, folders, wishes, processes)
     without, frames, workers = wishes.without, wishes.validation_frames, wishes.workers
-    if preset == "fagdn":
+    if preset in OURS:
         return FagdnRecipe(
             folders,
             validation,
@@ -82,6 +86,7 @@ def make_recipe(
             also=wishes.also,
             validation_frames=frames,
             workers=workers,
+            config=OURS[preset],
         )
     switched_on(wishes.also, ())
     if preset == "cam":
@@ -113,7 +118,7 @@ def _settings(
     changes = {name: getattr(wishes, name) for name in named if getattr(wishes, name) is not None}
     settings = replace(PRESETS[preset], **changes)
     epochs = wishes.epochs
-    if epochs is None and wishes.steps is None and preset != "fagdn":
+    if epochs is None and wishes.steps is None and preset not in OURS:
         epochs = published.EPOCHS if preset != "cam" else cam.EPOCHS
     if epochs is not None:
         steps = round(epochs * count_pairs(folders) / (settings.batch * processes))

@@ -1,10 +1,12 @@
 """RVD-Sim's recipes: as drawn, split by scene, test cameras unseen."""
 
+import numpy as np
+
 from rvdtool.dataset.draw import HELD_OUT_CAMERAS, TRAINING_CAMERAS
 from rvdtool.dataset.recipe import CameraIsp
 from rvdtool.dataset.rvd_sim import draw_set, read_set
 
-TRAINED = ("train", "long", "extra", "leaves", "walks", "soft", "photographs")
+TRAINED = ("train", "long", "extra", "leaves", "walks", "soft", "photographs", "sweeps")
 
 
 def test_checked_in_recipes_are_the_drawn_ones() -> None:
@@ -55,3 +57,11 @@ def test_a_third_of_the_test_clips_has_parameters_that_training_lacks() -> None:
     assert not set(HELD_OUT_CAMERAS) & set(TRAINING_CAMERAS)
     trained = {recipe.sensor.color_matrix for part in TRAINED for recipe in recipes[part]}
     assert not trained & {recipe.sensor.color_matrix for recipe in recipes["test"]}
+
+
+def test_a_sweep_shows_the_whole_picture_and_ends_where_it_did_not_begin() -> None:
+    for recipe in read_set()["sweeps"]:
+        start = np.array(recipe.camera.start)
+        path = np.array(recipe.camera.velocity) * recipe.frames
+        assert np.allclose(start + path, -start, atol=0.2)
+        assert np.abs(path).max() > 200

@@ -17,11 +17,13 @@ from rvdtool.dataset.rvd import RvdFolder, open_rvd, write_frame_flow
 from rvdtool.derender.published import PublishedChain
 from rvdtool.errors import UsageError
 from rvdtool.evaluate.metrics import psnr
+from rvdtool.network.fagdn import SMALL
 from rvdtool.network.published import PublishedConfig, PublishedFagdn
 from rvdtool.raw.bayer import to_planes
 from rvdtool.raw.frame import CfaPhase
 from rvdtool.training import cam, published
 from rvdtool.training.evidence import reference_of
+from rvdtool.training.fagdn import FagdnRecipe
 from rvdtool.training.pairs import flow_to_next, read_batches, score
 from rvdtool.training.presets import Wishes, make_recipe
 from rvdtool.training.published import PublishedRecipe, mse_and_ssim
@@ -159,6 +161,21 @@ def test_parts_are_left_out_by_name(folder: RvdFolder, tmp_path: Path) -> None:
         recipe("fagdn", "meta")
 
 
+def test_the_small_network_is_a_third_of_ours(folder: RvdFolder, tmp_path: Path) -> None:
+    ours, small = (
+        make_recipe(preset, [folder], None, tmp_path, Wishes())
+        for preset in ("fagdn", "fagdn-small")
+    )
+    assert isinstance(small, FagdnRecipe)
+    assert small.config == SMALL
+    assert small.settings == ours.settings
+    sizes = [
+        sum(parameter.numel() for parameter in recipe.make_network().parameters())
+        for recipe in (ours, small)
+    ]
+    assert 3 * sizes[1] < sizes[0] < 3_000_000
+
+
 def test_parts_are_added_by_name(folder: RvdFolder, tmp_path: Path) -> None:
     def recipe(preset: str, *also: str) -> Any:
         return make_recipe(preset, [folder], None, tmp_path, Wishes(also=also))
@@ -179,7 +196,7 @@ def test_parts_are_added_by_name(folder: RvdFolder, tmp_path: Path) -> None:
         (Wishes(batch=0), "batch"),
     ],
 )
-@pytest.mark.parametrize("preset", ["paper", "cam", "fagdn"])
+@pytest.mark.parametrize("preset", ["paper", "cam", "fagdn", "fagdn-small"])
 def test_wishes_that_cannot_be_fulfilled(
     folder: RvdFolder, tmp_path: Path, preset: str, wishes: Wishes, told: str
 ) -> None:
