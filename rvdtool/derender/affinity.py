@@ -59,6 +59,9 @@ RELIABLE = 0.05
 """… and at least this share of the fit's own variance (anchored); twice it where warped often."""
 WINDOW = 7
 """Photometric errors are averaged over this many pixels."""
+NOISIEST = np.float32(6)
+"""… of which this times the noise of fit and RAW 1 may be noise: three times what both frames have;
+it is 1.7 times at most where frame 1 is in view."""
 BLIND = np.float32(0.45)
 """Where a clip state is met that frame 1 doesn't show, another colour than the photosite's own
 clipped, the fit is off by half of this share of the room up to white, RMS (0.19 to 0.26)."""
@@ -315,16 +318,18 @@ def gather(
     step, blind = _beyond_limit(
         calibration.phase, rgb, value, least, strange, 1 / exposure, tracks_gain
     )
-    fine, whole = calibration.fine(value) + blind, whole + FITS_OWN * blind
+    fine, whole = calibration.fine(value), whole + FITS_OWN * blind
     value = value + step
     noise = calibration.noise(np.maximum(value, first_fit))
+    highest = NOISIEST * (fine + noise)
+    fine = fine + blind
     # Of a RAW carried to a clipped place: its noise, and the detail that sampling blurs.
     carried = noise + blurred
     doubt_far, doubt_near = (
         np.where(
             outside(flow) | missing,
             NO_WAY,
-            KAPPA * _excess(value - other, value, ~clipped, flow),
+            KAPPA * _excess(value - other, value, ~clipped, flow, highest),
         )
         for other, flow, missing in (
             (first_fit, far, motion.lost),
@@ -441,13 +446,16 @@ def _apart(flow: Flow) -> Array:
     return shading_terms(here) - shading_terms(np.clip(here + flow, 0, corner))
 
 
-def _excess(difference: Array, value: Array, free: NDArray[np.bool_], flow: Flow) -> Array:
+def _excess(
+    difference: Array, value: Array, free: NDArray[np.bool_], flow: Flow, highest: Array
+) -> Array:
     """Local mean squared difference beyond the noise floor, [H, W].
 
     The floor at each intensity is the quarter of the frame that agrees best: most of a frame is
-    matched rightly, and what is left there is the noise of both sides.
+    matched rightly, and what is left there is the noise of both sides. Not so at intensities that
+    the other frame hardly shows: hence the floor is `highest` at most.
     """
     usable = free & ~outside(flow)
     squared = box(difference * difference, WINDOW)
     floor = Curve.quantile(value[usable][::5], squared[usable][::5], 0.25)
-    return np.maximum(squared - np.float32(1.5) * floor(value), 0)
+    return np.maximum(squared - np.float32(1.5) * np.minimum(floor(value), highest), 0)
