@@ -272,6 +272,7 @@ def gather(
     grey: Grey,
     motion: Motion,
     previous_fit: Array,
+    previous_clipped: NDArray[np.uint8],
     previous_brightness: Ratio,
     exposure: float | None,
     tracks_gain: bool,
@@ -285,6 +286,7 @@ def gather(
         grey: the current frame's picture for the flow.
         motion: its flows.
         previous_fit: the previous frame's, as bright as frame 1, [H, W].
+        previous_clipped: where it is clipped, and not 0, [H, W].
         previous_brightness: of the previous frame against frame 1.
         exposure: how much more than frame 1 the frame was exposed; None: that is its brightness.
         tracks_gain: whether the ISP made what brightness there is.
@@ -292,11 +294,12 @@ def gather(
     size = estimate.value.shape[0], estimate.value.shape[1]
     near, far = resize_flow(motion.near, size), resize_flow(motion.far, size)
     first_fit, residual, first_raw, blurred = cv2.split(sample_mosaic(calibration.sources, far))
-    previous_fit = sample_mosaic(previous_fit, near)
+    before = np.dstack([previous_fit, (previous_clipped > 0).astype(np.float32)])
+    previous_fit, was_clipped = cv2.split(sample_mosaic(before, near))
     apart_far, apart_near = _apart(far), _apart(near)
     sure = _sure_blocks(calibration, estimate, grey, motion.far) & (not motion.lost)
     now = block_means(estimate.value)
-    free = block_means((estimate.clipped == 0).astype(np.float32)) == 1
+    free = block_means(np.maximum((estimate.clipped > 0).astype(np.float32), was_clipped)) < 0.01
     free &= not motion.cut
     shading = previous_brightness.shading
     brightness = track(

@@ -45,6 +45,7 @@ class ChainState:
         index: of the last frame.
         mosaic: its RAW by the training-free fusion, quantised, uint16 [H, W].
         fit: its fit, as bright as frame 1, normalised, [H, W].
+        clipped: where its sRGB is clipped, and not 0, uint8 [H, W].
         variance: of its predictable error, [H, W].
         brightness: of its fit against frame 1.
         exposure: how much of that is in its RAW, too.
@@ -58,6 +59,7 @@ class ChainState:
     index: int
     mosaic: Mosaic
     fit: Array
+    clipped: NDArray[np.uint8]
     variance: Array
     brightness: float
     exposure: float
@@ -157,6 +159,7 @@ class Chain:
             index=0,
             mosaic=reference.mosaic,
             fit=np.ascontiguousarray(self.calibration.sources[..., 0]),
+            clipped=self.calibration.clipped.astype(np.uint8),
             variance=np.zeros_like(raw),
             brightness=1.0,
             exposure=1.0,
@@ -208,6 +211,7 @@ class Chain:
             grey,
             motion,
             past.fit,
+            past.clipped,
             past.brightness,
             self._exposure(past.index + 1, exposure),
             self.tracks_gain,
@@ -218,6 +222,7 @@ class Chain:
             motion.far,
             motion.lost,
             evidence.fit.value,
+            evidence.clipped,
             evidence.brightness,
             exposure,
         )
@@ -234,6 +239,7 @@ class Chain:
             index=seen.index,
             mosaic=self._mosaic(value, prior),
             fit=prior.fit.value,
+            clipped=prior.clipped,
             variance=variance,
             brightness=prior.brightness.value,
             exposure=prior.exposure,
@@ -301,6 +307,7 @@ class _Seen:
     far: Flow
     lost: bool
     fit: Array
+    clipped: NDArray[np.uint8]
     brightness: Ratio
     exposure: Exposure
 
@@ -309,7 +316,16 @@ class _Seen:
         """Go on after a frame that is done."""
         brightness = Ratio(state.brightness, Shading(state.shading))
         exposure = Exposure(state.exposure, state.readings, state.squares)
-        return cls(state.index, state.grey, state.far, state.lost, state.fit, brightness, exposure)
+        return cls(
+            state.index,
+            state.grey,
+            state.far,
+            state.lost,
+            state.fit,
+            state.clipped,
+            brightness,
+            exposure,
+        )
 
 
 def _blank(clipped: NDArray[np.uint8], grey: Grey) -> NDArray[np.bool_]:

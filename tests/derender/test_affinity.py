@@ -12,21 +12,26 @@ from rvdtool.derender.motion import Motion
 from rvdtool.raw.bayer import normalise
 
 
-def evidence_of(first: Array, now: Array, down: float, shading: Shading) -> tuple[Evidence, Array]:
+def evidence_of(
+    first: Array, now: Array, down: float, shading: Shading, flash: Array | None = None
+) -> tuple[Evidence, Array]:
     """Of a scene after another one, the flow to which leads `down` frame heights down; and the
-    other's RAW."""
+    other's RAW. After a `flash`, frame 1 can't be found any more.
+    """
     reference = raw_frame(first)
     chain = Chain(reference, render(first))
     rgb = render(now)
     grey = flow_image(rgb)
+    previous = chain.calibration.inverse_isp(render(first if flash is None else flash))
     near = np.zeros((*grey.shape, 2), np.float32)
     evidence = gather(
         chain.calibration,
         rgb,
         chain.calibration.inverse_isp(rgb),
         grey,
-        Motion(near=near, far=near + np.float32([0, down * grey.shape[0]])),
-        chain.state.fit,
+        Motion(near, near + np.float32([0, down * grey.shape[0]]), lost=flash is not None),
+        previous.value,
+        previous.clipped,
         Ratio(1.0, shading),
         None,
         False,
@@ -54,3 +59,11 @@ def test_what_frame_1_shows_nowhere_is_not_taken_from_it() -> None:
     assert np.median(evidence.warped.variance) > missed / 10
     value, _ = fuse(evidence.with_previous(raw, np.full_like(raw, 0.1)))
     assert np.median(np.abs(value - evidence.fit.value)) < 1e-3
+
+
+def test_what_a_flash_clipped_does_not_tell_how_bright_the_next_frame_is() -> None:
+    """All of it is clipped, so the flash wasn't seen as brighter; no more is the next frame to be
+    seen as darker."""
+    scene = 0.05 + texture((96, 128), 1)
+    evidence, _ = evidence_of(scene, scene, 0, Shading(), flash=8 * scene)
+    assert evidence.brightness.value == 1
