@@ -39,8 +39,9 @@ _BEYOND = 3.0
 """The answer leaves the candidates' range by at most this many σ."""
 _UNTOLD = 1e-3
 """Where something is clipped and the error that nothing foretells has at least this variance, the
-fusion's answer stands: how far beyond its limit a colour goes can't be told from the picture, and
-what a network learned to expect there cost another scene 5 dB (docs/training-log.md)."""
+mean of the fusion's answer and the network's stands: how far beyond its limit a colour goes can't
+be told from the picture, and what a network expects there is wrong in other scenes by as much
+(docs/training-log.md)."""
 _STEEPEST = 6.0
 """Precisions are changed by a factor of at most exp(±this)."""
 
@@ -203,7 +204,8 @@ class Fagdn(nn.Module):
         value = value + sigma * out[:, CANDIDATES]
         if self.training:  # where an answer is cut off, nothing can be learned
             return value
-        value = torch.where(_somewhat_clipped(planes) & (planes.fine >= _UNTOLD), fused, value)
+        untold = _somewhat_clipped(planes) & (planes.fine >= _UNTOLD)
+        value = torch.where(untold, (fused + value) / 2, value)
         slack = _BEYOND * expected
         return value.clamp(planes.values.amin(dim=1) - slack, planes.values.amax(dim=1) + slack)
 
