@@ -22,7 +22,7 @@ def train(
         str,
         typer.Option(
             help="paper: the published network as its paper trains it; published-code: as its "
-            "authors' code does; cam: CAM; fagdn: ours; fagdn-small: ours, a third as large.",
+            "authors' code does; cam: CAM; fagdn: ours; fagdn-small: ours, a fifth as large.",
             show_default=False,
         ),
     ],

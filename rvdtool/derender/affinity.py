@@ -29,6 +29,7 @@ from rvdtool.derender.brightness import (
     shading_terms,
     track,
 )
+from rvdtool.derender.calibration import Calibration
 from rvdtool.derender.flow import (
     Flow,
     coordinates,
@@ -38,18 +39,13 @@ from rvdtool.derender.flow import (
     sample_mosaic,
 )
 from rvdtool.derender.highlights import Highlights, describe
-from rvdtool.derender.inverse_isp import Estimate, InverseIsp
+from rvdtool.derender.inverse_isp import Estimate
 from rvdtool.derender.isp_features import Rgb
 from rvdtool.derender.motion import Grey, Motion, trust
 from rvdtool.derender.statistics import (
-    ROUNDING,
     Array,
     Curve,
     box,
-    fine_power,
-    lag_covariance,
-    noise_variance,
-    shrink,
 )
 from rvdtool.raw.frame import CfaPhase
 
@@ -212,59 +208,6 @@ class Evidence:
         )
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """All that is learned from frame 1, where sRGB and RAW are both known.
-
-    Attributes:
-        inverse_isp: sRGB → RAW.
-        phase: of the RAW.
-        sources: [H, W, 4], sampled together along a flow: the fit, its denoised residual, the
-            denoised RAW, and the power of the detail that sampling blurs.
-        clipped: 0 or 1 per photosite, float [H, W].
-        grey: picture for the flow.
-        smooth: variance of the part of the fit's error that can be carried along.
-        fine: variance of the rest.
-        noise: variance of the RAW's noise.
-    """
-
-    inverse_isp: InverseIsp
-    phase: CfaPhase
-    sources: Array
-    clipped: Array
-    grey: Grey
-    smooth: Curve
-    fine: Curve
-    noise: Curve
-
-    @classmethod
-    def measure(
-        cls, rgb: Rgb, raw: Array, phase: CfaPhase, grey: Grey, *, by_libraw: bool = False
-    ) -> Self:
-        """Calibrate.
-
-        Args:
-            rgb: frame 1, [H, W, 3].
-            raw: its normalised RAW, float32 [H, W].
-            phase: of the RAW.
-            grey: `flow_image(rgb)`.
-            by_libraw: whether LibRaw's defaults rendered `rgb`.
-        """
-        inverse_isp = InverseIsp.calibrate(rgb, raw, phase, by_libraw=by_libraw)
-        estimate = inverse_isp(rgb)
-        value, free = estimate.value, estimate.clipped == 0
-        residual = raw - value
-        typical = Curve.quantile(value[free], fine_power(residual)[free], 0.5)
-        carried = shrink(residual, typical(value), 7)
-        noise = noise_variance(raw, value, free)
-        blurred = np.maximum(fine_power(raw) - noise(value), 0)
-        smooth = Curve.mean(value[free], lag_covariance(residual)[free], lowest=ROUNDING)
-        fine = Curve.mean(value[free], ((residual - carried) ** 2)[free])
-        sources = np.stack([value, carried, shrink(raw, noise(value), 5), blurred], axis=-1)
-        clipped = (~free).astype(np.float32)
-        return cls(inverse_isp, phase, sources, clipped, grey, smooth, fine, noise)
-
-
 def gather(
     calibration: Calibration,
     rgb: Rgb,
@@ -294,12 +237,13 @@ def gather(
     size = estimate.value.shape[0], estimate.value.shape[1]
     near, far = resize_flow(motion.near, size), resize_flow(motion.far, size)
     first_fit, residual, first_raw, blurred = cv2.split(sample_mosaic(calibration.sources, far))
+    clipped = estimate.clipped > 0
     before = np.dstack([previous_fit, (previous_clipped > 0).astype(np.float32)])
     previous_fit, was_clipped = cv2.split(sample_mosaic(before, near))
     apart_far, apart_near = _apart(far), _apart(near)
     sure = _sure_blocks(calibration, estimate, grey, motion.far) & (not motion.lost)
     now = block_means(estimate.value)
-    free = block_means(np.maximum((estimate.clipped > 0).astype(np.float32), was_clipped)) < 0.01
+    free = block_means(np.maximum(clipped.astype(np.float32), was_clipped)) < 0.01
     free &= not motion.cut
     shading = previous_brightness.shading
     brightness = track(
@@ -314,7 +258,7 @@ def gather(
     previous_fit = previous_fit * shade
 
     gain = np.float32(brightness.value)
-    value, clipped, least = estimate.value / gain, estimate.clipped > 0, estimate.least / gain
+    value, least = estimate.value / gain, estimate.least / gain
     whole = calibration.inverse_isp.error(estimate) / (gain * gain)
     strange = calibration.inverse_isp.error.strange(estimate)
     exposure = brightness.value if exposure is None else exposure

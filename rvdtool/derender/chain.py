@@ -17,8 +17,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rvdtool.derender.affinity import Calibration, Evidence, Prior, gather
+from rvdtool.derender.affinity import Evidence, Prior, gather
 from rvdtool.derender.brightness import BLOCK, Ratio, Shading, has_auto_brightness
+from rvdtool.derender.calibration import Calibration
 from rvdtool.derender.exposure import Exposure, ExposureMeter
 from rvdtool.derender.flow import Flow, flow_image
 from rvdtool.derender.fusion import fuse

@@ -161,7 +161,7 @@ def test_parts_are_left_out_by_name(folder: RvdFolder, tmp_path: Path) -> None:
         recipe("fagdn", "meta")
 
 
-def test_the_small_network_is_a_third_of_ours(folder: RvdFolder, tmp_path: Path) -> None:
+def test_the_small_network_is_less_than_a_third_of_ours(folder: RvdFolder, tmp_path: Path) -> None:
     ours, small = (
         make_recipe(preset, [folder], None, tmp_path, Wishes())
         for preset in ("fagdn", "fagdn-small")
