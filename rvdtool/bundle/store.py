@@ -50,7 +50,7 @@ from rvdtool.bundle.planes import (
     require_planes_bytes,
 )
 from rvdtool.errors import BundleError, InputError
-from rvdtool.files import write_beside
+from rvdtool.files import exclusive, lock_of, write_beside
 from rvdtool.raw.bayer import from_planes
 from rvdtool.raw.frame import CfaPhase, RawFrame
 from rvdtool.raw.read import MosaicLevels
@@ -247,10 +247,13 @@ def create(
 
     Raises:
         InputError: an input can't be read, changed meanwhile, or goes beyond the format's limits.
-        OutputError: `path` exists (without `overwrite`) or can't be written.
+        OutputError: `path` exists (without `overwrite`), is being written by another process, or
+            can't be written.
     """
+    taken = f"{path}: is being written by another run of rvdtool; wait for it, or stop it"
     try:
         with (
+            exclusive(lock_of(path), taken),
             write_beside(path, overwrite=overwrite) as file,
             ArchiveWriter(file, advance) as archive,
         ):

@@ -21,7 +21,6 @@ from rvdtool.capture.exposures import read_exposures
 from rvdtool.capture.preview import preview_row
 from rvdtool.capture.stills import Still
 from rvdtool.errors import MismatchError, UsageError
-from rvdtool.files import PART_SUFFIX
 from rvdtool.raw.frame import RawFrame
 from rvdtool.raw.mlv import find_chunks
 from rvdtool.raw.one_frame import one_frame_file
@@ -295,18 +294,17 @@ def _refuse_outputs(target: Path, preview: Path | None, originals: list[Path]) -
     """`overwrite` is meant for an old bundle, never for the user's only copy. Before any writing.
 
     Raises:
-        UsageError: the bundle or the preview, or the part file that it is written to first, is one
-            of the inputs by whatever name (a link, or another spelling); or both are one file.
+        UsageError: the bundle or the preview is one of the inputs by whatever name (a link, or
+            another spelling); or both are one file.
     """
     outputs = {"bundle": target} | ({} if preview is None else {"preview": preview})
     for what, out in outputs.items():
-        for path in (out, Path(f"{out}{PART_SUFFIX}")):
-            owned = _same_file(path, originals)
-            if owned is not None:
-                raise UsageError(
-                    f"{path}: is {owned}, one of the files to be packed; choose another name for "
-                    f"the {what}"
-                )
+        owned = _same_file(out, originals)
+        if owned is not None:
+            raise UsageError(
+                f"{out}: is {owned}, one of the files to be packed; choose another name for the "
+                f"{what}"
+            )
     if preview is not None and os.path.realpath(preview) == os.path.realpath(target):
         raise UsageError(f"{preview}: the bundle's name; choose another one for the preview")
 

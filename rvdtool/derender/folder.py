@@ -19,7 +19,7 @@ from rvdtool.derender.flow import list_flows
 from rvdtool.derender.pipeline import WriteBehind
 from rvdtool.derender.references import Clip, Result, Start, reconstruct, require_usable
 from rvdtool.errors import BundleError, OutputError, UsageError
-from rvdtool.files import PART_SUFFIX, describe
+from rvdtool.files import describe, remove_leftovers
 from rvdtool.raw.dng import Compression, write_dng
 from rvdtool.raw.frame import RawFrame
 from rvdtool.raw.sequence import frame_name, timestamps_name, write_timestamps
@@ -222,6 +222,7 @@ class _Run:
         """Make the folder ready; return the state to go on from, if any."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(self._folder)
             names = [path.name for path in self._folder.iterdir()]
         except OSError as error:
             raise OutputError(
@@ -278,8 +279,7 @@ class _Run:
             )
         frame = re.escape(self._stem) + r"_\d{6,}\.dng"
         own = re.compile(
-            f"({frame}|{re.escape(timestamps_name(self._stem))}|{re.escape(STATE_FILE)})"
-            f"({re.escape(PART_SUFFIX)})?"
+            f"{frame}|{re.escape(timestamps_name(self._stem))}|{re.escape(STATE_FILE)}"
         )
         strangers = sorted(name for name in names if not own.fullmatch(name))
         if strangers:

@@ -259,7 +259,7 @@ def test_overwriting_leaves_nothing_of_the_earlier_run(
 ) -> None:
     """It was longer, and was interrupted while it wrote."""
     names = ["clip_000000.dng", "clip_000123.dng", "clip_1000000.dng", "clip_timestamps.csv"]
-    for name in [*names, "clip_000124.dng.part", STATE_FILE, f"{STATE_FILE}.part"]:
+    for name in [*names, ".rvdtool-0123456789abcdef.part", STATE_FILE]:
         (tmp_path / name).write_text("old")
     derender_to_folder(bundle, tmp_path, existing("overwrite"))
     assert contents(tmp_path) == whole
@@ -349,7 +349,7 @@ def test_half_a_file_of_a_killed_run_does_not_disturb(
 ) -> None:
     """Killed outright, it couldn't remove what it was writing."""
     interrupt(bundle, tmp_path, monkeypatch, 5)
-    (tmp_path / "clip_000005.dng.part").write_bytes(b"half")
+    (tmp_path / ".rvdtool-0123456789abcdef.part").write_bytes(b"half")
     derender_to_folder(bundle, tmp_path, existing("resume"))
     assert contents(tmp_path) == whole
 

@@ -16,9 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 # Imported, but not used, before the fork: LibRaw's and FFmpeg's threads don't survive one.
+from rvdtool import files
 from rvdtool.capture.pack import pack
 
 _PIECE = 256
@@ -66,17 +67,17 @@ def pack_and_die(video: Path, raw: Path, out: Path, end: int, *, overwrite: bool
         How many events there were, if the end didn't come.
     """
     fate = _Fate(end)
-    opened, synced, replaced = Path.open, os.fsync, Path.replace
+    created, synced, published = files.create_part, os.fsync, files.publish
 
     def sync(_: int) -> None:
         """Nothing: a killed process, unlike a power cut, loses nothing that was written."""
 
-    def open_part(path: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
-        if mode != "wb" or path.parent != out.parent:
-            return opened(path, mode, *args, **options)
-        file = _Torn(path, "w")
-        file.fate = fate
-        return io.BufferedWriter(file, _PIECE)
+    def create_torn(folder: Path) -> tuple[Path, BinaryIO]:
+        part, file = created(folder)
+        torn = _Torn(os.dup(file.fileno()), "w")
+        file.close()
+        torn.fate = fate
+        return part, io.BufferedWriter(torn, _PIECE)
 
     def around(action: Callable[..., Any]) -> Callable[..., Any]:
         def act(*args: Any) -> Any:
@@ -87,11 +88,12 @@ def pack_and_die(video: Path, raw: Path, out: Path, end: int, *, overwrite: bool
 
         return act
 
-    Path.open, os.fsync, Path.replace = open_part, around(sync), around(replaced)  # type: ignore
+    files.create_part = create_torn
+    os.fsync, files.publish = around(sync), around(published)  # type: ignore[assignment]
     try:
         pack(video, raw, out, overwrite=overwrite)
     finally:
-        Path.open, os.fsync, Path.replace = opened, synced, replaced  # type: ignore[method-assign]
+        files.create_part, os.fsync, files.publish = created, synced, published
     return fate.events
 
 
@@ -114,7 +116,7 @@ def kill_at_every_write(video: Path, raw: Path, folder: Path) -> dict[str, Any]:
         if name == "?":
             failed.append(f"killed at event {end}: {len(after or b'')} bytes")
     out.unlink(missing_ok=True)
-    _in_child(lambda: pack_and_die(video, raw, out, -1))  # over the part file of a killed one
+    _in_child(lambda: pack_and_die(video, raw, out, -1))
     if out.read_bytes() != whole:
         failed.append("the pack after the last killed one is another")
     return {"cases": sum(left.values()), **left, "failures": len(failed), "failed": failed}
