@@ -188,6 +188,7 @@ def profile_entry(profile: CameraProfile) -> m.Profile:
             "color_matrix": matrix,
             "illuminant": profile.illuminant,
             "tags": tuple(_tag_entry(tag) for tag in profile.tags),
+            "dropped": profile.dropped,
         }
     )
 
@@ -221,6 +222,7 @@ def raw_frame(reference: m.Reference, mosaic: Mosaic) -> RawFrame:
             color_matrix=profile.color_matrix,
             illuminant=profile.illuminant,
             tags=tuple(_tag(tag) for tag in profile.tags),
+            dropped=profile.dropped,
         ),
         orientation=reference.orientation,
         exposure=Exposure(

@@ -314,6 +314,9 @@ class Profile(_Model):
     """CalibrationIlluminant1, an EXIF LightSource."""
     tags: Annotated[tuple[Tag, ...], Field(max_length=1000)]
     """Further tags that stay true for reconstructed frames."""
+    dropped: Annotated[tuple[Text, ...], Field(max_length=1000)] = ()
+    """What the RAW file says and frames on the video's grid can't, by name: `WarpRectilinear
+    (OpcodeList3)`. Bundles of older writers don't say it."""
 
 
 class Exposure(_Model):

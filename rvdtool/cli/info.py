@@ -69,6 +69,8 @@ def _reference_facts(reference: "Reference") -> Iterator[tuple[str, str]]:
     yield "levels", f"black {black}, white {reference.white}, {reference.bits} bit"
     yield "CFA phase", f"{reference.phase} on the video's grid"
     yield "lies at", _place(reference.transform)
+    if reference.profile.dropped:
+        yield "dropped", ", ".join(reference.profile.dropped)
     yield "match", f"{reference.match_score:.3f} with frame {reference.frame_index}"
 
 

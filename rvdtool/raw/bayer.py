@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from rvdtool.errors import RawError
 from rvdtool.raw.frame import CfaPhase, Levels4, Mosaic, RawFrame, Rect, levels4
+from rvdtool.raw.move import move_profile
+from rvdtool.raw.opcodes import Move
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 PLANES = ((0, 0), (0, 1), (1, 0), (1, 1))
 """Where the planes R, Gr, Gb, B lie in an RGGB cell (Gr is the green in the red row)."""
-
-GEOMETRY_TAGS = frozenset({50718, 51008, 51009, 51022})
-"""DefaultScale and OpcodeList1..3: true only while the mosaic keeps its place on the sensor."""
 
 
 def color_index(phase: CfaPhase, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -81,8 +80,8 @@ def denormalise(values: NDArray[np.floating[Any]], black: Levels4, white: int) -
 def crop(frame: RawFrame, rect: Rect) -> RawFrame:
     """Cut `rect` (mosaic coordinates) out of a frame; phase and black levels move along.
 
-    The part of the default crop that remains is kept; lens corrections (opcode lists) are
-    dropped, since they hold only for the whole frame.
+    The part of the default crop that remains is kept, and lens shading follows the pixels; what
+    can't is named in the profile's `dropped` (`raw.opcodes`).
 
     Raises:
         RawError: `rect` reaches beyond the mosaic or is smaller than 2×2.
@@ -98,14 +97,15 @@ def crop(frame: RawFrame, rect: Rect) -> RawFrame:
     cell = np.roll(np.arange(4).reshape(2, 2), shift, (0, 1))
     pixels = np.ascontiguousarray(frame.mosaic[rect.top : bottom, rect.left : right])
     seen = frame.default_crop and _intersect(frame.default_crop, rect)
-    return _rearranged(frame, pixels, cell, seen)
+    matrix = np.array([(1, 0, rect.left), (0, 1, rect.top), (0, 0, 1)], np.float64)
+    return _rearranged(frame, pixels, cell, seen, matrix)
 
 
 def orient(frame: RawFrame) -> RawFrame:
     """Turn a frame upright: its orientation is applied to the mosaic and becomes 1.
 
-    CFA phase, black levels and default crop move along; lens corrections (opcode lists) are
-    dropped, since they hold only for the sensor's own geometry.
+    CFA phase, black levels, default crop and lens shading move along; what can't is named in the
+    profile's `dropped` (`raw.opcodes`).
     """
     if frame.orientation == 1:
         return frame
@@ -115,21 +115,30 @@ def orient(frame: RawFrame) -> RawFrame:
     cell = _turn(positions, frame.orientation)[:2, :2]
     pixels = np.ascontiguousarray(_turn(frame.mosaic, frame.orientation))
     seen = frame.default_crop and _turn_rect(frame.default_crop, frame.size, frame.orientation)
-    return replace(_rearranged(frame, pixels, cell, seen), orientation=1)
+    matrix = _turn_matrix(frame.size, frame.orientation)
+    return replace(_rearranged(frame, pixels, cell, seen, matrix), orientation=1)
 
 
 def _rearranged(
-    frame: RawFrame, mosaic: Mosaic, cell: NDArray[np.int_], default_crop: Rect | None
+    frame: RawFrame,
+    mosaic: Mosaic,
+    cell: NDArray[np.int_],
+    default_crop: Rect | None,
+    matrix: NDArray[np.float64],
 ) -> RawFrame:
-    """The frame with other pixels, whose 2×2 cell has the old cell's positions `cell`."""
-    tags = tuple(tag for tag in frame.profile.tags if tag.code not in GEOMETRY_TAGS)
+    """The frame with other pixels, whose 2×2 cell has the old cell's positions `cell`.
+
+    `matrix` takes (x, y, 1) of the new mosaic to the old one.
+    """
+    size = (mosaic.shape[0], mosaic.shape[1])
+    move = Move(matrix, frame.size, size, [(int(position),) for position in cell.flat])
     return replace(
         frame,
         mosaic=mosaic,
         phase=CfaPhase("".join(frame.phase.value[position] for position in cell.flat)),
         black=levels4(frame.black[position] for position in cell.flat),
         default_crop=default_crop,
-        profile=replace(frame.profile, tags=tags),
+        profile=move_profile(frame.profile, move),
     )
 
 
@@ -153,6 +162,20 @@ def _turn(image: NDArray[Scalar], orientation: int) -> NDArray[Scalar]:
     if orientation in (2, 3, 6, 7):
         turned = turned[:, ::-1]
     return turned
+
+
+def _turn_matrix(size: tuple[int, int], orientation: int) -> NDArray[np.float64]:
+    """(x, y, 1) of the turned image → (x, y, 1) of the image of `size` that was turned."""
+    right, bottom = size[1] - 1, size[0] - 1
+    transposed = orientation >= 5
+    if transposed:
+        right, bottom = bottom, right
+    back = np.eye(3)
+    if orientation in (3, 4, 7, 8):
+        back = np.array([(1, 0, 0), (0, -1, bottom), (0, 0, 1)], np.float64) @ back
+    if orientation in (2, 3, 6, 7):
+        back = np.array([(-1, 0, right), (0, 1, 0), (0, 0, 1)], np.float64) @ back
+    return back[[1, 0, 2]] if transposed else back
 
 
 def _turn_rect(rect: Rect, size: tuple[int, int], orientation: int) -> Rect:

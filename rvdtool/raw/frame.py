@@ -87,6 +87,7 @@ class CameraProfile:
         illuminant: EXIF LightSource of `color_matrix` (21 = D65).
         tags: all further DNG tags that describe the camera and stay true for a reconstructed
             frame (second matrices, calibration, analog balance, baseline values, profile).
+        dropped: what the camera's file says and a frame on this grid can't, by name.
     """
 
     unique_model: str
@@ -96,6 +97,7 @@ class CameraProfile:
     color_matrix: Matrix | None = None
     illuminant: int = 21
     tags: tuple[Tag, ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

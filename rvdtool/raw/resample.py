@@ -26,8 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.errors import RawError
-from rvdtool.raw.bayer import GEOMETRY_TAGS, PLANES
+from rvdtool.raw.bayer import PLANES
 from rvdtool.raw.frame import CfaPhase, RawFrame
+from rvdtool.raw.move import move_profile
+from rvdtool.raw.opcodes import Move
 
 Array = NDArray[np.floating[Any]]
 
@@ -38,6 +40,9 @@ _ROWS = 64
 """Rows of a plane at a time: what is in work stays within the processor's cache."""
 
 _NONE = np.zeros(())
+
+_COLORS = (0, 1, 1, 2)
+"""Of the new grid's cell, RGGB."""
 
 _WIDEST = 256
 """Times as much as there is (photosites, or sites if they are more) may be averaged in all: beyond,
@@ -64,8 +69,9 @@ def resample(
 
     Returns:
         A frame of that size: phase RGGB, one black level per colour (where the two greens differ,
-        their mean), same white level and bits, orientation as it was, no default crop, without
-        tags that hold only in the sensor's geometry.
+        their mean), same white level and bits, orientation as it was, no default crop. Lens shading
+        follows the picture, the noise profile says what averaging leaves; what can't be carried is
+        named in the profile's `dropped`.
 
     Raises:
         RawError: the matrix turns a site of the new grid inside out (w ≤ 0), isn't finite, or
@@ -78,26 +84,31 @@ def resample(
     widths = [np.sqrt(max(0.0, side * side - 1)) for side in sides]
     black = _black_by_color(frame)
     mosaic = np.empty(size, np.uint16)
-    for (top, left), color in zip(PLANES, (0, 1, 1, 2), strict=True):
-        lattices = [
-            (row, column)
-            for (row, column), found in np.ndenumerate(frame.phase.pattern)
-            if found == color
-        ]
+    lattices_of = [
+        [place for place, found in np.ndenumerate(frame.phase.pattern) if found == color]
+        for color in range(3)
+    ]
+    for (top, left), color in zip(PLANES, _COLORS, strict=True):
+        lattices = lattices_of[color]
         for start in range(top, size[0], 2 * _ROWS):
             rows = np.arange(start, min(start + 2 * _ROWS, size[0]), 2)
             x, y = _project(homography, np.arange(left, size[1], 2), rows)
             light = sum((_light(frame, at, x, y, widths) for at in lattices), start=_NONE)
             dn = light / len(lattices) * (frame.white - black[color]) + black[color]
             mosaic[rows, left::2] = np.clip(np.rint(dn), 0, frame.white)
-    tags = tuple(tag for tag in frame.profile.tags if tag.code not in GEOMETRY_TAGS)
+    sites = [[2 * row + column for row, column in lattices_of[color]] for color in _COLORS]
+    left_over = _noise_left(homography, size, widths)
     return replace(
         frame,
         mosaic=mosaic,
         phase=CfaPhase.RGGB,
         black=(black[0], black[1], black[1], black[2]),
         default_crop=None,
-        profile=replace(frame.profile, tags=tags),
+        profile=move_profile(
+            frame.profile,
+            Move(homography, frame.size, size, sites),
+            noise=[left_over / len(lattices) for lattices in lattices_of],
+        ),
     )
 
 
@@ -148,6 +159,20 @@ def _footprint(homography: Array, size: tuple[int, int]) -> tuple[float, float]:
     across = np.hypot(x[0, 1] - x[0, 0], x[1, 0] - x[0, 0])
     down = np.hypot(y[0, 1] - y[0, 0], y[1, 0] - y[0, 0])
     return float(across), float(down)
+
+
+def _noise_left(homography: Array, size: tuple[int, int], widths: Sequence[float]) -> float:
+    """Which part of the noise's variance one lattice's interpolation leaves, in the mean.
+
+    Taken along the row and the column through the grid's middle.
+    """
+    x, _ = _project(homography, np.arange(size[1]), np.array([size[0] // 2]))
+    _, y = _project(homography, np.array([size[1] // 2]), np.arange(size[0]))
+    parts = (
+        sum(float((weight * weight).mean()) for _, weight in _taps(place / 2, width / 2, 2))
+        for place, width in ((x, widths[0]), (y, widths[1]))
+    )
+    return float(np.prod(list(parts)))
 
 
 def _black_by_color(frame: RawFrame) -> tuple[float, float, float]:

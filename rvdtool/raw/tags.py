@@ -18,6 +18,7 @@ from rvdtool.raw.frame import (
     require_readable_size,
 )
 from rvdtool.raw.header import Header, Ifd
+from rvdtool.raw.opcodes import opcode_names
 
 CARRIED_TAGS = (
     # colour: further matrices, calibration, balance, illuminants
@@ -27,7 +28,7 @@ CARRIED_TAGS = (
     "CalibrationIlluminant2", "CalibrationIlluminant3", "IlluminantData1", "IlluminantData2",
     # what plain processing of this camera needs
     "BaselineExposure", "BaselineExposureOffset", "BaselineNoise", "BaselineSharpness",
-    "BayerGreenSplit", "LinearResponseLimit", "AntiAliasStrength", "ShadowScale",
+    "NoiseProfile", "BayerGreenSplit", "LinearResponseLimit", "AntiAliasStrength", "ShadowScale",
     "BestQualityScale",
     # the maker's look
     "ProfileName", "ProfileCopyright", "ProfileEmbedPolicy", "ProfileToneCurve",
@@ -39,9 +40,6 @@ CARRIED_TAGS = (
     "LensInfo",
 )  # fmt: skip
 """Tags that describe the camera and stay true for a reconstructed frame."""
-
-OPCODE_LISTS = ("OpcodeList1", "OpcodeList2", "OpcodeList3")
-"""Lens corrections: 1 on the whole stored image, 2 and 3 on the active area."""
 
 _CFA, _LINEAR_RAW = 32803, 34892
 _UNCOMPRESSED, _LOSSLESS_JPEG, _JPEG_XL = 1, 7, 52546
@@ -227,8 +225,11 @@ def _profile(header: Header, ifd: Ifd, *, whole: bool) -> CameraProfile:
     names = list(CARRIED_TAGS)
     if len(set(ifd.numbers("DefaultScale"))) > 1:  # DefaultScale of pixels that aren't square
         names.append("DefaultScale")
+    names += ["OpcodeList2", "OpcodeList3"]  # on the active area
     # OpcodeList1 counts from the stored image's corner: wrong where the active area begins later.
-    names += OPCODE_LISTS if whole else OPCODE_LISTS[1:]
+    first_list = camera.tag("OpcodeList1")
+    if whole:
+        names.append("OpcodeList1")
     make, model = camera.text("Make"), camera.text("Model")
     return CameraProfile(
         unique_model=camera.text("UniqueCameraModel")
@@ -240,6 +241,7 @@ def _profile(header: Header, ifd: Ifd, *, whole: bool) -> CameraProfile:
         color_matrix=camera.matrix("ColorMatrix1"),
         illuminant=camera.number("CalibrationIlluminant1", 0),
         tags=tuple(tag for tag in map(camera.tag, names) if tag),
+        dropped=tuple(opcode_names(first_list)) if first_list and not whole else (),
     )
 
 

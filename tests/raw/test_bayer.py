@@ -173,15 +173,6 @@ def test_what_remains_of_the_default_crop():
     assert crop(frame, Rect(0, 0, 4, 4)).default_crop is None
 
 
-def test_lens_corrections_stay_only_with_the_whole_frame():
-    frame = make_frame((20, 20))
-    tags = (Tag(51022, 7, 4, bytes(4)), Tag(50936, 2, 2, "P"))
-    frame = replace(frame, profile=replace(frame.profile, tags=tags))
-    assert crop(frame, Rect(0, 0, 20, 20)).profile.tags == tags
-    assert crop(frame, Rect(0, 0, 20, 18)).profile.tags == tags[1:]
-    assert orient(replace(frame, orientation=6)).profile.tags == tags[1:]
-
-
 @pytest.mark.parametrize("rect", [Rect(-1, 0, 4, 4), Rect(0, 17, 4, 4), Rect(0, 0, 1, 4)])
 def test_a_crop_beyond_the_mosaic_is_refused(rect):
     with pytest.raises(RawError, match="can't cut"):

@@ -181,6 +181,7 @@ def test_what_is_carried_from_the_cameras_dng_and_what_is_not(tmp_path):
         (50727, 5, 3, (9, 10, 1, 1, 11, 10)),  # AnalogBalance
         (50964, 10, 9, (2, 5) * 9),  # ForwardMatrix1
         (50730, 10, 1, (-35, 100)),  # BaselineExposure
+        (51041, 12, 2, (1e-4, 1e-8)),  # NoiseProfile
         (50734, 5, 1, (98, 100)),  # LinearResponseLimit
         (50936, 2, 0, "Acme Cinematic"),  # ProfileName
         (50937, 4, 3, (2, 2, 1)),  # ProfileHueSatMapDims
@@ -196,7 +197,6 @@ def test_what_is_carried_from_the_cameras_dng_and_what_is_not(tmp_path):
         (50781, 1, 16, bytes(16)),  # RawDataUniqueID
         (50827, 2, 0, "IMG.ACM"),  # OriginalRawFileName
         (50830, 4, 4, (0, 0, 24, 4)),  # MaskedAreas
-        (51041, 12, 2, (1e-4, 1e-8)),  # NoiseProfile
         (51111, 1, 16, bytes(range(16))),  # NewRawImageDigest
         (52525, 7, 4, bytes(4)),  # ProfileGainTableMap
     )
@@ -218,13 +218,14 @@ def test_what_is_carried_from_the_cameras_dng_and_what_is_not(tmp_path):
 
 def test_opcodes_on_the_stored_image_go_with_its_border(tmp_path):
     """OpcodeList1 counts from the stored image's corner, which a cropped mosaic no longer has."""
-    opcodes = (51008, 7, 4, bytes(4))
+    opcodes = (51008, 7, 24, bytes.fromhex("00000001 00000004 01030000 00000001 00000004 00000000"))
     mosaic = np.full((24, 40), 1000, np.uint16)
     whole = read_raw(write_camera_dng(tmp_path / "whole.dng", mosaic, opcodes))
     bordered = (50829, 4, 4, (0, 4, 24, 40))
     part = read_raw(write_camera_dng(tmp_path / "part.dng", mosaic, opcodes, bordered))
     assert [tag.code for tag in whole.profile.tags] == [51008]
     assert part.profile.tags == ()
+    assert part.profile.dropped == ("FixBadPixelsConstant (OpcodeList1)",)
 
 
 def test_too_small_a_frame_is_refused():

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from rvdtool.errors import RawError
 from rvdtool.raw.bayer import color_index
-from rvdtool.raw.frame import CameraProfile, CfaPhase, RawFrame, Tag
+from rvdtool.raw.frame import CameraProfile, CfaPhase, RawFrame
 from rvdtool.raw.resample import resample
 
 BLACK, WHITE = (60.0, 64.0, 62.0, 66.0), 4095
@@ -21,8 +21,7 @@ def frame(light: NDArray[Any], phase: CfaPhase = CfaPhase.RGGB) -> RawFrame:
     black = np.tile(np.reshape(BLACK, (2, 2)), (size[0] // 2 + 1, size[1] // 2 + 1))
     black = black[: size[0], : size[1]]
     mosaic = np.rint(black + values * (WHITE - black)).astype(np.uint16)
-    tags = (Tag(51009, 7, 1, b"x"), Tag(50723, 10, 2, (1, 1)))
-    return RawFrame(mosaic, phase, BLACK, WHITE, 12, CameraProfile("Acme", (1, 1, 1), tags=tags))
+    return RawFrame(mosaic, phase, BLACK, WHITE, 12, CameraProfile("Acme", (1, 1, 1)))
 
 
 def normalised(placed: RawFrame) -> NDArray[np.float64]:
@@ -94,11 +93,6 @@ def test_every_photosite_counts() -> None:
     placed = normalised(resample(frame(light), scaled(4), (64, 64)))[4:-4, 4:-4]
     assert placed[::2, ::2].std() < 0.05 / 1.7  # 4 reds in 4×4 photosites: at best a half
     assert placed[::2, 1::2].std() < 0.05 / 2.3  # 8 greens
-
-
-def test_tags_that_hold_on_the_sensor_only_are_dropped() -> None:
-    placed = resample(frame(np.full((20, 20, 3), 0.5)), scaled(2), (8, 8))
-    assert [tag.code for tag in placed.profile.tags] == [50723]
 
 
 def test_beyond_the_sides_the_outermost_photosites_are_repeated() -> None:
