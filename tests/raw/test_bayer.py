@@ -16,7 +16,7 @@ from rvdtool.raw.bayer import (
     orient,
     to_planes,
 )
-from rvdtool.raw.frame import CfaPhase, Rect, Tag
+from rvdtool.raw.frame import CfaPhase, Rect
 from rvdtool.raw.render import render
 
 phases = st.sampled_from(CfaPhase)
