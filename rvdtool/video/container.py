@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import Any, cast
 
 import av
 import av.error
@@ -23,6 +23,12 @@ EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 BUFFER = 1 << 20
 """Bytes per read: so large that Python's part in reading costs next to nothing."""
 
+# Tags that aren't UTF-8 must not stop a video from opening. PyAV 19 takes them and has no such
+# option; older releases need to be told.
+_TAG_OPTIONS: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+)
+
 
 @contextmanager
 def open_video(source: ByteSource) -> Iterator[tuple[InputContainer, VideoStream]]:
@@ -40,8 +46,8 @@ def open_video(source: ByteSource) -> Iterator[tuple[InputContainer, VideoStream
                 file,
                 "r",
                 container_options={"format_whitelist": ",".join(FORMATS)},
-                metadata_errors="replace",
                 buffer_size=BUFFER,
+                **_TAG_OPTIONS,
             )
         except av.error.EOFError as error:
             raise VideoError(

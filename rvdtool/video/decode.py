@@ -1,7 +1,7 @@
 """Probe a video, and decode its frames one by one to display R'G'B'."""
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import cast
 
 import av.error
@@ -181,13 +181,9 @@ def _stream_color(frame: AvFrame, declared: dict[Property, int]) -> StreamColor:
         transfer=tags.get("transfer"),
         primaries=tags.get("primaries"),
         is_rgb=frame.format.is_rgb,
-        has_hdr_metadata=not HDR_METADATA.isdisjoint(_side_data(frame)),
+        # Asked by name: PyAV 19 iterates over the types, older releases over the data.
+        has_hdr_metadata=any(frame.side_data.get(name) is not None for name in HDR_METADATA),
     )
-
-
-def _side_data(frame: AvFrame) -> dict[str, bytes]:
-    """By FFmpeg's names without their prefix."""
-    return {data.type.name: bytes(data) for data in cast(Iterable[SideData], frame.side_data)}
 
 
 def _refuse_unreadable(frame: AvFrame, name: str) -> None:
@@ -207,9 +203,9 @@ def _bits(frame: AvFrame) -> int:
 
 def _rotation_clockwise(frame: AvFrame, name: str) -> int:
     """The display matrix's turn; FFmpeg reports it counter-clockwise."""
-    matrix = _side_data(frame).get("DISPLAYMATRIX")
+    matrix = cast(SideData | None, frame.side_data.get("DISPLAYMATRIX"))
     if matrix is not None:
-        a, b, _, c, d, *_ = struct.unpack("=9i", matrix)
+        a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix))
         if a * d - b * c < 0:
             raise VideoError(
                 f"{name}: to be shown mirrored, which isn't read; clear that flag "

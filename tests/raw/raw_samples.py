@@ -83,5 +83,7 @@ def write_camera_dng(
     used = {**CAMERA_TAGS, **{tag[0]: tag for tag in tags}}
     extratags = [(*tag, True) for code, tag in sorted(used.items()) if code not in without]
     options = {"photometric": "CFA", "metadata": None, "software": False, **options}
+    if mosaic.ndim == 3:  # newer tifffile takes [H, W, 3] in LinearRaw for H pages, unless told
+        options["planarconfig"] = "contig"
     tifffile.imwrite(path, mosaic, extratags=extratags, **options)
     return path

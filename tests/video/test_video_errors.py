@@ -271,13 +271,15 @@ def test_ffmpeg_keeps_quiet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
 
 def test_metadata_in_no_known_encoding(tmp_path: Path) -> None:
     path = tmp_path / "clip.mkv"
-    with av.open(str(path), "w", metadata_encoding="latin-1") as output:
-        output.metadata["title"] = "Süden"
+    with av.open(str(path), "w") as output:
+        output.metadata["title"] = "S_den"
         stream = output.add_stream("ffv1", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         output.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
         output.mux(stream.encode(None))
-    assert b"S\xfcden" in path.read_bytes()
+    data = path.read_bytes()
+    assert data.count(b"S_den") == 1
+    path.write_bytes(data.replace(b"S_den", "Süden".encode("latin-1")))
     assert probe(FileSource(path)).frame_count == 1
 
 
