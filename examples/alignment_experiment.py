@@ -28,14 +28,14 @@ from numpy.typing import NDArray
 from rvdtool.bundle.manifest import Homography
 from rvdtool.capture.align import MATCH, Alignment, align, frame_picture
 from rvdtool.capture.compare import Picture
-from rvdtool.dataset.draw import TRAINING_CAMERAS, draw_isp, draw_sensor
-from rvdtool.dataset.isp import Rgb8, develop
-from rvdtool.dataset.recipe import LibRawIsp, Light, Source
-from rvdtool.dataset.rvd_sim import TEST, TRAINING, VALIDATION
-from rvdtool.dataset.scene import SourceFolders, iterate_clip, load_still
-from rvdtool.dataset.sensor import Camera
 from rvdtool.errors import InputError
 from rvdtool.raw.frame import RawFrame
+from rvdtool.research.dataset.draw import TRAINING_CAMERAS, draw_isp, draw_sensor
+from rvdtool.research.dataset.isp import Rgb8, develop
+from rvdtool.research.dataset.recipe import LibRawIsp, Light, Source
+from rvdtool.research.dataset.rvd_sim import TEST, TRAINING, VALIDATION
+from rvdtool.research.dataset.scene import SourceFolders, iterate_clip, load_still
+from rvdtool.research.dataset.sensor import Camera
 from rvdtool.video.decode import probe, read_frames
 from rvdtool.video.encode import encode_video
 from rvdtool.video.frame import VideoInfo

@@ -6,7 +6,7 @@
     python examples/collect_photographs.py elementary mate pop -o SOURCES
 
 writes SOURCES/photographs/*.jpg, 163 MB, out of the clones' histories; then SOURCES is one of the
-folders that `rvdtool dataset simulate --sources` takes. Pictures that are there already are kept.
+folders that `rvdtool research dataset simulate --sources` takes. Existing pictures are kept.
 """
 
 import argparse
@@ -15,8 +15,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rvdtool.dataset.photographs import read_photographs
 from rvdtool.files import write_beside
+from rvdtool.research.dataset.photographs import read_photographs
 
 
 def collect(clones: Sequence[Path], output: Path) -> list[str]:

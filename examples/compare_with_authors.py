@@ -32,12 +32,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rvdtool.derender.flow import Flow
-from rvdtool.derender.published import PublishedChain, half_size, pad
+from rvdtool.fagdn.chain import FagdnChain, half_size, pad
+from rvdtool.fagdn.network import Fagdn
 from rvdtool.network.device import place
-from rvdtool.network.published import PublishedFagdn
 from rvdtool.raw.bayer import to_planes
 from rvdtool.raw.frame import CameraProfile, CfaPhase, RawFrame
+from rvdtool.reconstruct.flow import Flow
 from rvdtool.video.frame import Rgb
 
 SEED = 24
@@ -101,7 +101,7 @@ def seeded_weights(network: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def run_ours(clip: MadeUpClip, network: PublishedFagdn) -> Iterator[Planes]:
+def run_ours(clip: MadeUpClip, network: Fagdn) -> Iterator[Planes]:
     """Our chain's recurrent state after every step, [4, h, w]."""
     reference = RawFrame(
         mosaic=clip.raw,
@@ -111,9 +111,7 @@ def run_ours(clip: MadeUpClip, network: PublishedFagdn) -> Iterator[Planes]:
         bits=BITS,
         profile=CameraProfile("made up", (1.0, 1.0, 1.0)),
     )
-    chain = PublishedChain(
-        network, reference, clip.rgb[0], lambda index, size: clip.flows[index - 1]
-    )
+    chain = FagdnChain(network, reference, clip.rgb[0], lambda index, size: clip.flows[index - 1])
     for rgb in clip.rgb[1:]:
         yield chain.step(rgb).planes
 
@@ -206,7 +204,7 @@ def is_installed(name: str) -> bool:
 
 def compare(clone: Path, size: tuple[int, int], golden: Path | None) -> float:
     """The largest difference of one size, printed in parts."""
-    clip, network = make_clip(size), PublishedFagdn().eval()
+    clip, network = make_clip(size), Fagdn().eval()
     state = seeded_weights(network)
     network.load_state_dict(state)
     theirs = run_theirs(clone, clip, state)
@@ -246,7 +244,7 @@ def compare_speed(clone: Path, rounds: int = 3) -> None:
         theirs.load_state_dict(state)
     runs: dict[str, nn.Module] = {"theirs, float32": theirs}
     for name, bf16 in (("ours, float32", False), ("ours, bfloat16", True)):
-        runs[name] = PublishedFagdn().eval()
+        runs[name] = Fagdn().eval()
         runs[name].load_state_dict(state)
         place(runs[name], torch.device("cpu"), bf16=bf16)
     rgb = [torch.from_numpy(pad(half_size(picture, CfaPhase.RGGB)))[None] for picture in clip.rgb]

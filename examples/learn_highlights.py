@@ -1,10 +1,11 @@
-"""Learn how far clipped colours go: makes `rvdtool/derender/highlights.npz`.
+"""Learn how far clipped colours go: makes `rvdtool/reconstruct/highlights.npz`.
 
     python examples/learn_highlights.py EVIDENCE/train EVIDENCE/walks … -o highlights.npz
 
-Reads the evidence that `rvdtool train --preset fagdn --evidence EVIDENCE` keeps of its videos,
-takes clipped photosites of every fifth frame, those first that frame 1 doesn't show, and trains a
-perceptron on the share of the room between limit and white that the true RAW takes: by likelihood,
+Reads the evidence that `rvdtool research train --preset fagdn-calibrated --evidence EVIDENCE`
+keeps of its videos, takes clipped photosites of every fifth frame, those first that frame 1
+doesn't show, and trains a perceptron on the share of the room between limit and white that the
+true RAW takes: by likelihood,
 so that it says how far off it is. A few minutes on two cores.
 """
 
@@ -19,11 +20,11 @@ import torch
 from torch import nn
 from torch.nn.functional import softplus
 
-from rvdtool.derender.highlights import INPUTS, LEAST, describe
 from rvdtool.files import write_beside
 from rvdtool.raw.frame import CfaPhase
-from rvdtool.training.crops import whole
-from rvdtool.training.evidence import EvidenceClip
+from rvdtool.reconstruct.highlights import INPUTS, LEAST, describe
+from rvdtool.research.training.crops import whole
+from rvdtool.research.training.evidence import EvidenceClip
 
 STRANGE, KNOWN = 400, 150
 """Photosites taken of a frame: where frame 1 tells nothing, and elsewhere."""
@@ -42,7 +43,7 @@ def read(folder: Path, step: int) -> np.ndarray:
     rng = np.random.default_rng(len(clip))
     for index in range(2, len(clip), step):
         evidence = clip.evidence(index, move)
-        own, strange = evidence.least > 0, evidence.fine >= UNKNOWN
+        own, strange = evidence.lower_bound > 0, evidence.fine >= UNKNOWN
         places = [np.argwhere(own & mask) for mask in (strange, ~strange)]
         chosen = [
             rng.permutation(part)[:most]
@@ -53,9 +54,16 @@ def read(folder: Path, step: int) -> np.ndarray:
             continue
         white = 1 / evidence.exposure
         seen = describe(
-            clip.rgb(index, move), CfaPhase.RGGB, evidence.least, white, clip.gain_tracked, where
+            clip.rgb(index, move),
+            CfaPhase.RGGB,
+            evidence.lower_bound,
+            white,
+            clip.gain_tracked,
+            where,
         )
-        least, true = (part[tuple(where.T)] for part in (evidence.least, clip.raw(index, move)))
+        least, true = (
+            part[tuple(where.T)] for part in (evidence.lower_bound, clip.raw(index, move))
+        )
         room = white - least
         weight = np.where(np.arange(len(where)) < len(chosen[0]), 1, 0.3) * np.clip(room, 0, 1)
         share = np.clip((true - least) / np.maximum(room, NARROW), -0.5, 1)

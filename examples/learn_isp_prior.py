@@ -1,4 +1,4 @@
-"""Learn what cameras' ISPs are like: makes `rvdtool/derender/isp_prior.npz`.
+"""Learn what cameras' ISPs are like: makes `rvdtool/reconstruct/isp_prior.npz`.
 
     python examples/learn_isp_prior.py --sources DATA --sources / --sources SKIMAGE -o isp_prior.npz
 
@@ -15,19 +15,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from rvdtool.dataset.draw import TRAINING_CAMERAS, draw_isp, draw_sensor
-from rvdtool.dataset.isp import camera_render
-from rvdtool.dataset.pixels import Image
-from rvdtool.dataset.recipe import Light, Source
-from rvdtool.dataset.rvd_sim import EXTRA, TRAINING
-from rvdtool.dataset.scene import SourceFolders, load_still
-from rvdtool.dataset.sensor import Camera
-from rvdtool.derender.inverse_isp import SATURATED
-from rvdtool.derender.isp_features import COLUMNS, LINEAR, RADIUS, Features, design
-from rvdtool.derender.isp_prior import Matrix, Moments, own_gain
-from rvdtool.derender.statistics import POSITIONS
 from rvdtool.files import write_beside
 from rvdtool.raw.bayer import normalise
+from rvdtool.reconstruct.inverse_isp import SATURATED
+from rvdtool.reconstruct.isp_features import COLUMNS, LINEAR, RADIUS, Features, design
+from rvdtool.reconstruct.isp_prior import Matrix, Moments, own_gain
+from rvdtool.reconstruct.statistics import POSITIONS
+from rvdtool.research.dataset.draw import TRAINING_CAMERAS, draw_isp, draw_sensor
+from rvdtool.research.dataset.isp import camera_render
+from rvdtool.research.dataset.pixels import Image
+from rvdtool.research.dataset.recipe import Light, Source
+from rvdtool.research.dataset.rvd_sim import EXTRA, TRAINING
+from rvdtool.research.dataset.scene import SourceFolders, load_still
+from rvdtool.research.dataset.sensor import Camera
 
 SIZE = (320, 448)
 DRAWN = 12

@@ -13,9 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from rvdtool.dataset.color import XYZ_FROM_SRGB
-from rvdtool.dataset.isp import Rgb8, develop
-from rvdtool.dataset.recipe import (
+from rvdtool.raw.dng import write_dng
+from rvdtool.raw.frame import CfaPhase, RawFrame
+from rvdtool.raw.sequence import frame_name
+from rvdtool.research.dataset.color import XYZ_FROM_SRGB
+from rvdtool.research.dataset.isp import Rgb8, develop
+from rvdtool.research.dataset.recipe import (
     Codec,
     Layer,
     Light,
@@ -27,11 +30,8 @@ from rvdtool.dataset.recipe import (
     Source,
     Triple,
 )
-from rvdtool.dataset.scene import SourceFolders
-from rvdtool.dataset.simulate import Simulation
-from rvdtool.raw.dng import write_dng
-from rvdtool.raw.frame import CfaPhase, RawFrame
-from rvdtool.raw.sequence import frame_name
+from rvdtool.research.dataset.scene import SourceFolders
+from rvdtool.research.dataset.simulate import Simulation
 from rvdtool.video.encode import encode_video
 
 NAME = "nokia_n900"

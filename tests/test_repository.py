@@ -113,11 +113,13 @@ def test_commands_and_options_in_documents_exist() -> None:
         assert words, document
         assert words[0] in commands, (document, words)
         command, rest = commands[words[0]], words[1:]
-        if hasattr(command, "commands"):  # a group: `dataset simulate …`
+        while hasattr(command, "commands"):  # a group: `research dataset simulate …`
             if not rest:
-                continue
+                break
             assert rest[0] in command.commands, (document, words)
             command, rest = command.commands[rest[0]], rest[1:]
+        if hasattr(command, "commands"):
+            continue
         known = {name for option in command.params for name in option.opts} | {"--help"}
         used = {word.split("=")[0] for word in rest if re.match(r"--?[a-z]", word)}
         assert used <= known, (document, words)

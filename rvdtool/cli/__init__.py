@@ -11,24 +11,14 @@ belong together, 5 the result can't be written (`rvdtool.errors`), 130 interrupt
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Annotated, cast
 
 import typer
 
 from rvdtool._version import __version__
-from rvdtool.cli import (
-    benchmark,
-    console,
-    dataset,
-    derender,
-    info,
-    metrics,
-    models,
-    pack,
-    train,
-    unpack,
-    verify,
-)
+from rvdtool.cli import console, derender, info, metrics, models, pack, unpack, verify
 from rvdtool.errors import RvdError, UsageError
 from rvdtool.files import describe
 
@@ -46,10 +36,10 @@ app.command()(info.info)
 app.command()(verify.verify)
 app.command()(unpack.unpack)
 app.command()(metrics.metrics)
-app.add_typer(dataset.app)
 app.add_typer(models.app)
-app.command()(train.train)
-app.command()(benchmark.benchmark)
+# By name, as the product doesn't depend on research, which may be left out of an installation.
+if find_spec("rvdtool.research"):
+    app.add_typer(import_module("rvdtool.research.cli").app)
 
 # Typer exports BadParameter but not its parent, which is click's class in older versions of typer
 # and typer's own in newer ones.

@@ -44,7 +44,7 @@ def derender(
             help="A trained network: a name from `rvdtool models list`, or a model's folder; none: "
             "fuse by variances alone."
         ),
-    ] = "fagdn",
+    ] = "fagdn-calibrated",
     device: Annotated[
         str | None,
         typer.Option(help="Where the network runs: cpu, cuda, mps; the fastest by default."),
@@ -65,7 +65,7 @@ def derender(
     Example: rvdtool derender clip.rvd -o raws/
     """
     from rvdtool.bundle.store import open_bundle
-    from rvdtool.derender.folder import DerenderOptions, derender_to_folder
+    from rvdtool.delivery.folder import DerenderOptions, derender_to_folder
 
     if overwrite and resume:
         raise UsageError("--overwrite and --resume exclude each other; give one of them")
@@ -104,7 +104,7 @@ def derender(
         cause = "exposures known"
     true = f", {report.references} of them true" if report.references > 1 else ""
     resumed = f", resumed at frame {report.resumed_at}" if report.resumed_at else ""
-    if options.model and options.model.kind == "published":  # the rest is about our own chain
+    if options.model and options.model.kind == "fagdn":  # the rest is about our own chain
         console.print_line(f"{report.folder}: {report.frames} DNGs{true}{resumed}; by {model}")
         return
     console.print_line(

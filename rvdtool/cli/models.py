@@ -39,7 +39,7 @@ def import_(
 
     Example: rvdtool models import RVD_Part1.pth -o models/rvd-part1
     """
-    from rvdtool.network.authors import import_authors
+    from rvdtool.fagdn.authors import import_authors
     from rvdtool.network.checkpoint import load_model
 
     import_authors(file, output, overwrite=overwrite)

@@ -1,1 +1,9 @@
-"""Networks, their configurations and checkpoints: only here and in training is torch needed."""
+"""Trained networks as folders, and our own network."""
+
+from typing import Final
+
+KINDS: Final[dict[str, tuple[str, str, str]]] = {
+    "fagdn": ("rvdtool.fagdn.network", "FagdnConfig", "Fagdn"),
+    "fagdn-calibrated": ("rvdtool.network.calibrated", "CalibratedConfig", "CalibratedFagdn"),
+}
+"""Kind → module, its class for the configuration, its network. `rvdtool.research` adds its own."""

@@ -4,7 +4,7 @@ A model rebuilds its own network from its configuration, strictly: every weight 
 shape, and is a number. Nothing in a model is code, and no more is read than its configuration
 allows for, so a folder from an untrusted place can do nothing but be refused.
 
-    {"format": 1, "kind": "published", "config": {…}, "weights_sha256": "…", "training": {…}}
+    {"format": 2, "kind": "fagdn", "config": {…}, "weights_sha256": "…", "training": {…}}
 
 `kind` says which network; `config` are the fields of its configuration; `training` is optional and
 free: how the weights came about.
@@ -13,11 +13,12 @@ free: how the weights came about.
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import safetensors
 import safetensors.torch
@@ -27,15 +28,17 @@ from torch import Tensor, nn
 
 from rvdtool.errors import ModelError, OutputError, UsageError
 from rvdtool.files import describe, write_beside
+from rvdtool.network import KINDS
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 CONFIG_FILE: Final = "config.json"
 WEIGHTS_FILE: Final = "weights.safetensors"
 MAX_CONFIG_BYTES: Final = 2**20
 MAX_HEADER_BYTES_PER_TENSOR: Final = 1024
 """What safetensors needs to name one tensor, generously: a name, a dtype, a shape, two offsets."""
 
-Kind = Literal["cam", "fagdn", "published"]
+_KINDS_OF_FORMAT_1: Final = {"published": "fagdn", "fagdn": "fagdn-calibrated"}
+_OLD_NAMES: Final = {"fagdn": "fagdn-calibrated", "fagdn-small": "fagdn-calibrated-small"}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _DTYPES = {torch.float32: "F32", torch.int64: "I64"}
@@ -56,7 +59,7 @@ class Model:
     """
 
     name: str
-    kind: Kind
+    kind: str
     config: Mapping[str, JsonValue]
     network: nn.Module
     sha256: str
@@ -68,8 +71,8 @@ class _Description(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
-    format: Literal[1]
-    kind: Kind
+    format: Literal[1, 2]
+    kind: str
     config: dict[str, JsonValue]
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     training: dict[str, JsonValue] | None = None
@@ -127,7 +130,7 @@ def load_model(name_or_folder: str | Path) -> Model:
 
 def save_model(
     folder: Path,
-    kind: Kind,
+    kind: str,
     config: Mapping[str, JsonValue],
     state: Mapping[str, Tensor],
     *,
@@ -181,9 +184,11 @@ def build_network(kind: str, config: Mapping[str, JsonValue], where: str) -> nn.
     Raises:
         ModelError: no such kind, or not its configuration.
     """
-    if kind not in _KINDS:
-        raise ModelError(f"{where}: kind is one of {', '.join(_KINDS)}; got {kind!r}")
-    config_type, network_type = _KINDS[kind]()
+    if kind not in KINDS:
+        raise ModelError(f"{where}: kind is one of {', '.join(KINDS)}; got {kind!r}")
+    module_name, config_name, network_name = KINDS[kind]
+    module = import_module(module_name)
+    config_type, network_type = getattr(module, config_name), getattr(module, network_name)
     try:
         names = {field.name for field in fields(config_type)}
         _require_same(names, set(config), f"config of kind {kind!r}")
@@ -217,32 +222,6 @@ def check_weights(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], w
             raise ModelError(f"{where}: {key} holds NaN or infinity; it was not trained properly")
 
 
-def _cam() -> tuple[type, Callable[[Any], nn.Module]]:
-    from rvdtool.network.cam import Cam, CamConfig
-
-    return CamConfig, Cam
-
-
-def _published() -> tuple[type, Callable[[Any], nn.Module]]:
-    from rvdtool.network.published import PublishedConfig, PublishedFagdn
-
-    return PublishedConfig, PublishedFagdn
-
-
-def _fagdn() -> tuple[type, Callable[[Any], nn.Module]]:
-    from rvdtool.network.fagdn import Fagdn, FagdnConfig
-
-    return FagdnConfig, Fagdn
-
-
-_KINDS: Mapping[str, Callable[[], tuple[type, Callable[[Any], nn.Module]]]] = {
-    "cam": _cam,
-    "fagdn": _fagdn,
-    "published": _published,
-}
-"""Kind → (the dataclass of its configuration, the network made from one)."""
-
-
 def _find(name_or_folder: str | Path) -> Path:
     """The folder of a model: one that ships under that name, or the path itself."""
     if isinstance(name_or_folder, str) and _NAME.fullmatch(name_or_folder):
@@ -254,6 +233,11 @@ def _find(name_or_folder: str | Path) -> Path:
         raise ModelError(
             f"{folder}: a file, but a model is a folder of {CONFIG_FILE} and {WEIGHTS_FILE}; "
             "`rvdtool models import` makes one of the authors' .pth files"
+        )
+    if name_or_folder in _OLD_NAMES and not folder.is_dir():
+        raise ModelError(
+            f"{name_or_folder}: this model is called {_OLD_NAMES[str(name_or_folder)]} now; "
+            "`fagdn` is the paper's network, whose weights `rvdtool models import` takes in"
         )
     if not (folder / CONFIG_FILE).is_file():
         names = ", ".join(list_models()) or "none"
@@ -267,9 +251,12 @@ def _find(name_or_folder: str | Path) -> Path:
 def _read_description(path: Path) -> _Description:
     data = _read(path, MAX_CONFIG_BYTES)
     try:
-        return _Description.model_validate_json(data)
+        described = _Description.model_validate_json(data)
     except ValidationError as error:
         raise ModelError(f"{path}: not the description of a model: {_first(error)}") from error
+    if described.format == 1 and described.kind in _KINDS_OF_FORMAT_1:
+        return described.model_copy(update={"kind": _KINDS_OF_FORMAT_1[described.kind]})
+    return described
 
 
 def _shapes(kind: str, config: Mapping[str, JsonValue], where: str) -> dict[str, Tensor]:

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from command_line import require_one_line, run
 
-from rvdtool.derender import folder as room
-from rvdtool.derender.chain import Chain
-from rvdtool.derender.folder import STATE_FILE
+from rvdtool.delivery import folder as room
+from rvdtool.delivery.folder import STATE_FILE
 from rvdtool.raw.read import read_raw
 from rvdtool.raw.sequence import list_sequence
+from rvdtool.reconstruct.chain import Chain
 
 FRAMES = 6
 NAMES = {*(f"clip_{index:06d}.dng" for index in range(FRAMES)), "clip_timestamps.csv"}

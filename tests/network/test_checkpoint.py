@@ -14,12 +14,13 @@ import safetensors.torch
 import torch
 
 from rvdtool.errors import ModelError, OutputError, UsageError
-from rvdtool.network import authors, checkpoint
-from rvdtool.network.authors import import_authors
+from rvdtool.fagdn import authors
+from rvdtool.fagdn.authors import import_authors
+from rvdtool.fagdn.network import Fagdn, FagdnConfig
+from rvdtool.network import checkpoint
 from rvdtool.network.checkpoint import list_models, load_model, save_model, shipped_models
-from rvdtool.network.published import PublishedConfig, PublishedFagdn
 
-CONFIG = PublishedConfig(features=2)
+CONFIG = FagdnConfig(features=2)
 
 
 class Bomb:
@@ -34,13 +35,13 @@ class Bomb:
 
 def fresh(seed: int = 1) -> dict[str, torch.Tensor]:
     torch.manual_seed(seed)
-    return PublishedFagdn(CONFIG).state_dict()
+    return Fagdn(CONFIG).state_dict()
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     folder = tmp_path / "model"
-    save_model(folder, "published", asdict(CONFIG), fresh(), training={"hours": 2.5})
+    save_model(folder, "fagdn", asdict(CONFIG), fresh(), training={"hours": 2.5})
     return folder
 
 
@@ -60,7 +61,7 @@ def put_weights(folder: Path, state: dict[str, torch.Tensor]) -> None:
 
 def test_a_model_comes_back_as_it_was(model: Path) -> None:
     loaded = load_model(model)
-    assert (loaded.name, loaded.kind, loaded.config) == ("model", "published", asdict(CONFIG))
+    assert (loaded.name, loaded.kind, loaded.config) == ("model", "fagdn", asdict(CONFIG))
     assert loaded.training == {"hours": 2.5}
     assert not loaded.network.training
     state = loaded.network.state_dict()
@@ -70,10 +71,10 @@ def test_a_model_comes_back_as_it_was(model: Path) -> None:
 def test_a_model_is_not_replaced_by_accident(model: Path) -> None:
     before = load_model(model).sha256
     with pytest.raises(OutputError, match="holds a model already"):
-        save_model(model, "published", asdict(CONFIG), fresh(2))
+        save_model(model, "fagdn", asdict(CONFIG), fresh(2))
     assert load_model(model).sha256 == before
     (model / "README.md").write_text("A card.")
-    save_model(model, "published", asdict(CONFIG), fresh(2), overwrite=True)
+    save_model(model, "fagdn", asdict(CONFIG), fresh(2), overwrite=True)
     assert load_model(model).sha256 != before
     assert (model / "README.md").exists()
 
@@ -84,9 +85,9 @@ def test_what_cannot_be_loaded_is_not_saved(tmp_path: Path) -> None:
     broken = {name: torch.full_like(state[name], torch.nan)}
     for wrong in (state | broken, state | {"more": torch.zeros(1)}, {name: state[name]}):
         with pytest.raises(UsageError, match="not saved"):
-            save_model(tmp_path / "m", "published", asdict(CONFIG), wrong)
+            save_model(tmp_path / "m", "fagdn", asdict(CONFIG), wrong)
     with pytest.raises(UsageError, match="not saved"):
-        save_model(tmp_path / "m", "published", asdict(CONFIG), state, training={"loss": [1, {2}]})
+        save_model(tmp_path / "m", "fagdn", asdict(CONFIG), state, training={"loss": [1, {2}]})
     assert not (tmp_path / "m").exists()
 
 
@@ -198,7 +199,7 @@ def test_names_are_those_of_the_shipped_folder(
 ) -> None:
     monkeypatch.setattr(checkpoint, "shipped_models", lambda: model.parent)
     assert list_models() == ["model"]
-    assert load_model("model").kind == "published"
+    assert load_model("model").kind == "fagdn"
 
 
 # The authors' files.
@@ -207,7 +208,7 @@ def test_names_are_those_of_the_shipped_folder(
 @pytest.fixture
 def theirs(monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
     """Their weights, but of a small network, which the import is made to expect."""
-    monkeypatch.setattr(authors, "PublishedConfig", lambda: CONFIG)
+    monkeypatch.setattr(authors, "FagdnConfig", lambda: CONFIG)
     return {f"module.{name}": one for name, one in fresh().items()}
 
 
@@ -224,7 +225,7 @@ def test_the_authors_checkpoint_becomes_a_model(
     content = {"epoch": 60, "state_dict": state, "optimizer": {"state": {}, "param_groups": []}}
     import_authors(saved(tmp_path / "RVD_Part1.pth", content), tmp_path / "rvd-part1")
     model = load_model(tmp_path / "rvd-part1")
-    assert (model.name, model.kind) == ("rvd-part1", "published")
+    assert (model.name, model.kind) == ("rvd-part1", "fagdn")
     assert model.training["epoch"] == 60
     assert model.training["imported_from"] == "RVD_Part1.pth"
     loaded = model.network.state_dict()

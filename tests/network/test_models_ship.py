@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from rvdtool.cli import main
-from rvdtool.network import authors, checkpoint
+from rvdtool.fagdn import authors
+from rvdtool.fagdn.network import Fagdn, FagdnConfig
+from rvdtool.network import checkpoint
 from rvdtool.network.checkpoint import save_model
-from rvdtool.network.published import PublishedConfig, PublishedFagdn
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = PublishedConfig(features=2)
-WEIGHTS = sum(weight.numel() for weight in PublishedFagdn(CONFIG).parameters())
+CONFIG = FagdnConfig(features=2)
+WEIGHTS = sum(weight.numel() for weight in Fagdn(CONFIG).parameters())
 
 
 def test_wheels_hold_every_room_and_the_models() -> None:
@@ -33,17 +34,17 @@ def test_wheels_hold_every_room_and_the_models() -> None:
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of models that ship: one, called small."""
     monkeypatch.setattr(checkpoint, "shipped_models", lambda: tmp_path / "models")
-    state = PublishedFagdn(CONFIG).state_dict()
+    state = Fagdn(CONFIG).state_dict()
     folder = tmp_path / "models" / "small"
     folder.parent.mkdir()
-    save_model(folder, "published", asdict(CONFIG), state, training={"hours": 2})
+    save_model(folder, "fagdn", asdict(CONFIG), state, training={"hours": 2})
     return folder.parent
 
 
 def test_list_and_show(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "list"]) == 0
     listed = capsys.readouterr().out
-    assert listed.split()[:3] == ["small", "published", f"{WEIGHTS:,}"]
+    assert listed.split()[:3] == ["small", "fagdn", f"{WEIGHTS:,}"]
     assert main(["models", "show", "small"]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert ["config", "features", "2"] in [line.split() for line in shown]
@@ -58,9 +59,9 @@ def test_import(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(authors, "PublishedConfig", lambda: CONFIG)
+    monkeypatch.setattr(authors, "FagdnConfig", lambda: CONFIG)
     file, target = tmp_path / "RVD_Part1.pth", models / "rvd-part1"
-    torch.save({"state_dict": PublishedFagdn(CONFIG).state_dict(), "epoch": 60}, file)
+    torch.save({"state_dict": Fagdn(CONFIG).state_dict(), "epoch": 60}, file)
     assert main(["models", "import", str(file), "-o", str(target)]) == 0
     assert capsys.readouterr().out.startswith("rvd-part1")
     assert main(["models", "import", str(file), "-o", str(target)]) == 5

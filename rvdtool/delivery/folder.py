@@ -1,0 +1,365 @@
+"""De-render a bundle into a folder of DNGs: checked before, resumable after."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from rvdtool._version import __version__
+from rvdtool.bundle.store import Bundle
+from rvdtool.delivery.resume import load_checkpoint, save_checkpoint
+from rvdtool.errors import BundleError, OutputError, UsageError
+from rvdtool.files import describe, remove_leftovers
+from rvdtool.raw.dng import Compression, write_dng
+from rvdtool.raw.frame import RawFrame
+from rvdtool.raw.sequence import frame_name, timestamps_name, write_timestamps
+from rvdtool.reconstruct.chain import ChainState, GainMode
+from rvdtool.reconstruct.flow import list_flows
+from rvdtool.reconstruct.pipeline import WriteBehind
+from rvdtool.reconstruct.references import Clip, Result, Start, reconstruct, require_usable
+from rvdtool.video.decode import read_frames
+from rvdtool.video.frame import VideoFrame
+
+if TYPE_CHECKING:
+    from rvdtool.fagdn.chain import FagdnState
+    from rvdtool.network.calibrated import CalibratedFagdn
+    from rvdtool.network.checkpoint import Model
+
+STATE_FILE = ".rvdtool-state.npz"
+CHECKPOINT_EVERY = 24
+
+
+@dataclass(frozen=True)
+class DerenderOptions:
+    """How to de-render.
+
+    Attributes:
+        compression: of the DNGs.
+        flow: folder of `.npy` flows, each from a frame to the next (RVD's layout); None: estimated.
+        gain: whether changes of brightness are the ISP's, see
+            `rvdtool.reconstruct.brightness`. `auto` takes the bundle's exposures, if it has them.
+        existing: what to do with an output folder that has files in it.
+        model: a trained network, where it is to run (`rvdtool.network.device.place`); None: none is
+            needed.
+    """
+
+    compression: Compression = "ljpeg"
+    flow: Path | None = None
+    gain: GainMode = "auto"
+    existing: Literal["refuse", "overwrite", "resume"] = "refuse"
+    model: "Model | None" = None
+
+
+@dataclass(frozen=True)
+class DerenderReport:
+    """What was done.
+
+    Attributes:
+        folder: where the frames are.
+        frames: how many there are, references included.
+        references: how many of them are true.
+        resumed_at: the first frame of this run; 0 unless resumed.
+        brightness: smallest and largest brightness against the reference before (before the first:
+            after) in this run.
+        exposure: smallest and largest exposure, likewise: what of the brightness is in the RAW.
+        tracks_gain: whether brightness was put down to the ISP (RAW stays, but for exposures that
+            the noise gives away) or not (RAW follows).
+        knows_exposures: whether neither had to be assumed, as the bundle says each exposure.
+        trusted: mean share of a frame that surely shows what that reference shows, 0..1.
+        cuts: frames after the last reference that show another scene than the one before them.
+    """
+
+    folder: Path
+    frames: int
+    references: int
+    resumed_at: int
+    brightness: tuple[float, float]
+    exposure: tuple[float, float]
+    tracks_gain: bool
+    knows_exposures: bool
+    trusted: float
+    cuts: tuple[int, ...]
+
+
+def derender_to_folder(
+    bundle: Bundle,
+    folder: Path,
+    options: DerenderOptions = DerenderOptions(),
+    advance: Callable[[int], None] | None = None,
+) -> DerenderReport:
+    """Reconstruct a RAW frame for every video frame: `NAME_000000.dng`, … and a timestamp table.
+
+    The bundle's RAWs are written as they are. Decoding, the chain and writing overlap; a few frames
+    are in memory, and those between two references in temporary files in `folder`.
+
+    Args:
+        bundle: an open bundle.
+        folder: made if it doesn't exist.
+        options: see there.
+        advance: called with the number of frames just done; between two references, where every
+            frame takes a step of two chains before any is done, with that share of the work.
+
+    Raises:
+        BundleError: the bundle has no RAW, or a damaged one; or none of the first frame, which the
+            published network needs.
+        MismatchError: its RAWs have different CFA phases.
+        UsageError: options that the model knows nothing of, or a model that can't de-render.
+        VideoError: the video can't be decoded, or not to as many frames as it should have.
+        OutputError: the folder has files in it, can't be resumed, or can't be written.
+    """
+    run = _Run(bundle, folder, options)
+    start = run.prepare()
+    brightness, exposure, trusted, tracks_gain, cuts = [1.0], [1.0], [], False, []
+    frames = read_frames(bundle.video, bundle.video_info)
+    with WriteBehind() as writer, closing(run.results(frames, start, advance)) as results:
+        for result in results:
+            if result is not None:
+                writer.submit(run.job(result.raw, result.index))
+                if result.index % CHECKPOINT_EVERY == 0:
+                    writer.wait()
+                    run.save(Start(result.index, result.state))
+                brightness.append(result.brightness)
+                exposure.append(result.exposure)
+                trusted += [] if result.trusted is None else [result.trusted]
+                tracks_gain |= result.tracks_gain
+                cuts += [result.index] if result.cut else []
+            if advance and not (result and result.counted):
+                advance(1)
+    run.finish()
+    return DerenderReport(
+        folder=folder,
+        frames=bundle.video_info.frame_count,
+        references=len(bundle.references),
+        resumed_at=0 if start is None else start.index + 1,
+        brightness=(min(brightness), max(brightness)),
+        exposure=(min(exposure), max(exposure)),
+        tracks_gain=tracks_gain,
+        knows_exposures=run.clip.exposures is not None,
+        trusted=float(np.mean(trusted)) if trusted else 1.0,
+        cuts=tuple(cuts),
+    )
+
+
+def derender(
+    bundle: Bundle,
+    *,
+    flow: Path | None = None,
+    gain: GainMode = "auto",
+    model: "Model | None" = None,
+) -> Iterator[RawFrame]:
+    """Yield the RAW frame of every video frame; the bundle's RAWs are passed on as they are.
+
+    Frames between two references wait in the system's folder for temporary files.
+
+    Args:
+        bundle: an open bundle.
+        flow, gain: as in `DerenderOptions`.
+        model: a trained network of kind `fagdn-calibrated`; None: fuse by variances alone.
+
+    Raises:
+        BundleError, MismatchError, VideoError: as `derender_to_folder`.
+        UsageError: a model of another kind.
+        OutputError: there is no room for temporary files.
+    """
+    if model is not None and model.kind != "fagdn-calibrated":
+        raise UsageError(f"{model.name}: of kind {model.kind!r}; only derender_to_folder runs it")
+    clip = _clip(bundle, DerenderOptions(flow=flow, gain=gain, model=model), None)
+    frames = read_frames(bundle.video, bundle.video_info)
+    with closing(reconstruct(clip, frames)) as results:
+        for result in results:
+            if result is not None:
+                yield result.raw
+
+
+def _clip(bundle: Bundle, options: DerenderOptions, scratch: Path | None) -> Clip:
+    require_usable(bundle.references, bundle.path)
+    flow, frames = options.flow, bundle.video_info.frame_count
+    flows = None if flow is None else list_flows(flow, frames)
+    return Clip(
+        references=bundle.references,
+        flows=flows,
+        gain=options.gain,
+        exposures=bundle.exposures if options.gain == "auto" else None,
+        network=_own(options.model),
+        scratch=scratch,
+    )
+
+
+class _Run:
+    """One run's output folder: its names, its checkpoint, its beginning and end."""
+
+    def __init__(self, bundle: Bundle, folder: Path, options: DerenderOptions) -> None:
+        if options.model is not None:
+            _require_fitting(options, options.model, bundle)
+        self.clip = _clip(bundle, options, folder)
+        self._bundle = bundle
+        self._folder = folder
+        self._options = options
+        self._stem = bundle.path.stem
+        self._info = bundle.video_info
+
+    def results(
+        self,
+        frames: Iterator[VideoFrame],
+        start: Start | None,
+        advance: Callable[[int], None] | None,
+    ) -> Generator[Result | None]:
+        """Every frame in display order; None for those up to `start`."""
+        model = self._options.model
+        if model is None or model.kind == "fagdn-calibrated":
+            return reconstruct(self.clip, frames, start, advance)
+        from rvdtool.fagdn.chain import reconstruct_fagdn
+
+        return reconstruct_fagdn(model.network, self.clip, frames, start)
+
+    def prepare(self) -> Start | None:
+        """Make the folder ready; return the state to go on from, if any."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(self._folder)
+            names = [path.name for path in self._folder.iterdir()]
+        except OSError as error:
+            raise OutputError(
+                f"{self._folder}: can't be used as output folder: {describe(error)}"
+            ) from error
+        if not names:
+            return None
+        self._refuse_strangers(names)
+        if self._options.existing == "resume":
+            return self._load()
+        for name in names:
+            self._remove(self._folder / name)
+        return None
+
+    def job(self, frame: RawFrame, index: int) -> Callable[[], None]:
+        """What writes one frame."""
+
+        def write() -> None:
+            write_dng(
+                frame,
+                self._folder / frame_name(self._stem, index),
+                compression=self._options.compression,
+                rate=self._info.rate,
+                frame_index=index,
+                reel=self._stem,
+                overwrite=True,
+            )
+
+        return write
+
+    def save(self, start: Start) -> None:
+        """Keep where to go on, so that an interrupted run can be resumed there."""
+        save_checkpoint(self._folder / STATE_FILE, self._key(), start)
+
+    def finish(self) -> None:
+        """Write the timestamps; the checkpoint is not needed any more."""
+        seconds = [pts * self._info.time_base for pts in self._info.timestamps]
+        write_timestamps(self._folder, self._stem, seconds, rate=self._info.rate, overwrite=True)
+        self._remove(self._folder / STATE_FILE)
+
+    @staticmethod
+    def _remove(path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{path}: can't be removed: {describe(error)}") from error
+
+    def _refuse_strangers(self, names: list[str]) -> None:
+        """Only files of an earlier run of this clip may be replaced, and only on purpose."""
+        if self._options.existing == "refuse":
+            raise OutputError(
+                f"{self._folder}: has files in it; choose an empty folder, or --resume an "
+                "interrupted run, or --overwrite an earlier one"
+            )
+        frame = re.escape(self._stem) + r"_\d{6,}\.dng"
+        own = re.compile(
+            f"{frame}|{re.escape(timestamps_name(self._stem))}|{re.escape(STATE_FILE)}"
+        )
+        strangers = sorted(name for name in names if not own.fullmatch(name))
+        if strangers:
+            raise OutputError(
+                f"{self._folder}: {strangers[0]} is no frame of {self._stem}; choose another "
+                "folder (one clip per folder)"
+            )
+
+    def _load(self) -> Start:
+        """Where the earlier run stopped."""
+        path = self._folder / STATE_FILE
+        if not path.exists():
+            if (self._folder / timestamps_name(self._stem)).exists():
+                raise OutputError(f"{self._folder}: is complete, there is nothing to resume")
+            raise OutputError(
+                f"{self._folder}: {STATE_FILE} is missing, so it can't be resumed; "
+                "use --overwrite to start again"
+            )
+        start = load_checkpoint(path, self._key(), self._state_type())
+        for index in range(start.index + 1):
+            name = frame_name(self._stem, index)
+            if not (self._folder / name).exists():
+                raise OutputError(
+                    f"{self._folder}: {name} is missing; use --overwrite to start again"
+                )
+        return start
+
+    def _state_type(self) -> "type[ChainState | FagdnState]":
+        if self._options.model is None or self._options.model.kind == "fagdn-calibrated":
+            return ChainState
+        from rvdtool.fagdn.chain import FagdnState
+
+        return FagdnState
+
+    def _key(self) -> str:
+        """Changes with everything that changes the frames."""
+        parts = [
+            __version__,
+            self._options.compression,
+            [_fingerprint(file) for file in self.clip.flows or ()],
+            self._options.gain,
+            _model_key(self._options.model),
+            self._bundle.manifest.model_dump_json(),  # how colours are read, and all hashes
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _fingerprint(file: Path) -> tuple[str, int, int]:
+    """Tells a file from another one in its place, without reading it: flows are gigabytes."""
+    status = file.stat()
+    return file.name, status.st_size, status.st_mtime_ns
+
+
+def _require_fitting(options: DerenderOptions, model: "Model", bundle: Bundle) -> None:
+    """Refuse what a model can't do, before any work."""
+    if model.kind == "fagdn-calibrated":
+        return
+    if model.kind != "fagdn":
+        raise UsageError(f"{model.name}: a model of kind {model.kind!r} can't de-render a bundle")
+    if options.gain != "auto":
+        raise UsageError(f"{model.name}: FAGDN knows no gain; leave --gain out")
+    if bundle.references and bundle.references[0].index != 0:
+        raise BundleError(
+            f"{bundle.path}: its first RAW belongs to frame {bundle.references[0].index}, but the "
+            "published network starts at frame 0; de-render without --model"
+        )
+
+
+def _own(model: "Model | None") -> "CalibratedFagdn | None":
+    """The network of a model of our own kind; it works within our chain."""
+    if model is None or model.kind != "fagdn-calibrated":
+        return None
+    from rvdtool.network.calibrated import CalibratedFagdn
+
+    return model.network if isinstance(model.network, CalibratedFagdn) else None
+
+
+def _model_key(model: "Model | None") -> list[str]:
+    """Weights, precision and device: all of them change bits."""
+    if model is None:
+        return []
+    weight = next(model.network.parameters())
+    return [model.kind, model.sha256, str(weight.dtype), weight.device.type]

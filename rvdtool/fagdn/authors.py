@@ -1,0 +1,126 @@
+"""The authors' own checkpoints (`RVD_Part1.pth`, `RVD_Part2.pth`) as models of ours.
+
+A `.pth` file is a ZIP archive of a pickle and the weights' bytes. Pickles can run code, so it is
+read by PyTorch's restricted reader, which builds tensors and plain containers only, and not before
+the file's size and structure were looked at.
+"""
+
+import hashlib
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from pydantic import JsonValue
+from torch import Tensor
+
+from rvdtool.errors import ModelError
+from rvdtool.fagdn.network import FagdnConfig
+from rvdtool.files import describe, require_file
+from rvdtool.network.checkpoint import build_network, check_weights, save_model
+
+MAX_BYTES: Final = 2**30
+"""Theirs have 127 MB: weights, and Adam's two moments of each."""
+PREFIX: Final = "module."
+"""What PyTorch's data parallelism puts before every name."""
+
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RecursionError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What PyTorch's restricted reader raises on a damaged or hostile file, depending on where."""
+
+
+def import_authors(file: Path, folder: Path, *, overwrite: bool = False) -> None:
+    """Turn a checkpoint of the authors' code into a model folder.
+
+    Args:
+        file: `.pth`: {"state_dict": …, "epoch": …, "optimizer": …}; the last two are optional.
+        folder: see `save_model`.
+        overwrite: replace a model that is there.
+
+    Raises:
+        ModelError: it isn't such a checkpoint, tries to run code, is damaged, or its weights aren't
+            those of the published network.
+        InputError: there is no such file.
+        OutputError: as `save_model`.
+    """
+    _require_plain_archive(file)
+    checkpoint = _read(file)
+    state = _state(checkpoint, file)
+    config = asdict(FagdnConfig())
+    with torch.device("meta"):
+        expected = build_network("fagdn", config, str(file)).state_dict()
+    check_weights(state, expected, str(file))
+    training: dict[str, JsonValue] = {"imported_from": file.name, "imported_sha256": _sha256(file)}
+    epoch = checkpoint.get("epoch")
+    if isinstance(epoch, int):
+        training["epoch"] = epoch
+    save_model(folder, "fagdn", config, state, training=training, overwrite=overwrite)
+
+
+def _require_plain_archive(file: Path) -> None:
+    """Refuse what isn't a ZIP archive with stored members, or is larger than such a file can be."""
+    size = require_file(file, "a checkpoint").stat().st_size
+    if size > MAX_BYTES:
+        raise ModelError(f"{file}: {size:,} bytes; a checkpoint of theirs has less than a gigabyte")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise ModelError(
+            f"{file}: not a checkpoint of PyTorch 1.6 or later (a ZIP archive), or a damaged one: "
+            f"{error}"
+        ) from error
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ModelError(f"{file}: has compressed members, which PyTorch doesn't write")
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    try:
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ModelError(
+            f"{file}: can't be read as weights only; it is damaged, or holds more than tensors "
+            f"(code is never run): {reason}"
+        ) from error
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
+        raise ModelError(f"{file}: a checkpoint of theirs is a dict with a 'state_dict'")
+    return checkpoint
+
+
+def _state(checkpoint: Mapping[str, Any], file: Path) -> dict[str, Tensor]:
+    """The weights by name, without the prefix."""
+    state = {}
+    for name, tensor in checkpoint["state_dict"].items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise ModelError(f"{file}: its state_dict maps names to tensors; {name!r} is otherwise")
+        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+            raise ModelError(f"{file}: {name} is no plain tensor: {tensor.layout}, {tensor.device}")
+        state[name] = tensor.detach()
+    if state and all(name.startswith(PREFIX) for name in state):
+        return {name.removeprefix(PREFIX): tensor for name, tensor in state.items()}
+    return state
+
+
+def _sha256(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"{file}: can't be read: {describe(error)}") from error

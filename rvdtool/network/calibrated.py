@@ -1,0 +1,349 @@
+"""Our frame affinity guided de-rendering network: how the prior's candidates become one RAW frame.
+
+The two steps of FAGDN (CVPR 2024) stay: temporal affinity priors are extracted without learning
+(`rvdtool.reconstruct.affinity`), then an encoder-decoder fuses them with the sRGB frame, guided by
+a reference frame (`gla.py`). What differs:
+
+- Everything lies on the packed grid: one cell of R, Gr, Gb, B and the sRGB pixels at those four
+  photosites. No sRGB pixel is thrown away.
+- The candidates come with the variances of their errors, and all differences are fed in units of
+  the blend's own expected error σ. So one network serves clips of 30 dB and of 70 dB, and every
+  camera: it never sees a camera's absolute numbers but the brightness.
+- The output is no RAW frame but how to change the fusion by variances: factors on the candidates'
+  precisions, and a correction in units of σ. All start at zero, so an untrained network *is* the
+  training-free fusion. And it may choose among what is known, but hardly go beyond.
+- The reference frame is frame 1 with its true RAW and what the inverse ISP missed on it, encoded
+  once per clip; it never drifts.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rvdtool.errors import ModelError
+from rvdtool.network.gla import Gla
+
+CANDIDATES = 4
+"""Fit, anchored, previous (which share the fine error), warped: in this order."""
+STRIDE = 8
+"""Of the deepest features, in cells of the packed grid; planes are multiples of it."""
+SMALLEST = 1e-9
+"""Variances are at least this: about the square of the rounding to 14 bits."""
+_EQUAL = 1e-4
+"""Variance of every error where none is known."""
+_BEYOND = 3.0
+"""The answer leaves the candidates' range by at most this many σ."""
+_UNTOLD = 1e-3
+"""Where something is clipped and the error that nothing foretells has at least this variance, the
+mean of the fusion's answer and the network's stands: how far beyond its limit a colour goes can't
+be told from the picture, and what a network expects there is wrong in other scenes by as much
+(docs/training-log.md)."""
+_STEEPEST = 6.0
+"""Precisions are changed by a factor of at most exp(±this)."""
+
+
+class Planes(NamedTuple):
+    """The prior of a frame, packed; B clips, h × w cells. Values are normalised RAW.
+
+    Attributes:
+        rgb: sRGB at the four photosites, 0..1, [B, 12, h, w]: channel, then position in the cell.
+        clipped: 1 where R, G, B is clipped there, [B, 12, h, w].
+        values: the candidates, [B, 4, 4, h, w]: candidate, then position in the cell.
+        variances: of their errors; of the first three, without the fine error they share.
+        fine: variance of the fine error, [B, 4, h, w].
+        fits: frame 1's and the previous frame's fit along their flows, [B, 2, 4, h, w].
+        flow: to frame 1 in cells of the deepest features, [B, 2, h / 8, w / 8] (x, y).
+        brightness: log of the current frame's brightness against frame 1, and whether the ISP made
+            it, [B, 2].
+    """
+
+    rgb: Tensor
+    clipped: Tensor
+    values: Tensor
+    variances: Tensor
+    fine: Tensor
+    fits: Tensor
+    flow: Tensor
+    brightness: Tensor
+
+
+class ReferencePlanes(NamedTuple):
+    """The reference frame, packed: frame 1, where sRGB and RAW are known.
+
+    Attributes:
+        rgb, clipped: as in `Planes`.
+        raw: true normalised RAW, [B, 4, h, w].
+        fit: the inverse ISP of it.
+        variance: of the fit's error.
+    """
+
+    rgb: Tensor
+    clipped: Tensor
+    raw: Tensor
+    fit: Tensor
+    variance: Tensor
+
+
+@dataclass(frozen=True)
+class CalibratedConfig:
+    """What a network is made of.
+
+    Attributes:
+        widths: channels at 1, 1/2, 1/4 and 1/8 of the packed grid.
+        depths: residual blocks on the way down at those levels; on the way up there is one each.
+        heads: of the attention.
+        gla: whether the reference frame is asked.
+        full_resolution: whether each photosite's own sRGB pixel is seen, or the mean of its cell.
+        warping: whether anything is carried along a flow, or the fit is all there is.
+        confidence_map: whether the candidates' variances are known, or taken to be equal.
+        anchored: whether the candidates from frame 1 (anchored, warped) are used.
+        calibrated: whether differences are measured in units of σ, or of a constant.
+    """
+
+    widths: tuple[int, int, int, int] = (24, 48, 80, 128)
+    depths: tuple[int, int, int, int] = (1, 1, 1, 2)
+    heads: int = 4
+    gla: bool = False
+    full_resolution: bool = True
+    warping: bool = True
+    confidence_map: bool = True
+    anchored: bool = True
+    calibrated: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what no network can be made of.
+
+        Raises:
+            ModelError: which field, and what it may be.
+        """
+        if not all(1 <= width <= 1024 for width in self.widths):
+            raise ModelError(f"widths are 1 to 1024 channels; got {self.widths}")
+        if not all(1 <= depth <= 16 for depth in self.depths):
+            raise ModelError(f"depths are 1 to 16 blocks; got {self.depths}")
+        if self.heads < 1 or self.widths[3] % self.heads:
+            raise ModelError(f"{self.widths[3]} channels can't be split among {self.heads} heads")
+
+
+SMALL = CalibratedConfig(widths=(16, 24, 40, 64), depths=(1, 1, 1, 1))
+"""A third of the operations, for machines without a GPU."""
+
+
+class CalibratedFagdn(nn.Module):
+    """See the module's docstring."""
+
+    def __init__(self, config: CalibratedConfig) -> None:
+        super().__init__()
+        self.config = config
+        first, second, third, deepest = config.widths
+        self.encoder = _Encoder(_INPUTS, config.widths, config.depths)
+        if config.gla:
+            self.reference_encoder = _Encoder(
+                _REFERENCE_INPUTS, tuple(max(8, width // 2) for width in config.widths), (1,) * 4
+            )
+            self.reference_out = nn.Conv2d(max(8, deepest // 2), deepest, 1)
+            self.gla = Gla(deepest, config.heads)
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(inside, outside, 2, stride=2)
+            for inside, outside in ((deepest, third), (third, second), (second, first))
+        )
+        self.decoder = nn.ModuleList(_Block(width) for width in (third, second, first))
+        self.head = nn.Conv2d(first, 4 * (CANDIDATES + 1), 3, padding=1)
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)
+
+    def encode_reference(self, reference: ReferencePlanes) -> Tensor | None:
+        """Features of the reference frame, [B, C, h / 8, w / 8]: once per clip. None without GLA.
+
+        h and w are multiples of `STRIDE`.
+        """
+        if not self.config.gla:
+            return None
+        sigma = reference.variance.clamp_min(SMALLEST).sqrt()
+        inputs = torch.cat(
+            [
+                reference.rgb - 0.5,
+                reference.clipped,
+                _tone(reference.raw),
+                _squash((reference.raw - reference.fit) / sigma),
+                0.1 * sigma.log(),
+            ],
+            dim=1,
+        )
+        return self.reference_out(self.reference_encoder(_last(inputs))[-1])
+
+    def forward(self, planes: Planes, reference: Tensor | None) -> Tensor:
+        """De-render.
+
+        Args:
+            planes: h and w are multiples of `STRIDE`.
+            reference: `encode_reference` of the same clips.
+
+        Returns:
+            Normalised RAW, [B, 4, h, w].
+        """
+        planes = _known(planes, self.config)
+        variances = planes.variances.clamp_min(SMALLEST)
+        fused, total = fuse(planes.values, variances, planes.fine)
+        expected = total.sqrt()
+        sigma = expected if self.config.calibrated else torch.full_like(expected, 0.01)
+        features = self.encoder(_last(self._inputs(planes, variances, fused, sigma)))
+        deepest = features[-1]
+        if reference is not None:
+            deepest = self.gla(deepest, reference, planes.flow.to(deepest.dtype))
+        x = deepest
+        for up, block, skip in zip(self.up, self.decoder, features[-2::-1], strict=True):
+            x = block(up(x) + skip)
+        out = self.head(x).float()
+        out = out.reshape(out.shape[0], CANDIDATES + 1, 4, *out.shape[-2:])
+        change = _STEEPEST * torch.tanh(out[:, :CANDIDATES] / _STEEPEST)
+        value, _ = fuse(planes.values, variances, planes.fine, change)
+        value = value + sigma * out[:, CANDIDATES]
+        if self.training:  # where an answer is cut off, nothing can be learned
+            return value
+        untold = _somewhat_clipped(planes) & (planes.fine >= _UNTOLD)
+        value = torch.where(untold, (fused + value) / 2, value)
+        slack = _BEYOND * expected
+        return value.clamp(planes.values.amin(dim=1) - slack, planes.values.amax(dim=1) + slack)
+
+    def _inputs(self, planes: Planes, variances: Tensor, fused: Tensor, sigma: Tensor) -> Tensor:
+        """[B, _INPUTS, h, w]."""
+        rgb, clipped = planes.rgb, planes.clipped
+        if not self.config.full_resolution:
+            cells = rgb.reshape(rgb.shape[0], 3, 4, *rgb.shape[-2:])
+            rgb = cells.mean(dim=2).repeat_interleave(4, dim=1)
+        others = torch.cat([planes.values, planes.fits], dim=1) - fused[:, None]
+        spread = (variances / (sigma * sigma)[:, None]).mean(dim=2).log()
+        fine = (planes.fine.clamp_min(SMALLEST) / (sigma * sigma)).mean(dim=1, keepdim=True).log()
+        flat = torch.stack([5 * planes.brightness[:, 0], planes.brightness[:, 1]], dim=1)
+        maps = [
+            rgb - 0.5,
+            clipped,
+            _squash(others / sigma[:, None]).flatten(1, 2),
+            0.25 * spread,
+            0.25 * fine,
+            0.1 * sigma.log().mean(dim=1, keepdim=True),
+            _tone(fused),
+            flat[:, :, None, None].expand(-1, -1, *rgb.shape[-2:]),
+            *self._ratios(planes),
+        ]
+        return torch.cat(maps, dim=1)
+
+    def _ratios(self, planes: Planes) -> list[Tensor]:
+        """Logarithms of both fits from elsewhere and of the warped RAW against the fit.
+
+        Where the flow is right, they tell how gain and colour have drifted.
+        """
+        others = (planes.fits[:, 1], planes.fits[:, 0], planes.values[:, 3])
+        fit = planes.values[:, 0].clamp_min(0) + 0.01
+        return [((x.clamp_min(0) + 0.01) / fit).log().clamp(-1, 1) * 5 for x in others]
+
+
+_INPUTS = 12 + 12 + 4 * (CANDIDATES + 2) + CANDIDATES + 1 + 1 + 4 + 2 + 3 * 4
+_REFERENCE_INPUTS = 12 + 12 + 4 + 4 + 4
+
+
+def fuse(
+    values: Tensor, variances: Tensor, fine: Tensor, change: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """`rvdtool.reconstruct.fusion.fuse` with learned changes of the precisions.
+
+    Args:
+        values, variances, fine: see `Planes`.
+        change: what is added to the logarithms of the candidates' precisions, [B, 4, 4, h, w].
+
+    Returns:
+        (blend, expected square of its whole error), [B, 4, h, w] each.
+    """
+    precisions = 1 / variances
+    if change is not None:
+        precisions = precisions * change.exp()
+    shared, warped = precisions[:, :3], precisions[:, 3]
+    total = shared.sum(dim=1)
+    blend = (shared * values[:, :3]).sum(dim=1) / total
+    rest = 1 / total + fine
+    share = rest * warped / (rest * warped + 1)
+    variance = torch.minimum(3 / total, variances[:, 0])
+    whole = ((1 - share) * (variance + fine)).clamp_min(SMALLEST)
+    return blend + share * (values[:, 3] - blend), whole
+
+
+def _known(planes: Planes, config: CalibratedConfig) -> Planes:
+    """The same prior as if what the configuration leaves out were not known."""
+    if not (config.warping and config.anchored):
+        lost = [1, 3] if config.warping else [1, 2, 3]
+        fit, values, variances = (
+            planes.values[:, :1],
+            planes.values.clone(),
+            planes.variances.clone(),
+        )
+        values[:, lost], variances[:, lost] = fit, 1e3
+        others = planes.fits[:, 1:] if config.warping else fit
+        planes = planes._replace(
+            values=values, variances=variances, fits=others.expand_as(planes.fits)
+        )
+    if not config.confidence_map:
+        planes = planes._replace(
+            variances=torch.full_like(planes.variances, _EQUAL),
+            fine=torch.full_like(planes.fine, _EQUAL),
+        )
+    return planes
+
+
+def _somewhat_clipped(planes: Planes) -> Tensor:
+    """Photosites where any channel is clipped, [B, 4, h, w]."""
+    clipped = planes.clipped
+    return clipped.reshape(clipped.shape[0], 3, 4, *clipped.shape[-2:]).amax(dim=1) > 0
+
+
+class _Encoder(nn.Module):
+    """Features at 1, 1/2, 1/4 and 1/8 of the packed grid."""
+
+    def __init__(self, inputs: int, widths: tuple[int, ...], depths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(inputs, widths[0], 1)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(*(_Block(width) for _ in range(depth)))
+            for width, depth in zip(widths, depths, strict=True)
+        )
+        self.down = nn.ModuleList(
+            nn.Conv2d(inside, outside, 2, stride=2) for inside, outside in pairwise(widths)
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = self.blocks[0](self.stem(x))
+        features = [x]
+        for down, blocks in zip(self.down, list(self.blocks)[1:], strict=True):
+            x = blocks(down(x))
+            features.append(x)
+        return features
+
+
+class _Block(nn.Module):
+    """Residual block: two 3×3 convolutions."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.relu(self.first(x)))
+
+
+def _last(x: Tensor) -> Tensor:
+    """Channels last in memory: convolutions on CPUs are faster by half."""
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _squash(x: Tensor) -> Tensor:
+    """Ratios to σ: about linear to 1, logarithmic beyond."""
+    return 0.5 * torch.asinh(x)
+
+
+def _tone(raw: Tensor) -> Tensor:
+    """Normalised RAW on a scale on which shot noise is even, around 0."""
+    return raw.clamp_min(0).sqrt() - 0.5

@@ -1,0 +1,416 @@
+"""The temporal affinity prior: all that frame 1 and the previous frame say about the current one.
+
+Four candidates for the current RAW, each with the variance of its error:
+
+- *fit*: the inverse ISP of the current sRGB frame;
+- *anchored*: fit + what the fit missed on frame 1, sampled once along the flow to frame 1;
+- *previous*: fit + what the fit missed on the previous frame, as far as we know;
+- *warped*: RAW 1 itself, denoised, along the flow to frame 1.
+
+All are as bright as frame 1: the current frame's brightness is taken out of the fit (and given back
+at the end, where it was the exposure's), the lens shading is brought to the current place.
+
+Where the current pixel is clipped, *anchored* and *previous* are the warped RAWs themselves: a
+clipped fit has nothing to add.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.raw.frame import CfaPhase
+from rvdtool.reconstruct.brightness import (
+    BLOCK,
+    Ratio,
+    block_means,
+    ratio_mode,
+    shading_terms,
+    track,
+)
+from rvdtool.reconstruct.calibration import Calibration
+from rvdtool.reconstruct.flow import (
+    Flow,
+    coordinates,
+    outside,
+    resize_flow,
+    sample,
+    sample_mosaic,
+)
+from rvdtool.reconstruct.highlights import Highlights, describe
+from rvdtool.reconstruct.inverse_isp import Estimate
+from rvdtool.reconstruct.isp_features import Rgb
+from rvdtool.reconstruct.motion import Grey, Motion, trust
+from rvdtool.reconstruct.statistics import (
+    Array,
+    Curve,
+    box,
+)
+
+KAPPA = 0.2
+"""Error variance of a warped residual per squared photometric error beyond the noise floor."""
+RELIABLE = 0.05
+"""… and at least this share of the fit's own variance (anchored); twice it where warped often."""
+WINDOW = 7
+"""Photometric errors are averaged over this many pixels."""
+NOISIEST = np.float32(6)
+"""… of which this times the noise of fit and RAW 1 may be noise: three times what both frames have;
+it is 1.7 times at most where frame 1 is in view."""
+BLIND = np.float32(0.45)
+"""Where a clip state is met that frame 1 doesn't show, another colour than the photosite's own
+clipped, the fit is off by half of this share of the room up to white, RMS (0.19 to 0.26)."""
+FITS_OWN = np.float32(0.1)
+"""Share of that variance which the fit is weighed by; the rest is in all candidates alike. Chosen
+on development clips: lossless ones rose by 1.6 dB in the mean."""
+NO_WAY = np.float32(1e3)
+"""Variance of what isn't there (outside the other frame)."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An estimate of the normalised RAW, [H, W], and the variance of its error, [H, W]."""
+
+    value: Array
+    variance: Array
+
+
+@dataclass(frozen=True)
+class Prior:
+    """The temporal affinity prior of one frame; see the module's docstring.
+
+    Attributes:
+        fit, anchored, previous: their variances leave out the *fine* error, which they share.
+        fine: variance of the fit's error that nothing can foretell, [H, W].
+        warped: RAW 1 along the flow; its variance is that of the whole error.
+        clipped: the current frame's clip state, [H, W].
+        brightness: of the current frame against frame 1, taken out of all candidates.
+        exposure: how much of that is in its RAW, too; see `gather`.
+        trusted: share of the frame that surely shows what frame 1 shows, 0..1.
+        first_fit, previous_fit: frame 1's and the previous frame's fit, along their flows: where
+            they differ from this frame's, the flow or the light is wrong.
+        far: flow to frame 1, [H, W, 2].
+    """
+
+    fit: Candidate
+    anchored: Candidate
+    previous: Candidate
+    warped: Candidate
+    fine: Array
+    clipped: NDArray[np.uint8]
+    brightness: Ratio
+    exposure: float
+    trusted: float
+    first_fit: Array
+    previous_fit: Array
+    far: Flow
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A prior but for the candidate that the previous RAW makes: nothing here depends on it.
+
+    Attributes:
+        fit, anchored, warped, fine, clipped, brightness, exposure, trusted, first_fit,
+            previous_fit, far: see `Prior`.
+        near: flow to the previous frame, [H, W, 2].
+        shade: lens shading here against where the previous RAW comes from, factor, [H, W].
+        flow_variance: variance of what `near` brings, [H, W].
+        residual_variance: variance of a carried candidate that no flow explains, [H, W].
+        lower_bound: normalised RAW that a clipped photosite has at least, [H, W].
+    """
+
+    fit: Candidate
+    anchored: Candidate
+    warped: Candidate
+    fine: Array
+    clipped: NDArray[np.uint8]
+    brightness: Ratio
+    exposure: float
+    trusted: float
+    first_fit: Array
+    previous_fit: Array
+    far: Flow
+    near: Flow
+    shade: Array
+    flow_variance: Array
+    residual_variance: Array
+    lower_bound: Array
+
+    def with_corrupted_flow(self, wrong: NDArray[np.bool_], shift: tuple[int, int]) -> Self:
+        """As if the flow to frame 1 were wrong in places: for training to be wary of it.
+
+        Args:
+            wrong: where, [H, W].
+            shift: what is found there instead: that of as many rows and columns away (both even).
+        """
+
+        def elsewhere(field: Array) -> Array:
+            return np.roll(field, shift, axis=(0, 1))
+
+        value, clipped = self.fit.value, self.clipped > 0
+        first_fit, first_raw = elsewhere(self.first_fit), elsewhere(self.warped.value)
+        residual = elsewhere(np.where(clipped, 0, self.anchored.value - value))
+        flow_variance = np.float32(KAPPA) * box((value - first_fit) ** 2, WINDOW)
+        # Unclipped, `residual_variance` is for what was warped often: twice that of what comes
+        # from the reference frame.
+        residual_variance = np.where(clipped, self.residual_variance, self.residual_variance / 2)
+        anchored = _carry(
+            value, clipped, self.lower_bound, first_raw, residual, flow_variance, residual_variance
+        )
+        variance = np.minimum(self.warped.variance + 2 * flow_variance, NO_WAY)
+
+        def where(other: Array, own: Array) -> Array:
+            return np.where(wrong, other, own).astype(np.float32)
+
+        return replace(
+            self,
+            anchored=Candidate(
+                where(anchored.value, self.anchored.value),
+                where(anchored.variance, self.anchored.variance),
+            ),
+            warped=Candidate(
+                where(first_raw, self.warped.value), where(variance, self.warped.variance)
+            ),
+            first_fit=where(first_fit, self.first_fit),
+        )
+
+    def with_previous(self, raw: Array, variance: Array) -> Prior:
+        """Add the candidate that stems from the previous frame.
+
+        Args:
+            raw: its normalised RAW, as bright as frame 1, [H, W].
+            variance: of its predictable error, [H, W].
+        """
+        raw, variance = cv2.split(sample_mosaic(np.dstack([raw, variance]), self.near))
+        raw *= self.shade
+        flow_variance = np.where(outside(self.near), NO_WAY, variance + self.flow_variance)
+        previous = _carry(
+            self.fit.value,
+            self.clipped > 0,
+            self.lower_bound,
+            raw,
+            raw - self.previous_fit,
+            flow_variance,
+            self.residual_variance,
+        )
+        return Prior(
+            fit=self.fit,
+            anchored=self.anchored,
+            previous=previous,
+            warped=self.warped,
+            fine=self.fine,
+            clipped=self.clipped,
+            brightness=self.brightness,
+            exposure=self.exposure,
+            trusted=self.trusted,
+            first_fit=self.first_fit,
+            previous_fit=self.previous_fit,
+            far=self.far,
+        )
+
+
+def gather(
+    calibration: Calibration,
+    rgb: Rgb,
+    estimate: Estimate,
+    grey: Grey,
+    motion: Motion,
+    previous_fit: Array,
+    previous_clipped: NDArray[np.uint8],
+    previous_brightness: Ratio,
+    exposure: float | None,
+    tracks_gain: bool,
+) -> Evidence:
+    """Gather all candidates of one frame but the previous RAW's.
+
+    Args:
+        calibration: of frame 1.
+        rgb: the current frame, [H, W, 3].
+        estimate: the inverse ISP of the current frame, its brightness still in it.
+        grey: the current frame's picture for the flow.
+        motion: its flows.
+        previous_fit: the previous frame's, as bright as frame 1, [H, W].
+        previous_clipped: where it is clipped, and not 0, [H, W].
+        previous_brightness: of the previous frame against frame 1.
+        exposure: how much more than frame 1 the frame was exposed; None: that is its brightness.
+        tracks_gain: whether the ISP made what brightness there is.
+    """
+    size = estimate.value.shape[0], estimate.value.shape[1]
+    near, far = resize_flow(motion.near, size), resize_flow(motion.far, size)
+    first_fit, residual, first_raw, blurred = cv2.split(sample_mosaic(calibration.sources, far))
+    clipped = estimate.clipped > 0
+    before = np.dstack([previous_fit, (previous_clipped > 0).astype(np.float32)])
+    previous_fit, was_clipped = cv2.split(sample_mosaic(before, near))
+    shading_delta_far, shading_delta_near = _shading_delta(far), _shading_delta(near)
+    sure = _sure_blocks(calibration, estimate, grey, motion.far) & (not motion.lost)
+    now = block_means(estimate.value)
+    free = block_means(np.maximum(clipped.astype(np.float32), was_clipped)) < 0.01
+    free &= not motion.cut
+    shading = previous_brightness.shading
+    brightness = track(
+        ratio_mode(now, block_means(first_fit), sure, block_means(shading_delta_far), shading),
+        ratio_mode(now, block_means(previous_fit), free, block_means(shading_delta_near), shading),
+        previous_brightness,
+    )
+    terms = brightness.shading.terms.astype(np.float32)
+    shade = np.exp(shading_delta_far @ terms)
+    first_fit, residual, first_raw = first_fit * shade, residual * shade, first_raw * shade
+    shade = np.exp(shading_delta_near @ terms)
+    previous_fit = previous_fit * shade
+
+    gain = np.float32(brightness.value)
+    value, lower_bound = estimate.value / gain, estimate.lower_bound / gain
+    total_variance = calibration.inverse_isp.error(estimate) / (gain * gain)
+    unseen_state = calibration.inverse_isp.error.unseen_state(estimate)
+    exposure = brightness.value if exposure is None else exposure
+    step, blind = _beyond_limit(
+        calibration.phase, rgb, value, lower_bound, unseen_state, 1 / exposure, tracks_gain
+    )
+    fine, total_variance = calibration.fine(value), total_variance + FITS_OWN * blind
+    value = value + step
+    noise = calibration.noise(np.maximum(value, first_fit))
+    highest = NOISIEST * (fine + noise)
+    fine = fine + blind
+    # Of a RAW carried to a clipped place: its noise, and the detail that sampling blurs.
+    carried = noise + blurred
+    flow_variance_far, flow_variance_near = (
+        np.where(
+            outside(flow) | missing,
+            NO_WAY,
+            KAPPA * _excess(value - other, value, ~clipped, flow, highest),
+        )
+        for other, flow, missing in (
+            (first_fit, far, motion.lost),
+            (previous_fit, near, motion.cut),
+        )
+    )
+    residual_variance = np.where(clipped, carried, RELIABLE * total_variance)
+    return Evidence(
+        fit=Candidate(
+            value,
+            np.where(
+                clipped, total_variance, np.minimum(calibration.smooth(value), total_variance)
+            ),
+        ),
+        anchored=_carry(
+            value, clipped, lower_bound, first_raw, residual, flow_variance_far, residual_variance
+        ),
+        warped=Candidate(
+            first_raw, np.where(clipped, NO_WAY, 2 * flow_variance_far + 1.5 * noise + blurred)
+        ),
+        fine=fine,
+        clipped=estimate.clipped,
+        brightness=brightness,
+        exposure=exposure,
+        trusted=float(sure.mean()),
+        first_fit=first_fit,
+        previous_fit=previous_fit,
+        far=far,
+        near=near,
+        shade=shade,
+        flow_variance=flow_variance_near,
+        residual_variance=np.where(clipped, carried, 2 * RELIABLE * total_variance),
+        lower_bound=lower_bound,
+    )
+
+
+def _beyond_limit(
+    phase: CfaPhase,
+    rgb: Rgb,
+    value: Array,
+    lower_bound: Array,
+    unseen_state: NDArray[np.bool_],
+    white: float,
+    tracks_gain: bool,
+) -> tuple[Array, Array]:
+    """How far above the fit clipped photosites are to be put of which frame 1 says nothing, and the
+    variance of what remains unknown, [H, W] each; 0 elsewhere.
+
+    Args:
+        phase: of the mosaic.
+        rgb: the current frame.
+        value: the fit.
+        lower_bound: see `Evidence`.
+        unseen_state: where frame 1 doesn't show the clip state.
+        white: the most that a photosite can have, as bright as frame 1.
+        tracks_gain: see `gather`.
+    """
+    step = np.zeros_like(value)
+    blind = (BLIND / 2 * np.where(unseen_state, np.maximum(np.float32(white) - value, 0), 0)) ** 2
+    own = np.argwhere(unseen_state & (lower_bound > 0))
+    if len(own):
+        at = tuple(own.T)
+        share, error = Highlights.load()(describe(rgb, phase, lower_bound, white, tracks_gain, own))
+        room = np.maximum(np.float32(white) - lower_bound[at], 0)
+        # From the limit, which the fit may be above or below.
+        step[at] = lower_bound[at] + share * room - value[at]
+        blind[at] = (error * room) ** 2
+    return step, blind
+
+
+def _carry(
+    value: Array,
+    clipped: NDArray[np.bool_],
+    lower_bound: Array,
+    raw: Array,
+    residual: Array,
+    flow_variance: Array,
+    residual_variance: Array,
+) -> Candidate:
+    """Fit plus a residual brought here; where clipped, the RAW brought here.
+
+    Args:
+        value: the fit.
+        clipped, lower_bound: see `Evidence`.
+        raw, residual: of the other frame, along the flow.
+        flow_variance: variance of what the flow brings.
+        residual_variance: variance of what no flow explains.
+    """
+    # What is carried to a clipped place though darker than what clips is wrong by that much.
+    short = np.where(clipped, np.maximum(lower_bound - raw, 0), 0)
+    brought = np.where(clipped, np.maximum(raw, lower_bound), value + residual)
+    return Candidate(brought, flow_variance + residual_variance + short * short)
+
+
+def _sure_blocks(
+    calibration: Calibration, estimate: Estimate, grey: Grey, far: Flow
+) -> NDArray[np.bool_]:
+    """Blocks that surely show what frame 1 shows, unclipped in both: bool [H//8, W//8]."""
+    warped = sample(calibration.grey.astype(np.float32), far)
+    inside = trust(grey, warped) & ~outside(far)
+    height, width = grey.shape
+    first_clipped = sample(
+        cv2.resize(calibration.clipped, (width, height), interpolation=cv2.INTER_AREA), far
+    )
+    rows, columns = (side // BLOCK for side in estimate.value.shape)
+    same = cv2.resize(inside.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
+    bright = cv2.resize(first_clipped, (columns, rows), interpolation=cv2.INTER_AREA)
+    now = block_means((estimate.clipped > 0).astype(np.float32))
+    return (same > 0.7) & (bright < 0.01) & (now == 0)
+
+
+def _shading_delta(flow: Flow) -> Array:
+    """By how much `shading_terms` of each pixel exceed those of where it came from: [H, W, 3].
+
+    What came from outside is sampled at the border; beyond it, the terms would grow without bound.
+    """
+    here = coordinates(np.zeros_like(flow))
+    corner = np.array([flow.shape[1] - 1, flow.shape[0] - 1], np.float32)
+    return shading_terms(here) - shading_terms(np.clip(here + flow, 0, corner))
+
+
+def _excess(
+    difference: Array, value: Array, free: NDArray[np.bool_], flow: Flow, highest: Array
+) -> Array:
+    """Local mean squared difference beyond the noise floor, [H, W].
+
+    The floor at each intensity is the quarter of the frame that agrees best: most of a frame is
+    matched rightly, and what is left there is the noise of both sides. Not so at intensities that
+    the other frame hardly shows: hence the floor is `highest` at most.
+    """
+    usable = free & ~outside(flow)
+    squared = box(difference * difference, WINDOW)
+    floor = Curve.quantile(value[usable][::5], squared[usable][::5], 0.25)
+    return np.maximum(squared - np.float32(1.5) * np.minimum(floor(value), highest), 0)

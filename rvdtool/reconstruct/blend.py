@@ -1,0 +1,144 @@
+"""Two chains that meet, one from either side: each weighted by its age and what it got wrong.
+
+A chain that runs on to the next reference shows there what it gets wrong. That error, brought to a
+frame along the other chain's flow and grown from nothing in proportion to the age, is how far the
+chain can be trusted there; the blend weighs by its inverse. What else was tried, on training scenes
+(the chains' own variances among it), is in docs/derender.md.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from rvdtool.errors import UsageError
+from rvdtool.raw.bayer import normalise
+from rvdtool.raw.frame import Mosaic, RawFrame
+from rvdtool.reconstruct.brightness import BLOCK, block_means
+from rvdtool.reconstruct.chain import Chain, Step
+from rvdtool.reconstruct.flow import Flow, resize_flow, sample
+from rvdtool.reconstruct.pipeline import ReadAhead
+from rvdtool.reconstruct.spool import Spool
+from rvdtool.reconstruct.statistics import Array, box
+from rvdtool.video.frame import Rgb
+
+SMOOTHING = 5
+"""Errors are averaged over this many blocks each way: one frame's noise says little of a place."""
+OVERALL = 0.25
+"""… and this share of the whole frame's error counts everywhere."""
+LEAST = np.float32(1e-12)
+"""Mean squared errors below it are none (normalised)."""
+
+
+@dataclass(frozen=True)
+class Waypoint:
+    """One frame of a chain.
+
+    Attributes:
+        brightness, trusted: as in `Prior`.
+        exposure: against the reference's.
+    """
+
+    brightness: float
+    trusted: float
+    exposure: np.float32
+
+
+@dataclass(frozen=True)
+class Trace:
+    """All that one chain made, frame by frame away from its reference; the arrays are on disk.
+
+    Attributes:
+        reference: where it started.
+        waypoints: one per frame.
+        tracks_gain: as the chain's.
+        spool: a record per frame: RAW as it would be written, uint16 [H, W]; flow to the reference,
+            [H//8, W//8, 2] in blocks.
+        error: mean squared error where it arrived, as bright as its reference, by block,
+            [H//8, W//8]; None: it didn't arrive at another reference.
+    """
+
+    reference: RawFrame
+    waypoints: tuple[Waypoint, ...]
+    tracks_gain: bool
+    spool: Spool
+    error: Array | None
+
+    def mosaic(self, age: int) -> Mosaic:
+        """The RAW of the frame that lies `age` frames from the reference, uint16 [H, W]."""
+        return self.spool[age - 1][0]
+
+
+def steps(chain: Chain, pictures: Iterable[Rgb]) -> Iterator[Step]:
+    """Run a chain over sRGB frames; observing one overlaps with advancing to the one before."""
+    with ReadAhead(chain.observe(rgb) for rgb in pictures) as observed:
+        for seen in observed:
+            yield chain.advance(seen)
+
+
+def trace(
+    chain: Chain,
+    reference: RawFrame,
+    pictures: Iterable[Rgb],
+    spool: Spool,
+    step_done: Callable[[], None],
+    arrival: RawFrame | None = None,
+) -> Trace:
+    """Run a chain over the frames between its reference and another one.
+
+    Args:
+        chain: at its start.
+        reference: where that is.
+        pictures: sRGB frames, away from the reference; the last one `arrival`'s, if there is one.
+        spool: an empty one.
+        step_done: called after every frame.
+        arrival: the reference at the other end.
+    """
+    waypoints = []
+    for step in steps(chain, pictures):
+        state = step.state
+        blocks = reference.size[0] // BLOCK, reference.size[1] // BLOCK
+        spool.append(step.mosaic, resize_flow(state.far, blocks))
+        exposure = np.float32(state.exposure)
+        waypoints.append(Waypoint(state.brightness, step.prior.trusted, exposure))
+        step_done()
+    error = None
+    if arrival is not None:
+        difference = _normalised(reference, step.mosaic) - _normalised(arrival, arrival.mosaic)
+        difference /= waypoints[-1].exposure
+        squared = block_means(difference * difference)
+        error = box(squared, SMOOTHING) + np.float32(OVERALL * squared.mean()) + LEAST
+    return Trace(reference, tuple(waypoints), chain.tracks_gain, spool, error)
+
+
+def blend(one: Trace, other: Trace, age: int, other_age: int) -> Array:
+    """Blend what two chains made of the same frame.
+
+    Args:
+        one, other: chains that started where the other one arrived.
+        age, other_age: how many frames from their references the frame lies.
+
+    Returns:
+        Normalised RAW, [H, W].
+    """
+    mosaic, far = one.spool[age - 1]
+    other_mosaic, other_far = other.spool[other_age - 1]
+    doubt = _doubt(one, age, other_far)
+    other_doubt = _doubt(other, other_age, far)
+    height, width = mosaic.shape
+    share = cv2.resize(other_doubt / (doubt + other_doubt), (width, height))
+    own, others = _normalised(one.reference, mosaic), _normalised(other.reference, other_mosaic)
+    return others + share * (own - others)
+
+
+def _doubt(of: Trace, age: int, to_arrival: Flow) -> Array:
+    """Mean squared error to be expected of a chain's frame, by block, [H//8, W//8]."""
+    if of.error is None:
+        raise UsageError("a chain that arrived nowhere can't be weighed against another one")
+    exposure = of.waypoints[age - 1].exposure
+    return sample(of.error, to_arrival) * (exposure * exposure * np.float32(age))
+
+
+def _normalised(of: RawFrame, mosaic: Mosaic) -> Array:
+    return normalise(mosaic, of.black, of.white)

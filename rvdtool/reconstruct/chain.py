@@ -1,0 +1,336 @@
+"""Frame after frame: the chain that turns a bundle into RAW frames.
+
+    calibrate on frame 1 → for every frame: inverse ISP → motion → temporal affinity prior → fusion
+    → quantise → state
+
+What goes on to the next frame is the training-free fusion, with a network, too: the network only
+answers, from the same prior. So nothing that it makes up can feed on itself, and it sees in every
+chain what it saw in training. Its own frames in their place gave the same quality
+(docs/training-log.md).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.errors import InputError, MismatchError
+from rvdtool.raw.bayer import denormalise, normalise
+from rvdtool.raw.frame import Mosaic, RawFrame
+from rvdtool.reconstruct.affinity import Evidence, Prior, gather
+from rvdtool.reconstruct.brightness import BLOCK, Ratio, Shading, has_auto_brightness
+from rvdtool.reconstruct.calibration import Calibration
+from rvdtool.reconstruct.exposure import Exposure, ExposureMeter
+from rvdtool.reconstruct.flow import Flow, flow_image
+from rvdtool.reconstruct.fusion import fuse
+from rvdtool.reconstruct.isp_features import Rgb
+from rvdtool.reconstruct.motion import Grey, Motion, MotionTracker, NearFlow
+from rvdtool.reconstruct.statistics import Array, noise_variance
+
+if TYPE_CHECKING:
+    from rvdtool.network.calibrated import CalibratedFagdn
+    from rvdtool.reconstruct.learned import Learned
+
+GainMode = Literal["auto", "track", "fixed"]
+"""Put changes of brightness down to the ISP: where its rendering says so, always, never."""
+
+
+@dataclass(frozen=True)
+class ChainState:
+    """All that the next frame needs of the past.
+
+    Attributes:
+        index: of the last frame.
+        mosaic: its RAW by the training-free fusion, quantised, uint16 [H, W].
+        fit: its fit, as bright as frame 1, normalised, [H, W].
+        clipped: where its sRGB is clipped, and not 0, uint8 [H, W].
+        variance: of its predictable error, [H, W].
+        brightness: of its fit against frame 1.
+        exposure: how much of that is in its RAW, too.
+        readings, squares: of exposures that the ISP hides, see `Exposure`.
+        shading: evidence of the lens shading, see `Shading`.
+        grey: its picture for the flow.
+        far: its flow to frame 1, at working size.
+        lost: whether a cut has taken frame 1 out of sight, see `Motion`.
+    """
+
+    index: int
+    mosaic: Mosaic
+    fit: Array
+    clipped: NDArray[np.uint8]
+    variance: Array
+    brightness: float
+    exposure: float
+    readings: float
+    squares: float
+    shading: NDArray[np.float64]
+    grey: Grey
+    far: Flow
+    lost: bool
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What frame 1 and the sRGB video say about a frame: no earlier RAW is needed for it.
+
+    Attributes:
+        index, rgb: of the frame.
+        grey: its picture for the flow.
+        motion: its flows.
+        evidence: its prior but for what the previous RAW adds.
+        exposure: as far as an ISP hid it.
+    """
+
+    index: int
+    rgb: Rgb
+    grey: Grey
+    motion: Motion
+    evidence: Evidence
+    exposure: Exposure
+
+
+@dataclass(frozen=True)
+class Step:
+    """One frame of the chain.
+
+    Attributes:
+        state: the new one.
+        mosaic: the frame's RAW, uint16 [H, W]: the network's, or the state's where there is none.
+        motion, prior: what it was made from.
+    """
+
+    state: ChainState
+    mosaic: Mosaic
+    motion: Motion
+    prior: Prior
+
+
+class Chain:
+    """De-renders a clip frame by frame, in display order.
+
+    `observe` and `advance` are the two halves of `step`; observing may run ahead in another thread.
+    """
+
+    def __init__(
+        self,
+        reference: RawFrame,
+        rgb: Rgb,
+        flow: NearFlow | None = None,
+        gain: GainMode = "auto",
+        exposures: Sequence[float] | None = None,
+        network: "CalibratedFagdn | None" = None,
+    ) -> None:
+        """Calibrate on frame 1.
+
+        Args:
+            reference: the true RAW of frame 1, on the video's grid.
+            rgb: frame 1, uint8 or uint16 [H, W, 3].
+            flow: where flows between neighbours come from; None: estimated.
+            gain: whether to track the ISP's gain; `auto`: if LibRaw's defaults rendered frame 1.
+            exposures: how much more each frame was exposed than frame 1, by index; None: not known.
+                What is known leaves nothing to `gain`.
+            network: what answers; None: the fusion.
+
+        Raises:
+            MismatchError: RAW and frame differ in size.
+            InputError: they are smaller than a block of the gain's.
+        """
+        if reference.size != rgb.shape[:2]:
+            raise MismatchError(
+                f"the RAW frame has {reference.size[1]}×{reference.size[0]} photosites, the video "
+                f"{rgb.shape[1]}×{rgb.shape[0]} pixels; they must be equal"
+            )
+        if min(reference.size) < BLOCK:
+            raise InputError(
+                f"a video of {rgb.shape[1]}×{rgb.shape[0]} pixels can't be de-rendered; "
+                f"{BLOCK}×{BLOCK} are needed at least"
+            )
+        grey = flow_image(rgb)
+        raw = self._normalised(reference, reference.mosaic)
+        self._reference = reference
+        by_libraw = has_auto_brightness(reference, rgb)
+        self.calibration = Calibration.measure(rgb, raw, reference.phase, grey, by_libraw=by_libraw)
+        self._tracker = MotionTracker(grey, flow)
+        self._exposures = exposures
+        self.tracks_gain = gain == "track" or (gain == "auto" and by_libraw)
+        self.state = ChainState(
+            index=0,
+            mosaic=reference.mosaic,
+            fit=np.ascontiguousarray(self.calibration.sources[..., 0]),
+            clipped=self.calibration.clipped.astype(np.uint8),
+            variance=np.zeros_like(raw),
+            brightness=1.0,
+            exposure=1.0,
+            readings=0.0,
+            squares=0.0,
+            shading=Shading().evidence,
+            grey=grey,
+            far=np.zeros((*grey.shape, 2), np.float32),
+            lost=False,
+        )
+        self._meter = self._make_meter() if self.tracks_gain and exposures is None else None
+        self._seen = _Seen.after(self.state)
+        self._learned = self.encode_reference(network, rgb) if network else None
+
+    def resume(self, state: ChainState) -> None:
+        """Go on after `state`, which an earlier run of the same chain left."""
+        self.state = state
+        self._seen = _Seen.after(state)
+
+    def step(self, rgb: Rgb) -> Step:
+        """De-render the next frame, and make it the state.
+
+        Args:
+            rgb: uint8 or uint16 [H, W, 3], of frame 1's size.
+        """
+        return self.advance(self.observe(rgb))
+
+    def observe(self, rgb: Rgb) -> Observation:
+        """Inverse ISP and motion of the next frame that wasn't observed yet.
+
+        Args:
+            rgb: uint8 or uint16 [H, W, 3], of frame 1's size.
+        """
+        past = self._seen
+        grey = flow_image(rgb)
+        estimate = self.calibration.inverse_isp(rgb)
+        blank = _blank(estimate.clipped, grey)
+        motion = self._tracker(past.index + 1, grey, past.grey, past.far, blank, past.lost)
+        exposure = past.exposure
+        if self._meter and not motion.cut:
+            free = estimate.clipped == 0
+            exposure = exposure.after(
+                self._meter.read(estimate.value, free, past.fit, exposure.value, motion.near)
+            )
+        evidence = gather(
+            self.calibration,
+            rgb,
+            estimate,
+            grey,
+            motion,
+            past.fit,
+            past.clipped,
+            past.brightness,
+            self._exposure(past.index + 1, exposure),
+            self.tracks_gain,
+        )
+        self._seen = _Seen(
+            past.index + 1,
+            grey,
+            motion.far,
+            motion.lost,
+            evidence.fit.value,
+            evidence.clipped,
+            evidence.brightness,
+            exposure,
+        )
+        return Observation(past.index + 1, rgb, grey, motion, evidence, exposure)
+
+    def advance(self, seen: Observation) -> Step:
+        """De-render the frame after the state's, from its observation, and make it the state."""
+        past = self.state
+        raw = self._normalised(self._reference, past.mosaic)
+        raw /= np.float32(past.exposure)
+        prior = seen.evidence.with_previous(raw, past.variance)
+        value, variance = fuse(prior)
+        self.state = ChainState(
+            index=seen.index,
+            mosaic=self._mosaic(value, prior),
+            fit=prior.fit.value,
+            clipped=prior.clipped,
+            variance=variance,
+            brightness=prior.brightness.value,
+            exposure=prior.exposure,
+            readings=seen.exposure.readings,
+            squares=seen.exposure.squares,
+            shading=prior.brightness.shading.evidence,
+            grey=seen.grey,
+            far=seen.motion.far,
+            lost=seen.motion.lost,
+        )
+        mosaic = self.state.mosaic
+        if self._learned is not None:
+            mosaic = self.predict(self._learned, prior, seen.rgb)
+        return Step(self.state, mosaic, seen.motion, prior)
+
+    def encode_reference(self, network: "CalibratedFagdn", rgb: Rgb) -> "Learned":
+        """Show frame 1 to a network.
+
+        Args:
+            network: in evaluation mode.
+            rgb: frame 1, as the chain was given it.
+        """
+        from rvdtool.reconstruct.learned import Learned  # torch takes a second to import
+        from rvdtool.reconstruct.packing import Packing, pack_reference
+
+        packing = Packing.of(self._reference.size, self._reference.phase)
+        raw = self._normalised(self._reference, self._reference.mosaic)
+        estimate = self.calibration.inverse_isp(rgb)
+        variance = self.calibration.inverse_isp.error(estimate)
+        shown = pack_reference(packing, rgb, raw, estimate, variance)
+        return Learned(network, packing, shown, self.tracks_gain)
+
+    def predict(self, learned: "Learned", prior: Prior, rgb: Rgb) -> Mosaic:
+        """What a network makes of a frame's prior, uint16 [H, W]."""
+        return self._mosaic(learned(prior, rgb), prior)
+
+    def _exposure(self, index: int, hidden: Exposure) -> float | None:
+        """How much more a frame was exposed than frame 1; None: by as much as it is brighter."""
+        if self._exposures is not None:
+            return self._exposures[index]
+        return hidden.value if self.tracks_gain else None
+
+    def _make_meter(self) -> ExposureMeter | None:
+        """What reads hidden exposures, calibrated on frame 1, which is the state."""
+        calibration, fit = self.calibration, self.state.fit
+        shown = noise_variance(fit, fit, calibration.clipped == 0)
+        return ExposureMeter.measure(calibration.noise, shown, calibration.fine)
+
+    def _mosaic(self, value: Array, prior: Prior) -> Mosaic:
+        """Normalised RAW as bright as frame 1 → a frame's DN within 0..white, uint16 [H, W]."""
+        value = value * np.float32(prior.exposure)
+        return denormalise(value, self._reference.black, self._reference.white)
+
+    @staticmethod
+    def _normalised(reference: RawFrame, mosaic: Mosaic) -> Array:
+        return normalise(mosaic, reference.black, reference.white)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What observing the next frame takes of the last observed one; fields as in `ChainState`."""
+
+    index: int
+    grey: Grey
+    far: Flow
+    lost: bool
+    fit: Array
+    clipped: NDArray[np.uint8]
+    brightness: Ratio
+    exposure: Exposure
+
+    @classmethod
+    def after(cls, state: ChainState) -> Self:
+        """Go on after a frame that is done."""
+        brightness = Ratio(state.brightness, Shading(state.shading))
+        exposure = Exposure(state.exposure, state.readings, state.squares)
+        return cls(
+            state.index,
+            state.grey,
+            state.far,
+            state.lost,
+            state.fit,
+            state.clipped,
+            brightness,
+            exposure,
+        )
+
+
+def _blank(clipped: NDArray[np.uint8], grey: Grey) -> NDArray[np.bool_]:
+    """Where all three channels are clipped, at the flow's working size."""
+    height, width = grey.shape
+    blank = (clipped == 7).astype(np.uint8)
+    return cv2.resize(blank, (width, height), interpolation=cv2.INTER_NEAREST) > 0

@@ -1,0 +1,224 @@
+"""Optical flow between two frames, and sampling along it.
+
+Convention, stated once and used everywhere: a flow belongs to the *current* frame and points to
+the *other* frame. `flow[y, x] = (dx, dy)` in pixels of the flow's own grid says that what is seen
+at (x, y) in the current frame lies at (x + dx, y + dy) in the other frame. Warping the other frame
+onto the current one is therefore plain sampling at `grid + flow`; zero flow is the identity.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.errors import InputError, MismatchError
+from rvdtool.reconstruct.statistics import POSITIONS, Array
+
+Flow = NDArray[np.float32]
+"""[H, W, 2]: (dx, dy) from the current frame to the other one."""
+
+
+WORKING_SIDE = 960
+"""Flow is estimated on frames whose longer side is at most this, and enlarged: finer grids cost
+much and gain nothing measurable (docs/derender.md)."""
+FARTHEST = 100_000
+"""No flow points farther, in pixels; numbers beyond it would overflow when they are sampled."""
+
+
+def sample(image: Array, flow: Flow) -> Array:
+    """Bilinear samples of `image` [H, W] or [H, W, C] at `grid + flow`; edges are repeated."""
+    return cv2.remap(
+        image, coordinates(flow), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+def coordinates(flow: Flow) -> Array:
+    """Where `flow` points: [H, W, 2] absolute (x, y)."""
+    height, width = flow.shape[:2]
+    result = flow.copy()
+    result[..., 0] += np.arange(width, dtype=np.float32)
+    result[..., 1] += np.arange(height, dtype=np.float32)[:, None]
+    return result
+
+
+def sample_mosaic(mosaic: Array, flow: Flow) -> Array:
+    """Warp Bayer mosaics, [H, W] or up to four as [H, W, C], without mixing colours.
+
+    Each of the four positions of the CFA cell is sampled from its own half-size grid, at the place
+    to which the flow at that very photosite points.
+    """
+    result = np.empty(mosaic.shape, np.float32)
+    target = coordinates(flow)
+    for row, column in POSITIONS:
+        at = (target[row::2, column::2] - np.array([column, row], np.float32)) * np.float32(0.5)
+        plane = np.ascontiguousarray(mosaic[row::2, column::2])
+        result[row::2, column::2] = cv2.remap(
+            plane, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+    return result
+
+
+def outside(flow: Flow) -> NDArray[np.bool_]:
+    """[H, W]: where the flow leaves the other frame by more than half a pixel."""
+    height, width = flow.shape[:2]
+    at = coordinates(flow)
+    x, y = at[..., 0], at[..., 1]
+    return (x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)
+
+
+def compose(to_middle: Flow, middle_to_far: Flow) -> Flow:
+    """Current → far, from current → middle and middle → far."""
+    return to_middle + sample(middle_to_far, to_middle)
+
+
+def resize_flow(flow: Flow, size: tuple[int, int]) -> Flow:
+    """The same motion on a grid of `size` = (height, width), in that grid's pixels."""
+    height, width = size
+    if flow.shape[:2] == size:
+        return flow
+    scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
+    return cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR) * scale
+
+
+def invert(forward: Flow, iterations: int = 4) -> Flow:
+    """Turn the previous frame's flow to the current one into the current frame's flow back.
+
+    Fixed-point iteration of b(x) = −f(x + b(x)); where the forward flow jumps (occlusions) no flow
+    is right, and the photometric error tells.
+    """
+    backward = -forward
+    for _ in range(iterations):
+        backward = -sample(forward, backward)
+    return backward
+
+
+def working_size(size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) on which the flow of frames of `size` is estimated."""
+    scale = min(1.0, WORKING_SIDE / max(size))
+    return max(16, round(size[0] * scale)), max(16, round(size[1] * scale))
+
+
+def flow_image(rgb: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """The 8-bit grey picture, at working size, on which flow is estimated."""
+    eight = rgb if rgb.dtype == np.uint8 else (rgb >> 8).astype(np.uint8)
+    grey = cv2.cvtColor(eight, cv2.COLOR_RGB2GRAY)
+    height, width = working_size(grey.shape)
+    if grey.shape != (height, width):
+        grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+    return grey
+
+
+def estimate_flow(
+    current: NDArray[np.uint8], other: NDArray[np.uint8], start: Flow | None = None
+) -> Flow:
+    """Flow from `current` to `other` (both grey, uint8 [H, W]); `start` is refined if given.
+
+    Dense inverse search (Kroeger et al., ECCV 2016) as OpenCV has it. Made anew for every pair,
+    which costs nothing: one that has once been given a start searches differently ever after, and
+    a resumed chain would differ from one that wasn't interrupted.
+    """
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    # Without its constancy of brightness: that would shift smooth areas until a brightened frame
+    # looks as bright as the other. Constancy of gradients remains.
+    search.setVariationalRefinementDelta(0)
+    return search.calc(current, other, None if start is None else start.copy())
+
+
+def bridge(flow: Flow, grey: NDArray[np.uint8], blank: NDArray[np.bool_]) -> Flow:
+    """Replace the flow where the picture shows nothing to follow by that of its surroundings.
+
+    In clipped or flat areas the estimated flow is arbitrary; what moves there is most likely what
+    moves around it (normalised convolution over three reaches).
+
+    Args:
+        flow: [H, W, 2].
+        grey: the current frame, uint8 [H, W].
+        blank: bool [H, W], where all channels are clipped.
+    """
+    image = grey.astype(np.float32)
+    slope_x = cv2.Sobel(image, -1, 1, 0, ksize=3) / 8
+    slope_y = cv2.Sobel(image, -1, 0, 1, ksize=3) / 8
+    texture = cv2.boxFilter(slope_x * slope_x + slope_y * slope_y, -1, (9, 9))
+    weight = np.where(blank, 0, np.minimum(texture / 4, 1)).astype(np.float32) + np.float32(1e-4)
+    height, width = grey.shape
+    small = (max(1, width // 4), max(1, height // 4))
+    small_weight = cv2.resize(weight, small, interpolation=cv2.INTER_AREA)
+    small_flow = cv2.resize(flow * weight[..., None], small, interpolation=cv2.INTER_AREA)
+    total = np.zeros_like(small_flow)
+    share = np.zeros_like(small_weight)
+    for reach, factor in ((2, 1.0), (8, 1e-2), (24, 1e-4)):
+        total += factor * cv2.GaussianBlur(small_flow, (0, 0), reach)
+        share += factor * cv2.GaussianBlur(small_weight, (0, 0), reach)
+    around = cv2.resize(total / share[..., None], (width, height))
+    own = np.minimum(2 * cv2.GaussianBlur(weight, (0, 0), 3), 1)[..., None]
+    return (own * flow + (1 - own) * around).astype(np.float32)
+
+
+def read_flow(path: Path, size: tuple[int, int]) -> Flow:
+    """Read a flow as published with RVD, and turn it round: from the next frame back to this one.
+
+    Args, Raises: as `read_flow_to_next`.
+    """
+    return invert(read_flow_to_next(path, size))
+
+
+def read_flow_to_next(path: Path, size: tuple[int, int]) -> Flow:
+    """Read a flow as published with RVD: `.npy`, float [H, W, 2], from this frame to the *next*.
+
+    It may be smaller or larger than the frames (RVD's is half as large), but of their shape.
+
+    Args:
+        path: the file.
+        size: (height, width) to which it is brought.
+
+    Raises:
+        InputError: it can't be read.
+        MismatchError: it isn't [H, W, 2], not of the frames' shape, or holds NaN, infinity or what
+            can't be pixels.
+    """
+    try:
+        forward = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError, EOFError, OverflowError) as error:
+        raise InputError(f"{path}: can't be read as a .npy file: {error}") from error
+    if forward.ndim != 3 or forward.shape[2] != 2 or 0 in forward.shape:
+        raise MismatchError(
+            f"{path}: a flow is numbers [height, width, 2]; this is {list(forward.shape)}"
+        )
+    _require_same_shape(path, forward.shape[:2], size)
+    with np.errstate(over="ignore"):  # beyond float32 is beyond FARTHEST, too
+        flow = forward.astype(np.float32) if forward.dtype.kind in "fiu" else None
+    if flow is None or not (np.abs(flow) < FARTHEST).all():
+        raise MismatchError(
+            f"{path}: a flow is real numbers in pixels, each below {FARTHEST:,}; this holds others"
+        )
+    return resize_flow(flow, size)
+
+
+def _require_same_shape(path: Path, found: tuple[int, int], size: tuple[int, int]) -> None:
+    """Scaled to the frames' height, a flow must be as wide as they are, within 2 % or rounding."""
+    height, width = found
+    rounding = 1 + 0.02 * width
+    if abs(height * size[1] / size[0] - width) > rounding or 16 * height < size[0]:
+        raise MismatchError(
+            f"{path}: a flow of {width}×{height} for frames of {size[1]}×{size[0]} (as flow is "
+            "used here); give one of the frames' shape and at least a sixteenth of their size"
+        )
+
+
+def list_flows(folder: Path, frames: int) -> list[Path]:
+    """The flow files of a clip: one per frame but the last (a spare last one is left out).
+
+    Raises:
+        InputError: no such folder.
+        MismatchError: their number doesn't fit.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder (a folder of .npy flows was expected)")
+    files = sorted(folder.glob("*.npy"))
+    if len(files) not in (frames - 1, frames):
+        raise MismatchError(
+            f"{folder}: {len(files)} flows for a video of {frames} frames; "
+            f"{frames - 1} are needed, each from a frame to the next"
+        )
+    return files[: frames - 1]

@@ -1,0 +1,113 @@
+"""How far beyond its limit a clipped colour goes that frame 1 doesn't show clipped.
+
+Nobody can read that off one frame, but surroundings tell much: how wide the clipped place is, how
+steeply brightness rises towards it, which other channels are clipped, and how much room there is up
+to the sensor's white. A small perceptron learned it on RVD-Sim's training parts
+(`examples/learn_highlights.py`), and how far off it is. It is asked at single photosites only.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.raw.frame import CfaPhase
+from rvdtool.reconstruct.isp_features import Features, Rgb, blurred_far
+from rvdtool.reconstruct.statistics import Array
+
+NEAR = (1, 3)
+FAR = (1 / 50, 1 / 16, 1 / 6)
+"""Surroundings are means under Gaussians of so many pixels, and such shares of the height."""
+INPUTS = 3 + 6 + 6 * (len(NEAR) + len(FAR)) + 6
+TRUSTED, USUAL = np.float32(0.8), np.float32(0.2)
+"""The guess is believed so much; the rest is what clipped colours have on average."""
+LEAST = np.float32(0.03)
+"""Added to what the perceptron says of its error, in training, too."""
+SURE = 0.15
+"""The guess is off by this share of the room at least …"""
+CAUTION = 1.5
+"""… and by this factor more than it thinks: the world has other highlights than simulations."""
+
+
+@dataclass(frozen=True)
+class Highlights:
+    """Two hidden layers.
+
+    Attributes:
+        mean, spread: of the inputs, [INPUTS].
+        layers: (weights [out, in], constants [out]).
+    """
+
+    mean: Array
+    spread: Array
+    layers: tuple[tuple[Array, Array], ...]
+
+    @classmethod
+    @cache
+    def load(cls) -> Self:
+        """The one that comes with rvdtool."""
+        with (
+            (files("rvdtool.reconstruct") / "highlights.npz").open("rb") as file,
+            np.load(file) as it,
+        ):
+            layers = tuple((it[f"weight{k}"], it[f"bias{k}"]) for k in range(3))
+            if it["mean"].shape != (INPUTS,):
+                raise ValueError("highlights.npz: learned for other inputs; learn it again")
+            return cls(it["mean"], it["spread"], layers)
+
+    def __call__(self, inputs: Array) -> tuple[Array, Array]:
+        """Share of the room up to white, 0..1, and by how much that is off (RMS), [samples] each.
+
+        Args:
+            inputs: `describe`, [samples, INPUTS].
+        """
+        x = np.clip((inputs - self.mean) / self.spread, -5, 5)
+        for number, (weights, constants) in enumerate(self.layers):
+            x = (np.maximum(x, 0) if number else x) @ weights.T + constants
+        error = CAUTION * (np.logaddexp(0, x[:, 1]) + LEAST)
+        share = TRUSTED * np.clip(x[:, 0], 0, 1) + (1 - TRUSTED) * USUAL
+        return share.astype(np.float32), np.maximum(error, SURE).astype(np.float32)
+
+
+def describe(
+    rgb: Rgb,
+    phase: CfaPhase,
+    lower_bound: Array,
+    white: float,
+    tracked: bool,
+    where: NDArray[np.intp],
+) -> Array:
+    """What is seen around some photosites of a frame, [samples, INPUTS].
+
+    Args:
+        rgb: the frame.
+        phase: of its mosaic.
+        lower_bound: normalised RAW at the limit, as bright as frame 1, [H, W].
+        white: the most that a photosite can have, as bright as frame 1.
+        tracked: whether the ISP made what brightness there is.
+        where: (row, column) of each, [samples, 2].
+    """
+    features = Features(rgb)
+    height = rgb.shape[0]
+    states = ((features.clipped[..., None] >> np.arange(3)) & 1).astype(np.float32)
+    both = [features.linear, states]
+    maps = [features.linear, features.coded]
+    for sigma in NEAR:
+        maps += [cv2.GaussianBlur(image, (0, 0), sigma) for image in both]
+    for image in zip(*(blurred_far(image, 4, FAR) for image in both), strict=True):
+        maps += image
+    depths = [
+        cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3)[..., None] / height
+        for mask in (features.clipped > 0, features.clipped == 7)
+    ]
+    rows, columns = where.T
+    seen = np.concatenate([part[rows, columns] for part in (*maps, *depths)], axis=1)
+    own = np.eye(3, dtype=np.float32)[phase.pattern[rows % 2, columns % 2]]
+    flat = ((features.clipped > 0).mean(), white, float(tracked))
+    flat_columns = np.tile(np.array(flat, np.float32), (len(where), 1))
+    flat_columns = np.concatenate([flat_columns, lower_bound[rows, columns][:, None]], axis=1)
+    return np.concatenate([own, seen, flat_columns], axis=1).astype(np.float32)

@@ -1,0 +1,310 @@
+"""The inverse ISP that one (sRGB, RAW) pair gives away.
+
+A camera's rendering is mostly a colour matrix, a tone curve, sharpening or denoising over a few
+pixels, and tone mapping that depends on how bright the neighbourhood is. Each can be undone by
+linear regression on frame 1, where both sides are known. For every position of the 2×2 CFA cell we
+fit the normalised RAW value on
+
+- the three linearised channels, the coded ones and their squares, at that very photosite
+  (at full resolution: the photosite's own sample survives demosaicing),
+- the differences of the linearised channels to their 5×5 neighbours (undoes spatial filtering),
+- products of the channels with the local mean brightness at two scales (undoes local tone
+  mapping) and with the distance to the centre (undoes shading correction).
+
+Where LibRaw made the sRGB frame, its curve is known and nothing is local: there the linearised
+channels alone are used, so that a frame brightened by some gain comes out brighter by that gain.
+
+Colours that frame 1 doesn't show would be extrapolated wildly. There the weights follow what was
+learned of simulated cameras' ISPs (`isp_prior.py`).
+
+Where a channel is clipped these don't hold; each clip state (which channels are clipped) has a
+small regression of its own: on the channels at the photosite and on what is around it at four
+scales. How bright and of what colour the surroundings are tells how far above the limit it is.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.raw.frame import CfaPhase
+from rvdtool.reconstruct.isp_features import (
+    COLUMNS,
+    CONTEXTS,
+    FAR,
+    LINEAR,
+    NEAR,
+    NEIGHBOURS,
+    RADIUS,
+    Features,
+    Rgb,
+    design,
+)
+from rvdtool.reconstruct.isp_prior import IspPrior, Moments, own_gain
+from rvdtool.reconstruct.statistics import POSITIONS, Array, Curve
+
+_STATE_COLUMNS = 3 * (2 + len(NEAR) + len(FAR))
+RIDGE = 1e-6
+STATE_RIDGE = 0.1
+"""Ridge of a clip state's regression, divided by its samples: there may be few of them."""
+STATE_SAMPLES = 20
+"""Photosites in a clip state on frame 1 below which it gets no regression of its own."""
+KNOWN_SAMPLES = 100
+"""… and below which nothing is known of its errors."""
+SATURATED = 0.995
+"""Normalised RAW from which a photosite counts as saturated: so much light there was, or more."""
+ROUNDS = 4
+"""Refits with the saturated photosites that the last one had too dark."""
+MAX_SAMPLES = 40_000
+"""Photosites per CFA position used by the regression; more changes nothing measurable."""
+MIN_VARIANCE = 1e-12
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the sRGB frame alone says about its RAW frame.
+
+    Attributes:
+        value: normalised RAW, [H, W].
+        clipped: clip state per photosite, uint8 [H, W]: bit 0, 1, 2 for R, G, B clipped.
+        lower_bound: the least normalised RAW that a photosite can have, as its own colour is
+            clipped, [H, W]; 0 where it isn't.
+    """
+
+    value: Array
+    clipped: NDArray[np.uint8]
+    lower_bound: Array
+
+
+@dataclass(frozen=True)
+class _Position:
+    """The regression of one CFA position."""
+
+    coded: Array  # [3]
+    squared: Array  # [3]
+    kernels: Array  # [3, 5, 5] on the linearised channels
+    context: Array  # [maps, 2, 4]: for m and m², on the linearised channels and 1
+    constant: float
+    channel: int  # this position's own colour
+    states: Array  # [8, 19]: per clip state, on `_state_design` and 1; row 0 unused; NaN: no data
+
+
+class InverseIsp:
+    """sRGB → normalised RAW, calibrated on one frame pair."""
+
+    def __init__(self, positions: dict[tuple[int, int], _Position], error: "ErrorModel") -> None:
+        self._positions = positions
+        self.error = error
+
+    @classmethod
+    def calibrate(cls, rgb: Rgb, raw: Array, phase: CfaPhase, *, by_libraw: bool = False) -> Self:
+        """Fit on frame 1.
+
+        Args:
+            rgb: coded sRGB, uint8 or uint16 [H, W, 3].
+            raw: normalised mosaic, float32 [H, W], not clipped.
+            phase: of the mosaic.
+            by_libraw: whether LibRaw's defaults rendered `rgb`.
+        """
+        features = Features(rgb)
+        positions = {
+            at: _fit_position(
+                features, raw[at[0] :: 2, at[1] :: 2], at, int(phase.pattern[at]), by_libraw
+            )
+            for at in POSITIONS
+        }
+        estimate = _apply(positions, features)
+        return cls(positions, ErrorModel.measure(estimate, raw))
+
+    def __call__(self, rgb: Rgb) -> Estimate:
+        """Estimate the normalised RAW of one sRGB frame of the calibrated clip."""
+        return _apply(self._positions, Features(rgb))
+
+
+class ErrorModel:
+    """Variance of the estimate on frame 1, per CFA position, by intensity and by clip state."""
+
+    def __init__(
+        self, curves: dict[tuple[int, int], tuple[Curve, Array]], known: NDArray[np.bool_]
+    ) -> None:
+        """`measure` makes one.
+
+        Args:
+            curves: per CFA position, the variance by intensity and by clip state, [8].
+            known: clip states that frame 1 shows at all positions, [8].
+        """
+        self._curves, self._known = curves, known
+
+    @classmethod
+    def measure(cls, estimate: Estimate, raw: Array) -> Self:
+        """From the estimate on frame 1 and its true normalised RAW."""
+        squared = (raw - estimate.value) ** 2
+        worst = max(float(squared.mean()), MIN_VARIANCE)
+        curves, known = {}, np.ones(8, bool)
+        for at in POSITIONS:
+            here, value = squared[at[0] :: 2, at[1] :: 2], estimate.value[at[0] :: 2, at[1] :: 2]
+            clipped = estimate.clipped[at[0] :: 2, at[1] :: 2]
+            free = Curve.mean(value[clipped == 0], here[clipped == 0], lowest=MIN_VARIANCE)
+            states = np.full(8, max(worst, float(free.values.max())), np.float32)
+            for state in range(1, 8):
+                inside = here[clipped == state]
+                if inside.size >= KNOWN_SAMPLES:
+                    states[state] = max(float(inside.mean()), MIN_VARIANCE)
+                else:
+                    known[state] = False
+            curves[at] = (free, states)
+        return cls(curves, known)
+
+    def unseen_state(self, estimate: Estimate) -> NDArray[np.bool_]:
+        """Where clip states are met of which frame 1 shows too little to know anything, [H, W]."""
+        return ~self._known[estimate.clipped]
+
+    def __call__(self, estimate: Estimate) -> Array:
+        """Variance per photosite, [H, W]."""
+        result = np.empty_like(estimate.value)
+        for at, (free, states) in self._curves.items():
+            clipped = estimate.clipped[at[0] :: 2, at[1] :: 2]
+            variance = free(estimate.value[at[0] :: 2, at[1] :: 2])
+            result[at[0] :: 2, at[1] :: 2] = np.where(clipped > 0, states[clipped], variance)
+        return result
+
+
+def _ridge(rows: Array, target: Array, ridge: float = RIDGE) -> tuple[Array, float]:
+    """Least squares with a small ridge on standardised columns: (weights, constant)."""
+    mean = rows.mean(axis=0, dtype=np.float64)
+    spread = rows.std(axis=0, dtype=np.float64) + 1e-9
+    center = float(target.mean(dtype=np.float64))
+    columns = (rows - mean) / spread
+    gram = columns.T @ columns / len(rows) + ridge * np.eye(rows.shape[1])
+    solution = np.linalg.solve(gram, columns.T @ (target - center) / len(rows))
+    weights = solution / spread
+    return weights.astype(np.float32), center - float(mean @ weights)
+
+
+def _fit_position(
+    features: Features, raw: Array, at: tuple[int, int], color: int, by_libraw: bool
+) -> _Position:
+    """Regression at one CFA position on the photosites where nothing nearby is clipped."""
+    side = 2 * RADIUS + 1
+    near_clip = cv2.dilate((features.clipped > 0).astype(np.uint8), np.ones((side, side), np.uint8))
+    usable, full = near_clip[at[0] :: 2, at[1] :: 2] == 0, raw >= SATURATED
+    keep, saturated = usable & ~full, _thinned(usable & full)
+    if keep.sum() < 4 * side * side * 3:  # almost everything is clipped: take what there is
+        keep, saturated = np.ones_like(keep), np.zeros_like(keep)
+    keep = _thinned(keep)
+    columns, target = design(features, at, keep), raw[keep]
+    weights = np.zeros(COLUMNS, np.float32)
+    if by_libraw:
+        used = slice(LINEAR, LINEAR + 3 + 3 * NEIGHBOURS)
+        weights[used], constant = _ridge(columns[:, used], target)
+    else:
+        full_columns = design(features, at, saturated)
+        weights, constant = _regress(columns, target, full_columns, color)
+    kernels = np.zeros((3, side * side), np.float32)
+    surround = weights[9 : 9 + 3 * NEIGHBOURS].reshape(NEIGHBOURS, 3).T
+    center = side * side // 2
+    kernels[:, np.arange(side * side) != center] = surround
+    kernels[:, center] = weights[6:9] - surround.sum(axis=1)
+    return _Position(
+        coded=weights[0:3],
+        squared=weights[3:6],
+        kernels=kernels.reshape(3, side, side),
+        context=weights[9 + 3 * NEIGHBOURS :].reshape(CONTEXTS, 2, 4),
+        constant=constant,
+        channel=color,
+        states=_fit_states(features, raw, at),
+    )
+
+
+def _regress(columns: Array, target: Array, full: Array, color: int) -> tuple[Array, float]:
+    """Weights and constant under the prior.
+
+    Args:
+        columns, target: of the regression.
+        full: columns of photosites whose RAW is saturated. That says that there was no less: they
+            join where the fit would have it less.
+        color: of the photosites.
+    """
+    prior, count, gain = IspPrior.load(), len(columns), own_gain(columns, target, color)
+    moments = Moments.of(columns, target / np.float32(gain), count)
+    solution = prior.weights(moments, color, count)
+    for _ in range(ROUNDS):
+        short = full[gain * (full @ solution[:-1] + solution[-1]) < 1]
+        if not len(short):
+            break
+        as_full = Moments.of(short, np.full(len(short), 1 / gain, np.float32), count)
+        solution = prior.weights(moments + as_full, color, count)
+    return (gain * solution[:-1]).astype(np.float32), float(gain * solution[-1])
+
+
+def _thinned(keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The same mask with about MAX_SAMPLES photosites at most, evenly taken."""
+    chosen = np.flatnonzero(keep)
+    result = np.zeros_like(keep)
+    result.flat[chosen[:: max(1, chosen.size // MAX_SAMPLES)]] = True
+    return result
+
+
+def _fit_states(features: Features, raw: Array, at: tuple[int, int]) -> Array:
+    """One small regression per clip state that frame 1 shows often enough; NaN elsewhere."""
+    states = np.full((8, _STATE_COLUMNS + 1), np.nan, np.float32)
+    clipped = features.clipped[at[0] :: 2, at[1] :: 2]
+    for state in range(1, 8):
+        inside = clipped == state
+        if inside.sum() < STATE_SAMPLES:
+            continue
+        inside = _thinned(inside)
+        columns = _state_design(features, at, inside)
+        ridge = RIDGE + STATE_RIDGE / len(columns)
+        weights, constant = _ridge(columns, raw[inside], ridge=ridge)
+        states[state] = [*weights, constant]
+    return states
+
+
+def _state_design(features: Features, at: tuple[int, int], keep: NDArray[np.bool_]) -> Array:
+    """[samples, 18] at one CFA position, for the photosites to `keep`: linear and coded channels,
+    and the differences of the linear ones to their surroundings."""
+    rows, columns = slice(at[0], None, 2), slice(at[1], None, 2)
+    linear = features.linear[rows, columns][keep]
+    around = [mean[rows, columns][keep] - linear for mean in features.surroundings]
+    return np.concatenate([linear, features.coded[rows, columns][keep], *around], axis=1)
+
+
+def _apply(positions: dict[tuple[int, int], _Position], features: Features) -> Estimate:
+    value = np.empty(features.clipped.shape, np.float32)
+    lower_bound = np.zeros(features.clipped.shape, np.float32)
+    channels = cv2.split(features.linear)
+    for at, position in positions.items():
+        rows, columns = slice(at[0], None, 2), slice(at[1], None, 2)
+        coded = features.coded[rows, columns]
+        linear = features.linear[rows, columns]
+        result: Array = coded @ position.coded
+        result += (coded * coded) @ position.squared
+        for channel, kernel in zip(channels, position.kernels, strict=True):
+            filtered = cv2.filter2D(channel, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+            result += filtered[rows, columns]
+        for context, weights in zip(features.context, position.context, strict=True):
+            m = context[rows, columns]
+            once, twice = (linear @ part[:3] + part[3] for part in weights)
+            result += m * (once + m * twice)
+        result += np.float32(position.constant)
+        own = (features.clipped[rows, columns] >> position.channel) & 1
+        lower_bound[rows, columns] = result * own
+        value[rows, columns] = np.minimum(_with_states(result, position, features, at), 1)
+    return Estimate(value, features.clipped, lower_bound)
+
+
+def _with_states(
+    result: Array, position: _Position, features: Features, at: tuple[int, int]
+) -> Array:
+    """Replace what is clipped by its clip state's own regression, where it has one."""
+    clipped = features.clipped[at[0] :: 2, at[1] :: 2]
+    inside = clipped > 0
+    if not inside.any():
+        return result
+    own = position.states[clipped[inside]]
+    stated = (_state_design(features, at, inside) * own[:, :-1]).sum(axis=1) + own[:, -1]
+    result[inside] = np.where(np.isnan(stated), result[inside], stated)
+    return result

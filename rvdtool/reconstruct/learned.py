@@ -1,0 +1,55 @@
+"""The network as the chain's answer to a prior."""
+
+import torch
+
+from rvdtool.network.calibrated import CalibratedFagdn, Planes, ReferencePlanes
+from rvdtool.reconstruct.affinity import Prior
+from rvdtool.reconstruct.isp_features import Rgb
+from rvdtool.reconstruct.packing import Packing, pack_prior
+from rvdtool.reconstruct.statistics import Array
+
+
+class Learned:
+    """De-renders frames of one clip from their priors, as `rvdtool.reconstruct.fusion.fuse` does
+    without learning.
+
+    Runs where the network's weights lie. Where they are bfloat16 its features are, too; what is
+    added up at the end is float32 always.
+    """
+
+    def __init__(
+        self,
+        network: CalibratedFagdn,
+        packing: Packing,
+        reference: ReferencePlanes,
+        gain_tracked: bool,
+    ) -> None:
+        """Show frame 1 to the network.
+
+        Args:
+            network: in evaluation mode.
+            packing: of the clip's mosaics.
+            reference: frame 1.
+            gain_tracked: whether changes of brightness are put down to the ISP.
+        """
+        self._network = network
+        self._packing = packing
+        self._gain_tracked = gain_tracked
+        weight = next(network.parameters())
+        self._device, self._half = weight.device, weight.dtype == torch.bfloat16
+        with torch.inference_mode(), self._precision():
+            self._reference = network.encode_reference(
+                ReferencePlanes(*(plane.to(self._device) for plane in reference))
+            )
+
+    def __call__(self, prior: Prior, rgb: Rgb) -> Array:
+        """Normalised RAW, [H, W]."""
+        planes = pack_prior(self._packing, prior, rgb, self._gain_tracked)
+        with torch.inference_mode(), self._precision():
+            value = self._network(
+                Planes(*(plane.to(self._device) for plane in planes)), self._reference
+            )
+        return self._packing.unpack(value)
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._half)

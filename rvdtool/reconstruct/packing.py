@@ -1,0 +1,144 @@
+"""From the prior of a frame to the network's planes, and from planes back to a mosaic."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pixel_shuffle
+
+from rvdtool.network.calibrated import STRIDE, Planes, ReferencePlanes
+from rvdtool.raw.frame import CfaPhase
+from rvdtool.reconstruct.affinity import Prior
+from rvdtool.reconstruct.flow import Flow
+from rvdtool.reconstruct.inverse_isp import Estimate
+from rvdtool.reconstruct.isp_features import Rgb
+from rvdtool.reconstruct.statistics import Array
+
+_STATES = ((np.arange(8)[:, None] >> np.arange(3)) & 1).astype(np.float32)
+"""Clip state → whether R, G, B is clipped."""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How a mosaic becomes planes in RGGB geometry, padded by reflection to what the network takes.
+
+    Reflection about a photosite keeps every colour in its place.
+
+    Attributes:
+        size: (height, width) of the mosaic.
+        before: rows above and columns left of it.
+        after: rows below and columns right of it.
+    """
+
+    size: tuple[int, int]
+    before: tuple[int, int]
+    after: tuple[int, int]
+
+    @classmethod
+    def of(cls, size: tuple[int, int], phase: CfaPhase) -> Self:
+        """For mosaics of a size and a CFA phase."""
+        red = np.argwhere(phase.pattern == 0)[0]
+        # Red in row 1 becomes red in row 0 by one row more above.
+        before = (int(red[0]), int(red[1]))
+        cell = 2 * STRIDE
+        after = [-(side + more) % cell for side, more in zip(size, before, strict=True)]
+        return cls(size, before, (after[0], after[1]))
+
+    def pack(self, maps: Array) -> Tensor:
+        """[C, H, W] → [1, 4 C, h, w]: position in the cell varies fastest."""
+        (top, left), (bottom, right) = self.before, self.after
+        if top or left or bottom or right:
+            maps = np.pad(maps, ((0, 0), (top, bottom), (left, right)), mode="reflect")
+        count, height, width = maps.shape
+        # As torch's pixel_unshuffle, only faster.
+        cells = maps.reshape(count, height // 2, 2, width // 2, 2).transpose(0, 2, 4, 1, 3)
+        planes = np.ascontiguousarray(cells).reshape(1, 4 * count, height // 2, width // 2)
+        return torch.from_numpy(planes)
+
+    def unpack(self, planes: Tensor) -> Array:
+        """[1, 4, h, w] → mosaic [H, W]."""
+        mosaic = pixel_shuffle(planes.float(), 2)[0, 0].cpu().numpy()
+        (top, left), (height, width) = self.before, self.size
+        return np.ascontiguousarray(mosaic[top : top + height, left : left + width])
+
+    def pack_flow(self, flow: Flow) -> Tensor:
+        """[H, W, 2] in pixels → [1, 2, h / STRIDE, w / STRIDE] in cells of the deepest features."""
+        (top, left), (bottom, right) = self.before, self.after
+        if top or left or bottom or right:
+            flow = np.pad(flow, ((top, bottom), (left, right), (0, 0)), mode="edge")
+        cell = 2 * STRIDE
+        size = (flow.shape[1] // cell, flow.shape[0] // cell)
+        small = cv2.resize(flow, size, interpolation=cv2.INTER_AREA) / np.float32(cell)
+        return torch.from_numpy(small.transpose(2, 0, 1).copy())[None]
+
+
+def pack_prior(packing: Packing, prior: Prior, rgb: Rgb, gain_tracked: bool) -> Planes:
+    """The network's view of one frame.
+
+    Args:
+        packing: of mosaics of this size and phase.
+        prior: of the frame.
+        rgb: the frame, uint8 or uint16 [H, W, 3].
+        gain_tracked: whether brightness is put down to the ISP.
+    """
+    candidates = (prior.fit, prior.anchored, prior.previous, prior.warped)
+    maps = np.stack(
+        [
+            *(candidate.value for candidate in candidates),
+            *(candidate.variance for candidate in candidates),
+            prior.first_fit,
+            prior.previous_fit,
+            prior.fine,
+        ]
+    ).astype(np.float32, copy=False)
+    packed = _cells(packing.pack(maps))
+    brightness = [[float(np.log(prior.brightness.value)), float(gain_tracked)]]
+    return Planes(
+        rgb=packing.pack(_unit(rgb)),
+        clipped=packing.pack(_states(prior.clipped)),
+        values=packed[:, :4],
+        variances=packed[:, 4:8],
+        fits=packed[:, 8:10],
+        fine=packed[:, 10],
+        flow=packing.pack_flow(prior.far),
+        brightness=torch.tensor(brightness),
+    )
+
+
+def pack_reference(
+    packing: Packing, rgb: Rgb, raw: Array, estimate: Estimate, variance: Array
+) -> ReferencePlanes:
+    """The network's view of frame 1.
+
+    Args:
+        packing: of mosaics of this size and phase.
+        rgb: the frame, uint8 or uint16 [H, W, 3].
+        raw: its true normalised RAW, [H, W].
+        estimate: its inverse ISP.
+        variance: of the estimate's error, [H, W].
+    """
+    packed = _cells(packing.pack(np.stack([raw, estimate.value, variance])))
+    return ReferencePlanes(
+        rgb=packing.pack(_unit(rgb)),
+        clipped=packing.pack(_states(estimate.clipped)),
+        raw=packed[:, 0],
+        fit=packed[:, 1],
+        variance=packed[:, 2],
+    )
+
+
+def _cells(packed: Tensor) -> Tensor:
+    """[1, 4 C, h, w] → [1, C, 4, h, w]."""
+    return packed.reshape(1, -1, 4, *packed.shape[-2:])
+
+
+def _unit(rgb: Rgb) -> Array:
+    """[H, W, 3] codes → [3, H, W] in 0..1."""
+    return rgb.transpose(2, 0, 1).astype(np.float32) / np.float32(np.iinfo(rgb.dtype).max)
+
+
+def _states(clipped: np.ndarray) -> Array:
+    return _STATES[clipped].transpose(2, 0, 1)

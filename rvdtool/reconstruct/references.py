@@ -1,0 +1,298 @@
+"""A clip from its references: forward from the one before, backward from the one after.
+
+    frames before the first reference    backward from it
+    frames between two references        forward and backward, blended
+    frames after the last reference      forward from it
+    a reference's own frame              as it is
+
+Every chain starts anew at a reference, on which it calibrates. One that runs backward needs its
+frames in reverse, so the frames between two references wait on disk (`Spool`), with what the chains
+made of them.
+"""
+
+import itertools
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import Field, dataclass, replace
+from itertools import islice, pairwise, repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from rvdtool.bundle.store import Reference
+from rvdtool.errors import BundleError, MismatchError
+from rvdtool.raw.bayer import denormalise
+from rvdtool.raw.frame import RawFrame
+from rvdtool.reconstruct.blend import Trace, blend, steps, trace
+from rvdtool.reconstruct.chain import Chain, ChainState, GainMode
+from rvdtool.reconstruct.flow import Flow, read_flow, read_flow_to_next
+from rvdtool.reconstruct.motion import NearFlow
+from rvdtool.reconstruct.pipeline import ReadAhead
+from rvdtool.reconstruct.spool import Spool
+from rvdtool.video.frame import Rgb, VideoFrame
+
+if TYPE_CHECKING:
+    from rvdtool.network.calibrated import CalibratedFagdn
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What is to be de-rendered, and how.
+
+    Attributes:
+        references: the true RAW frames, in order of their index.
+        flows: `.npy` files, one from each frame to the next; None: flow is estimated.
+        gain: see `Chain`.
+        exposures: how much each frame was exposed, all in one unit; None: not known.
+        network: what fuses the candidates; None: their variances alone.
+        scratch: folder for what waits on disk; None: the system's for temporary files.
+    """
+
+    references: Sequence[Reference]
+    flows: Sequence[Path] | None = None
+    gain: GainMode = "auto"
+    exposures: Sequence[float] | None = None
+    network: "CalibratedFagdn | None" = None
+    scratch: Path | None = None
+
+
+class State(Protocol):
+    """What an interrupted chain resumes from: a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def index(self) -> int:
+        """Of the last frame that is done."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One frame.
+
+    Attributes:
+        index: of the frame, 0, 1, 2, ….
+        raw: its RAW frame.
+        brightness: against the reference it was made from.
+        exposure: how much of that is in the RAW, too.
+        trusted: share of it that surely shows what that reference shows, 0..1; None: it is one.
+        tracks_gain: whether changes of brightness are put down to the ISP.
+        cut: whether it shows another scene than the frame before.
+        state: of the chain that goes on from here; None where none does.
+        counted: whether `advance` was told of its work already.
+    """
+
+    index: int
+    raw: RawFrame
+    brightness: float = 1.0
+    exposure: float = 1.0
+    trusted: float | None = None
+    tracks_gain: bool = False
+    cut: bool = False
+    state: State | None = None
+    counted: bool = False
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where to go on: the last frame that is done, and its `Result.state`."""
+
+    index: int
+    state: State | None
+
+
+@dataclass(frozen=True)
+class _Anchor:
+    """A reference with its sRGB frame: where chains start and arrive."""
+
+    index: int
+    raw: RawFrame
+    rgb: Rgb
+
+
+def require_usable(references: Sequence[Reference], name: Path) -> None:
+    """Read all references, so that a damaged one is found before any work is done.
+
+    Args:
+        references: of a bundle.
+        name: of the bundle, for messages.
+
+    Raises:
+        BundleError: there is none, or one is damaged.
+        MismatchError: their CFA phases differ.
+    """
+    if not references:
+        raise BundleError(f"{name}: has no RAW frame, so it can't be de-rendered")
+    phases = [(reference.index, _read(reference).phase) for reference in references]
+    for (one, phase), (two, other) in pairwise(phases):
+        if phase is not other:
+            raise MismatchError(
+                f"{name}: on the video's grid, the RAW of frame {one} has CFA phase {phase.value}, "
+                f"that of frame {two} {other.value}; give RAWs of one camera and crop"
+            )
+
+
+def reconstruct(
+    clip: Clip,
+    frames: Iterable[VideoFrame],
+    start: Start | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> Generator[Result | None, None, None]:
+    """Yield every frame in display order; None for those that are done.
+
+    Decoding, observing and the chains overlap. Close the iterator if it isn't used up: threads and
+    files hang on it.
+
+    Args:
+        clip: what, and how.
+        frames: the whole video, in display order.
+        start: where an earlier run of the same clip stopped.
+        advance: called while chains run ahead of the frames that they are for, with how many
+            frames' share of the work is done; such frames are `Result.counted`.
+
+    Raises:
+        BundleError: a reference is damaged.
+        MismatchError, InputError: as `Chain` and `read_flow`.
+        OutputError: there is no room for what has to wait on disk.
+    """
+    done = -1 if start is None else start.index
+    with ReadAhead(frames) as ahead:
+        decoded = iter(ahead)
+        before: _Anchor | None = None
+        for reference in clip.references:
+            first = 0 if before is None else before.index + 1
+            todo = range(max(first, done + 1), reference.index)
+            yield from repeat(None, reference.index - first - len(todo))
+            with Spool(clip.scratch) as pictures:
+                for frame in islice(decoded, reference.index - first):
+                    if todo:
+                        pictures.append(frame.rgb)
+                after = _Anchor(reference.index, _read(reference), next(decoded).rgb)
+                if todo:
+                    yield from _before(clip, before, after, pictures, todo, advance)
+            yield None if after.index <= done else Result(after.index, after.raw)
+            before = after
+        if before is not None:
+            yield from _after(clip, before, (frame.rgb for frame in decoded), start)
+
+
+def _before(
+    clip: Clip,
+    before: _Anchor | None,
+    after: _Anchor,
+    pictures: Spool,
+    todo: range,
+    advance: Callable[[int], None] | None,
+) -> Iterator[Result]:
+    """Frames that end at a reference.
+
+    Args:
+        clip: how.
+        before, after: the references around them; None: there is none before.
+        pictures: sRGB frames, all that lie between the two.
+        todo: the last of these, by index.
+        advance: see `reconstruct`.
+    """
+    # Two chains, each with a step more to the other's reference.
+    work = 2 * (len(pictures) + 1) if before else len(pictures)
+    step_done = _in_shares(len(todo), work, advance)
+    with Spool(clip.scratch) as there, Spool(clip.scratch) as back:
+        backward = _trace(clip, after, before, pictures, back, step_done)
+        forward = _trace(clip, before, after, pictures, there, step_done) if before else None
+        for index in todo:
+            age = after.index - index
+            note, reference = backward.waypoints[age - 1], after.raw
+            mosaic = backward.mosaic(age)
+            if before and forward:
+                note, reference = forward.waypoints[index - before.index - 1], before.raw
+                value = blend(forward, backward, index - before.index, age)
+                mosaic = denormalise(value, reference.black, reference.white)
+            raw = reference.with_mosaic(mosaic)
+            yield Result(
+                index=index,
+                raw=raw,
+                brightness=note.brightness,
+                exposure=float(note.exposure),
+                trusted=note.trusted,
+                tracks_gain=backward.tracks_gain,
+                counted=True,
+            )
+
+
+def _in_shares(
+    amount: int, steps: int, advance: Callable[[int], None] | None
+) -> Callable[[], None]:
+    """What, called once for each of `steps`, advances evenly, by `amount` in all."""
+    shares = (k * amount // steps - (k - 1) * amount // steps for k in range(1, steps + 1))
+
+    def step_done() -> None:
+        share = next(shares)
+        if advance and share:
+            advance(share)
+
+    return step_done
+
+
+def _after(
+    clip: Clip, before: _Anchor, pictures: Iterator[Rgb], start: Start | None
+) -> Iterator[Result | None]:
+    """The frames after the last reference."""
+    chain = _chain(clip, before, 1)
+    if start and start.index > before.index and isinstance(start.state, ChainState):
+        for _ in islice(pictures, start.index - before.index):
+            yield None
+        chain.resume(start.state)
+    for step in steps(chain, pictures):
+        state = step.state
+        yield Result(
+            index=before.index + state.index,
+            raw=before.raw.with_mosaic(step.mosaic),
+            brightness=state.brightness,
+            exposure=state.exposure,
+            trusted=step.prior.trusted,
+            tracks_gain=chain.tracks_gain,
+            cut=step.motion.cut,
+            state=state,
+        )
+
+
+def _trace(
+    clip: Clip,
+    start: _Anchor,
+    end: _Anchor | None,
+    pictures: Spool,
+    spool: Spool,
+    step_done: Callable[[], None],
+) -> Trace:
+    """Run from one reference over the frames up to another one, or to the clip's beginning."""
+    forward = end is not None and end.index > start.index
+    order = range(len(pictures)) if forward else reversed(range(len(pictures)))
+    way = (pictures[number][0] for number in order)
+    chain = _chain(clip, start, 1 if forward else -1)
+    if end is None:
+        return trace(chain, start.raw, way, spool, step_done)
+    return trace(chain, start.raw, itertools.chain(way, [end.rgb]), spool, step_done, end.raw)
+
+
+def _chain(clip: Clip, start: _Anchor, direction: Literal[1, -1]) -> Chain:
+    """A chain that starts at a reference and runs forward (1) or backward (−1)."""
+    exposures = None
+    if clip.exposures is not None:
+        along = clip.exposures[start.index :: direction]
+        exposures = [exposure / along[0] for exposure in along]
+    flow = None if clip.flows is None else near_flow(clip.flows, start.index, direction)
+    return Chain(start.raw, start.rgb, flow, clip.gain, exposures, clip.network)
+
+
+def near_flow(files: Sequence[Path], start: int, direction: Literal[1, -1]) -> NearFlow:
+    """Given flows for a chain that starts at frame `start`."""
+
+    def near(age: int, size: tuple[int, int]) -> Flow:
+        if direction == 1:
+            return read_flow(files[start + age - 1], size)
+        return read_flow_to_next(files[start - age], size)
+
+    return near
+
+
+def _read(reference: Reference) -> RawFrame:
+    """Its RAW frame; `Reference.frame` would keep it, and a clip may have hundreds."""
+    return replace(reference).frame

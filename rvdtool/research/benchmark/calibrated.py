@@ -1,0 +1,90 @@
+"""Our own network, beside the chain that `rvdtool derender` runs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from rvdtool.errors import ModelError
+from rvdtool.network.calibrated import CalibratedFagdn
+from rvdtool.network.checkpoint import Model
+from rvdtool.research.benchmark.clip import Clip
+from rvdtool.research.benchmark.fusion import ChainMethod, Link, run_chain
+from rvdtool.research.benchmark.method import Method, Prediction, switches_of
+
+
+class Calibrated(ChainMethod):
+    """A network's answers."""
+
+    sources = (
+        "research.benchmark.calibrated",
+        "research.benchmark.fusion",
+        "reconstruct",
+        "network.calibrated",
+        "network.gla",
+    )
+
+    def __init__(self, model: Model, device: str = "cpu") -> None:
+        """Nothing is run yet.
+
+        Args:
+            model: of kind `fagdn-calibrated`.
+            device: where it runs.
+
+        Raises:
+            ModelError: a model of another kind.
+        """
+        if not isinstance(model.network, CalibratedFagdn):
+            raise ModelError(
+                f"{model.name}: a model of kind {model.kind!r}, not 'fagdn-calibrated'"
+            )
+        self.name = model.name
+        self.switches = switches_of(model)
+        self._sha256 = model.sha256
+        self._network = model.network.to(torch.device(device))
+
+    def key(self) -> dict[str, str]:
+        """As `Method.key`."""
+        return {**super().key(), "model": self._sha256}
+
+    def read(self, clip: Clip, links: Iterator[Link]) -> Iterator[Prediction]:
+        """As `ChainMethod.read`."""
+        first, learned = clip.srgb(0), None
+        for link in links:
+            index = link.step.state.index
+            picture = clip.srgb(index)
+            start = perf_counter()
+            learned = learned or link.chain.encode_reference(self._network, first)
+            mosaic = link.chain.predict(learned, link.step.prior, picture)
+            yield Prediction(index, mosaic, link.seconds + perf_counter() - start)
+
+
+class KnownPrevious(Method):
+    """The same, but every step is given the *true* previous RAW: a bound, and no method."""
+
+    sources = Calibrated.sources
+
+    def __init__(self, model: Model, device: str = "cpu") -> None:
+        """As `Calibrated`."""
+        self._ours = Calibrated(model, device)
+        self.name = f"{model.name}+known-previous"
+        self.switches = self._ours.switches
+
+    def key(self) -> dict[str, str]:
+        """As `Method.key`."""
+        return {**self._ours.key(), "name": self.name}
+
+    def predict(self, clip: Clip, wanted: Sequence[int]) -> Iterator[Prediction]:
+        """As `Method.predict`."""
+        return self._ours.read(clip, _told(clip, run_chain(clip, wanted[-1])))
+
+
+def _told(clip: Clip, links: Iterator[Link]) -> Iterator[Link]:
+    """The links of a chain that is told the true RAW of every frame it has done."""
+    for link in links:
+        yield link
+        state = link.step.state
+        known = np.zeros_like(state.variance)
+        link.chain.resume(replace(state, mosaic=clip.raw(state.index).mosaic, variance=known))

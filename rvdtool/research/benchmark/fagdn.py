@@ -1,0 +1,45 @@
+"""The published FAGDN, in its authors' own chain."""
+
+from collections.abc import Iterator, Sequence
+from time import perf_counter
+
+import torch
+
+from rvdtool.errors import ModelError
+from rvdtool.fagdn.chain import FagdnChain
+from rvdtool.fagdn.network import Fagdn
+from rvdtool.network.checkpoint import Model
+from rvdtool.research.benchmark.clip import Clip
+from rvdtool.research.benchmark.method import Method, Prediction, switches_of
+
+
+class PaperFagdn(Method):
+    """A checkpoint of the authors', or one trained as theirs; float32.
+
+    Flow is the folder's own (UniMatch's in RVD), where it has any, else estimated.
+    """
+
+    sources = ("research.benchmark.fagdn", "fagdn.chain", "reconstruct.flow", "fagdn.network")
+
+    def __init__(self, model: Model, device: str = "cpu") -> None:
+        if not isinstance(model.network, Fagdn):
+            raise ModelError(f"{model.name}: a model of kind {model.kind!r}, not 'fagdn'")
+        self.name = model.name
+        self.switches = switches_of(model)
+        self._sha256 = model.sha256
+        self._network = model.network.to(torch.device(device))
+
+    def key(self) -> dict[str, str]:
+        """As `Method.key`."""
+        return {**super().key(), "model": self._sha256}
+
+    def predict(self, clip: Clip, wanted: Sequence[int]) -> Iterator[Prediction]:
+        """As `Method.predict`."""
+        flow = (lambda index, _: clip.flow(index)) if clip.has_flow else None
+        chain = FagdnChain(self._network, clip.reference, clip.srgb(0), flow)
+        for index in range(1, wanted[-1] + 1):
+            picture = clip.srgb(index)
+            start = perf_counter()
+            chain.step(picture)
+            values = chain.values()
+            yield Prediction(index, values, perf_counter() - start)

@@ -1,0 +1,104 @@
+"""Our training-free fusion, and its parts by themselves: every candidate that it blends."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from rvdtool.raw.bayer import normalise
+from rvdtool.reconstruct.chain import Chain, Step
+from rvdtool.reconstruct.statistics import Array
+from rvdtool.research.benchmark.clip import Clip
+from rvdtool.research.benchmark.method import Method, Prediction, to_dn
+
+PARTS: dict[str, Callable[[Step], Array]] = {
+    "inverse-isp+gain": lambda step: step.prior.fit.value,
+    "raw-1-along-flow": lambda step: step.prior.warped.value,
+    "previous-residual": lambda step: step.prior.previous.value,
+    "anchored-residual": lambda step: step.prior.anchored.value,
+}
+"""Candidates by name, as bright as frame 1."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A step of the training-free chain, the chain itself, and the seconds the step took."""
+
+    chain: Chain
+    step: Step
+    seconds: float
+
+
+class ChainMethod(Method):
+    """What reads its answers off the training-free chain: several can share one."""
+
+    @abstractmethod
+    def read(self, clip: Clip, links: Iterator[Link]) -> Iterator[Prediction]:
+        """Answer to every step of a clip's chain, from `run_chain`."""
+
+    def predict(self, clip: Clip, wanted: Sequence[int]) -> Iterator[Prediction]:
+        """As `Method.predict`."""
+        return self.read(clip, run_chain(clip, wanted[-1]))
+
+
+class Fusion(ChainMethod):
+    """What `rvdtool derender` does without a network."""
+
+    name = "fusion"
+    sources = ("research.benchmark.fusion", "reconstruct")
+
+    def read(self, clip: Clip, links: Iterator[Link]) -> Iterator[Prediction]:
+        """As `ChainMethod.read`."""
+        for link in links:
+            yield Prediction(link.step.state.index, link.step.mosaic, link.seconds)
+
+
+class Part(ChainMethod):
+    """One candidate as the answer; where it has none, it is the fit. The chain runs as ever."""
+
+    sources = Fusion.sources
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._candidate = PARTS[name]
+
+    def read(self, clip: Clip, links: Iterator[Link]) -> Iterator[Prediction]:
+        """As `ChainMethod.read`."""
+        for link in links:
+            state = link.step.state
+            value = self._candidate(link.step) * np.float32(state.exposure)
+            values = to_dn(value, clip.reference)
+            yield Prediction(state.index, values, link.seconds)
+
+
+class KnownGain(ChainMethod):
+    """The inverse ISP with the gain that fits the *true* RAW best: a bound, and no method."""
+
+    name = "inverse-isp+known-gain"
+    sources = Fusion.sources
+
+    def read(self, clip: Clip, links: Iterator[Link]) -> Iterator[Prediction]:
+        """As `ChainMethod.read`."""
+        for link in links:
+            index, prior = link.step.state.index, link.step.prior
+            raw = clip.raw(index)
+            true = normalise(raw.mosaic, raw.black, raw.white)
+            fit, free = prior.fit.value, prior.clipped == 0
+            gain = float((true[free] * fit[free]).sum() / max((fit[free] ** 2).sum(), 1e-12))
+            yield Prediction(index, to_dn(fit * np.float32(gain), clip.reference), link.seconds)
+
+
+def run_chain(clip: Clip, last: int) -> Iterator[Link]:
+    """The training-free chain's steps up to frame `last`; calibration counts with the first one."""
+    first = clip.srgb(0)
+    start = perf_counter()
+    chain = Chain(clip.reference, first)
+    calibration = perf_counter() - start
+    for index in range(1, last + 1):
+        picture = clip.srgb(index)
+        start = perf_counter()
+        step = chain.step(picture)
+        yield Link(chain, step, perf_counter() - start + calibration)
+        calibration = 0.0

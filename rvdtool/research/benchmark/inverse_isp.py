@@ -1,0 +1,40 @@
+"""Inverse ISP: learnt on the first frame, of which sRGB and RAW are known, applied to all."""
+
+from collections.abc import Iterator, Sequence
+from time import perf_counter
+
+from rvdtool.raw.bayer import normalise
+from rvdtool.reconstruct.brightness import has_auto_brightness
+from rvdtool.reconstruct.inverse_isp import InverseIsp
+from rvdtool.research.benchmark.clip import Clip
+from rvdtool.research.benchmark.method import Method, Prediction, to_dn
+
+
+class Inverse(Method):
+    """What colour alone gives: no look at motion, nor at the gain of the ISP."""
+
+    name = "inverse-isp"
+    sources = (
+        "research.benchmark.inverse_isp",
+        "reconstruct.inverse_isp",
+        "reconstruct.isp_features",
+        "reconstruct.isp_prior",
+        "reconstruct.brightness",
+    )
+
+    def predict(self, clip: Clip, wanted: Sequence[int]) -> Iterator[Prediction]:
+        """As `Method.predict`."""
+        reference = clip.reference
+        first = clip.srgb(0)
+        start = perf_counter()
+        raw = normalise(reference.mosaic, reference.black, reference.white)
+        inverse = InverseIsp.calibrate(
+            first, raw, reference.phase, by_libraw=has_auto_brightness(reference, first)
+        )
+        calibration = perf_counter() - start
+        for index in range(1, wanted[-1] + 1):
+            picture = clip.srgb(index)
+            start = perf_counter()
+            values = to_dn(inverse(picture).value, reference)
+            yield Prediction(index, values, perf_counter() - start + calibration)
+            calibration = 0.0

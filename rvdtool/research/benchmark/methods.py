@@ -1,0 +1,77 @@
+"""Methods by name, as the command line asks for them."""
+
+from functools import cache
+from pathlib import Path
+
+from rvdtool.errors import UsageError
+from rvdtool.research.benchmark.copy_warp import CopyWarp
+from rvdtool.research.benchmark.fusion import PARTS, Fusion, KnownGain, Part
+from rvdtool.research.benchmark.inverse_isp import Inverse
+from rvdtool.research.benchmark.method import Method
+
+UNTRAINED = (CopyWarp.name, Inverse.name, Fusion.name)
+"""What the benchmark compares unless told otherwise."""
+
+NAMES = (*UNTRAINED, "inf", *PARTS, KnownGain.name)
+"""All that need no trained model."""
+
+TUNED = "+tuned"
+KNOWN_PREVIOUS = "+known-previous"
+_KINDS = {
+    TUNED: ("cam", "a CAM can be tuned"),
+    KNOWN_PREVIOUS: ("fagdn-calibrated", "our own network can be given the previous RAW"),
+}
+"""What may follow a model's name → the kind of model, and the reason."""
+
+
+@cache
+def find_method(name: str, device: str = "cpu") -> Method:
+    """The method of a name.
+
+    Args:
+        name: one of `NAMES`, or a trained model (its name or folder); a CAM may be followed by
+            `+tuned`, our own network by `+known-previous`.
+        device: where networks run, in PyTorch's words.
+
+    Raises:
+        ModelError: a model that is damaged or altered.
+        UsageError: neither a method nor a model; or `+…` behind a model of another kind.
+    """
+    untrained: dict[str, type[Method]] = {
+        one.name: one for one in (CopyWarp, Inverse, Fusion, KnownGain)
+    }
+    if name in untrained:
+        return untrained[name]()
+    if name in PARTS:
+        return Part(name)
+    if name == "inf":
+        from rvdtool.research.benchmark.inf import Inf
+
+        return Inf(device)
+    return _trained(name, device)
+
+
+def _trained(name: str, device: str) -> Method:
+    from rvdtool.network.checkpoint import list_models, load_model
+    from rvdtool.research.benchmark.cam import CamMethod
+
+    suffix = next((one for one in _KINDS if name.endswith(one)), "")
+    model_name = name.removesuffix(suffix)
+    if model_name not in list_models() and not Path(model_name).exists():
+        raise UsageError(
+            f"{name}: neither a method ({', '.join(NAMES)}) nor a trained model's name or folder"
+        )
+    model = load_model(model_name)
+    if suffix:
+        kind, what = _KINDS[suffix]
+        if model.kind != kind:
+            raise UsageError(f"{name}: only {what}; {model.name} is of kind {model.kind!r}")
+    if model.kind == "cam":
+        return CamMethod(model, tuned=suffix == TUNED, device=device)
+    if model.kind == "fagdn":
+        from rvdtool.research.benchmark.fagdn import PaperFagdn
+
+        return PaperFagdn(model, device)
+    from rvdtool.research.benchmark.calibrated import Calibrated, KnownPrevious
+
+    return (KnownPrevious if suffix == KNOWN_PREVIOUS else Calibrated)(model, device)

@@ -1,0 +1,156 @@
+"""What was measured, one file per method and video: the benchmark resumes from these.
+
+<results>/scores/full/<method>/<video>.json        at full size; `half` beside it
+<results>/scores/full/<method>/<video>.<index>.npy error map of one frame
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from rvdtool.errors import OutputError
+from rvdtool.evaluate.metrics import Scores
+from rvdtool.files import describe, write_beside
+from rvdtool.raw.frame import Mosaic, RawFrame
+from rvdtool.research.benchmark.method import Values
+
+SCORES = "scores"
+MAP_WIDTH = 480
+"""Error maps are kept at about this width."""
+
+ErrorMap = NDArray[np.float32]
+"""Mean |error| of the photosites below each pixel, normalised to white − black, [h, w]."""
+
+
+class FrameRecord(BaseModel):
+    """One frame's figures; see `rvdtool.evaluate.metrics.Scores`.
+
+    PSNRs are None where the prediction equals the truth (infinite).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    index: int
+    seconds: float
+    psnr: float | None
+    ssim: float
+    psnr_published: float | None
+    ssim_published: float
+
+    @classmethod
+    def of(cls, index: int, seconds: float, scores: Scores) -> "FrameRecord":
+        """From a frame's scores."""
+        psnr, published = (
+            value if np.isfinite(value) else None for value in (scores.psnr, scores.psnr_published)
+        )
+        return cls(
+            index=index,
+            seconds=seconds,
+            psnr=psnr,
+            ssim=scores.ssim,
+            psnr_published=published,
+            ssim_published=scores.ssim_published,
+        )
+
+
+class Record(BaseModel):
+    """What one method did on one video.
+
+    Attributes:
+        key: what the figures depend on; they are stale when it is another.
+        machine: what computed them.
+        metadata_bytes: of RAW that the method needs for each frame.
+        frames: by index.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: dict[str, str]
+    machine: str
+    metadata_bytes: float
+    frames: tuple[FrameRecord, ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one method's figures on one video are kept."""
+
+    results: Path
+    method: str
+    video: str
+    half: bool
+
+    def read(self, key: Mapping[str, str]) -> Record | None:
+        """The figures so far; None if there are none, or none for this key."""
+        try:
+            record = Record.model_validate_json(self._path("json").read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+        except OSError as error:
+            raise OutputError(f"{self._path('json')}: can't be read: {describe(error)}") from error
+        return record if record.key == dict(key) else None
+
+    def write(self, record: Record) -> None:
+        """Keep figures.
+
+        Raises:
+            OutputError: they can't be written.
+        """
+        with self._open("json") as file:
+            file.write(record.model_dump_json(indent=1).encode() + b"\n")
+
+    def has_error_map(self, index: int) -> bool:
+        """Whether the error map of a frame is kept."""
+        return self._path(f"{index}.npy").exists()
+
+    def read_error_map(self, index: int) -> ErrorMap:
+        """A frame's error map.
+
+        Raises:
+            OutputError: missing or damaged.
+        """
+        path = self._path(f"{index}.npy")
+        try:
+            return np.asarray(np.load(path, allow_pickle=False), np.float32)
+        except (OSError, ValueError, EOFError) as error:
+            raise OutputError(f"{path}: can't be read; remove it and run again: {error}") from error
+
+    def write_error_map(self, index: int, error: ErrorMap) -> None:
+        """Keep a frame's error map.
+
+        Raises:
+            OutputError: it can't be written.
+        """
+        with self._open(f"{index}.npy") as file:
+            np.save(file, error.astype(np.float16))
+
+    def _path(self, suffix: str) -> Path:
+        size = "half" if self.half else "full"
+        return self.results / SCORES / size / self.method / f"{self.video}.{suffix}"
+
+    def _open(self, suffix: str) -> AbstractContextManager[BinaryIO]:
+        path = self._path(suffix)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{path.parent}: can't be made: {describe(error)}") from error
+        return write_beside(path, overwrite=True)
+
+
+def error_map(values: Values | Mosaic, true: RawFrame) -> ErrorMap:
+    """Where a prediction (DN, [H, W]) is wrong by how much, at about `MAP_WIDTH` pixels."""
+    height, width = true.size
+    span = true.white - np.array(true.black, np.float32).reshape(2, 2)
+    spans = np.tile(span, (height // 2 + 1, width // 2 + 1))[:height, :width]
+    error = np.abs(values.astype(np.float32) - true.mosaic) / spans
+    if width <= MAP_WIDTH:
+        return error
+    size = (MAP_WIDTH, round(MAP_WIDTH * height / width))
+    return np.asarray(cv2.resize(error, size, interpolation=cv2.INTER_AREA), np.float32)

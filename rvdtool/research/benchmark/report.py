@@ -1,0 +1,127 @@
+"""Results as files: Markdown, CSV, JSON and PNG."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from rvdtool.files import write_beside
+from rvdtool.research.benchmark.measure import Result
+from rvdtool.research.benchmark.run import Plan
+from rvdtool.research.benchmark.summary import by_method, by_tag, mean_drift, mean_of_videos
+from rvdtool.research.benchmark.tables import PAPER, STRICT, all_tables
+
+FRAME_COLUMNS = (
+    "size",
+    "method",
+    "video",
+    "index",
+    "psnr_published",
+    "ssim_published",
+    "psnr",
+    "ssim",
+    "seconds",
+)
+
+
+def markdown(results: Sequence[Result], switches: Mapping[str, Mapping[str, bool]]) -> str:
+    """All tables, and what computed the seconds in them."""
+    tables = "\n".join(table.markdown() for table in all_tables(results, switches))
+    machines = "\n".join(f"- {machine}" for machine in _machines(results))
+    return f"{tables}\nSeconds were measured on:\n\n{machines}\n"
+
+
+def as_json(results: Sequence[Result]) -> dict[str, object]:
+    """Means by tag, and every frame's figures; PSNRs are null where infinite."""
+    full = [result for result in results if not result.clip.half]
+    half = [result for result in results if result.clip.half]
+    document: dict[str, object] = {
+        "protocols": {"psnr_published, ssim_published": PAPER, "psnr, ssim": STRICT},
+        "machines": _machines(results),
+        "means": _means(full),
+        "videos": _videos(full),
+    }
+    if half:
+        document["low_resolution"] = {"means": _means(half), "videos": _videos(half)}
+    return document
+
+
+def write_report(
+    plan: Plan, results: Sequence[Result], switches: Mapping[str, Mapping[str, bool]]
+) -> None:
+    """Write tables, frames and figures into the results' folder; earlier reports are replaced.
+
+    Raises:
+        OutputError: something can't be written.
+    """
+    from rvdtool.research.benchmark.figures import draw_curves, draw_error_maps
+
+    full = [result for result in results if not result.clip.half]
+    texts = {f"{table.name}.csv": table.csv() for table in all_tables(results, switches)}
+    texts |= {
+        "tables.md": markdown(results, switches),
+        "frames.csv": _frames(results),
+        "benchmark.json": json.dumps(as_json(results), indent=1, ensure_ascii=False) + "\n",
+    }
+    for name, text in texts.items():
+        with write_beside(plan.results / name, overwrite=True) as file:
+            file.write(text.encode())
+    draw_curves(full, plan.results / "figure8.png")
+    draw_error_maps(full, plan.results, plan.results / "figure7.png")
+
+
+def _machines(results: Sequence[Result]) -> list[str]:
+    return sorted({result.record.machine for result in results})
+
+
+def _means(results: Sequence[Result]) -> dict[str, object]:
+    """Tag → method → means."""
+    return {
+        tag: {
+            method: asdict(mean_of_videos(group)) | {"drift": mean_drift(group)}
+            for method, group in by_method(tagged).items()
+        }
+        for tag, tagged in by_tag(results).items()
+    }
+
+
+def _videos(results: Sequence[Result]) -> dict[str, object]:
+    """Video → tags and every method's frames."""
+    videos: dict[str, list[Result]] = {}
+    for result in results:
+        videos.setdefault(result.clip.name, []).append(result)
+    return {
+        name: {
+            "tags": list(group[0].clip.tags),
+            "methods": {
+                result.method: {
+                    "every": result.every,
+                    "metadata_bytes": result.record.metadata_bytes,
+                    "frames": [frame.model_dump() for frame in result.record.frames],
+                }
+                for result in group
+            },
+        }
+        for name, group in videos.items()
+    }
+
+
+def _frames(results: Sequence[Result]) -> str:
+    """A row per frame, at full precision."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, FRAME_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for result in results:
+        where = {
+            "size": "half" if result.clip.half else "full",
+            "method": result.method,
+            "video": result.clip.name,
+        }
+        for frame in result.record.frames:
+            figures = {
+                name: "inf" if value is None else value
+                for name, value in frame.model_dump().items()
+            }
+            writer.writerow(where | figures)
+    return text.getvalue()

@@ -1,0 +1,109 @@
+"""Means of what was measured: over a video's frames, then over videos, as the paper does it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rvdtool.research.benchmark.measure import Result
+from rvdtool.research.benchmark.record import FrameRecord
+
+ENDS = 10
+"""How many frames the beginning and the end of a clip have, where drift is looked for."""
+
+
+@dataclass(frozen=True)
+class Means:
+    """Mean figures; PSNRs in dB, None where every prediction equals the truth (infinite).
+
+    Attributes:
+        psnr, ssim: strict protocol: rounded, (DN − black) / (white − black), range 1, planes.
+        psnr_published, ssim_published: the paper's: truncated, DN / (2^bits − 1), SSIM on the
+            mosaic with range 2.
+        seconds: per frame.
+        metadata_bytes: of RAW per frame.
+    """
+
+    psnr: float | None
+    ssim: float
+    psnr_published: float | None
+    ssim_published: float
+    seconds: float
+    metadata_bytes: float
+
+
+def mean_of_frames(result: Result) -> Means:
+    """A video's mean over the frames that were scored."""
+    return _means(result.record.frames, result.record.metadata_bytes)
+
+
+def mean_of_videos(results: Sequence[Result]) -> Means:
+    """Mean of the videos' means; `results` are of one method."""
+    return _means(
+        [mean_of_frames(result) for result in results],
+        _mean(result.record.metadata_bytes for result in results),
+    )
+
+
+def by_method(results: Iterable[Result]) -> dict[str, list[Result]]:
+    """Results of each method, in their order."""
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(result.method, []).append(result)
+    return groups
+
+
+def by_tag(results: Sequence[Result]) -> dict[str, list[Result]]:
+    """Results of the videos that have a tag, tags by name; then `all`."""
+    tags = sorted({tag for result in results for tag in result.clip.tags})
+    groups = {tag: [one for one in results if tag in one.clip.tags] for tag in tags}
+    return groups | {"all": list(results)}
+
+
+def drift(result: Result) -> float | None:
+    """Mean PSNR (paper's range) of the last ten frames minus that of the first ten, dB.
+
+    None where one of them has no frame that was scored, or where they overlap.
+    """
+    frames = result.record.frames
+    last = frames[-1].index
+    if last < 2 * ENDS:
+        return None
+    begin = _finite_mean(frame.psnr_published for frame in frames if frame.index <= ENDS)
+    end = _finite_mean(frame.psnr_published for frame in frames if frame.index > last - ENDS)
+    return None if begin is None or end is None else end - begin
+
+
+def mean_drift(results: Sequence[Result]) -> float | None:
+    """Mean of the videos' drifts."""
+    return _finite_mean(drift(result) for result in results)
+
+
+def curve(results: Sequence[Result]) -> dict[int, Means]:
+    """Frame index → mean over the videos that have the frame (the paper's Figure 8)."""
+    frames: dict[int, list[FrameRecord]] = {}
+    for result in results:
+        for frame in result.record.frames:
+            frames.setdefault(frame.index, []).append(frame)
+    metadata_bytes = _mean(result.record.metadata_bytes for result in results)
+    return {index: _means(group, metadata_bytes) for index, group in sorted(frames.items())}
+
+
+def _means(figures: Sequence[FrameRecord | Means], metadata_bytes: float) -> Means:
+    return Means(
+        psnr=_finite_mean(one.psnr for one in figures),
+        ssim=_mean(one.ssim for one in figures),
+        psnr_published=_finite_mean(one.psnr_published for one in figures),
+        ssim_published=_mean(one.ssim_published for one in figures),
+        seconds=_mean(one.seconds for one in figures),
+        metadata_bytes=metadata_bytes,
+    )
+
+
+def _finite_mean(values: Iterable[float | None]) -> float | None:
+    """Mean of the values that are finite; None if there are none."""
+    finite = [value for value in values if value is not None]
+    return sum(finite) / len(finite) if finite else None
+
+
+def _mean(values: Iterable[float]) -> float:
+    numbers = list(values)
+    return sum(numbers) / len(numbers)

@@ -1,0 +1,216 @@
+"""Simulated sequences onto the disk, in RVD's layout, several at a time."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from fractions import Fraction
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+from pydantic import ValidationError
+
+from rvdtool.errors import OutputError, UsageError
+from rvdtool.files import write_beside
+from rvdtool.research.dataset.recipe import Codec, Recipe
+from rvdtool.research.dataset.rvd import (
+    Rgb8,
+    RvdWriter,
+    Tags,
+    Video,
+    VideoCamera,
+    frame_names,
+    make_folder,
+    require_space,
+    write_frame_flow,
+    write_frame_raw,
+    write_frame_srgb,
+)
+from rvdtool.research.dataset.scene import SourceFolders, require_sources
+from rvdtool.research.dataset.sheet import SheetFrame, sheet_indices, write_sheet
+from rvdtool.research.dataset.simulate import Simulation
+from rvdtool.research.dataset.tags import TagMeter
+from rvdtool.research.workers import end_with_parent
+from rvdtool.video.decode import probe, read_frames
+from rvdtool.video.encode import encode_video
+from rvdtool.video.source import open_source
+
+
+@dataclass(frozen=True)
+class ProduceOptions:
+    """How sequences are written.
+
+    Attributes:
+        flow: also write the simulated motion's flow (8 bytes per pixel).
+        overwrite: make again what is there under the same name from another recipe.
+        workers: sequences made at the same time.
+    """
+
+    flow: bool = False
+    overwrite: bool = False
+    workers: int = 1
+
+
+def disk_need(recipes: Sequence[Recipe], flow: bool) -> int:
+    """Bytes that the sequences will about take: RAW exactly, PNG at two thirds of its pixels."""
+    pixels = sum(recipe.width * recipe.height * recipe.frames for recipe in recipes)
+    return pixels * (2 + 2 + (8 if flow else 0))
+
+
+def produce(
+    recipes: Sequence[Recipe], folders: SourceFolders, root: Path, options: ProduceOptions
+) -> Iterator[Recipe]:
+    """Make the sequences that aren't there yet; yields each recipe as soon as its video stands.
+
+    What was made from the same recipe before is kept and yielded at once.
+
+    Raises:
+        InputError: a source is missing or unreadable; found before any work where possible.
+        UsageError: two recipes have one name.
+        OutputError: a name is taken by another recipe's video, the disk can't be written, or a
+            worker was killed.
+    """
+    _require_different_names(recipes)
+    for recipe in recipes:
+        require_sources(recipe.sources, folders)
+    require_space(root, disk_need(recipes, options.flow))
+    writer = RvdWriter(root)
+    waiting = []
+    for recipe in recipes:
+        if _stands(recipe, writer, options):
+            yield recipe
+        else:
+            if recipe.name in writer.finished:
+                writer.forget(recipe.name)
+            waiting.append(recipe)
+    with ProcessPoolExecutor(options.workers, get_context("spawn"), prepare_worker) as pool:
+        running = {
+            pool.submit(produce_one, recipe, folders, root, options.flow): recipe
+            for recipe in waiting
+        }
+        try:
+            for done in as_completed(running):
+                _list(running[done], done, writer)
+                yield running[done]
+        except BrokenProcessPool as error:
+            raise OutputError(
+                f"{root}: a worker was killed, perhaps for want of memory; give fewer --jobs"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+            for done, recipe in running.items():
+                if not done.cancelled() and done.exception() is None:
+                    _list(recipe, done, writer)
+
+
+def produce_one(
+    recipe: Recipe, folders: SourceFolders, root: Path, flow: bool
+) -> tuple[VideoCamera, Tags]:
+    """Write one sequence's frames, contact sheet and recipe; data.json is the caller's.
+
+    Returns:
+        Its camera, and its tags: the condition, by which the benchmark groups its tables, and
+        what is seen in the frames before they are coded.
+
+    Raises:
+        InputError: a source can't be used or is too short.
+        OutputError: the disk can't be written.
+    """
+    simulation = Simulation(recipe, folders)
+    names = frame_names(recipe.frames)
+    rows: dict[int, SheetFrame] = {}
+    meter = TagMeter()
+
+    def save_raws() -> Iterator[Rgb8]:
+        for shot in simulation.shots(flow=flow, flow_at=sheet_indices(recipe.frames)):
+            write_frame_raw(root, recipe.name, names[shot.index], shot.raw.mosaic)
+            meter.watch(shot.raw, shot.rgb)
+            if flow and shot.flow is not None and shot.index + 1 < recipe.frames:
+                write_frame_flow(root, recipe.name, names[shot.index], shot.flow)
+            if shot.index in sheet_indices(recipe.frames):
+                rows[shot.index] = SheetFrame(shot.raw, shot.rgb, shot.flow)
+            yield shot.rgb
+
+    for index, rgb in enumerate(_through_codec(save_raws(), recipe, root)):
+        write_frame_srgb(root, recipe.name, names[index], rgb)
+        if index in rows:
+            rows[index] = SheetFrame(rows[index].raw, rgb, rows[index].flow)
+    write_sheet(root / "sheets" / f"{recipe.name}.png", list(rows.values()))
+    make_folder(root / "recipes")
+    with write_beside(recipe_path(root, recipe), overwrite=True) as file:
+        file.write(recipe.model_dump_json(indent=1).encode() + b"\n")
+    return VideoCamera.of(next(iter(rows.values())).raw), _condition(recipe) | meter.propose()
+
+
+def recipe_path(root: Path, recipe: Recipe) -> Path:
+    """Where the recipe of a finished sequence is kept."""
+    return root / "recipes" / f"{recipe.name}.json"
+
+
+def _through_codec(frames: Iterable[Rgb8], recipe: Recipe, root: Path) -> Iterator[Rgb8]:
+    """The frames as they come out of the recipe's video, which is kept as video/<name>.mp4."""
+    if recipe.codec.kind == "png":
+        yield from frames
+        return
+    path = root / "video" / f"{recipe.name}.mp4"
+    make_folder(path.parent)
+    encode_with(frames, path, recipe.codec, recipe.rate)
+    source = open_source(path)
+    for frame in read_frames(source, probe(source)):
+        yield frame.rgb.astype("uint8", copy=False)
+
+
+def encode_with(frames: Iterable[Rgb8], path: Path, codec: Codec, rate: Fraction) -> None:
+    """Encode as the recipe says; `png` has no video."""
+    if codec.kind != "png":
+        encode_video(frames, path, rate=rate, codec=codec.kind, crf=codec.crf, overwrite=True)
+
+
+def _list(recipe: Recipe, done: Future[tuple[VideoCamera, Tags]], writer: RvdWriter) -> None:
+    """Count a video as made, unless that was done before."""
+    camera, tags = done.result()
+    if recipe.name not in writer.finished:
+        video = Video(video_name=recipe.name, frames=frame_names(recipe.frames))
+        writer.finish(video, camera, tags)
+
+
+def _condition(recipe: Recipe) -> Tags:
+    isp = "LibRaw" if recipe.isp.kind == "libraw" else "camera-like ISP"
+    return {f"{isp}, {'lossless' if recipe.codec.kind == 'png' else 'lossy'}": True}
+
+
+def _stands(recipe: Recipe, writer: RvdWriter, options: ProduceOptions) -> bool:
+    """Whether the video is there already, made from this very recipe."""
+    if recipe.name not in writer.finished:
+        return False
+    same = _recipe_of(recipe_path(writer.root, recipe)) == recipe
+    if not same and not options.overwrite:
+        raise OutputError(
+            f"{writer.root}: has a video {recipe.name} made from another recipe; "
+            "choose another folder, or overwrite it on purpose"
+        )
+    still = recipe.background.kind == "clip" or recipe.frames == 1  # has no flow that is known
+    has_flow = still or (writer.root / "flow" / recipe.name).exists()
+    return same and (has_flow or not options.flow)
+
+
+def _recipe_of(path: Path) -> Recipe | None:
+    """The recipe that a video was made from; None: it can't be told."""
+    try:
+        return Recipe.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _require_different_names(recipes: Sequence[Recipe]) -> None:
+    names = [recipe.name for recipe in recipes]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise UsageError(f"two recipes have the name {min(twice)}; names must differ")
+
+
+def prepare_worker() -> None:
+    """Workers share the cores among themselves, not with OpenCV's threads."""
+    end_with_parent()
+    cv2.setNumThreads(1)

@@ -1,0 +1,278 @@
+"""A simulated sequence, written down: everything that decides its pixels, and a seed.
+
+A recipe is one small JSON file. The same recipe, the same sources and the same versions of the
+libraries give the same bytes.
+"""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from rvdtool.errors import InputError
+from rvdtool.files import require_file
+from rvdtool.raw.frame import CfaPhase
+
+Matrix3 = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
+Triple = tuple[float, float, float]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RawLevels(_Model):
+    """What a headless mosaic (PNG, TIFF, plain numbers) doesn't say itself."""
+
+    black: float
+    white: int
+    bits: int
+    phase: CfaPhase
+    color_matrix: Matrix3
+    """XYZ → camera."""
+    neutral: Triple
+    """The camera's response to white."""
+    shape: tuple[int, int] | None = None
+    """(height, width) of a headerless little-endian uint16 file."""
+
+
+class Source(_Model):
+    """Where the light comes from.
+
+    Attributes:
+        kind: `photo` (8-bit sRGB still), `raw` (RAW still), `clip` (8-bit video), or `leaves`,
+            which are drawn (`rvdtool.research.dataset.leaves`) and need no file.
+        path: of the file, below one of the source folders given on the command line.
+        seed: of leaves; nothing else of the source applies to them but `shrink` and `defocus`.
+        shrink: by how much each side is divided; 2 or more loses noise, compression and
+            demosaicing traces.
+        defocus: by how many pixels leaves are blurred (standard deviation), after shrinking.
+        start: first frame taken of a clip.
+        levels: for RAW stills without a header.
+        s_curve: how much of a camera's contrast curve is taken back (0 none, 1 a full smoothstep);
+            photographs and clips only.
+        saturation: by how much colour is scaled after linearising; below 1 takes back a
+            photograph's own boost.
+        highlights: what white in the source becomes: 1 leaves it, 3 stretches it to three times as
+            bright, as lights and skies are.
+    """
+
+    kind: Literal["photo", "raw", "clip", "leaves"]
+    path: str = ""
+    seed: Annotated[int, Field(ge=0)] = 0
+    shrink: Annotated[float, Field(ge=1, le=16)] = 2
+    defocus: Annotated[float, Field(ge=0, le=32)] = 0
+    start: Annotated[int, Field(ge=0)] = 0
+    levels: RawLevels | None = None
+    s_curve: Annotated[float, Field(ge=0, le=1)] = 0.3
+    saturation: Annotated[float, Field(gt=0, le=1.5)] = 0.9
+    highlights: Annotated[float, Field(ge=1, le=16)] = 1
+
+    @model_validator(mode="after")
+    def _has_a_file_or_needs_none(self) -> Self:
+        if (self.kind == "leaves") == bool(self.path):
+            raise ValueError("a source has a path, unless it is of kind 'leaves'")
+        return self
+
+
+class Motion(_Model):
+    """A smooth path, defined at every instant (so that blur and rolling shutter are exact).
+
+    Offset = start + velocity·t + sway·sin(2π(t/period + phase)) + shake; pixels, frames, degrees.
+    """
+
+    start: tuple[float, float] = (0, 0)
+    velocity: tuple[float, float] = (0, 0)
+    sway: tuple[float, float] = (0, 0)
+    period: Annotated[float, Field(gt=0)] = 60
+    phase: float = 0
+    shake: Annotated[float, Field(ge=0)] = 0
+    """Hand shake, RMS pixels per axis; rotation shakes by a hundredth of it in degrees."""
+    shake_period: Annotated[float, Field(gt=0)] = 20
+    angle: float = 0
+    """Degrees at t = 0."""
+    spin: float = 0
+    """Degrees per frame."""
+    roll: float = 0
+    """Amplitude in degrees of a rotation to and fro with `period`."""
+    zoom: Annotated[float, Field(gt=0)] = 1
+    """Output pixels per source pixel at t = 0."""
+    zoom_rate: float = 0
+    """Relative change of zoom per frame."""
+
+
+class Layer(_Model):
+    """Something in front of the background that moves on its own and occludes.
+
+    Attributes:
+        source: its texture.
+        center: middle of the piece of texture, as fractions (x, y) of its width and height.
+        radius: mean radius of its outline in texture pixels.
+        lobes: how far the outline leaves a circle (0 circle … 0.5 ragged).
+        motion: its path relative to the middle of the world; the camera's motion comes on top.
+        parallax: how many times the background's camera motion it shows (above 1: nearer).
+        wobble: amplitude in texture pixels of a travelling deformation.
+        gain: its brightness.
+    """
+
+    source: Source
+    center: tuple[float, float] = (0.5, 0.5)
+    radius: Annotated[float, Field(ge=4)] = 80
+    lobes: Annotated[float, Field(ge=0, le=0.6)] = 0.3
+    motion: Motion = Motion()
+    parallax: Annotated[float, Field(ge=0, le=8)] = 1.3
+    wobble: Annotated[float, Field(ge=0)] = 0
+    gain: Annotated[float, Field(gt=0)] = 1
+
+
+class Light(_Model):
+    """How bright the scene lies on the sensor.
+
+    Attributes:
+        exposure: normalised sensor value (green) that source white gives; above 1 it clips.
+        steps: (frame, factor) pairs: from that frame on the light is multiplied by factor.
+        flicker, flicker_period: relative amplitude and period in frames of a slow change.
+        shutter: open part of the frame time, 0..1; motion blur integrates over it.
+        readout: rolling shutter: part of the frame time from first to last row.
+        vignetting: how much darker the corners are, 0..0.8.
+    """
+
+    exposure: Annotated[float, Field(gt=0)] = 0.9
+    steps: tuple[tuple[int, float], ...] = ()
+    flicker: Annotated[float, Field(ge=0, lt=1)] = 0
+    flicker_period: Annotated[float, Field(gt=0)] = 40
+    shutter: Annotated[float, Field(ge=0, le=1)] = 0.4
+    readout: Annotated[float, Field(ge=0, le=1)] = 0
+    vignetting: Annotated[float, Field(ge=0, le=0.8)] = 0
+
+
+class Sensor(_Model):
+    """A sensor: what turns light into DN.
+
+    Attributes:
+        name: goes into the DNG as UniqueCameraModel.
+        bits, black, white, phase: as in RawFrame; black is one level for all four positions.
+        color_matrix: XYZ → camera.
+        neutral: camera response to the scene's white, largest 1.
+        electrons_per_dn: 1 / gain; the fewer, the noisier.
+        read_noise: RMS in electrons.
+        row_noise: RMS in DN, one draw per row and frame.
+        hot_pixels: share of photosites with a constant offset.
+    """
+
+    name: str
+    bits: Annotated[int, Field(ge=10, le=16)] = 14
+    black: Annotated[float, Field(ge=0)] = 512
+    white: int = 16383
+    phase: CfaPhase = CfaPhase.RGGB
+    color_matrix: Matrix3
+    neutral: Triple
+    electrons_per_dn: Annotated[float, Field(gt=0)] = 1
+    read_noise: Annotated[float, Field(ge=0)] = 3
+    row_noise: Annotated[float, Field(ge=0)] = 0
+    hot_pixels: Annotated[float, Field(ge=0, le=0.01)] = 0
+
+    @model_validator(mode="after")
+    def _levels_fit(self) -> Self:
+        if not self.black < self.white < 2**self.bits:
+            raise ValueError(
+                f"levels must hold black < white < 2^bits; got {self.black}, {self.white}, "
+                f"{self.bits} bits"
+            )
+        return self
+
+
+class LibRawIsp(_Model):
+    """Rendering by LibRaw: `default` as in the paper, or `steady` (no per-frame brightness)."""
+
+    kind: Literal["libraw"]
+    brightness: Literal["default", "steady"] = "default"
+
+
+class CameraIsp(_Model):
+    """A camera-like ISP; `isp.py` shows what each number does, `draw.py` where ranges come from."""
+
+    kind: Literal["camera"]
+    demosaic: Literal["bilinear", "edge_aware", "malvar"] = "malvar"
+    denoise_luma: Annotated[float, Field(ge=0, le=2)] = 0.5
+    denoise_chroma: Annotated[float, Field(ge=0, le=3)] = 1
+    white_balance_error: Triple = (1, 1, 1)
+    """Factors on the true white balance gains, constant over the sequence."""
+    white_balance_drift: Annotated[float, Field(ge=0, lt=0.5)] = 0.01
+    """Relative amplitude of a slow drift of the red and blue gains."""
+    gain: Annotated[float, Field(gt=0)] = 1.2
+    gain_drift: Annotated[float, Field(ge=0, lt=0.5)] = 0.02
+    """Relative amplitude of a slow drift of the digital gain."""
+    drift_period: Annotated[float, Field(gt=0)] = 90
+    saturation: Annotated[float, Field(ge=0, le=2)] = 1.1
+    look: Matrix3 = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+    """The maker's own colours: linear sRGB → linear sRGB after the true matrix; rows sum to 1."""
+    gamma: Literal["srgb", "bt709", "power"] = "srgb"
+    contrast: Annotated[float, Field(ge=0, le=1)] = 0.3
+    local_tone: Annotated[float, Field(ge=0, le=0.8)] = 0.3
+    """How much of the large-scale contrast (in log2) the local tone mapping takes away."""
+    local_sigma: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    """Its spatial scale as a share of the width."""
+    sharpen: Annotated[float, Field(ge=0, le=2)] = 0.5
+    sharpen_radius: Annotated[float, Field(gt=0, le=4)] = 1
+    vignetting_correction: Annotated[float, Field(ge=0, le=1)] = 1
+
+
+class Codec(_Model):
+    """How the sRGB frames are stored: `png` (lossless) or a video at constant rate factor."""
+
+    kind: Literal["png", "h264", "hevc"]
+    crf: Annotated[int, Field(ge=0, le=51)] = 20
+
+
+class Recipe(_Model):
+    """One simulated sequence."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    seed: Annotated[int, Field(ge=0)]
+    width: Annotated[int, Field(ge=16, le=8192)]
+    height: Annotated[int, Field(ge=16, le=8192)]
+    frames: Annotated[int, Field(ge=1)]
+    rate: Fraction = Fraction(24)
+    background: Source
+    camera: Motion = Motion()
+    layers: tuple[Layer, ...] = ()
+    light: Light = Light()
+    sensor: Sensor
+    isp: Annotated[LibRawIsp | CameraIsp, Field(discriminator="kind")] = LibRawIsp(kind="libraw")
+    codec: Codec = Codec(kind="png")
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """All files that are needed."""
+        return self.background, *(layer.source for layer in self.layers)
+
+    @field_validator("rate")
+    @classmethod
+    def _positive(cls, rate: Fraction) -> Fraction:
+        if rate <= 0:
+            raise ValueError(f"rate must be above 0; got {rate}")
+        return rate
+
+    @model_validator(mode="after")
+    def _even_for_video(self) -> Self:
+        if self.codec.kind != "png" and (self.width % 2 or self.height % 2):
+            raise ValueError(
+                f"4:2:0 video ({self.codec.kind}) needs even sizes; got {self.width}×{self.height}"
+            )
+        return self
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe file.
+
+    Raises:
+        InputError: no such file, or not a recipe; the message names the first wrong field.
+    """
+    try:
+        return Recipe.model_validate_json(require_file(path, "a recipe").read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise InputError(f"{path}: not a recipe: {where}: {first['msg']}") from error

@@ -1,0 +1,1 @@
+"""Networks of other papers, written from the papers to compare with."""

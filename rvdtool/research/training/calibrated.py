@@ -1,0 +1,252 @@
+"""Our network: trained on frames of running chains, validated as it will be run."""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import JsonValue
+from torch import Tensor, nn
+
+from rvdtool.errors import UsageError
+from rvdtool.network.calibrated import SMALLEST, STRIDE, CalibratedConfig, CalibratedFagdn
+from rvdtool.network.calibrated import fuse as fuse_planes
+from rvdtool.raw.frame import CfaPhase
+from rvdtool.reconstruct.fusion import fuse
+from rvdtool.reconstruct.learned import Learned
+from rvdtool.reconstruct.packing import Packing, pack_reference
+from rvdtool.research.dataset.rvd import RvdFolder
+from rvdtool.research.training.crops import Crops, Sample, collate, whole
+from rvdtool.research.training.evidence import (
+    FEW,
+    GAINS,
+    EvidenceClip,
+    require_same,
+    write_evidence,
+)
+from rvdtool.research.training.pairs import count_frames
+from rvdtool.research.training.recipe import (
+    Outcome,
+    Recipe,
+    Settings,
+    require_multiple,
+    switched_off,
+    switched_on,
+)
+
+SETTINGS = Settings(steps=7_500, batch=6, crop=256, rate=1e-3)
+WARMUP = 300
+"""Steps in which the learning rate rises; then it falls as a half cosine to a hundredth."""
+
+SWITCHES = ("full_resolution", "warping", "confidence_map", "anchored", "calibrated")
+CHAINED = "chained"
+
+
+class CalibratedRecipe(Recipe):
+    """Logarithm of the error, so that 60 dB clips count as much as 30 dB clips."""
+
+    kind: ClassVar[str] = "fagdn-calibrated"
+    figures: ClassVar[tuple[str, ...]] = ("fusion",)
+    scores: ClassVar[tuple[str, ...]] = ("psnr", "fusion")
+    clip: ClassVar[float | None] = 1.0
+    average: ClassVar[float] = 0.999
+
+    def __init__(
+        self,
+        folders: Sequence[RvdFolder],
+        validation: RvdFolder | None,
+        settings: Settings,
+        evidence: Path,
+        *,
+        without: Sequence[str] = (),
+        also: Sequence[str] = (),
+        validation_frames: int | None = None,
+        workers: int = 2,
+        config: CalibratedConfig = CalibratedConfig(),
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            folders, validation: to train on; to score on.
+            settings: how long and how fast.
+            evidence: folder for the videos' evidence, by name of folder and video.
+            without: switches of the config that are off, or `chained`: train on true previous RAWs.
+            also: switches of the config that are on.
+            validation_frames: of each validation video at most.
+            workers: threads that read.
+            config: of the network, before `without`.
+
+        Raises:
+            UsageError: an unknown switch, a crop that doesn't fit the network, two folders of one
+                name.
+        """
+        require_multiple(settings.crop, 2 * STRIDE)
+        on = switched_off(without, (*SWITCHES, CHAINED))
+        self.switches = {CHAINED: on.pop(CHAINED)}
+        changes: dict[str, Any] = {name: False for name, is_on in on.items() if not is_on}
+        changes |= dict.fromkeys(switched_on(also, ("gla",)), True)
+        self.config = replace(config, **changes)
+        self.settings = settings
+        self._folders, self._validation_folder = folders, validation
+        self._evidence, self._frames, self._workers = evidence, validation_frames, workers
+        roots = [folder.root.resolve() for folder in (*folders, *filter(None, [validation]))]
+        if len({root.name for root in roots}) < len(set(roots)):
+            raise UsageError(
+                "two of the folders have one name, by which their evidence is kept; rename one: "
+                + ", ".join(str(root) for root in roots)
+            )
+
+    @property
+    def _all(self) -> list[RvdFolder]:
+        return [*self._folders, *filter(None, [self._validation_folder])]
+
+    def count_preparations(self, processes: int) -> int:
+        """Videos."""
+        return math.ceil(sum(len(folder.videos) for folder in self._all) / processes)
+
+    def prepare(self, rank: int, processes: int, advance: Callable[[int], None]) -> None:
+        """Make the videos' evidence; that which is there must be of the same videos."""
+        videos = [(folder, video) for folder in self._all for video in folder.videos]
+        for folder, video in videos[rank::processes]:
+            if len(video.frames) > 1:
+                out = self._evidence / folder.root.resolve().name / video.video_name
+                write_evidence(folder, video, out)
+                require_same(EvidenceClip(out), folder, video)
+            advance(1)
+
+    def make_network(self) -> nn.Module:
+        """As `Recipe.make_network`."""
+        return CalibratedFagdn(self.config)
+
+    def rate_at(self, step: int) -> float:
+        """As `Recipe.rate_at`."""
+        if step < WARMUP:
+            return self.settings.rate * (step + 1) / WARMUP
+        done = (step - WARMUP) / max(1, self.settings.steps - WARMUP)
+        return self.settings.rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(done, 1))))
+
+    def begin(self, step: int, rank: int, processes: int) -> None:
+        """As `Recipe.begin`."""
+        clips = self._clips(self._folders)
+        if not clips:
+            raise UsageError("no training video has two frames")
+        self._validation = self._clips(filter(None, [self._validation_folder]))
+        settings = self.settings
+        self._crops = Crops(clips, settings.crop, settings.seed, chained=self.switches[CHAINED])
+        # Of all processes' crops together, every `processes`-th from `rank` on.
+        self._numbers = itertools.count(step * settings.batch * processes + rank, processes)
+        self._readers = ThreadPoolExecutor(self._workers)
+        self._ahead = self._read_ahead()
+
+    def _read_ahead(self) -> list[Future[Sample]]:
+        """Begin to read the crops of one more batch."""
+        numbers = itertools.islice(self._numbers, self.settings.batch)
+        return [self._readers.submit(self._crops.read, number) for number in numbers]
+
+    def _clips(self, folders: Any) -> list[EvidenceClip]:
+        return [
+            EvidenceClip(self._evidence / folder.root.resolve().name / video.video_name)
+            for folder in folders
+            for video in folder.videos
+            if len(video.frames) > 1
+        ]
+
+    def next_batch(self) -> Sample:
+        """As `Recipe.next_batch`."""
+        crops, self._ahead = self._ahead, self._read_ahead()
+        return collate([crop.result() for crop in crops])
+
+    def loss(self, network: CalibratedFagdn, batch: Sample) -> Outcome:
+        """Mean of the crops' errors in dB, each added to the error of the frame it is from.
+
+        So a crop counts by its share in the frame's error, as far as that is its frame's usual one:
+        a frame's PSNR is decided by its worst places.
+        """
+        planes = batch.planes
+        reference = network.encode_reference(batch.reference)
+        value = network(planes, reference)
+        with torch.no_grad():
+            blend, _ = fuse_planes(planes.values, planes.variances.clamp_min(SMALLEST), planes.fine)
+            true = as_bright(batch.true, blend, planes.clipped)
+            fusion = _decibels(blend, true, batch.error)
+        return Outcome(_decibels(value, true, batch.error), fusion.reshape(1))
+
+    @property
+    def validation(self) -> Sequence[str]:
+        """As `Recipe.validation`."""
+        return [clip.name for clip in self._validation]
+
+    def validate(self, network: CalibratedFagdn, index: int) -> tuple[float, ...]:
+        """The network's chain, and the training-free fusion's."""
+        return validate(network, self._validation[index], self._frames)
+
+    def data(self) -> dict[str, JsonValue]:
+        """As `Recipe.data`."""
+        return count_frames(self._folders)
+
+
+def as_bright(true: Tensor, blend: Tensor, clipped: Tensor) -> Tensor:
+    """The true RAW, scaled to the brightness of the fusion where nothing is clipped.
+
+    An exposure that the ISP hides can't be seen in the sRGB; a network that is asked for it can but
+    learn the training clips by heart (docs/training-log.md).
+
+    Args:
+        true, blend: [B, 4, h, w].
+        clipped: [B, 12, h, w], see `Planes`.
+    """
+    cells = clipped.reshape(clipped.shape[0], 3, 4, *clipped.shape[-2:])
+    free = 1 - cells.amax(dim=1)
+    both = (free * blend * true).sum(dim=(1, 2, 3))
+    own = (free * true * true).sum(dim=(1, 2, 3))
+    gain = (both / own.clamp_min(1e-6)).clamp(*GAINS)
+    few = free.mean(dim=(1, 2, 3)) < FEW
+    return true * torch.where(few, torch.ones_like(gain), gain)[:, None, None, None]
+
+
+def _decibels(value: Tensor, true: Tensor, error: Tensor) -> Tensor:
+    """Mean over the batch of 10 log10(MSE + error), scalar."""
+    errors = ((value - true) ** 2).mean(dim=(1, 2, 3))
+    return (errors + error + 1e-9).log10().mean() * 10
+
+
+@torch.no_grad()
+def validate(
+    network: CalibratedFagdn, clip: EvidenceClip, frames: int | None = None
+) -> tuple[float, float]:
+    """Chained PSNR in dB, mean over a clip's frames: of the network, and of the fusion.
+
+    On DN / (2^bits − 1) with peak 1, without the outermost rows and columns that RGGB costs.
+
+    Args:
+        network: in evaluation mode.
+        clip: its evidence.
+        frames: how many to look at, the first included; None: all.
+    """
+    move = whole(clip)
+    first = clip.first(move)
+    packing = Packing.of((first.raw.shape[0], first.raw.shape[1]), CfaPhase.RGGB)
+    reference = pack_reference(packing, first.rgb, first.raw, first.estimate, first.variance)
+    learned = Learned(network, packing, reference, clip.gain_tracked)
+    black, white, bits = clip.levels
+    scale = (white - black[0]) / (2**bits - 1)
+    count = min(len(clip), frames or len(clip))
+    psnr = np.zeros((2, count - 1))
+    raw, variance = first.raw, np.zeros_like(first.raw)
+    steps = np.float32(white - black[0])
+    for index in range(1, count):
+        true, exposure, rgb = clip.raw(index, move), clip.exposure(index), clip.rgb(index, move)
+        prior = clip.evidence(index, move).with_previous(raw, variance)
+        fused, variance = fuse(prior)
+        # The fusion comes last: its RAW is what goes on.
+        for way, value in enumerate((learned(prior, rgb), fused)):
+            raw = np.round(np.clip(value * exposure, 0, 1) * steps) / steps / exposure
+            error = float(((raw - true) ** 2).mean()) * (scale * exposure) ** 2
+            psnr[way, index - 1] = -10 * math.log10(max(error, 1e-12))
+    ours, fusion = psnr.mean(axis=1)
+    return float(ours), float(fusion)

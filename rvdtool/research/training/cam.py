@@ -1,0 +1,123 @@
+"""CAM, which gets RAW samples of every frame, trained as its paper says."""
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rvdtool.fagdn.chain import half_size
+from rvdtool.raw.bayer import denormalise, from_planes, normalise, to_planes
+from rvdtool.research.dataset.loader import Run
+from rvdtool.research.dataset.rvd import RvdFolder
+from rvdtool.research.peers.cam import POOLINGS, Cam, CamConfig, CamLossOptions, cam_loss
+from rvdtool.research.training.evidence import reference_of
+from rvdtool.research.training.pairs import CropRecipe, half_srgb, score, stack
+from rvdtool.research.training.recipe import Outcome, Settings, require_multiple, switched_off
+
+EPOCHS = 60
+SETTINGS = Settings(steps=1, batch=128, crop=256, rate=1e-3)
+"""Patches of 128 packed pixels, Adam at 1e-3 throughout. The epochs are ours: steps follow from
+them and the data."""
+
+META = "meta"
+
+
+class FrameBatch(NamedTuple):
+    """sRGB [B, 3, h, w] and RAW [B, 4, h, w] of single frames."""
+
+    srgb: Tensor
+    raw: Tensor
+
+
+class CamRecipe(CropRecipe):
+    """L1, superpixels, and the meta term that prepares for fine-tuning."""
+
+    kind: ClassVar[str] = "cam"
+    figures: ClassVar[tuple[str, ...]] = ("l1", "slic", "meta")
+    length: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        folders: Sequence[RvdFolder],
+        validation: RvdFolder | None,
+        settings: Settings,
+        *,
+        without: Sequence[str] = (),
+        validation_frames: int | None = None,
+        workers: int = 2,
+        config: CamConfig = CamConfig(),
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            folders, validation: to train on; to score on.
+            settings: how long and how fast.
+            without: `meta`: without its term a step is about five times as fast.
+            validation_frames: of each validation video at most.
+            workers: threads that read.
+            config: of the network.
+
+        Raises:
+            UsageError: an unknown switch, or a crop that doesn't fit the network.
+        """
+        require_multiple(settings.crop, 2 * max(config.cell, 2**POOLINGS))
+        self.switches = switched_off(without, (META,))
+        self._options = CamLossOptions() if self.switches[META] else CamLossOptions(meta=0)
+        self.config = config
+        super().__init__(folders, validation, settings, validation_frames, workers)
+
+    def make_network(self) -> nn.Module:
+        """As `Recipe.make_network`."""
+        return Cam(self.config)
+
+    def rate_at(self, step: int) -> float:
+        """As `Recipe.rate_at`."""
+        return self.settings.rate
+
+    def next_batch(self) -> FrameBatch:
+        """As `Recipe.next_batch`."""
+        return collate(next(self._batches))
+
+    def loss(self, network: Cam, batch: FrameBatch) -> Outcome:
+        """As `Recipe.loss`."""
+        losses = cam_loss(network, batch.srgb, batch.raw, self._options)
+        figures = torch.stack([losses.reconstruction, losses.slic, losses.meta]).detach()
+        return Outcome(losses.total, figures.float())
+
+    def validate(self, network: Cam, index: int) -> tuple[float, ...]:
+        """Every frame from its own samples, without fine-tuning: there is no chain to follow."""
+        folder, video = self._videos[index]
+        frame = reference_of(folder, video)
+        device = next(network.parameters()).device
+        scores = []
+        for number in range(1, len(video.frames[: self._frames])):
+            mosaic = folder.read_raw(video, number)
+            planes = to_planes(normalise(mosaic, frame.black, frame.white), frame.phase)
+            srgb = half_size(folder.read_srgb(video, number), frame.phase)
+            inputs = [torch.from_numpy(one)[None].to(device) for one in (srgb, planes)]
+            result = _reconstruct(network, *inputs)[0].cpu().numpy()
+            values = from_planes(result, frame.phase, frame.size)
+            scores.append(score(denormalise(values, frame.black, frame.white), mosaic, frame.bits))
+        return (float(np.mean(scores)),)
+
+
+def collate(runs: Sequence[Run]) -> FrameBatch:
+    """The first frame of each run."""
+    raw = []
+    for run in runs:
+        black = np.array(run.camera.black, np.float32)[:, None, None]
+        planes = (run.planes[0] - black) / (run.camera.white - black)
+        raw.append(torch.from_numpy(planes.astype(np.float32)))
+    return FrameBatch(stack([half_srgb(run)[0] for run in runs]), stack(raw))
+
+
+@torch.no_grad()
+def _reconstruct(network: Cam, srgb: Tensor, raw: Tensor) -> Tensor:
+    """RAW of a frame of any size."""
+    height, width = raw.shape[-2:]
+    padding = (0, -width % network.multiple, 0, -height % network.multiple)
+    result, _, _ = network(*(F.pad(one, padding, mode="replicate") for one in (srgb, raw)))
+    return result[..., :height, :width]

@@ -1,0 +1,353 @@
+"""What the chain sees and does in a video, on disk: training needs no flow and no calibration.
+
+Everything the network is given but the candidate made of the previous RAW depends on the video and
+frame 1 alone (`rvdtool.reconstruct.affinity.Evidence`). It is computed once per video, by the
+training-free chain, whose RAW frames are kept, too: each is a previous RAW as a chain makes it. All
+are memory-mapped arrays from which any frame's crop is read in milliseconds.
+
+Numbers are kept as small as their use allows: variances as their logarithm in steps of 12 %,
+candidates as float16 differences to the fit, flows in 1/128 pixel, what is smooth at a quarter of
+the size. A 448×320 frame takes 4 MB.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.errors import InputError
+from rvdtool.raw.bayer import normalise
+from rvdtool.raw.frame import CameraProfile, CfaPhase, Mosaic, RawFrame, Rect
+from rvdtool.reconstruct.affinity import Candidate, Evidence
+from rvdtool.reconstruct.brightness import Ratio, Shading
+from rvdtool.reconstruct.chain import Chain
+from rvdtool.reconstruct.inverse_isp import Estimate
+from rvdtool.reconstruct.isp_features import Rgb
+from rvdtool.reconstruct.statistics import Array
+from rvdtool.research.dataset.augment import Move
+from rvdtool.research.dataset.rvd import RvdFolder, Video
+
+_FORMAT = 3
+_HEADER = "clip.json"
+_SMALL = 4
+"""What is smooth is kept at the size divided by this."""
+_FLOW_STEP = np.float32(1 / 128)
+_FIT_STEP, _FIT_LOWEST = np.float32(2**-15), np.float32(-0.5)
+_LOG_STEP, _LOG_LOWEST = np.float32(0.115), np.float32(-22)
+_LOG_CODES = np.exp(_LOG_LOWEST + _LOG_STEP * np.arange(256, dtype=np.float32))
+
+FEW = 0.05
+"""Share of unclipped photosites below which brightness can't be compared."""
+GAINS = (0.3, 3.0)
+"""By so much brightness may differ."""
+
+_RELATIVE = ("anchored", "warped", "first_fit", "previous_fit", "lower_bound")
+_VARIANCES = ("fit_v", "anchored_v", "warped_v", "fine", "flow_variance", "residual_variance")
+
+
+def reference_of(folder: RvdFolder, video: Video) -> RawFrame:
+    """The first RAW frame of a video, with its camera's levels and colours.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    camera = folder.camera(video)
+    return RawFrame(
+        mosaic=folder.read_raw(video, 0),
+        phase=camera.phase,
+        black=camera.black,
+        white=camera.white,
+        bits=camera.bits,
+        profile=CameraProfile(
+            camera.name or "unknown",
+            camera.neutral or (1.0, 1.0, 1.0),
+            color_matrix=camera.color_matrix,
+        ),
+    )
+
+
+def write_evidence(folder: RvdFolder, video: Video, out: Path) -> None:
+    """Run the training-free chain over a video and keep what it sees and makes in the folder `out`.
+
+    A folder that is there already is complete, and is left alone.
+
+    Raises:
+        InputError: a frame is missing or damaged.
+    """
+    if (out / _HEADER).exists():
+        return
+    part = out.with_name(out.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    reference = reference_of(folder, video)
+    rgb = folder.read_srgb(video, 0)
+    chain = Chain(reference, rgb)
+    first = chain.calibration.inverse_isp(rgb)
+    variance = chain.calibration.inverse_isp.error(first)
+    frames: dict[str, list[NDArray[Any]]] = {
+        "rgb": [rgb],
+        "raw": [reference.mosaic],
+        "fit": [_fixed(first.value)],
+        "clipped": [first.clipped],
+        "first_v": [_log_code(variance)],
+        "state": [reference.mosaic],
+        "state_v": [_log_code(chain.state.variance)],
+    }
+    scalars, errors = [], []
+    for index in range(1, len(video.frames)):
+        rgb = folder.read_srgb(video, index)
+        seen = chain.observe(rgb)
+        evidence, state = seen.evidence, chain.advance(seen).state
+        for name, array in _encode(evidence).items():
+            frames.setdefault(name, []).append(array)
+        frames["rgb"].append(rgb)
+        frames["raw"].append(folder.read_raw(video, index))
+        frames["state"].append(state.mosaic)
+        frames["state_v"].append(_log_code(state.variance))
+        exposure = evidence.exposure
+        scalars.append((evidence.brightness.value, exposure))
+        made, true = (
+            normalise(frames[name][-1], reference.black, reference.white) / np.float32(exposure)
+            for name in ("state", "raw")
+        )
+        errors.append(squared_error(made, true, evidence.clipped == 0))
+    for name, arrays in frames.items():
+        np.save(part / f"{name}.npy", np.stack(arrays))
+    header = {
+        "format": _FORMAT,
+        "size": reference.size,
+        "phase": reference.phase.value,
+        "black": reference.black,
+        "white": reference.white,
+        "bits": reference.bits,
+        "gain_tracked": chain.tracks_gain,
+        "scalars": scalars,
+        "errors": errors,
+    }
+    (part / _HEADER).write_text(json.dumps(header))
+    part.rename(out)
+
+
+def squared_error(made: Array, true: Array, free: NDArray[np.bool_]) -> float:
+    """Mean squared error against the true RAW, scaled to the brightness of the RAW made of it.
+
+    Args:
+        made, true: normalised RAW, [H, W].
+        free: photosites that nothing clipped, by which brightness is compared, [H, W]; where they
+            are few, nothing is scaled.
+    """
+    gain = 1.0
+    if free.mean() >= FEW:
+        own = float((true[free] ** 2).sum())
+        gain = float(np.clip((made[free] * true[free]).sum() / max(own, 1e-6), *GAINS))
+    return float(((made - np.float32(gain) * true) ** 2).mean())
+
+
+def require_same(clip: "EvidenceClip", folder: RvdFolder, video: Video) -> None:
+    """Make sure that evidence is of this very video.
+
+    Raises:
+        InputError: it is of another one, or of a part of it.
+    """
+    same = len(clip) == len(video.frames)
+    if not same or not np.array_equal(clip.reference_mosaic, folder.read_raw(video, 0)):
+        raise InputError(
+            f"{clip.folder}: evidence of another video than {video.video_name} in {folder.root}; "
+            "name another --evidence folder, or delete this one"
+        )
+
+
+def _encode(evidence: Evidence) -> dict[str, NDArray[Any]]:
+    fit = evidence.fit.value
+    values = {
+        "anchored": evidence.anchored.value,
+        "warped": evidence.warped.value,
+        "first_fit": evidence.first_fit,
+        "previous_fit": evidence.previous_fit,
+    }
+    variances = {
+        "fit_v": evidence.fit.variance,
+        "anchored_v": evidence.anchored.variance,
+        "warped_v": evidence.warped.variance,
+        "fine": evidence.fine,
+        "flow_variance": evidence.flow_variance,
+        "residual_variance": evidence.residual_variance,
+    }
+    small = (fit.shape[1] // _SMALL, fit.shape[0] // _SMALL)
+    far = cv2.resize(evidence.far, small, interpolation=cv2.INTER_AREA)
+    shade = cv2.resize(evidence.shade, small, interpolation=cv2.INTER_AREA)
+    return {
+        **{name: (value - fit).astype(np.float16) for name, value in values.items()},
+        **{name: _log_code(value) for name, value in variances.items()},
+        "fit": _fixed(fit),
+        "lower_bound": evidence.lower_bound.astype(np.float16),
+        "clipped": evidence.clipped,
+        "near": _flow_code(evidence.near),
+        "far": _flow_code(far),
+        "shade": shade.astype(np.float32),
+    }
+
+
+def _fixed(fit: Array) -> NDArray[np.uint16]:
+    codes = np.round((fit - _FIT_LOWEST) / _FIT_STEP)
+    return np.clip(codes, 0, 65535).astype(np.uint16)
+
+
+def _log_code(variance: Array) -> NDArray[np.uint8]:
+    codes = np.round((np.log(np.maximum(variance, 1e-12)) - _LOG_LOWEST) / _LOG_STEP)
+    return np.clip(codes, 0, 255).astype(np.uint8)
+
+
+def _flow_code(flow: Array) -> NDArray[np.int16]:
+    return np.clip(np.round(flow / _FLOW_STEP), -32768, 32767).astype(np.int16)
+
+
+@dataclass(frozen=True)
+class First:
+    """A crop of frame 1: what `pack_reference` takes."""
+
+    rgb: Rgb
+    raw: Array
+    estimate: Estimate
+    variance: Array
+
+
+class EvidenceClip:
+    """A video's evidence, read frame by frame and crop by crop."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open what `write_evidence` wrote.
+
+        Raises:
+            InputError: there is none, or of another format.
+        """
+        try:
+            header = json.loads((folder / _HEADER).read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(f"{folder}: no evidence here: {error}") from error
+        if header.get("format") != _FORMAT:
+            raise InputError(f"{folder}: evidence of another version; delete it, it is made anew")
+        self.name = folder.name
+        self.size: tuple[int, int] = tuple(header["size"])
+        self.phase = CfaPhase(header["phase"])
+        self.gain_tracked: bool = header["gain_tracked"]
+        self.levels: tuple[tuple[float, float, float, float], int, int] = (
+            tuple(header["black"]),
+            header["white"],
+            header["bits"],
+        )
+        self._scalars: list[tuple[float, float]] = header["scalars"]
+        self._errors: list[float] = header["errors"]
+        self.folder = folder
+
+    def __len__(self) -> int:
+        """Number of frames, frame 1 included."""
+        return len(self._scalars) + 1
+
+    @cached_property
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        return {path.stem: np.load(path, mmap_mode="r") for path in self.folder.glob("*.npy")}
+
+    @property
+    def reference_mosaic(self) -> Mosaic:
+        """The RAW of frame 1, DN, uint16 [H, W]."""
+        return self._arrays["raw"][0]
+
+    def rgb(self, index: int, move: Move) -> Rgb:
+        """A crop of an sRGB frame, [h, w, 3]."""
+        rgb: Rgb = move.apply(self._arrays["rgb"][index])
+        return rgb
+
+    def raw(self, index: int, move: Move) -> Array:
+        """A crop of the true normalised RAW as bright as frame 1, [h, w]."""
+        return self._mosaic("raw", index, move)
+
+    def state(self, index: int, move: Move) -> tuple[Array, Array]:
+        """What the training-free chain made of a frame: a crop of its normalised RAW as bright as
+        frame 1, [h, w], and the variance of its predictable error, [h, w]."""
+        return (
+            self._mosaic("state", index, move),
+            _LOG_CODES[move.apply(self._arrays["state_v"][index])],
+        )
+
+    def error(self, index: int) -> float:
+        """The training-free chain's `squared_error` of a frame (1, 2, …)."""
+        return self._errors[index - 1]
+
+    def _mosaic(self, name: str, index: int, move: Move) -> Array:
+        black, white, _ = self.levels
+        cell = np.array(black).reshape(2, 2)
+        # The crop's own cell may be turned: levels that differ by position turn with it.
+        top, left = move.window.top % 2, move.window.left % 2
+        cell = Move(Rect(0, 0, 2, 2), move.transpose, move.flip_rows, move.flip_columns).apply(
+            np.roll(cell, (-top, -left), (0, 1))
+        )
+        levels = tuple(cell.ravel().tolist())
+        raw = normalise(move.apply(self._arrays[name][index]), levels, white)
+        return raw / np.float32(self.exposure(index))
+
+    def exposure(self, index: int) -> float:
+        """How much brighter than frame 1 the chain takes a frame's RAW to be."""
+        return self._scalars[index - 1][1] if index else 1.0
+
+    def first(self, move: Move) -> First:
+        """A crop of frame 1."""
+        arrays = self._arrays
+        estimate = Estimate(
+            _unfixed(move.apply(arrays["fit"][0])),
+            move.apply(arrays["clipped"][0]),
+            np.zeros(move.apply(arrays["clipped"][0]).shape, np.float32),
+        )
+        variance = _LOG_CODES[move.apply(arrays["first_v"][0])]
+        return First(self.rgb(0, move), self.raw(0, move), estimate, variance)
+
+    def evidence(self, index: int, move: Move) -> Evidence:
+        """A crop of the evidence of frame `index` (1, 2, …)."""
+        fit = _unfixed(move.apply(self._arrays["fit"][index]))
+        part = {
+            name: move.apply(self._arrays[name][index - 1])
+            for name in (*_RELATIVE, *_VARIANCES, "near")
+        }
+        near = move.apply_flow(self._arrays["near"][index - 1].astype(np.float32) * _FLOW_STEP)
+        value = {name: part[name].astype(np.float32) for name in _RELATIVE}
+        variance = {name: _LOG_CODES[part[name]] for name in _VARIANCES}
+        window = move.window
+        small = Move(
+            Rect(
+                *(side // _SMALL for side in (window.top, window.left, window.height, window.width))
+            ),
+            move.transpose,
+            move.flip_rows,
+            move.flip_columns,
+        )
+        far = small.apply_flow(self._arrays["far"][index - 1].astype(np.float32) * _FLOW_STEP)
+        shade = small.apply(self._arrays["shade"][index - 1])
+        size = (fit.shape[1], fit.shape[0])
+        return Evidence(
+            fit=Candidate(fit, variance["fit_v"]),
+            anchored=Candidate(fit + value["anchored"], variance["anchored_v"]),
+            warped=Candidate(fit + value["warped"], variance["warped_v"]),
+            fine=variance["fine"],
+            clipped=move.apply(self._arrays["clipped"][index]),
+            brightness=Ratio(self._scalars[index - 1][0], Shading()),
+            exposure=self.exposure(index),
+            trusted=1.0,
+            first_fit=fit + value["first_fit"],
+            previous_fit=fit + value["previous_fit"],
+            far=cv2.resize(far, size),
+            near=near,
+            shade=cv2.resize(shade, size),
+            flow_variance=variance["flow_variance"],
+            residual_variance=variance["residual_variance"],
+            lower_bound=value["lower_bound"],
+        )
+
+
+def _unfixed(codes: NDArray[np.uint16]) -> Array:
+    return codes.astype(np.float32) * _FIT_STEP + _FIT_LOWEST

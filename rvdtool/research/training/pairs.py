@@ -1,0 +1,171 @@
+"""Recipes without a chain: they learn from random crops of RVD folders."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import JsonValue
+from torch import Tensor
+
+from rvdtool.errors import UsageError
+from rvdtool.fagdn.chain import half_size
+from rvdtool.raw.frame import CfaPhase, Mosaic
+from rvdtool.reconstruct.flow import estimate_flow, flow_image, read_flow_to_next, resize_flow
+from rvdtool.research.dataset.loader import Run, RunOptions, iterate_runs
+from rvdtool.research.dataset.rvd import Flow, Rgb8, RvdFolder, Video
+from rvdtool.research.training.recipe import Recipe, Settings
+
+BEST = 120.0
+"""PSNR that an equal frame counts as, dB: a mean must stay a number."""
+
+
+class CropRecipe(Recipe):
+    """Random crops of RVD folders, and whole videos to score.
+
+    Attributes:
+        length: frames per crop.
+        flow: whether they come with the flow from frame to frame.
+    """
+
+    length: ClassVar[int]
+    flow: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        folders: Sequence[RvdFolder],
+        validation: RvdFolder | None,
+        settings: Settings,
+        validation_frames: int | None,
+        workers: int,
+    ) -> None:
+        self.settings = settings
+        self._folders = folders
+        self._videos = scored_videos(validation)
+        self._frames, self._workers = validation_frames, workers
+
+    def begin(self, step: int, rank: int, processes: int) -> None:
+        """As `Recipe.begin`."""
+        self._batches = read_batches(
+            self._folders,
+            self.settings,
+            length=self.length,
+            flow=self.flow,
+            step=step,
+            rank=rank,
+            processes=processes,
+            workers=self._workers,
+        )
+
+    @property
+    def validation(self) -> Sequence[str]:
+        """As `Recipe.validation`."""
+        return [video.video_name for _, video in self._videos]
+
+    def data(self) -> dict[str, JsonValue]:
+        """As `Recipe.data`."""
+        return count_frames(self._folders)
+
+
+def read_batches(
+    folders: Sequence[RvdFolder],
+    settings: Settings,
+    *,
+    length: int,
+    flow: bool = False,
+    step: int = 0,
+    rank: int = 0,
+    processes: int = 1,
+    workers: int = 2,
+) -> Iterator[list[Run]]:
+    """Batches of random crops without end, from `step` on: this process's share.
+
+    Args:
+        folders, settings: see `rvdtool.research.training.recipe`.
+        length: frames per crop.
+        flow: with the flow from frame to frame: the folder's, or estimated where it has none.
+        step: the first step.
+        rank, processes: of all processes' crops together, every `processes`-th from `rank` on.
+        workers: threads that read.
+
+    Raises:
+        UsageError: no video is long enough, or the crop doesn't fit.
+        InputError: a frame is missing or damaged.
+    """
+    options = RunOptions(
+        length=length,
+        crop=(settings.crop, settings.crop),
+        crops=1,
+        flow=flow,
+        flow_source=flow_to_next,
+        workers=workers,
+        ahead=2 * workers + settings.batch,
+    )
+    first = step * settings.batch * processes + rank
+    runs = iterate_runs(folders, options, settings.seed, first=first, every=processes)
+    while True:
+        yield [next(runs) for _ in range(settings.batch)]
+
+
+def flow_to_next(folder: RvdFolder, video: Video, index: int, before: Rgb8, after: Rgb8) -> Flow:
+    """From the folder if it has one, else estimated as the published chain does.
+
+    Raises:
+        InputError, MismatchError: the folder's can't be used.
+    """
+    size = (before.shape[0], before.shape[1])
+    path = folder.flow_path(video, index)
+    if path.exists():
+        return read_flow_to_next(path, size)
+    return resize_flow(estimate_flow(flow_image(before), flow_image(after)), size)
+
+
+def half_srgb(run: Run) -> Tensor:
+    """[T, 3, h / 2, w / 2], 0..1, as the published network sees it."""
+    return torch.from_numpy(np.stack([half_size(rgb, CfaPhase.RGGB) for rgb in run.srgb]))
+
+
+def half_flow(run: Run) -> Tensor:
+    """[T − 1, 2, h / 2, w / 2], (x, y) in pixels of that size; the run must have its flow."""
+    if run.flow is None:
+        raise UsageError("a run without flow; ask the loader for it")
+    count, height, width, _ = run.flow.shape
+    cells = run.flow.reshape(count, height // 2, 2, width // 2, 2, 2)
+    means = 0.5 * cells.mean(axis=(2, 4), dtype=np.float32)
+    return torch.from_numpy(np.ascontiguousarray(means.transpose(0, 3, 1, 2)))
+
+
+def stack(tensors: Sequence[Tensor]) -> Tensor:
+    """[B, C, h, w], channels last in memory: convolutions on CPUs are faster by half."""
+    return torch.stack(list(tensors)).contiguous(memory_format=torch.channels_last)
+
+
+def score(predicted: Mosaic | NDArray[np.float32], true: Mosaic, bits: int) -> float:
+    """PSNR in dB of DN / (2^bits − 1), peak 1, whole mosaics; `BEST` if equal."""
+    error = float(np.mean(np.square(predicted.astype(np.float64) - true))) / (2**bits - 1) ** 2
+    return min(BEST, -10 * math.log10(max(error, 10 ** (-BEST / 10))))
+
+
+def count_pairs(folders: Sequence[RvdFolder]) -> int:
+    """Pairs of neighbouring frames: an epoch."""
+    return sum(len(video.frames) - 1 for folder in folders for video in folder.videos)
+
+
+def count_frames(folders: Sequence[RvdFolder]) -> dict[str, JsonValue]:
+    """Name of each folder → its videos and frames."""
+    return {
+        folder.root.resolve().name: {
+            "videos": len(folder.videos),
+            "frames": sum(len(video.frames) for video in folder.videos),
+        }
+        for folder in folders
+    }
+
+
+def scored_videos(folder: RvdFolder | None) -> list[tuple[RvdFolder, Video]]:
+    """The videos of a validation folder that have something to score."""
+    if folder is None:
+        return []
+    return [(folder, video) for video in folder.videos if len(video.frames) > 1]

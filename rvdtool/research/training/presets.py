@@ -1,0 +1,128 @@
+"""Recipes by name, as the command line asks for them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rvdtool.errors import UsageError
+from rvdtool.network.calibrated import SMALL, CalibratedConfig
+from rvdtool.research.dataset.rvd import RvdFolder
+from rvdtool.research.training import calibrated, cam, fagdn
+from rvdtool.research.training.calibrated import CalibratedRecipe
+from rvdtool.research.training.cam import CamRecipe
+from rvdtool.research.training.fagdn import FagdnRecipe
+from rvdtool.research.training.pairs import count_pairs
+from rvdtool.research.training.recipe import Recipe, Settings, switched_on
+
+PRESETS = {
+    "paper": fagdn.PAPER,
+    "fagdn-code": fagdn.CODE,
+    "cam": cam.SETTINGS,
+    "fagdn-calibrated": calibrated.SETTINGS,
+    "fagdn-calibrated-small": calibrated.SETTINGS,
+}
+"""Name → settings; where steps is 1, they follow from the epochs."""
+OURS = {"fagdn-calibrated": CalibratedConfig(), "fagdn-calibrated-small": SMALL}
+"""Presets of our network, and its size."""
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What differs from a preset; None: nothing.
+
+    Attributes:
+        steps, epochs: how long; an epoch has as many crops as there are pairs of frames.
+        batch, crop, rate, seed, validate_every: see `Settings`.
+        without: parts to leave out.
+        also: parts to add that are off by default.
+        validation_frames: of each validation video at most.
+        workers: threads that read.
+    """
+
+    steps: int | None = None
+    epochs: float | None = None
+    batch: int | None = None
+    crop: int | None = None
+    rate: float | None = None
+    seed: int | None = None
+    validate_every: int | None = None
+    without: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    validation_frames: int | None = None
+    workers: int = 2
+
+
+def make_recipe(
+    preset: str,
+    folders: Sequence[RvdFolder],
+    validation: RvdFolder | None,
+    evidence: Path,
+    overrides: Overrides,
+    processes: int = 1,
+) -> Recipe:
+    """The recipe of a preset.
+
+    Args:
+        preset: one of `PRESETS`.
+        folders, validation: to train on; to score on.
+        evidence: where our network's presets keep what they compute of the videos first.
+        overrides: what differs.
+        processes: that share an epoch.
+
+    Raises:
+        UsageError: an unknown preset, or overrides that it can't fulfil.
+    """
+    if preset not in PRESETS:
+        raise UsageError(f"preset is one of {', '.join(PRESETS)}; got {preset}")
+    settings = _settings(preset, folders, overrides, processes)
+    without, frames, workers = overrides.without, overrides.validation_frames, overrides.workers
+    if preset in OURS:
+        return CalibratedRecipe(
+            folders,
+            validation,
+            settings,
+            evidence,
+            without=without,
+            also=overrides.also,
+            validation_frames=frames,
+            workers=workers,
+            config=OURS[preset],
+        )
+    switched_on(overrides.also, ())
+    if preset == "cam":
+        return CamRecipe(
+            folders,
+            validation,
+            settings,
+            without=without,
+            validation_frames=frames,
+            workers=workers,
+        )
+    return FagdnRecipe(
+        folders,
+        validation,
+        settings,
+        as_code=preset == "fagdn-code",
+        without=without,
+        validation_frames=frames,
+        workers=workers,
+    )
+
+
+def _settings(
+    preset: str, folders: Sequence[RvdFolder], overrides: Overrides, processes: int
+) -> Settings:
+    if overrides.steps is not None and overrides.epochs is not None:
+        raise UsageError("steps and epochs both say how long; give one of them")
+    named = ("steps", "batch", "crop", "rate", "seed", "validate_every")
+    changes = {
+        name: getattr(overrides, name) for name in named if getattr(overrides, name) is not None
+    }
+    settings = replace(PRESETS[preset], **changes)
+    epochs = overrides.epochs
+    if epochs is None and overrides.steps is None and preset not in OURS:
+        epochs = fagdn.EPOCHS if preset != "cam" else cam.EPOCHS
+    if epochs is not None:
+        steps = round(epochs * count_pairs(folders) / (settings.batch * processes))
+        settings = replace(settings, steps=max(1, steps))
+    return settings

@@ -1,0 +1,69 @@
+"""The prior: what isn't there has no weight, what doesn't fit has little."""
+
+import numpy as np
+from small_shots import Array, pan, raw_frame, render, texture
+
+from rvdtool.raw.bayer import normalise
+from rvdtool.reconstruct.affinity import Evidence, gather
+from rvdtool.reconstruct.brightness import Ratio, Shading
+from rvdtool.reconstruct.chain import Chain
+from rvdtool.reconstruct.flow import flow_image
+from rvdtool.reconstruct.fusion import fuse
+from rvdtool.reconstruct.motion import Motion
+
+
+def evidence_of(
+    first: Array, now: Array, down: float, shading: Shading, flash: Array | None = None
+) -> tuple[Evidence, Array]:
+    """Of a scene after another one, the flow to which leads `down` frame heights down; and the
+    other's RAW. After a `flash`, frame 1 can't be found any more.
+    """
+    reference = raw_frame(first)
+    chain = Chain(reference, render(first))
+    rgb = render(now)
+    grey = flow_image(rgb)
+    previous = chain.calibration.inverse_isp(render(first if flash is None else flash))
+    near = np.zeros((*grey.shape, 2), np.float32)
+    evidence = gather(
+        chain.calibration,
+        rgb,
+        chain.calibration.inverse_isp(rgb),
+        grey,
+        Motion(near, near + np.float32([0, down * grey.shape[0]]), lost=flash is not None),
+        previous.value,
+        previous.clipped,
+        Ratio(1.0, shading),
+        None,
+        False,
+    )
+    return evidence, normalise(reference.mosaic, reference.black, reference.white)
+
+
+def test_shading_does_not_grow_beyond_the_frame() -> None:
+    """A flow to frame 1 that leads ten frame heights off, as after a long pan."""
+    known = np.column_stack([1e3 * np.eye(3), 1e3 * np.array([-0.4, -0.3, -0.1])])
+    evidence, raw = evidence_of(*pan(2), 10, Shading(known))
+    assert max(float(np.abs(x).max()) for x in (evidence.first_fit, evidence.anchored.value)) < 2
+    value, _ = fuse(evidence.with_previous(raw, np.zeros_like(raw)))
+    assert np.abs(value - evidence.fit.value).max() < 0.1
+
+
+def test_what_frame_1_shows_nowhere_is_not_taken_from_it() -> None:
+    """A dark scene after a bright one: nothing agrees at any of its intensities, so that how much
+    the best of it disagrees doesn't tell the noise."""
+    evidence, raw = evidence_of(
+        0.3 + texture((96, 128), 1), 0.2 * texture((96, 128), 2), 0, Shading()
+    )
+    missed = float(np.median((evidence.warped.value - evidence.fit.value) ** 2))
+    assert missed > 0.1**2
+    assert np.median(evidence.warped.variance) > missed / 10
+    value, _ = fuse(evidence.with_previous(raw, np.full_like(raw, 0.1)))
+    assert np.median(np.abs(value - evidence.fit.value)) < 1e-3
+
+
+def test_what_a_flash_clipped_does_not_tell_how_bright_the_next_frame_is() -> None:
+    """All of it is clipped, so the flash wasn't seen as brighter; no more is the next frame to be
+    seen as darker."""
+    scene = 0.05 + texture((96, 128), 1)
+    evidence, _ = evidence_of(scene, scene, 0, Shading(), flash=8 * scene)
+    assert evidence.brightness.value == 1

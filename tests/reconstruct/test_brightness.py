@@ -1,0 +1,199 @@
+"""The brightness of a frame against frame 1, and what is made of it."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from small_shots import BLACK, WHITE, Array, mosaic, pan, psnr, raw_frame, render
+
+from rvdtool.raw.bayer import normalise
+from rvdtool.raw.render import default_render
+from rvdtool.reconstruct.brightness import (
+    Ratio,
+    Shading,
+    block_means,
+    has_auto_brightness,
+    ratio_mode,
+    shading_terms,
+    track,
+)
+from rvdtool.reconstruct.chain import Chain, GainMode
+
+BLOCKS = (24, 32)
+EVERYWHERE = np.ones(BLOCKS, bool)
+UNKNOWN = Shading()
+
+
+def blocks(seed: int = 0) -> Array:
+    return np.random.default_rng(seed).uniform(0.05, 0.8, BLOCKS).astype(np.float32)
+
+
+def grain(deviation: float = 0.003) -> Array:
+    return np.random.default_rng(1).normal(1, deviation, BLOCKS).astype(np.float32)
+
+
+def apart(shift: float) -> Array:
+    """Places that were `shift` blocks farther to the right in the other frame."""
+    y, x = np.mgrid[: BLOCKS[0], : BLOCKS[1]].astype(np.float32)
+    return shading_terms(np.dstack([x, y])) - shading_terms(np.dstack([x + shift, y]))
+
+
+def ratio(
+    value: Array,
+    reference: Array,
+    trusted: NDArray[np.bool_] = EVERYWHERE,
+    far: Array | None = None,
+    shading: Shading = UNKNOWN,
+) -> Ratio | None:
+    far = apart(0) if far is None else far
+    return ratio_mode(value, reference, trusted, far, shading)
+
+
+def found(*arguments: Array) -> float:
+    result = ratio(*arguments)
+    assert result is not None
+    return result.value
+
+
+@pytest.mark.parametrize("factor", [0.4, 0.9, 0.998, 1.0, 1.1, 2.5])
+def test_the_brightness_is_found(factor: float) -> None:
+    assert found(factor * blocks() * grain(), blocks()) == pytest.approx(factor, rel=1e-3)
+
+
+@pytest.mark.parametrize("share", [0.4, 0.65])
+@pytest.mark.parametrize("outlier", [0.5, 0.8, 1.5])
+@pytest.mark.parametrize("factor", [0.9, 1.1])
+def test_outliers_have_no_say(factor: float, outlier: float, share: float) -> None:
+    """Shadows and wrong matches: a mean follows a few of them, a median more than half."""
+    rng = np.random.default_rng(1)
+    value = factor * blocks() * grain()
+    wrong = rng.random(BLOCKS) < share
+    value[wrong] *= outlier * rng.normal(1, 0.1, int(wrong.sum())).astype(np.float32)
+    assert found(value, blocks()) == pytest.approx(factor, rel=2e-3)
+
+
+def test_what_is_not_trusted_or_dark_has_no_say() -> None:
+    trusted = np.zeros(BLOCKS, bool)
+    trusted[:, :4] = True
+    value, reference = 1.3 * blocks(), blocks()
+    value[:, :4] = 0.9 * reference[:, :4]
+    result = ratio(value, reference, trusted)
+    assert result is not None
+    assert result.value == pytest.approx(0.9, rel=1e-3)
+    dark = np.full(BLOCKS, 0.002, np.float32)
+    assert ratio(dark, dark) is None
+
+
+def test_too_few_blocks_say_nothing() -> None:
+    trusted = np.zeros(BLOCKS, bool)
+    trusted[0, :3] = True
+    assert ratio(blocks(), blocks(), trusted) is None
+    assert ratio(blocks(), blocks(), ~trusted) is not None
+
+
+@pytest.mark.parametrize("slope", [-0.4, 0.2])
+def test_shading_is_told_from_brightness_and_remembered(slope: float) -> None:
+    """A lens that darkens the corners changes the ratio from place to place."""
+    far = apart(6)
+    true = slope * far[..., :2].sum(axis=-1)
+    shading = UNKNOWN
+    for factor in (0.9, 1.05, 1.1, 0.95):
+        value = factor * blocks() * np.exp(true) * grain()
+        result = ratio(value, blocks(), far=far, shading=shading)
+        assert result is not None
+        assert result.value == pytest.approx(factor, rel=5e-3)
+        shading = result.shading
+    assert np.abs(true).max() > 0.05
+    assert np.abs(far @ shading.terms - true).max() < 0.015
+
+
+def test_without_shading_none_is_learned() -> None:
+    result = ratio(1.1 * blocks() * grain(), blocks(), far=apart(6))
+    assert result is not None
+    assert np.abs(apart(6) @ result.shading.terms).max() < 0.005
+    assert np.array_equal(UNKNOWN.terms, (0, 0, 0))
+
+
+def test_shading_terms_are_measured_from_the_centre() -> None:
+    y, x = np.mgrid[:9, :13].astype(np.float32)
+    terms = shading_terms(np.dstack([x, y]))
+    assert np.allclose(terms[4, 6], 0)
+    assert np.allclose(terms[0, 0, :2].sum(), 1)
+    assert np.allclose(terms[..., 2], terms[..., :2].sum(axis=-1) ** 2)
+    assert np.allclose(terms, terms[::-1, ::-1])
+
+
+def test_what_is_anchored_to_frame_1_comes_first() -> None:
+    one, other, before = (Ratio(value, UNKNOWN) for value in (1.0005, 0.8, 1.1))
+    assert track(one, other, before) is one
+    assert track(one, None, before) is one
+
+
+def test_small_changes_against_the_neighbour_do_not_add_up() -> None:
+    last = start = Ratio(1.0, UNKNOWN)
+    for _ in range(100):
+        last = track(None, Ratio(last.value * 1.003, UNKNOWN), last)
+    assert last.value == 1.0
+    for value in (1.05, 0.95):
+        assert track(None, Ratio(value, UNKNOWN), start).value == value
+    assert track(None, None, Ratio(1.1, UNKNOWN)).value == 1.1
+
+
+@pytest.mark.parametrize("size", [(64, 96), (67, 101)])
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_block_means(size: tuple[int, int], shape: tuple[int, ...]) -> None:
+    image = np.random.default_rng(0).random((*size, *shape), np.float32)
+    means = block_means(image)
+    assert means.shape == (8, 12, *shape)
+    expected = image[:64, :96].reshape(8, 8, 12, 8, *shape).mean(axis=(1, 3))
+    assert np.allclose(means, expected, atol=1e-6)
+
+
+def test_the_rendering_of_libraw_is_recognised() -> None:
+    scene = pan(1)[0]
+    reference = raw_frame(scene)
+    by_libraw = default_render(reference)
+    assert has_auto_brightness(reference, by_libraw)
+    assert has_auto_brightness(reference, by_libraw.astype(np.uint16) * 257)
+    assert not has_auto_brightness(reference, render(scene))
+    assert not has_auto_brightness(reference, (0.8 * by_libraw).astype(np.uint8))
+
+
+FACTORS = (1.0, 1.1, 0.9, 1.1, 0.9, 1.0, 1.1, 0.9, 1.05)
+
+
+def scores(gain: GainMode, isp: tuple[float, ...], light: tuple[float, ...]) -> list[float]:
+    """PSNR of each frame; the ISP's gain and the light change by these factors."""
+    scenes = [factor * scene for factor, scene in zip(light, pan(9), strict=True)]
+    chain = Chain(raw_frame(scenes[0]), render(scenes[0]), gain=gain)
+    result = []
+    for index, scene in enumerate(scenes[1:], start=1):
+        state = chain.step(render(scene, isp[index])).state
+        assert state.brightness == pytest.approx(isp[index] * light[index], rel=0.01)
+        result.append(psnr(normalise(state.mosaic, BLACK, WHITE), mosaic(scene)))
+    return result
+
+
+def test_an_isp_that_jumps_in_every_frame_costs_little() -> None:
+    """LibRaw's auto-brightness: ±10 % from frame to frame, while the RAW stays as it is."""
+    calm = scores("track", (1.0,) * 9, (1.0,) * 9)
+    jumping = scores("track", FACTORS, (1.0,) * 9)
+    assert min(jumping) > min(calm) - 4
+    assert min(jumping) > 55  # 10 % of this signal are 33 dB
+
+
+@pytest.mark.parametrize("gain", ["fixed", "auto"])
+def test_light_that_jumps_in_every_frame_costs_little(gain: GainMode) -> None:
+    """The RAW follows; this ISP isn't LibRaw's, so that is what `auto` expects."""
+    calm = scores(gain, (1.0,) * 9, (1.0,) * 9)
+    jumping = scores(gain, (1.0,) * 9, FACTORS)
+    assert min(jumping) > min(calm) - 4
+    assert min(jumping) > 55
+
+
+def test_only_libraws_rendering_has_its_gain_tracked_by_itself() -> None:
+    scene = pan(1)[0]
+    reference = raw_frame(scene)
+    assert Chain(reference, default_render(reference)).tracks_gain
+    assert not Chain(reference, render(scene)).tracks_gain
+    assert Chain(reference, render(scene), gain="track").tracks_gain
+    assert not Chain(reference, default_render(reference), gain="fixed").tracks_gain

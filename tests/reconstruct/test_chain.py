@@ -1,0 +1,210 @@
+"""Frame after frame: nothing drifts, nothing breaks, and a rerun gives the same bytes."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from small_shots import (
+    BLACK,
+    NOISE,
+    SIZE,
+    WHITE,
+    Array,
+    mosaic,
+    pan,
+    psnr,
+    raw_frame,
+    render,
+    texture,
+)
+
+from rvdtool.errors import InputError, MismatchError
+from rvdtool.raw.bayer import normalise
+from rvdtool.raw.frame import CfaPhase
+from rvdtool.reconstruct.chain import Chain
+
+Mosaics = list[NDArray[np.uint16]]
+
+
+def run(scenes: list[Array], phase: CfaPhase = CfaPhase.RGGB) -> Mosaics:
+    """The RAW of every frame; checks on the way what has to hold for each."""
+    chain = Chain(raw_frame(scenes[0], phase), render(scenes[0]))
+    result = [chain.state.mosaic]
+    for index, scene in enumerate(scenes[1:], start=1):
+        state = chain.step(render(scene)).state
+        assert state is chain.state
+        assert state.index == index
+        assert state.mosaic.dtype == np.uint16
+        assert state.mosaic.max() <= WHITE
+        assert np.isfinite(state.fit).all()
+        assert np.isfinite(state.far).all()
+        assert np.isfinite(state.variance).all()
+        assert (state.variance >= 0).all()
+        assert 0 < state.brightness < np.inf
+        result.append(state.mosaic)
+    return result
+
+
+def scores(scenes: list[Array], mosaics: Mosaics, phase: CfaPhase = CfaPhase.RGGB) -> list[float]:
+    """PSNR of each frame against the noiseless truth."""
+    return [
+        psnr(normalise(frame, BLACK, WHITE), mosaic(scene, phase))
+        for scene, frame in zip(scenes, mosaics, strict=True)
+    ]
+
+
+def test_the_first_frame_is_the_true_one() -> None:
+    scene = pan(1)[0]
+    reference = raw_frame(scene)
+    assert np.array_equal(Chain(reference, render(scene)).state.mosaic, reference.mosaic)
+
+
+@pytest.mark.parametrize("phase", list(CfaPhase), ids=lambda phase: phase.value)
+@pytest.mark.parametrize("size", [(64, 96), (63, 97)], ids=str)
+def test_a_pan_is_reconstructed_better_than_frame_1_was_recorded(
+    phase: CfaPhase, size: tuple[int, int]
+) -> None:
+    """The estimate has less noise than the sensor: against the noiseless truth, it wins."""
+    scenes = pan(5, size=size)
+    first, *others = scores(scenes, run(scenes, phase), phase)
+    assert first == pytest.approx(-20 * np.log10(NOISE), abs=0.5)
+    assert min(others) > first
+
+
+def test_what_moves_by_itself_is_followed() -> None:
+    """A foreground with a motion of its own, and what it uncovers."""
+    scenes = pan(6)
+    patch = 1.3 * texture((30, 40), 5)
+    for index, scene in enumerate(scenes):
+        scene[30:60, 20 + 4 * index : 60 + 4 * index] = patch
+    assert min(scores(scenes, run(scenes))[1:]) > 50
+
+
+def test_a_static_scene_stays_for_300_frames() -> None:
+    scene = texture((48, 64), 1)
+    mosaics = run([scene] * 301)
+    first, last = (normalise(mosaics[k], BLACK, WHITE) for k in (0, 300))
+    assert np.abs(last - first).max() < 6 * NOISE
+    assert psnr(last, first) > -20 * np.log10(NOISE) - 1
+    early, late = (psnr(normalise(mosaics[k], BLACK, WHITE), mosaic(scene)) for k in (10, 300))
+    assert late > early - 0.5
+    assert abs(float((last - first).mean())) < NOISE / 20
+
+
+def test_a_camera_that_goes_and_returns_ends_where_it_began() -> None:
+    away = pan(9, step=(3, 1))
+    scenes = away + away[::-1]
+    result = scores(scenes, run(scenes))
+    assert result[-1] > result[1] - 1
+
+
+def test_the_same_input_gives_the_same_bytes() -> None:
+    scenes = pan(5)
+    for one, two in zip(run(scenes), run(scenes), strict=True):
+        assert np.array_equal(one, two)
+
+
+def test_a_chain_goes_on_from_its_state() -> None:
+    scenes = pan(6)
+    whole = Chain(raw_frame(scenes[0]), render(scenes[0]))
+    states = [whole.step(render(scene)).state for scene in scenes[1:]]
+    other = Chain(raw_frame(scenes[0]), render(scenes[0]))
+    other.resume(states[2])
+    for scene, state in zip(scenes[4:], states[3:], strict=True):
+        again = other.step(render(scene)).state
+        assert again.index == state.index
+        assert np.array_equal(again.mosaic, state.mosaic)
+
+
+BLACK_FRAME = np.zeros((*SIZE, 3), np.float32)
+WHITE_FRAME = np.ones((*SIZE, 3), np.float32)
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        pytest.param(BLACK_FRAME, id="black"),
+        pytest.param(WHITE_FRAME, id="white"),
+        pytest.param(texture(SIZE, 99), id="another scene"),
+    ],
+)
+def test_a_strange_frame_in_between_does_no_lasting_harm(strange: Array) -> None:
+    scenes = pan(8)
+    scenes[3] = strange
+    result = scores(scenes, run(scenes))
+    assert min(result[4:]) > 60
+
+
+@pytest.mark.parametrize("first", [BLACK_FRAME, WHITE_FRAME], ids=["black", "white"])
+def test_a_first_frame_without_content_gives_finite_frames(first: Array) -> None:
+    run([first, *pan(2), first])
+
+
+def test_clipped_areas_without_noise_stay_finite() -> None:
+    """No noise and nothing to see: variances of zero, if nobody takes care."""
+    scenes = pan(4)
+    for scene in scenes:
+        scene[20:60, 20:60] = 1
+        scene[80:] = 0
+    chain = Chain(raw_frame(scenes[0], noise=0), render(scenes[0]))
+    for scene in scenes[1:]:
+        state = chain.step(render(scene)).state
+        assert np.isfinite(state.fit).all()
+        assert np.isfinite(state.variance).all()
+        box = normalise(state.mosaic, BLACK, WHITE)[24:56, 24:56]
+        assert np.abs(box - 1).max() < 0.05
+        assert psnr(normalise(state.mosaic, BLACK, WHITE), mosaic(scene)) > 40
+
+
+@pytest.mark.parametrize("exposure", [1.0, 0.8])
+def test_how_far_what_never_clipped_before_goes_beyond_the_limit_is_owned_unknown(
+    exposure: float,
+) -> None:
+    scenes = [exposure * scene for scene in pan(2)]
+    bright = scenes[1].copy()
+    bright[20:60, 20:60] = 0.8
+    inside = np.s_[26:54, 26:54]
+
+    def look(first: Array) -> tuple[Array, Array]:
+        """The fit's error in the box, and the standard deviation that is expected of it."""
+        chain = Chain(raw_frame(first), render(first))
+        evidence = chain.observe(render(bright)).evidence
+        red = np.s_[inside[0].start : inside[0].stop : 2, inside[1].start : inside[1].stop : 2]
+        assert (evidence.clipped[red] & 1).all()
+        assert (evidence.fit.value[red] > evidence.lower_bound[red]).all()
+        return (mosaic(bright) - evidence.fit.value)[red], np.sqrt(evidence.fine[red])
+
+    error, expected = look(scenes[0])
+    assert np.sqrt((error**2).mean()) > 0.05
+    assert 0.1 < np.sqrt(((error / expected) ** 2).mean()) < 3
+    first = scenes[0].copy()
+    first[20:60, 20:60] = 0.8
+    error, expected = look(first)
+    assert np.sqrt((error**2).mean()) < 0.05
+    assert expected.max() < 0.05
+
+
+@pytest.mark.parametrize("size", [(8, 8), (16, 16), (17, 33), (8, 64)], ids=str)
+def test_small_frames(size: tuple[int, int]) -> None:
+    scenes = pan(3, size=size)
+    assert min(scores(scenes, run(scenes))) > 30
+
+
+def test_sizes_must_be_equal() -> None:
+    scene = pan(1)[0]
+    with pytest.raises(MismatchError, match=r"128×96 photosites.*126×96 pixels"):
+        Chain(raw_frame(scene), render(scene[:, :-2]))
+
+
+@pytest.mark.parametrize("size", [(7, 9), (64, 6), (2, 2)], ids=str)
+def test_too_small_to_measure_anything(size: tuple[int, int]) -> None:
+    scene = pan(1, size=size)[0]
+    with pytest.raises(InputError, match="8×8 are needed"):
+        Chain(raw_frame(scene), render(scene))
+
+
+def test_frames_of_16_bits_give_the_same_picture() -> None:
+    scenes = pan(3)
+    deep = [render(scene).astype(np.uint16) * 257 for scene in scenes]
+    chain = Chain(raw_frame(scenes[0]), deep[0])
+    mosaics = [chain.state.mosaic, *(chain.step(rgb).state.mosaic for rgb in deep[1:])]
+    assert min(scores(scenes, mosaics)[1:]) > 55

@@ -1,0 +1,44 @@
+"""Evidence whose flow to frame 1 is made wrong, from which training learns to be wary."""
+
+import numpy as np
+from small_shots import BLACK, WHITE, mosaic, pan, psnr, raw_frame, render
+
+from rvdtool.raw.bayer import normalise
+from rvdtool.reconstruct.affinity import Evidence
+from rvdtool.reconstruct.chain import Chain
+from rvdtool.reconstruct.fusion import fuse
+
+SCENES = pan(2)
+REFERENCE = raw_frame(SCENES[0])
+
+
+def evidence() -> Evidence:
+    return Chain(REFERENCE, render(SCENES[0])).observe(render(SCENES[1])).evidence
+
+
+def test_what_is_right_stays_and_what_is_wrong_comes_from_elsewhere() -> None:
+    given = evidence()
+    wrong = np.zeros(given.first_fit.shape, bool)
+    wrong[:48] = True
+    corrupted = given.with_corrupted_flow(wrong, (0, 20))
+    for one, other in (
+        (corrupted.first_fit, given.first_fit),
+        (corrupted.warped.value, given.warped.value),
+    ):
+        assert np.array_equal(one[48:], other[48:])
+        assert np.array_equal(one[:48], np.roll(other, 20, axis=1)[:48])
+    assert np.array_equal(corrupted.anchored.value[48:], given.anchored.value[48:])
+    assert np.array_equal(corrupted.anchored.variance[48:], given.anchored.variance[48:])
+
+
+def test_the_fusion_sees_that_something_is_wrong() -> None:
+    given = evidence()
+    everywhere = np.ones(given.first_fit.shape, bool)
+    first = normalise(REFERENCE.mosaic, BLACK, WHITE)
+
+    def quality(one: Evidence) -> float:
+        value, _ = fuse(one.with_previous(first, np.zeros_like(first)))
+        return psnr(value, mosaic(SCENES[1]))
+
+    right, wrong = quality(given), quality(given.with_corrupted_flow(everywhere, (30, 40)))
+    assert right - 3 < wrong < right

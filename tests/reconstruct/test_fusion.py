@@ -1,0 +1,96 @@
+"""Fusion: the limits that no tuning may break."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_shots import Array
+
+from rvdtool.reconstruct.affinity import Candidate, Prior
+from rvdtool.reconstruct.brightness import Ratio, Shading
+from rvdtool.reconstruct.fusion import fuse
+
+SIZE = (6, 8)
+VALUES = {"fit": 0.2, "anchored": 0.3, "previous": 0.4, "warped": 0.5}
+
+
+def flat(value: float) -> Array:
+    return np.full(SIZE, value, np.float32)
+
+
+def prior(variance: float = 1e-4, fine: float = 1e-4, **special: float) -> Prior:
+    """Four flat candidates, all of one variance but those that are named."""
+    candidates = {
+        name: Candidate(flat(value), flat(special.get(name, variance)))
+        for name, value in VALUES.items()
+    }
+    clipped = np.zeros(SIZE, np.uint8)
+    return Prior(
+        **candidates,
+        fine=flat(fine),
+        clipped=clipped,
+        brightness=Ratio(1.0, Shading()),
+        exposure=1.0,
+        trusted=1.0,
+        first_fit=flat(VALUES["fit"]),
+        previous_fit=flat(VALUES["fit"]),
+        far=np.zeros((*SIZE, 2), np.float32),
+    )
+
+
+@pytest.mark.parametrize("name", ["fit", "anchored", "previous"])
+def test_what_is_certain_is_taken(name: str) -> None:
+    value, variance = fuse(prior(**{name: 1e-12}, warped=1.0))
+    assert np.allclose(value, VALUES[name], atol=1e-3)
+    assert (variance < 1e-10).all()
+
+
+def test_a_certain_warped_raw_is_taken() -> None:
+    value, _ = fuse(prior(warped=1e-12))
+    assert np.allclose(value, VALUES["warped"], atol=1e-3)
+
+
+@pytest.mark.parametrize("name", list(VALUES))
+def test_what_is_not_there_has_no_say(name: str) -> None:
+    gone = prior(**{name: 1e6})
+    other = replace(gone, **{name: Candidate(flat(0.95), flat(1e6))})
+    assert np.allclose(fuse(gone)[0], fuse(other)[0], atol=1e-6)
+
+
+def test_equals_are_averaged() -> None:
+    value, variance = fuse(prior(warped=1e6))
+    assert np.allclose(value, 0.3, atol=1e-6)
+    assert np.allclose(variance, 1e-4, rtol=1e-3)
+
+
+def test_the_result_lies_among_the_candidates() -> None:
+    rng = np.random.default_rng(0)
+    names = list(VALUES)
+    candidates = {
+        name: Candidate(
+            rng.uniform(0, 1, SIZE).astype(np.float32),
+            (10 ** rng.uniform(-8, 0, SIZE)).astype(np.float32),
+        )
+        for name in names
+    }
+    value, variance = fuse(replace(prior(), **candidates))
+    stack = np.stack([candidates[name].value for name in names])
+    assert (value > stack.min(axis=0) - 1e-5).all()
+    assert (value < stack.max(axis=0) + 1e-5).all()
+    assert (variance > 0).all()
+    assert (variance <= candidates["fit"].variance).all()
+
+
+def test_a_fine_error_that_all_share_favours_the_warped_raw() -> None:
+    values = [float(fuse(prior(fine=fine))[0].mean()) for fine in (0.0, 1e-4, 1e-2)]
+    assert values == sorted(values)
+    assert values[2] > values[0] + 0.1
+
+
+@pytest.mark.parametrize("level", [-0.01, 0.0, 1.2])
+def test_what_all_agree_on_stays(level: float) -> None:
+    """Noise around black, and light beyond white where the exposure has grown, are real."""
+    agreed = {name: Candidate(flat(level), flat(1e-4)) for name in VALUES}
+    value, variance = fuse(replace(prior(), **agreed))
+    assert value.dtype == variance.dtype == np.float32
+    assert np.allclose(value, level)

@@ -1,0 +1,46 @@
+"""How far clipped colours go: a learned guess that stays between limit and white."""
+
+import numpy as np
+from small_shots import mosaic, render, texture
+
+from rvdtool.raw.frame import CfaPhase
+from rvdtool.reconstruct.highlights import INPUTS, SURE, Highlights, describe
+
+SIZE = (96, 128)
+
+
+def test_a_guess_is_a_share_and_owns_its_doubt() -> None:
+    """Whatever is asked: nonsense, too."""
+    rng = np.random.default_rng(0)
+    share, error = Highlights.load()(1e3 * rng.standard_normal((500, INPUTS)).astype(np.float32))
+    assert ((share >= 0) & (share <= 1)).all()
+    assert np.isfinite(error).all()
+    assert (error >= SURE).all()
+
+
+def test_what_is_described_is_seen_at_the_photosite() -> None:
+    """Own colour, the pixel's linear channels and codes come first, the limit last."""
+    rgb = render(texture(SIZE, 1))
+    where = np.array([[0, 0], [10, 21], [33, 40], [95, 127]])
+    least = mosaic(texture(SIZE, 2))
+    seen = describe(rgb, CfaPhase.GRBG, least, 1.0, True, where)
+    assert seen.shape == (4, INPUTS)
+    assert seen[:, :3].argmax(axis=1).tolist() == [1, 0, 2, 1]
+    assert np.allclose(seen[:, 6:9], rgb[tuple(where.T)] / 255, atol=1e-6)
+    assert np.allclose(seen[:, -1], least[tuple(where.T)])
+
+
+def test_wide_white_goes_farther_than_a_speck() -> None:
+    """A saturated window against a glint that is hardly above its surroundings."""
+
+    def clipped(scene: np.ndarray) -> float:
+        rgb = np.repeat(np.rint(255 * np.minimum(scene, 1))[..., None], 3, axis=2).astype(np.uint8)
+        where = np.array([[48, 64]])
+        least = np.full(SIZE, 0.4, np.float32)
+        seen = describe(rgb, CfaPhase.RGGB, least, 1.0, True, where)
+        return float(Highlights.load()(seen)[0][0])
+
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    speck = 0.7 + 0.32 * np.exp(-((y - 48) ** 2 + (x - 64) ** 2) / 40)
+    window = np.where((abs(y - 48) < 36) & (abs(x - 64) < 50), 1.0, 0.15)
+    assert clipped(window) > clipped(speck)

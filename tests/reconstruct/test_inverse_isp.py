@@ -1,0 +1,212 @@
+"""The inverse ISP: it undoes what it was calibrated on, on frames it hasn't seen."""
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from small_shots import Array, mosaic, psnr, render, texture
+
+from rvdtool.raw.frame import CfaPhase
+from rvdtool.reconstruct.inverse_isp import InverseIsp
+from rvdtool.reconstruct.isp_features import linearise
+
+RGGB = CfaPhase.RGGB
+SIZE = (96, 128)
+LARGE = (192, 256)
+"""Where the photosites have to outnumber the weights by far."""
+every_phase = pytest.mark.parametrize("phase", list(CfaPhase), ids=lambda phase: phase.value)
+
+
+def sharpen(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    kernel = np.array([[0, -0.2, 0], [-0.2, 1.8, -0.2], [0, -0.2, 0]])
+    return cv2.filter2D(rgb, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+
+
+def with_clipped_boxes(scene: Array) -> Array:
+    """White all over in one place, and red beyond the others in another."""
+    scene = scene.copy()
+    scene[10:50, 10:60] = 1
+    scene[60:90, 70:120, 0] = 0.7
+    return scene
+
+
+@every_phase
+@pytest.mark.parametrize("size", [SIZE, (97, 128), (96, 127), (97, 127)], ids=str)
+def test_a_pointwise_isp_is_undone(phase: CfaPhase, size: tuple[int, int]) -> None:
+    """A colour matrix, a curve and 8 bits: what is lost is rounding alone."""
+    known, other = texture(size, 1), texture(size, 2)
+    isp = InverseIsp.calibrate(render(known), mosaic(known, phase), phase)
+    estimate = isp(render(other))
+    assert estimate.value.dtype == np.float32
+    assert estimate.value.shape == estimate.clipped.shape == size
+    assert not estimate.clipped.any()
+    assert psnr(estimate.value, mosaic(other, phase)) > 50
+
+
+def test_the_phase_matters() -> None:
+    """The estimate is of one phase only: the test above can't be met by a grey picture."""
+    known, other = texture(SIZE, 1), texture(SIZE, 2)
+    value = InverseIsp.calibrate(render(known), mosaic(known), RGGB)(render(other)).value
+    assert psnr(value, mosaic(other, CfaPhase.BGGR)) < 40
+
+
+def test_16_bits_lose_less_than_8() -> None:
+    known, other = texture(SIZE, 1), texture(SIZE, 2)
+
+    def deep(scene: Array) -> NDArray[np.uint16]:
+        light = np.clip(scene @ np.array([[2.4, 0, 0], [0, 1.5, 0], [0, 0, 2.1]]), 0, 1)
+        coded = np.where(light < 0.018, 4.5 * light, 1.099 * light**0.45 - 0.099)
+        return np.rint(65535 * coded).astype(np.uint16)
+
+    def shallow(scene: Array) -> NDArray[np.uint8]:
+        return (deep(scene) // 257).astype(np.uint8)
+
+    scores = [
+        psnr(
+            InverseIsp.calibrate(isp(known), mosaic(known), RGGB)(isp(other)).value,
+            mosaic(other),
+        )
+        for isp in (shallow, deep)
+    ]
+    assert scores[1] > scores[0] + 3
+
+
+def test_sharpening_is_undone() -> None:
+    known, other = texture(SIZE, 1), texture(SIZE, 2)
+    isp = InverseIsp.calibrate(sharpen(render(known)), mosaic(known), RGGB)
+    seen = isp(sharpen(render(other))).value
+    blind = InverseIsp.calibrate(render(known), mosaic(known), RGGB)(sharpen(render(other))).value
+    assert psnr(seen, mosaic(other)) > psnr(blind, mosaic(other)) + 6
+
+
+def test_local_tone_mapping_is_undone() -> None:
+    """An ISP that darkens bright surroundings: only the neighbourhood says what it did."""
+
+    def tone_mapped(scene: Array) -> NDArray[np.uint8]:
+        around = cv2.GaussianBlur(scene.mean(axis=2), (0, 0), 12)
+        return render(scene * (1.3 - around)[..., None])
+
+    known, other = texture(SIZE, 1), texture(SIZE, 2)
+    value = InverseIsp.calibrate(tone_mapped(known), mosaic(known), RGGB)(tone_mapped(other)).value
+    coded = linearise(tone_mapped(other).astype(np.float32) / 255)
+    assert psnr(value, mosaic(other)) > 42
+    # Without looking around, the error is that of a global fit:
+    global_fit = np.linalg.lstsq(coded.reshape(-1, 3), other.reshape(-1, 3), rcond=None)[0]
+    assert psnr(value, mosaic(other)) > psnr(mosaic(coded @ global_fit), mosaic(other)) + 5
+
+
+def test_clip_states_name_the_clipped_channels() -> None:
+    rgb = render(texture(SIZE, 1))
+    isp = InverseIsp.calibrate(rgb, mosaic(texture(SIZE, 1)), RGGB)
+    for channel in range(3):
+        seen = rgb.copy()
+        seen[20:30, 20:30, channel] = 255
+        seen[40:50, 20:30] = 253
+        seen[60:70, 20:30] = 252
+        clipped = isp(seen).clipped
+        assert (clipped[20:30, 20:30] == 1 << channel).all()
+        assert (clipped[40:50, 20:30] == 7).all()
+        assert (clipped[60:70, 20:30] == 0).all()
+        assert np.count_nonzero(clipped) == 200
+
+
+def test_what_is_clipped_has_a_regression_and_an_error_of_its_own() -> None:
+    """White surfaces lie at another RAW value in each shot; frame 1 tells at which."""
+    known, other = with_clipped_boxes(texture(SIZE, 1)), with_clipped_boxes(texture(SIZE, 2))
+    isp = InverseIsp.calibrate(render(known), mosaic(known), RGGB)
+    estimate = isp(render(other))
+    inside = np.zeros(SIZE, bool)
+    inside[12:48, 12:58] = True
+    inside[62:88, 72:118] = True
+    assert psnr(estimate.value[inside], mosaic(other)[inside]) > 35
+    assert psnr(estimate.value[~inside], mosaic(other)[~inside]) > 40
+
+
+def test_how_far_a_channel_is_beyond_its_limit_is_told_by_what_is_around_it() -> None:
+    """Lamps whose red alone is clipped, as wide as they are bright; green and blue say nothing."""
+
+    def lamps(seed: int) -> tuple[Array, NDArray[np.bool_]]:
+        rng = np.random.default_rng(seed)
+        y, x = np.mgrid[:192, :256]
+        red = np.full((192, 256), 0.1)
+        for row in range(24, 192, 48):
+            for column in range(24, 256, 48):
+                peak = rng.uniform(0.5, 0.9)
+                squared = (y - row) ** 2 + (x - column) ** 2
+                red = np.maximum(red, peak * np.exp(-squared / 150))
+        scene = np.stack([red, np.full_like(red, 0.3), np.full_like(red, 0.2)], axis=-1)
+        return scene.astype(np.float32), red > 0.45
+
+    def shown(scene: Array) -> NDArray[np.uint8]:
+        return np.rint(255 * np.clip(2.2 * scene, 0, 1) ** 0.45).astype(np.uint8)
+
+    (known, _), (other, beyond) = lamps(1), lamps(2)
+    value = InverseIsp.calibrate(shown(known), mosaic(known), RGGB)(shown(other)).value
+    true = mosaic(other)
+    reds = np.zeros_like(beyond)
+    reds[::2, ::2] = beyond[::2, ::2]
+    assert np.var(value[reds] - true[reds]) < 0.3 * np.var(true[reds])
+
+
+def test_what_saturates_before_srgb_clips_is_known_as_full() -> None:
+    """Where all that isn't full is dark, an S-shaped curve says nothing of where it ends."""
+
+    def darkened(scene: Array) -> NDArray[np.uint8]:
+        light = np.clip(0.45 * np.minimum(scene, 1) @ np.diag([2.0, 1.2, 1.6]), 0, 1)
+        coded = light ** (1 / 2.2)
+        coded = 0.4 * coded + 0.6 * coded * coded * (3 - 2 * coded)
+        return np.rint(255 * coded).astype(np.uint8)
+
+    known, other = texture(LARGE, 1), texture(LARGE, 2)
+    known[30:90, 40:120] = other[90:150, 30:130] = 3
+    estimate = InverseIsp.calibrate(darkened(known), np.minimum(mosaic(known), 1), RGGB)(
+        darkened(other)
+    )
+    assert not estimate.clipped.any()
+    assert np.abs(estimate.value[94:146, 34:126] - 1).max() < 0.02
+    assert psnr(estimate.value[:80], mosaic(other)[:80]) > 55
+
+
+@pytest.mark.parametrize("deviation", [0.003, 0.01])
+def test_the_error_model_knows_the_true_variance(deviation: float) -> None:
+    known, other = texture(LARGE, 1), texture(LARGE, 2)
+    noise = np.random.default_rng(0).normal(0, deviation, (2, *LARGE)).astype(np.float32)
+    isp = InverseIsp.calibrate(render(known), mosaic(known) + noise[0], RGGB)
+    estimate = isp(render(other))
+    variance = isp.error(estimate)
+    squared = (estimate.value - mosaic(other) - noise[1]) ** 2
+    assert variance.shape == LARGE
+    assert float(variance.mean()) == pytest.approx(float(squared.mean()), rel=0.15)
+
+
+def test_the_error_model_follows_intensity() -> None:
+    light = np.linspace(0.2, 1.2, LARGE[1], dtype=np.float32)[None, :, None]
+    known, other = light * texture(LARGE, 1), light * texture(LARGE, 2)
+    shape = np.random.default_rng(0).normal(0, 1, (2, *LARGE)).astype(np.float32)
+    first, second = mosaic(known), mosaic(other)
+    isp = InverseIsp.calibrate(render(known), first + 0.03 * first * shape[0], RGGB)
+    estimate = isp(render(other))
+    variance = isp.error(estimate)
+    squared = (estimate.value - second - 0.03 * second * shape[1]) ** 2
+    for chosen in (second < np.quantile(second, 0.25), second > np.quantile(second, 0.75)):
+        expected = float(squared[chosen].mean())
+        assert float(variance[chosen].mean()) == pytest.approx(expected, rel=0.25)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.2, 1.0])
+def test_a_first_frame_without_content_gives_a_finite_estimate(level: float) -> None:
+    flat = np.full((*SIZE, 3), level, np.float32)
+    noise = np.random.default_rng(0).normal(0, 0.01, SIZE).astype(np.float32)
+    isp = InverseIsp.calibrate(render(flat), mosaic(flat) + noise, RGGB)
+    same = isp(render(flat))
+    assert np.isfinite(isp.error(same)).all()
+    assert np.abs(same.value - level).mean() < 0.01
+    other = isp(render(texture(SIZE, 2)))
+    assert np.isfinite(other.value).all()
+    assert np.isfinite(isp.error(other)).all()
+
+
+def test_linearising_is_the_inverse_of_bt709() -> None:
+    light = np.linspace(0, 1, 1001)
+    coded = np.where(light < 0.018, 4.5 * light, 1.099 * light**0.45 - 0.099)
+    assert np.allclose(linearise(coded.astype(np.float32)), light, atol=1e-3)

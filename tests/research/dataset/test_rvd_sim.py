@@ -1,0 +1,67 @@
+"""RVD-Sim's recipes: as drawn, split by scene, test cameras unseen."""
+
+import numpy as np
+
+from rvdtool.research.dataset.draw import HELD_OUT_CAMERAS, TRAINING_CAMERAS
+from rvdtool.research.dataset.recipe import CameraIsp
+from rvdtool.research.dataset.rvd_sim import draw_set, read_set
+
+TRAINED = ("train", "long", "extra", "leaves", "walks", "soft", "photographs", "sweeps")
+
+
+def test_checked_in_recipes_are_the_drawn_ones() -> None:
+    assert read_set() == draw_set()
+
+
+def test_no_scene_is_in_two_parts() -> None:
+    site = {"Hero6_GOPR0024.DNG": "gopro", "Fusion_GPFR7066.DNG": "gopro"}
+    scenes = {
+        part: {
+            site.get(source.path.rpartition("/")[2], source.path or str(source.seed))
+            for recipe in recipes
+            for source in recipe.sources
+        }
+        for part, recipes in read_set().items()
+    }
+    trained = set().union(*(scenes[part] for part in TRAINED))
+    watched = scenes["validation"] | scenes["development"] | scenes["endurance"]
+    assert not scenes["test"] & (trained | watched)
+    assert not trained & watched
+
+
+def test_the_set_is_as_large_as_promised_and_test_clips_share_their_raw() -> None:
+    recipes = read_set()
+    assert len(recipes["train"]) >= 120
+    assert all(recipe.frames >= 16 for recipe in recipes["train"])
+    assert len(recipes["test"]) >= 18
+    for scene in range(len(recipes["test"]) // 3):
+        a, b, c = recipes["test"][3 * scene : 3 * scene + 3]
+        assert (a.codec.kind, b.codec.kind) == ("png", "h264")
+        assert isinstance(c.isp, CameraIsp)
+        assert c.codec.kind != "png"
+        what_makes_raw = {"background", "camera", "layers", "light", "sensor", "seed"}
+        assert a.model_dump(include=what_makes_raw) == c.model_dump(include=what_makes_raw)
+        assert a.model_dump(include=what_makes_raw) == b.model_dump(include=what_makes_raw)
+        assert all(recipe.frames == 60 for recipe in (a, b, c))
+
+
+def test_a_third_of_the_test_clips_has_parameters_that_training_lacks() -> None:
+    recipes = read_set()
+    seen = max(r.isp.local_tone for r in recipes["train"] if isinstance(r.isp, CameraIsp))
+    beyond = [
+        recipe
+        for recipe in recipes["test"]
+        if isinstance(recipe.isp, CameraIsp) and recipe.isp.local_tone > seen
+    ]
+    assert 3 * len(beyond) >= len([r for r in recipes["test"] if isinstance(r.isp, CameraIsp)])
+    assert not set(HELD_OUT_CAMERAS) & set(TRAINING_CAMERAS)
+    trained = {recipe.sensor.color_matrix for part in TRAINED for recipe in recipes[part]}
+    assert not trained & {recipe.sensor.color_matrix for recipe in recipes["test"]}
+
+
+def test_a_sweep_shows_the_whole_picture_and_ends_where_it_did_not_begin() -> None:
+    for recipe in read_set()["sweeps"]:
+        start = np.array(recipe.camera.start)
+        path = np.array(recipe.camera.velocity) * recipe.frames
+        assert np.allclose(start + path, -start, atol=0.2)
+        assert np.abs(path).max() > 200
