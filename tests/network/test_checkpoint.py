@@ -160,7 +160,7 @@ BIAS = "conv_raw.conv.bias"
         (with_config(layers=2), "unknown layers"),
         (lambda folder, _: describe(folder, config={"features": 2}), "without confidence_map"),
         (lambda folder, _: describe(folder, kind="other"), "kind"),
-        (lambda folder, _: describe(folder, format=2), "format"),
+        (lambda folder, _: describe(folder, format=3), "format"),
         (lambda folder, _: describe(folder, code="import os"), "code"),
         (lambda folder, _: describe(folder, weights_sha256=None), "weights_sha256"),
         (lambda folder, _: (folder / "config.json").write_text("["), "description"),
@@ -284,3 +284,15 @@ def test_damaged_checkpoints_are_refused_or_lose_nothing(tmp_path: Path) -> None
         file.write_bytes(data)
         with pytest.raises(ModelError):
             import_authors(file, tmp_path / "model")
+
+
+def test_models_of_the_first_format_keep_working(model: Path) -> None:
+    describe(model, format=1, kind="published")
+    assert load_model(model).kind == "fagdn"
+
+
+@pytest.mark.parametrize("old", ["fagdn", "fagdn-small"])
+def test_an_old_name_says_what_to_write_instead(old: str) -> None:
+    new = old.replace("fagdn", "fagdn-calibrated")
+    with pytest.raises(ModelError, match=f"{old}: this model is called {new} now"):
+        load_model(old)

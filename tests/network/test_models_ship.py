@@ -20,10 +20,11 @@ CONFIG = FagdnConfig(features=2)
 WEIGHTS = sum(weight.numel() for weight in Fagdn(CONFIG).parameters())
 
 
-def test_wheels_hold_every_room_and_the_models() -> None:
+def test_wheels_hold_every_package_and_the_models() -> None:
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    rooms = {f"rvdtool.{path.parent.name}" for path in (ROOT / "rvdtool").glob("*/__init__.py")}
-    assert set(tools["packages"]) == {"rvdtool", "rvdtool.models", *rooms}
+    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "rvdtool").rglob("__init__.py")}
+    packages = {".".join(folder.parts) for folder in folders}
+    assert set(tools["packages"]) == {"rvdtool.models", *packages}
     assert tools["package-dir"]["rvdtool.models"] == "models"
     patterns = tools["package-data"]["rvdtool.models"]
     for name in (checkpoint.CONFIG_FILE, checkpoint.WEIGHTS_FILE):

@@ -1,4 +1,4 @@
-"""`rvdtool dataset`: one clear line for what can't work, a folder for what can."""
+"""`rvdtool research dataset`: one clear line for what can't work, a folder for what can."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def test_simulate_makes_a_folder(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "set"
-    arguments = ["dataset", "simulate", str(photos / "recipe.json"), "-s", str(photos)]
+    arguments = ["research", "dataset", "simulate", str(photos / "recipe.json"), "-s", str(photos)]
     assert main([*arguments, "-o", str(output), "-j", "1"]) == 0
     assert capsys.readouterr().out == f"{output}: 1 videos\n"
     assert (output / "RAW" / "clip" / "000001.tiff").exists()
@@ -59,7 +59,7 @@ def test_simulate_says_what_is_wrong(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     given = [argument.format(photos=photos) for argument in arguments]
-    assert main(["dataset", "simulate", *given, "-o", str(tmp_path / "set")]) == code
+    assert main(["research", "dataset", "simulate", *given, "-o", str(tmp_path / "set")]) == code
     lines = capsys.readouterr().err.splitlines()
     assert says in lines[-1]
     assert not (tmp_path / "set").exists()
@@ -69,7 +69,7 @@ def test_an_unwritable_folder(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "set").write_text("a file, where a folder should be")
-    arguments = ["dataset", "simulate", str(photos / "recipe.json"), "-s", str(photos)]
+    arguments = ["research", "dataset", "simulate", str(photos / "recipe.json"), "-s", str(photos)]
     assert main([*arguments, "-o", str(tmp_path / "set"), "-j", "1"]) == 5
     assert str(tmp_path / "set") in capsys.readouterr().err
 
@@ -83,7 +83,7 @@ def test_build_makes_train_and_test(tmp_path: Path, capsys: pytest.CaptureFixtur
         write_dng(frame, tmp_path / name / f"{name}_000000.dng")
     folders = [str(tmp_path / name) for name in ("one", "two")]
     output = tmp_path / "set"
-    arguments = ["dataset", "build", *folders, "-o", str(output), "--test-share", "0.5"]
+    arguments = ["research", "dataset", "build", *folders, "-o", str(output), "--test-share", "0.5"]
     assert main([*arguments, "--keep", "1"]) == 0
     assert capsys.readouterr().out == f"{output / 'train'}: 1 videos\n{output / 'test'}: 1 videos\n"
     assert main([*arguments, "--keep", "5", "--overwrite"]) == 3
@@ -95,7 +95,7 @@ def test_build_takes_magic_lantern_videos_and_flows(
 ) -> None:
     path = write_mlv(tmp_path / "clip.mlv", random_mosaics(2))
     output = tmp_path / "set"
-    arguments = ["dataset", "build", str(path), "-o", str(output), "--keep", "2"]
+    arguments = ["research", "dataset", "build", str(path), "-o", str(output), "--keep", "2"]
     train = [*arguments, "--test-share", "0"]
     assert main([*train, "--flow", "npy", "--flow-folder", str(tmp_path)]) == 3
     assert capsys.readouterr().err.splitlines() == [
@@ -119,11 +119,27 @@ def test_build_takes_magic_lantern_videos_and_flows(
 def test_recipes_from_photos_can_be_simulated(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["dataset", "recipes", str(photos / "photo.png"), "-o", str(tmp_path / "recipes")]
+    arguments = [
+        "research",
+        "dataset",
+        "recipes",
+        str(photos / "photo.png"),
+        "-o",
+        str(tmp_path / "recipes"),
+    ]
     options = ["--count", "1", "--frames", "2", "--size", "64x48"]
     assert main([*arguments, *options]) == 0
     drawn = [str(path) for path in (tmp_path / "recipes").iterdir()]
-    simulate = ["dataset", "simulate", *drawn, "-s", str(photos), "-o", str(tmp_path / "set")]
+    simulate = [
+        "research",
+        "dataset",
+        "simulate",
+        *drawn,
+        "-s",
+        str(photos),
+        "-o",
+        str(tmp_path / "set"),
+    ]
     assert main([*simulate, "-j", "1"]) == 0
     assert len(list((tmp_path / "set" / "sRGB").rglob("*.png"))) == 2
     capsys.readouterr()

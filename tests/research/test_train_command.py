@@ -1,4 +1,4 @@
-"""`rvdtool train`: one command, a model; errors in one line."""
+"""`rvdtool research train`: one command, a model; errors in one line."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,18 @@ def test_trains_and_goes_on(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
-    command = ("train", folder, "--preset", "cam", "--validation", folder, *ALWAYS, "-o", out)
+    command = (
+        "research",
+        "train",
+        folder,
+        "--preset",
+        "cam",
+        "--validation",
+        folder,
+        *ALWAYS,
+        "-o",
+        out,
+    )
     command = (*command, "--without", "meta", "--steps", 2, "--json")
     assert run(*command, "--minutes", 0) == 0
     first = json.loads(capsys.readouterr().out)
@@ -75,7 +86,7 @@ def test_wrong_usage_is_one_line(
     told: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run("train", folder, *ALWAYS, *options, "-o", tmp_path / "run") == 2
+    assert run("research", "train", folder, *ALWAYS, *options, "-o", tmp_path / "run") == 2
     require_one_line(capsys.readouterr(), told)
     assert not (tmp_path / "run").exists()
 
@@ -84,5 +95,5 @@ def test_a_crop_larger_than_the_frames_is_wrong_usage(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ("--accelerator", "cpu", "--preset", "paper", "--steps", 1)
-    assert run("train", folder, *options, "-o", tmp_path / "run") == 2
+    assert run("research", "train", folder, *options, "-o", tmp_path / "run") == 2
     require_one_line(capsys.readouterr(), "doesn't fit")

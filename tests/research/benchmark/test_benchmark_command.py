@@ -1,4 +1,4 @@
-"""`rvdtool benchmark`, from folder to tables and figures."""
+"""`rvdtool research benchmark`, from folder to tables and figures."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from rvdtool.research.benchmark.run import Plan
 
 
 def run(*arguments: object) -> int:
-    return main(["benchmark", *(str(argument) for argument in arguments)])
+    return main(["research", "benchmark", *(str(argument) for argument in arguments)])
 
 
 @pytest.fixture(scope="module")

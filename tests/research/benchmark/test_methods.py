@@ -76,7 +76,7 @@ def test_what_is_no_method_is_refused(name: str) -> None:
 
 
 def test_the_code_is_part_of_the_key() -> None:
-    one, other = code_fingerprint(["derender"]), code_fingerprint(["derender.flow"])
+    one, other = code_fingerprint(["reconstruct"]), code_fingerprint(["reconstruct.flow"])
     assert one != other
     assert find_method("fusion").key()["code"] != find_method("copy-warp").key()["code"]
 
@@ -85,11 +85,11 @@ def test_what_a_package_has_learned_is_part_of_the_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rvdtool, "__file__", str(tmp_path / "__init__.py"))
-    (tmp_path / "derender").mkdir()
-    (tmp_path / "derender" / "chain.py").write_text("")
-    before = code_fingerprint(["derender"])
-    (tmp_path / "derender" / "learned.npz").write_bytes(b"weights")
-    assert code_fingerprint(["derender"]) != before
+    (tmp_path / "reconstruct").mkdir()
+    (tmp_path / "reconstruct" / "chain.py").write_text("")
+    before = code_fingerprint(["reconstruct"])
+    (tmp_path / "reconstruct" / "learned.npz").write_bytes(b"weights")
+    assert code_fingerprint(["reconstruct"]) != before
 
 
 def test_every_method_names_code_that_exists() -> None:

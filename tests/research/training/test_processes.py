@@ -33,8 +33,19 @@ def learn_alone(folder: RvdFolder, scratch: Path, batch: int) -> dict[int, torch
 
 def learn_in_two(folder: RvdFolder, scratch: Path) -> dict[int, torch.Tensor]:
     """By the command line, as users would; half of the batch in each."""
-    command = [sys.executable, "-m", "rvdtool", "train", folder.root, "-o", scratch / "two"]
-    options = "--preset fagdn --steps 1 --batch 1 --crop 64 --accelerator cpu --devices 2"
+    command = [
+        sys.executable,
+        "-m",
+        "rvdtool",
+        "research",
+        "train",
+        folder.root,
+        "-o",
+        scratch / "two",
+    ]
+    options = (
+        "--preset fagdn-calibrated --steps 1 --batch 1 --crop 64 --accelerator cpu --devices 2"
+    )
     # Gloo asks for the machine's name otherwise, which not every container knows.
     interface = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
     done = subprocess.run(

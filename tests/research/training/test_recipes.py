@@ -21,7 +21,8 @@ from rvdtool.raw.frame import CfaPhase
 from rvdtool.research.benchmark.packed import pack
 from rvdtool.research.dataset.loader import Run
 from rvdtool.research.dataset.rvd import RvdFolder, open_rvd, write_frame_flow
-from rvdtool.research.training import cam, published
+from rvdtool.research.training import cam
+from rvdtool.research.training import fagdn as published
 from rvdtool.research.training.calibrated import CalibratedRecipe
 from rvdtool.research.training.evidence import reference_of
 from rvdtool.research.training.fagdn import FagdnRecipe, mse_and_ssim
