@@ -11,11 +11,15 @@ from rvdtool.raw.bayer import crop, orient
 from rvdtool.raw.frame import CameraProfile, CfaPhase, Exposure, Mosaic, RawFrame, Rect, Tag
 from rvdtool.raw.read import MosaicLevels
 from rvdtool.raw.resample import resample
+from rvdtool.raw.tiff import RATIONAL
 from rvdtool.video.decode import Assume
 from rvdtool.video.frame import ColorInterpretation, ColorTag, VideoInfo
 
 UPRIGHT_AFTER = {0: 1, 90: 6, 180: 3, 270: 8}
 """Degrees clockwise by which a picture is turned for viewing → TIFF orientation."""
+
+DEFAULT_SCALE = 50718
+"""DNG's tag for pixels that aren't square: by how much to widen and heighten the picture."""
 
 Turn = tuple[bool, int]
 """Mirror left-right first? Then so many quarter turns clockwise."""
@@ -123,6 +127,23 @@ def on_grid(frame: RawFrame, transform: m.Transform, rotation: int) -> RawFrame:
     return replace(placed, orientation=UPRIGHT_AFTER[rotation], default_crop=None)
 
 
+def with_pixel_aspect(frame: RawFrame, aspect: Fraction | None) -> RawFrame:
+    """The frame with the pixel shape of the video that it lies under, as a DefaultScale tag.
+
+    Args:
+        frame: on the video's grid.
+        aspect: width of a pixel divided by its height. None (unknown) and 1 (what encoders write
+            unasked) leave the camera's own word.
+    """
+    if aspect is None or aspect == 1:
+        return frame
+    wide, high = max(aspect, Fraction(1)), max(1 / aspect, Fraction(1))
+    scale = (*wide.as_integer_ratio(), *high.as_integer_ratio())
+    kept = [tag for tag in frame.profile.tags if tag.code != DEFAULT_SCALE]
+    tags = (*kept, Tag(DEFAULT_SCALE, RATIONAL, 2, scale))
+    return replace(frame, profile=replace(frame.profile, tags=tags))
+
+
 def video_entry(info: VideoInfo, *, kind: str, name: str, members: tuple[m.Member, ...]) -> m.Video:
     """The manifest's account of a video.
 
@@ -149,6 +170,10 @@ def video_entry(info: VideoInfo, *, kind: str, name: str, members: tuple[m.Membe
             "pixel_format": info.pixel_format,
             "bits": info.bits,
             "color": m.ColorInterpretation(**color),
+            "stream": info.stream,
+            "sample_aspect": _ratio_or_none(info.sample_aspect),
+            "taken_as_progressive": info.taken_as_progressive,
+            "undecodable": info.undecodable,
         }
     )
 
@@ -167,13 +192,17 @@ def video_info(video: m.Video) -> VideoInfo:
         pixel_format=video.pixel_format,
         bits=video.bits,
         color=ColorInterpretation(**color),
+        stream=video.stream,
+        sample_aspect=_fraction_or_none(video.sample_aspect),
+        taken_as_progressive=video.taken_as_progressive,
+        undecodable=video.undecodable,
     )
 
 
 def assumptions(video: m.Video) -> Assume:
-    """What the user said about the video's colour when it was packed."""
+    """What the user said about the video when it was packed."""
     said = {field: tag.value for field, tag in video.color if tag.source == "user"}
-    return Assume(**said)
+    return Assume(**said, progressive=video.taken_as_progressive)
 
 
 def profile_entry(profile: CameraProfile) -> m.Profile:

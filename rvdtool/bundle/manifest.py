@@ -102,8 +102,9 @@ class ColorInterpretation(_Model):
 class Video(_Model):
     """The video: which members it is, and what decoding them gives."""
 
-    kind: Literal["file", "png_folder"]
-    """A video file (one member), or a folder of PNG frames (a member each, in display order)."""
+    kind: Literal["file", "png_folder", "picture_folder"]
+    """A video file (one member), or a folder of frames (a member each, in display order): PNGs, or
+    JPEGs or TIFFs, as `codec` says."""
     name: FileName
     """The file's or folder's own name."""
     members: Annotated[tuple[Member, ...], Field(min_length=1, max_length=MAX_IMAGES)]
@@ -128,6 +129,15 @@ class Video(_Model):
     bits: Annotated[int, Field(ge=1, le=16)]
     """Bits per sample of the stream."""
     color: ColorInterpretation
+    stream: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    """The stream's number in the file, as FFmpeg counts; null for the first video stream."""
+    sample_aspect: Ratio | None = None
+    """Width of a pixel divided by its height; null where the file doesn't say."""
+    taken_as_progressive: bool = False
+    """The user said so when packing, whatever flag the frames have."""
+    undecodable: Annotated[int, Field(ge=0, le=MAX_FRAMES)] = 0
+    """Pictures before the first frame that no decoder gives: a clip that was cut without encoding
+    it again may have some."""
 
     @check(mode="after")
     def _is_consistent(self) -> Self:
@@ -138,11 +148,13 @@ class Video(_Model):
             raise ValueError("timestamps must not fall from frame to frame")
         if self.time_base.numerator < 1 or self.rate.numerator < 1:
             raise ValueError("time_base and rate must be above 0")
+        if self.sample_aspect is not None and self.sample_aspect.numerator < 1:
+            raise ValueError("sample_aspect must be above 0")
         prefix = f"video/{self.name}"
         names = [member.name for member in self.members]
         if self.kind == "file" and names != [prefix]:
             raise ValueError(f"a video file's only member is {prefix!r}; got {names[:2]}")
-        if self.kind == "png_folder":
+        if self.kind != "file":
             if len(names) != self.frame_count:
                 raise ValueError(f"{len(names)} members for {self.frame_count} frames")
             for name in names:

@@ -66,7 +66,7 @@ class VideoInput:
 
     Attributes:
         name: of the file or folder.
-        files: the video file, or a folder's PNGs in display order.
+        files: the video file, or a folder's pictures in display order.
         is_folder: whether it is a folder.
         info: what probing it gave.
     """
@@ -317,7 +317,9 @@ def _add_video(archive: ArchiveWriter, video: VideoInput) -> Video:
         archive.add_file(f"{folder}/{file.path.name}" if video.is_folder else folder, file)
         for file in video.files
     )
-    kind = "png_folder" if video.is_folder else "file"
+    kind = "file"
+    if video.is_folder:
+        kind = "png_folder" if video.info.codec == "png" else "picture_folder"
     return convert.video_entry(video.info, kind=kind, name=video.name, members=members)
 
 

@@ -55,7 +55,7 @@ def _targets(bundle: Bundle) -> dict[str, Member]:
     files = [(member.name.removeprefix("video/"), member) for member in video.members]
     files += [(ref.raw.name, ref.raw.member) for ref in bundle.manifest.references]
     targets = dict(files)
-    if len(targets) < len(files) or (video.kind == "png_folder" and video.name in targets):
+    if len(targets) < len(files) or (video.kind != "file" and video.name in targets):
         raise BundleError(f"{bundle.path}: two of its files have the same name; use unzip")
     return targets
 

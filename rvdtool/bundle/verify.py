@@ -18,7 +18,9 @@ from rvdtool.files import describe
 from rvdtool.raw.bayer import to_planes
 from rvdtool.raw.frame import RawFrame
 from rvdtool.raw.read import read_raw
+from rvdtool.video.container import open_video
 from rvdtool.video.decode import probe, read_frames
+from rvdtool.video.source import ImageSource
 
 ARCHIVE = "archive"
 """The check of what isn't in any member."""
@@ -83,16 +85,27 @@ def _check_hash(bundle: Bundle, member: Member, advance: Advance | None) -> Chec
 def _check_video(bundle: Bundle) -> Check:
     """Whether the video is what the manifest says, and all of it decodes."""
     name = f"decoding {bundle.manifest.video.name}"
-    said = bundle.video_info
+    entry, said = bundle.manifest.video, bundle.video_info
     try:
-        found = probe(bundle.unchecked_video, convert.assumptions(bundle.manifest.video))
-        if found != said:
-            different = [k for k, v in vars(said).items() if getattr(found, k) != v]
+        found = probe(bundle.unchecked_video, convert.assumptions(entry), stream=_stream(bundle))
+        # Older manifests leave out some fields.
+        stated = {k: v for k, v in vars(said).items() if k in entry.model_fields_set}
+        different = [k for k, v in stated.items() if getattr(found, k) != v]
+        if different:
             return Check(name, False, f"not as in the manifest: {', '.join(different)}")
         count = sum(1 for _ in read_frames(bundle.unchecked_video, said))
     except RvdError as error:
         return Check(name, False, str(error))
     return Check(name, True, f"all {count} frames decode")
+
+
+def _stream(bundle: Bundle) -> int | None:
+    """The number of the video's stream, also where an older manifest means the first one."""
+    source, index = bundle.unchecked_video, bundle.video_info.stream
+    if index is not None or isinstance(source, ImageSource):
+        return index
+    with open_video(source) as (_, stream):
+        return int(stream.index)
 
 
 def _check_reference(bundle: Bundle, entry: ReferenceEntry, reference: Reference) -> Check:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.bundle.archive import InputFile
-from rvdtool.bundle.convert import on_grid
+from rvdtool.bundle.convert import on_grid, with_pixel_aspect
 from rvdtool.bundle.manifest import require_file_name
 from rvdtool.bundle.store import ReferenceInput, VideoInput, create
 from rvdtool.capture.align import MATCH, OUTSIDE, Alignment, align, frame_picture, sizes
@@ -21,6 +21,7 @@ from rvdtool.capture.exposures import read_exposures
 from rvdtool.capture.preview import preview_row
 from rvdtool.capture.stills import Still
 from rvdtool.errors import MismatchError, UsageError
+from rvdtool.notes import Say, keep_quiet
 from rvdtool.raw.frame import RawFrame
 from rvdtool.raw.mlv import find_chunks
 from rvdtool.raw.one_frame import one_frame_file
@@ -63,32 +64,38 @@ def pack(
     levels: MosaicLevels | None = None,
     assume: Assume = Assume(),
     rate: Fraction | None = None,
+    stream: int | None = None,
+    as_listed: bool = False,
     exposures: Path | None = None,
     search: int = SEARCH,
     preview: Path | None = None,
     force: bool = False,
     overwrite: bool = False,
     advance: Callable[[int], None] | None = None,
+    say: Say = keep_quiet,
 ) -> Path:
     """Put a video and RAW frames of it into a bundle.
 
     Costs about what copying the video costs, and decoding as far as the last frame that has a RAW.
 
     Args:
-        video: a video file, or a folder of PNG frames.
+        video: a video file, or a folder of PNG, JPEG or TIFF frames.
         raw: the RAW of one of the video's first frames: a DNG, a camera's own RAW file, a Magic
             Lantern recording or CinemaDNG folder (its first frame), or, with `levels`, a 16-bit
             one-channel TIFF or PNG. Or several, with the frames that they belong to.
         out: the bundle; by default beside the video, with the suffix `.rvd`.
         levels: what the numbers of a plain mosaic mean.
         assume: how to read the video's colour where the stream is silent, wrong, or refused.
-        rate: frames per second of a folder of PNGs.
+        rate: frames per second of a folder of pictures.
+        stream: the number of the video stream in its file, if it has several.
+        as_listed: take a folder's pictures even if their numbers have gaps or their names differ.
         exposures: a CSV file that says how each frame was exposed (`capture.exposures`).
         search: how many first frames to compare a RAW with whose frame isn't given.
         preview: a PNG to write that shows how the RAWs match; also written when they don't.
         force: take RAWs that don't match.
         overwrite: replace an existing bundle and preview.
         advance: called with how many more bytes have been copied.
+        say: told what was assumed, chosen or left out.
 
     Returns:
         Where the bundle is.
@@ -102,7 +109,7 @@ def pack(
     stills = [Still(raw)] if isinstance(raw, Path) else raw
     if not stills or search < 1:
         raise UsageError("a bundle needs a RAW frame, and at least 1 video frame to search for it")
-    source = open_source(video, rate=rate)
+    source = open_source(video, rate=rate, as_listed=as_listed, say=say)
     is_folder = isinstance(source, ImageSource)
     name = video.resolve().name if is_folder else video.name  # of `.` too
     target = _beside(video, is_folder) if out is None else out
@@ -120,7 +127,7 @@ def pack(
         _refuse_names([name, *(f.path.name for f in (*video_files, *raw_files))])
         _refuse_same_names([file.path for file in raw_files])
 
-        info = probe(source, assume)
+        info = probe(source, assume, stream=stream, say=say)
         raws = [
             _Raw(file, still.index(info), levels)
             for file, still in zip(raw_files, stills, strict=True)
@@ -206,6 +213,7 @@ def _references(aligned: _Aligned, info: VideoInfo) -> Iterator[ReferenceInput]:
     """One at a time: a hundred 4K frames wouldn't fit into memory."""
     for raw, found in aligned:
         frame = on_grid(raw.read(), found.transform, info.rotation)
+        frame = with_pixel_aspect(frame, info.sample_aspect)
         yield ReferenceInput(raw.file, found.index, frame, found.transform, found.score, raw.levels)
 
 

@@ -37,12 +37,19 @@ def info(
 
 
 def _video_facts(video: "Video") -> Iterator[tuple[str, str]]:
+    from rvdtool.bundle.convert import video_info
+    from rvdtool.video.cadence import cadence
+
     rate = video.rate.numerator / video.rate.denominator
     tick = video.time_base.numerator / video.time_base.denominator
     shown = (video.timestamps[-1] - video.timestamps[0]) * tick + 1 / rate
     yield "video", f"{video.name} ({sum(m.size for m in video.members):,} bytes)"
-    yield "frames", f"{video.frame_count} at {rate:g}/s nominal, {shown:.3f} s"
+    yield "frames", f"{video.frame_count} in {shown:.3f} s, {cadence(video_info(video))}"
     yield "size", f"{video.width}×{video.height}, shown turned by {video.rotation}°"
+    aspect = video.sample_aspect
+    if aspect is not None and aspect.numerator != aspect.denominator:
+        wide = round(video.width * aspect.numerator / aspect.denominator)
+        yield "pixels", f"{aspect.numerator}:{aspect.denominator}, shown as {wide}×{video.height}"
     yield "coding", f"{video.codec}, {video.pixel_format}, {video.bits} bit"
     for name, tag in video.color:
         yield name, f"{tag.value} ({_SOURCES[tag.source]})"

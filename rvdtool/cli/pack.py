@@ -8,18 +8,21 @@ import typer
 
 from rvdtool.cli import console
 from rvdtool.cli.levels import Bits, Black, Phase, White, parse_levels
+from rvdtool.cli.rates import parse_rate
 from rvdtool.errors import UsageError
 
 if typing.TYPE_CHECKING:
     from collections.abc import Sequence
-    from fractions import Fraction
 
     from rvdtool.bundle.manifest import Reference
 
 
 def pack(
     video: Annotated[
-        Path, typer.Argument(help="Video file, or a folder of PNG frames.", show_default=False)
+        Path,
+        typer.Argument(
+            help="Video file, or a folder of PNG, JPEG or TIFF frames.", show_default=False
+        ),
     ],
     raw: Annotated[
         Path | None,
@@ -60,13 +63,29 @@ def pack(
         bool, typer.Option("--force", help="Take a RAW that doesn't match the video.")
     ] = False,
     rate: Annotated[
-        str | None, typer.Option(help="Frames per second of a PNG folder: 25 or 30000/1001.")
+        str | None, typer.Option(help="Frames per second of a picture folder: 25 or 30000/1001.")
     ] = None,
+    stream: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Which of several video streams, by ffprobe's number; by default the one flagged "
+            "as default, or the largest.",
+        ),
+    ] = None,
+    as_listed: Annotated[
+        bool,
+        typer.Option(
+            "--as-listed",
+            help="Take a folder's pictures in the order of their names, even if numbers are "
+            "missing or names follow several patterns.",
+        ),
+    ] = False,
     assume: Annotated[
         str | None,
         typer.Option(
-            help="Read the video's colour like this, whatever its stream says: "
-            "matrix=…,range=…,transfer=…,primaries=… (any of them)."
+            help="Read the video like this, whatever its stream says: "
+            "matrix=…,range=…,transfer=…,primaries=…,progressive (any of them)."
         ),
     ] = None,
     black: Black = None,
@@ -96,13 +115,16 @@ def pack(
             output,
             levels=parse_levels(black, white, phase, bits),
             assume=Assume() if assume is None else Assume.parse(assume),
-            rate=_rate(rate),
+            rate=parse_rate(rate),
+            stream=stream,
+            as_listed=as_listed,
             exposures=exposures,
             search=search,
             preview=preview,
             force=force,
             overwrite=overwrite,
             advance=advance,
+            say=console.note,
         )
     manifest = open_bundle(path).manifest
     _say_dropped(manifest.references)
@@ -131,12 +153,3 @@ def _matches(references: "Sequence[Reference]") -> str:
         f"{len(references)} RAWs match frames {first} to {last} by "
         f"{min(scores):.3f} to {max(scores):.3f}"
     )
-
-
-def _rate(text: str | None) -> "Fraction | None":
-    from fractions import Fraction
-
-    try:
-        return None if text is None else Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
-        raise UsageError(f"--rate {text}: give frames per second, as 25 or 30000/1001") from error

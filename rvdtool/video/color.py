@@ -62,6 +62,8 @@ UNSPECIFIED = (0, 2, 3)
 HD_HEIGHT = 720
 """From this height on, an untagged matrix is taken as BT.709, below as BT.601."""
 
+PROGRESSIVE = "progressive"
+
 ALLOWED: dict[Property, tuple[str, ...]] = {
     name: tuple(dict.fromkeys(values.values())) for name, values in READABLE.items()
 }
@@ -74,6 +76,7 @@ class Assume:
 
     `matrix` and `range` change the decoded numbers. `transfer` and `primaries` don't: they say
     that an HDR or wide-gamut stream shall be read as if it were display-referred SDR.
+    `progressive` says that frames which are flagged as interlaced hold whole pictures.
 
     Raises:
         UsageError: a value that isn't in ALLOWED.
@@ -83,6 +86,7 @@ class Assume:
     range: str | None = None
     transfer: str | None = None
     primaries: str | None = None
+    progressive: bool = False
 
     def __post_init__(self) -> None:
         for name, allowed in ALLOWED.items():
@@ -92,23 +96,27 @@ class Assume:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `matrix=bt709,range=limited`, as the command line takes it.
+        """Read `matrix=bt709,range=limited` or `progressive`, as the command line takes it.
 
         Raises:
             UsageError: not of this form, an unknown name or value, or a name given twice.
         """
         given: dict[str, str] = {}
-        for part in text.split(","):
+        parts = [part.strip() for part in text.split(",")]
+        progressive = PROGRESSIVE in parts
+        for part in parts:
+            if part == PROGRESSIVE:
+                continue
             name, equals, value = (p.strip() for p in part.partition("="))
             if not equals or name not in ALLOWED:
                 raise UsageError(
-                    f"'{part}' is not NAME=VALUE with a NAME of {', '.join(ALLOWED)}; "
-                    "for example: matrix=bt709,range=limited"
+                    f"'{part}' is not NAME=VALUE with a NAME of {', '.join(ALLOWED)}, "
+                    f"or '{PROGRESSIVE}'; for example: matrix=bt709,range=limited"
                 )
             if name in given:
                 raise UsageError(f"'{text}' gives {name} twice; give it once")
             given[name] = value
-        return cls(**given)
+        return cls(**given, progressive=progressive)
 
 
 @dataclass(frozen=True)
@@ -148,41 +156,54 @@ def interpret(
         VideoError: HDR, linear or log transfer, wide primaries, or a matrix we don't decode.
         UsageError: `assume` gives RGB video a matrix or limited range.
     """
-    if stream.has_hdr_metadata and stream.transfer is None and assume.transfer is None:
-        raise VideoError(
-            f"{name}: HDR (it has HDR metadata, but names no transfer); only SDR video is read. "
-            "Convert it, or say how to read it nevertheless: --assume transfer=bt709"
-        )
-    curve = "iec61966-2-1" if stream.is_rgb else "bt709"
-    transfer = _choose("transfer", stream.transfer, assume.transfer, curve, name)
-    primaries = _choose("primaries", stream.primaries, assume.primaries, "bt709", name)
+    defaults: dict[Property, str] = {
+        "transfer": "iec61966-2-1" if stream.is_rgb else "bt709",
+        "primaries": "bt709",
+    }
+    if not stream.is_rgb:
+        defaults["matrix"] = "bt709" if height >= HD_HEIGHT else "bt601"
+        defaults["range"] = "limited"
+    _refuse(stream, assume, defaults, name)
+    tags = {
+        prop: _choose(prop, getattr(stream, prop), getattr(assume, prop), default)
+        for prop, default in defaults.items()
+    }
     if stream.is_rgb:
         if assume.matrix is not None or assume.range == "limited":
             raise UsageError(f"{name}: RGB video has no matrix and full range; assume no other")
-        return ColorInterpretation(
-            ColorTag("rgb", "stream"), ColorTag("full", "stream"), transfer, primaries
-        )
-    default = "bt709" if height >= HD_HEIGHT else "bt601"
-    return ColorInterpretation(
-        _choose("matrix", stream.matrix, assume.matrix, default, name),
-        _choose("range", stream.range, assume.range, "limited", name),
-        transfer,
-        primaries,
-    )
+        tags["matrix"], tags["range"] = ColorTag("rgb", "stream"), ColorTag("full", "stream")
+    return ColorInterpretation(**tags)
 
 
-def _choose(
-    prop: Property, code: int | None, override: str | None, default: str, name: str
-) -> ColorTag:
+def _choose(prop: Property, code: int | None, override: str | None, default: str) -> ColorTag:
     if override is not None:
         return ColorTag(override, "user")
     if code is None:
         return ColorTag(default, "assumed")
-    if code in READABLE[prop]:
-        return ColorTag(READABLE[prop][code], "stream")
-    found = REFUSED[prop].get(code, f"code {code}")
+    return ColorTag(READABLE[prop][code], "stream")
+
+
+def _refuse(stream: StreamColor, assume: Assume, defaults: dict[Property, str], name: str) -> None:
+    """Refuse what isn't SDR, all of it in one line with the whole option that reads it anyway.
+
+    Raises:
+        VideoError: HDR, linear or log transfer, wide primaries, or a matrix we don't decode.
+    """
+    given = {p: getattr(assume, p) for p in ALLOWED if getattr(assume, p) is not None}
+    found: dict[Property, str] = {}
+    if stream.has_hdr_metadata and stream.transfer is None:
+        found["transfer"] = "not named, though it has HDR metadata"
+    for prop in defaults:
+        code = getattr(stream, prop)
+        if code is not None and code not in READABLE[prop]:
+            found[prop] = REFUSED[prop].get(code, f"code {code}")
+    found = {prop: what for prop, what in found.items() if prop not in given}
+    if not found:
+        return
+    whole = given | {prop: defaults[prop] for prop in found}
+    option = ",".join([f"{p}={v}" for p, v in whole.items()] + [PROGRESSIVE] * assume.progressive)
     raise VideoError(
-        f"{name}: its colour {prop} is {found}; only SDR video with {prop} "
-        f"{', '.join(ALLOWED[prop])} is read. Convert it, or say how to read it nevertheless: "
-        f"--assume {prop}={default}"
+        f"{name}: its colour {', its '.join(f'{prop} is {what}' for prop, what in found.items())}; "
+        "only SDR video is read. Convert it, or say how to read it nevertheless: "
+        f"--assume {option}"
     )

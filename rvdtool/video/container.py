@@ -11,7 +11,8 @@ from av.container import InputContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from rvdtool.errors import VideoError
+from rvdtool.errors import UsageError, VideoError
+from rvdtool.notes import Say
 from rvdtool.video.source import ByteSource, open_bytes
 
 # FFmpeg also "plays" text, playlists and pictures. Playlists may name files and servers, and a
@@ -19,6 +20,9 @@ from rvdtool.video.source import ByteSource, open_bytes
 FORMATS = ("mov", "mp4", "matroska", "webm", "avi", "mxf", "mpegts")
 
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+
+TS_MARK = 0x47
+"""The first byte of every packet of an MPEG transport stream."""
 
 BUFFER = 1 << 20
 """Bytes per read: so large that Python's part in reading costs next to nothing."""
@@ -31,13 +35,13 @@ _TAG_OPTIONS: dict[str, Any] = (
 
 
 @contextmanager
-def open_video(source: ByteSource) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a video and its main video stream; both end with the context.
+def open_container(source: ByteSource) -> Iterator[InputContainer]:
+    """Open a video file; it ends with the context.
 
     Raises:
         InputError: there is no such file, or it may not be read.
-        VideoError: not a video, no video stream, or damage that FFmpeg stumbles over, here or
-            while the caller demuxes and decodes.
+        VideoError: not a video, or damage that FFmpeg stumbles over, here or while the caller
+            demuxes and decodes.
     """
     with open_bytes(source) as file:
         _require_whole(file, source.name)
@@ -60,28 +64,99 @@ def open_video(source: ByteSource) -> Iterator[tuple[InputContainer, VideoStream
             ) from error
         with container:
             try:
-                yield container, _main_stream(container, source.name)
+                yield container
             except (av.error.FFmpegError, OSError) as error:
                 raise VideoError(
                     f"{source.name}: damaged ({reason(error)}); copy it again from the camera"
                 ) from error
 
 
-def reason(error: Exception) -> str:
-    """What FFmpeg or the system says, without number and file name."""
-    return getattr(error, "strerror", None) or str(error)
+@contextmanager
+def open_video(
+    source: ByteSource, index: int | None = None
+) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a video and one of its video streams; both end with the context.
+
+    Args:
+        source: the file.
+        index: the stream's number in the file; None for the first video stream.
+
+    Raises:
+        InputError, VideoError: as `open_container`; or there is no such video stream.
+    """
+    with open_container(source) as container:
+        yield container, _stream_of_index(video_streams(container, source.name), index, source.name)
 
 
-def _main_stream(container: InputContainer, name: str) -> VideoStream:
-    """The video stream; cover art in a sound file is none."""
+def video_streams(container: InputContainer, name: str) -> list[VideoStream]:
+    """The streams with moving pictures: the cover art of a sound file is none.
+
+    Raises:
+        VideoError: there is none.
+    """
     streams = [
         s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic
     ]
     if not streams:
         raise VideoError(f"{name}: has no video stream")
-    if cast(VideoCodecContext | None, streams[0].codec_context) is None:
+    return streams
+
+
+def choose_stream(
+    streams: list[VideoStream], wanted: int | None, name: str, say: Say
+) -> VideoStream:
+    """The stream that the user wants; else of those flagged as default (or of all) the largest.
+
+    Raises:
+        VideoError: it can't be decoded.
+        UsageError: no video stream has the wanted number.
+    """
+    if wanted is not None:
+        return _stream_of_index(streams, wanted, name)
+    flagged = [s for s in streams if s.disposition & av.stream.Disposition.default]
+    chosen = max(flagged or streams, key=_area)  # the first of several as large
+    if len(streams) > 1:
+        say(
+            f"{name}: has several video streams, {_list(streams)}; stream {chosen.index} is taken "
+            f"({'flagged as default' if len(flagged) == 1 else 'the largest'}), "
+            "--stream takes another"
+        )
+    return _decodable(chosen, name)
+
+
+def _stream_of_index(streams: list[VideoStream], index: int | None, name: str) -> VideoStream:
+    if index is None:
+        return _decodable(streams[0], name)
+    for stream in streams:
+        if stream.index == index:
+            return _decodable(stream, name)
+    raise UsageError(f"{name}: stream {index} is no video stream; it has {_list(streams)}")
+
+
+def _decodable(stream: VideoStream, name: str) -> VideoStream:
+    if cast(VideoCodecContext | None, stream.codec_context) is None:
         raise VideoError(f"{name}: its video is in a codec that FFmpeg can't decode")
-    return streams[0]
+    return stream
+
+
+def _area(stream: VideoStream) -> int:
+    context = cast(VideoCodecContext | None, stream.codec_context)
+    return 0 if context is None else context.width * context.height
+
+
+def _list(streams: list[VideoStream]) -> str:
+    """Numbers and sizes, for a message."""
+    sizes = []
+    for stream in streams:
+        context = cast(VideoCodecContext | None, stream.codec_context)
+        what = "unknown codec" if context is None else f"{context.width}×{context.height}"
+        sizes.append(f"{stream.index} ({what})")
+    return ", ".join(sizes)
+
+
+def reason(error: Exception) -> str:
+    """What FFmpeg or the system says, without number and file name."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _require_whole(file: io.RawIOBase, name: str) -> None:
@@ -100,6 +175,22 @@ def _require_whole(file: io.RawIOBase, name: str) -> None:
             f"{name}: cut off: {size} bytes of {end}; copy it again, or rewrap what is left of it "
             "(ffmpeg -i IN -c copy OUT.mkv)"
         )
+
+
+def cut_within_packet(source: ByteSource) -> bool:
+    """Whether it is an MPEG transport stream whose last packet isn't whole.
+
+    FFmpeg drops such a packet in silence. A packet has 188 bytes (ISO/IEC 13818-1, 2.4.3), 4 more
+    in front in a camera's .mts or .m2ts, 16 more behind where error correction was kept.
+    """
+    with open_bytes(source) as file:
+        head = file.read(1024) or b""
+        size = file.seek(0, io.SEEK_END)
+    for packet, start in ((188, 0), (192, 4), (204, 0)):
+        marks = head[start::packet]
+        if len(marks) >= 4 and set(marks) == {TS_MARK}:
+            return size % packet != 0
+    return False
 
 
 def _matroska_end(head: bytes) -> int | None:

@@ -1,41 +1,45 @@
 """Probe a video, and decode its frames one by one to display R'G'B'."""
 
-import struct
 from collections.abc import Iterator
-from typing import cast
 
 import av.error
 from av.container import InputContainer
-from av.sidedata.sidedata import SideData
-from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame as AvFrame
 from av.video.stream import VideoStream
 
 from rvdtool.errors import VideoError
-from rvdtool.video.color import UNSPECIFIED, Assume, Property, StreamColor, interpret
-from rvdtool.video.container import open_video, reason
+from rvdtool.notes import Say, keep_quiet
+from rvdtool.video.color import Assume, interpret
+from rvdtool.video.container import (
+    choose_stream,
+    cut_within_packet,
+    open_container,
+    open_video,
+    reason,
+    video_streams,
+)
 from rvdtool.video.convert import RgbConverter
 from rvdtool.video.frame import VideoFrame, VideoInfo
 from rvdtool.video.images import probe_images, read_images
 from rvdtool.video.source import ImageSource, VideoSource
-
-HDR_METADATA = {
-    "MASTERING_DISPLAY_METADATA",
-    "CONTENT_LIGHT_LEVEL",
-    "DYNAMIC_HDR_PLUS",
-    "DOVI_RPU_BUFFER",
-    "DOVI_METADATA",
-}
+from rvdtool.video.tags import refuse_unreadable, rotation_clockwise, stream_color, tags_of
 
 DEINTERLACE = (
-    "only progressive video is read: deinterlace it first "
-    "(ffmpeg -i IN -vf bwdif -c:v ffv1 OUT.mkv)"
+    "only progressive video is read. Deinterlace it, frame by frame (ffmpeg -i IN -vf "
+    "bwdif=mode=send_frame -c:v ffv1 -c:a copy OUT.mkv), or, if its frames are whole pictures and "
+    "only flagged as interlaced: --assume progressive"
 )
 
 __all__ = ["Assume", "probe", "read_frames"]
 
 
-def probe(source: VideoSource, assume: Assume = Assume()) -> VideoInfo:
+def probe(
+    source: VideoSource,
+    assume: Assume = Assume(),
+    *,
+    stream: int | None = None,
+    say: Say = keep_quiet,
+) -> VideoInfo:
     """Learn all about a video without decoding it: as fast as reading it.
 
     Frame count and timestamps come from every packet that the container wants shown (an edit list
@@ -45,37 +49,57 @@ def probe(source: VideoSource, assume: Assume = Assume()) -> VideoInfo:
     Args:
         source: where the video is.
         assume: the user's word on colour, where the stream is silent or refused.
+        stream: which of several video streams, by its number in the file; by default, of those
+            flagged as default, or of all, the largest.
+        say: told what was chosen, or is missing.
 
     Raises:
         InputError: there is no such file, or it may not be read.
         VideoError: not a video, no frames, damaged, interlaced, HDR, wide gamut, …
-        UsageError: `assume` contradicts the video.
+        UsageError: `assume` contradicts the video, or there is no such stream.
     """
     if isinstance(source, ImageSource):
         return probe_images(source, assume)
-    with open_video(source) as (container, stream):
+    name = source.name
+    with open_container(source) as container:
+        chosen = choose_stream(video_streams(container, name), stream, name, say)
         # Before decoding: a decoder overwrites them with what the frames say, which may be nothing.
-        declared = _tags(stream.codec_context)
-        first, timestamps = _demux(container, stream, source.name)
+        declared = tags_of(chosen.codec_context)
+        first, timestamps, undecodable = _demux(container, chosen, name)
         # Asking a stream after its container is closed crashes the interpreter (PyAV < 19).
-        rate, time_base = stream.guessed_rate, stream.time_base
-        codec = stream.codec_context.name
+        rate, time_base, index = chosen.guessed_rate, chosen.time_base, chosen.index
+        is_stream = container.format.name == "mpegts"
+        codec, aspect = chosen.codec_context.name, chosen.sample_aspect_ratio
     if time_base is None or rate is None:
-        raise VideoError(f"{source.name}: says nothing about its time; rewrap it as MP4 or MKV")
-    _refuse_unreadable(first, source.name)
+        raise VideoError(f"{name}: says nothing about its time; rewrap it as MP4 or MKV")
+    refuse_unreadable(first, name)
+    if first.interlaced_frame and not assume.progressive:
+        raise VideoError(f"{name}: interlaced; {DEINTERLACE}")
+    if undecodable:
+        say(
+            f"{name}: was cut without encoding it again; its first {undecodable} pictures can't be "
+            "decoded and are left out"
+        )
+    if is_stream and cut_within_packet(source):
+        say(
+            f"{name}: ends within a packet, so it was cut off and its last frames may be missing "
+            "or damaged; copy it again from the camera"
+        )
     return VideoInfo(
         width=first.width,
         height=first.height,
         timestamps=timestamps,
         time_base=time_base,
         rate=rate,
-        rotation=_rotation_clockwise(first, source.name),
+        rotation=rotation_clockwise(first, name),
         codec=codec,
         pixel_format=first.format.name,
         bits=_bits(first),
-        color=interpret(
-            _stream_color(first, declared), assume, height=first.height, name=source.name
-        ),
+        color=interpret(stream_color(first, declared), assume, height=first.height, name=name),
+        stream=index,
+        sample_aspect=aspect or None,
+        taken_as_progressive=assume.progressive,
+        undecodable=undecodable,
     )
 
 
@@ -102,7 +126,7 @@ def read_frames(
         yield from read_images(source, info)
         return
     to_rgb = RgbConverter(info)
-    with open_video(source) as (container, stream):
+    with open_video(source, info.stream) as (container, stream):
         stream.thread_type = "AUTO" if ahead else "SLICE"
         # AVI has no display times: FFmpeg makes them up in decoding order.
         timed = container.format.name != "avi"
@@ -120,8 +144,9 @@ def read_frames(
 
 def _demux(
     container: InputContainer, stream: VideoStream, name: str
-) -> tuple[AvFrame, tuple[int, ...]]:
-    """The first frame in display order, and the timestamps of all that will be shown."""
+) -> tuple[AvFrame, tuple[int, ...], int]:
+    """The first frame in display order, the timestamps of all that will be shown, and how many
+    pictures before it can't be decoded."""
     first: AvFrame | None = None
     key: int | None = None
     shown: list[int] = []
@@ -137,7 +162,7 @@ def _demux(
         if packet.pts is None:
             raise VideoError(
                 f"{name}: frame {len(shown)} has no timestamp; "
-                "rewrap it (ffmpeg -i IN -c copy OUT.mkv)"
+                "encode it again, without loss (ffmpeg -i IN -c:v ffv1 -c:a copy OUT.mkv)"
             )
         if key is None and packet.is_keyframe:
             key = packet.pts
@@ -145,7 +170,8 @@ def _demux(
             shown.append(packet.pts)
     if first is None or first.pts is None:
         raise VideoError(f"{name}: has no frame that can be decoded")
-    return first, _from_first_decodable(shown, key, first.pts, name)
+    timestamps = _from_first_decodable(shown, key, first.pts, name)
+    return first, timestamps, len(shown) - len(timestamps)
 
 
 def _from_first_decodable(
@@ -161,62 +187,8 @@ def _from_first_decodable(
     return tuple(sorted(t for t in shown if t >= first))
 
 
-def _tags(of: VideoCodecContext | AvFrame) -> dict[Property, int]:
-    """Code points; none where nothing is said."""
-    codes: dict[Property, int] = {
-        "matrix": of.colorspace,
-        "transfer": of.color_trc,
-        "primaries": of.color_primaries,
-    }
-    said = {name: code for name, code in codes.items() if code not in UNSPECIFIED}
-    return said | ({"range": of.color_range} if of.color_range else {})
-
-
-def _stream_color(frame: AvFrame, declared: dict[Property, int]) -> StreamColor:
-    """What the frames say; where they say nothing, what the container declares."""
-    tags = declared | _tags(frame)
-    return StreamColor(
-        matrix=tags.get("matrix"),
-        range=tags.get("range"),
-        transfer=tags.get("transfer"),
-        primaries=tags.get("primaries"),
-        is_rgb=frame.format.is_rgb,
-        # Asked by name: PyAV 19 iterates over the types, older releases over the data.
-        has_hdr_metadata=any(frame.side_data.get(name) is not None for name in HDR_METADATA),
-    )
-
-
-def _refuse_unreadable(frame: AvFrame, name: str) -> None:
-    if frame.interlaced_frame:
-        raise VideoError(f"{name}: interlaced; {DEINTERLACE}")
-    form = frame.format
-    is_float = "f16" in form.name or "f32" in form.name
-    if form.has_palette or form.is_bayer or len(form.components) < 3 or is_float:
-        raise VideoError(
-            f"{name}: pixel format {form.name}; only colour video of 8 to 16 bits is read"
-        )
-
-
 def _bits(frame: AvFrame) -> int:
     return max(component.bits for component in frame.format.components)
-
-
-def _rotation_clockwise(frame: AvFrame, name: str) -> int:
-    """The display matrix's turn; FFmpeg reports it counter-clockwise."""
-    matrix = cast(SideData | None, frame.side_data.get("DISPLAYMATRIX"))
-    if matrix is not None:
-        a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix))
-        if a * d - b * c < 0:
-            raise VideoError(
-                f"{name}: to be shown mirrored, which isn't read; clear that flag "
-                "(ffmpeg -display_rotation 0 -i IN -c copy OUT.mp4)"
-            )
-    rotation = -frame.rotation % 360
-    if rotation % 90:
-        raise VideoError(
-            f"{name}: to be shown turned by {rotation}°; only 0, 90, 180, 270 are read"
-        )
-    return rotation
 
 
 def _next_frame(
@@ -259,5 +231,5 @@ def _refuse_changed(frame: AvFrame, index: int, info: VideoInfo, name: str) -> N
             f"{name}: frame {index} changes to {found[0]}×{found[1]} {found[2]} from "
             f"{info.width}×{info.height} {info.pixel_format}; only clips of one format are read"
         )
-    if frame.interlaced_frame:
+    if frame.interlaced_frame and not info.taken_as_progressive:
         raise VideoError(f"{name}: frame {index} is interlaced; {DEINTERLACE}")

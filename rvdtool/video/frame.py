@@ -46,11 +46,18 @@ class VideoInfo:
         width, height: decoded size in pixels, before any rotation.
         timestamps: when each frame is shown, in `time_base`, in display order; starts anywhere.
         time_base: seconds per timestamp tick.
-        rate: nominal frames per second, by the header and the timestamps.
+        rate: nominal frames per second, by the header and the timestamps; `rvdtool.video.cadence`
+            says whether the frames keep it.
         rotation: degrees clockwise by which a player turns the picture: 0, 90, 180 or 270.
         codec, pixel_format: FFmpeg's names.
         bits: bits per sample of the stream: 8, 10, 12, …
         color: how the numbers are read.
+        stream: FFmpeg's number of the stream in its file; None for the first video stream (and for
+            pictures).
+        sample_aspect: width of a pixel divided by its height; None where nobody says.
+        taken_as_progressive: the user says so, whatever flag its frames have.
+        undecodable: pictures before the first frame that no decoder gives, as a clip cut without
+            re-encoding has them.
     """
 
     width: int
@@ -63,6 +70,10 @@ class VideoInfo:
     pixel_format: str
     bits: int
     color: ColorInterpretation
+    stream: int | None = None
+    sample_aspect: Fraction | None = None
+    taken_as_progressive: bool = False
+    undecodable: int = 0
 
     @property
     def frame_count(self) -> int:

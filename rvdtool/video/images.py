@@ -1,74 +1,114 @@
-"""A folder of PNGs as a video."""
+"""A folder of PNGs, JPEGs or TIFFs as a video."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Literal
 
 from rvdtool.errors import VideoError
+from rvdtool.video import jpeg, png, tiff
 from rvdtool.video.color import Assume, StreamColor, interpret
-from rvdtool.video.frame import VideoFrame, VideoInfo
-from rvdtool.video.png import COLOR_TYPES, RGB, PngHeader, decode_png, read_header
+from rvdtool.video.convert import RgbConverter
+from rvdtool.video.frame import Rgb, VideoFrame, VideoInfo
+from rvdtool.video.picture import PictureHeader
 from rvdtool.video.source import ByteSource, ImageSource, open_bytes
+from rvdtool.video.tags import refuse_unreadable, stream_color
+
+Codec = Literal["png", "mjpeg", "tiff"]
 
 
 def probe_images(source: ImageSource, assume: Assume) -> VideoInfo:
     """Read all headers; timestamps count frames.
 
     Raises:
-        VideoError: not all are RGB PNGs of one size and depth.
+        VideoError: not all are colour pictures of one kind, size and depth.
     """
-    headers = [_header(frame) for frame in source.frames]
+    codec = _codec(source.frames[0])
+    headers = [_header(frame, codec) for frame in source.frames]
     first = headers[0]
     for header, frame in zip(headers, source.frames, strict=True):
-        if header.color_type != RGB or header.transparent:
-            what = COLOR_TYPES.get(header.color_type, "strange")
+        if header != first:
             raise VideoError(
-                f"{frame.name}: a {'transparent' if header.transparent else what} PNG; "
-                "frames must be plain RGB, 8 or 16 bit"
-            )
-        if _describe(header) != _describe(first):
-            raise VideoError(
-                f"{frame.name}: {_describe(header)}, but {source.frames[0].name}: "
-                f"{_describe(first)}; all frames of a clip must be alike"
+                f"{frame.name}: {header}, but {source.frames[0].name}: {first}; all frames of a "
+                "clip must be alike"
             )
     color = StreamColor(
         matrix=0, range=2, transfer=first.transfer, primaries=first.primaries, is_rgb=True
     )
+    pixel_format = "rgb24" if first.bits == 8 else "rgb48be"
+    if codec == "mjpeg":
+        picture = jpeg.decode_jpeg(_bytes(source.frames[0]), source.frames[0].name)
+        refuse_unreadable(picture, source.name)
+        color = stream_color(picture, {})
+        pixel_format = picture.format.name
     return VideoInfo(
         width=first.width,
         height=first.height,
         timestamps=tuple(range(len(headers))),
         time_base=1 / source.rate,
         rate=source.rate,
-        rotation=0,
-        codec="png",
-        pixel_format="rgb24" if first.bits == 8 else "rgb48be",
+        rotation=first.rotation,
+        codec=codec,
+        pixel_format=pixel_format,
         bits=first.bits,
         color=interpret(color, assume, height=first.height, name=source.name),
     )
 
 
 def read_images(source: ImageSource, info: VideoInfo) -> Iterator[VideoFrame]:
-    """Decode one PNG after the other.
+    """Decode one picture after the other.
 
     Raises:
-        VideoError: a frame is damaged, or not of `info`'s size and depth, or the count differs.
+        VideoError: one is damaged, or not of `info`'s kind, size and depth, or the count differs.
     """
     if len(source.frames) != info.frame_count:
         raise VideoError(
-            f"{source.name}: {len(source.frames)} PNGs, but {info.frame_count} were expected"
+            f"{source.name}: {len(source.frames)} pictures, but {info.frame_count} were expected"
         )
+    decode = _decoder(info)
     for index, frame in enumerate(source.frames):
-        with open_bytes(frame) as file:
-            rgb = decode_png(file.read(), frame.name)
+        rgb = decode(_bytes(frame), frame.name)
         expected = (info.height, info.width, 3), (info.bits + 7) // 8
         if (rgb.shape, rgb.dtype.itemsize) != expected:
             raise VideoError(f"{frame.name}: {rgb.dtype} {rgb.shape} is not what the clip has")
         yield VideoFrame(index, rgb, info.timestamps[index])
 
 
-def _header(frame: ByteSource) -> PngHeader:
+def _decoder(info: VideoInfo) -> Callable[[bytes, str], Rgb]:
+    if info.codec == "png":
+        return png.decode_png
+    if info.codec == "tiff":
+        return tiff.decode_tiff
+    to_rgb = RgbConverter(info)
+
+    def decode(data: bytes, name: str) -> Rgb:
+        picture = jpeg.decode_jpeg(data, name)
+        found = picture.width, picture.height, picture.format.name
+        if found != (info.width, info.height, info.pixel_format):
+            raise VideoError(
+                f"{name}: {found[0]}×{found[1]} {found[2]}, but the clip is "
+                f"{info.width}×{info.height} {info.pixel_format}"
+            )
+        return to_rgb(picture)
+
+    return decode
+
+
+def _codec(frame: ByteSource) -> Codec:
+    """The kind of picture by its first bytes: a bundle's members have no names of their own."""
     with open_bytes(frame) as file:
-        return read_header(file, frame.name)
+        head = file.read(4) or b""
+    if head.startswith(jpeg.SIGNATURE):
+        return "mjpeg"
+    return "tiff" if head in tiff.SIGNATURES else "png"
 
 
-def _describe(header: PngHeader) -> str:
-    return f"{header.width}×{header.height}, {header.bits} bit"
+def _header(frame: ByteSource, codec: Codec) -> PictureHeader:
+    read = {"png": png.read_header, "mjpeg": jpeg.read_header, "tiff": tiff.read_header}[codec]
+    if _codec(frame) != codec and codec != "png":  # of what isn't one, the PNG reader says so
+        raise VideoError(f"{frame.name}: another kind of picture than the clip's first")
+    with open_bytes(frame) as file:
+        return read(file, frame.name)
+
+
+def _bytes(frame: ByteSource) -> bytes:
+    with open_bytes(frame) as file:
+        return file.read() or b""

@@ -2,7 +2,6 @@
 
 import io
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -13,6 +12,7 @@ from rvdtool.errors import UsageError, VideoError
 from rvdtool.files import write_beside
 from rvdtool.video.color import UNSPECIFIED
 from rvdtool.video.frame import Rgb
+from rvdtool.video.picture import PictureHeader
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CRC_SIZE = 4
@@ -22,32 +22,11 @@ RGB = 2
 COLOR_TYPES = {0: "grey", RGB: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
 
 
-@dataclass(frozen=True)
-class PngHeader:
-    """What a PNG says before its pixels (PNG specification, third edition, 11.2 and 11.3).
-
-    Attributes:
-        width, height: pixels.
-        bits: per sample.
-        color_type: as in COLOR_TYPES.
-        transparent: has a colour that counts as transparent (chunk tRNS).
-        transfer, primaries: H.273 code points; None where the file says nothing (cICP, sRGB).
-    """
-
-    width: int
-    height: int
-    bits: int
-    color_type: int
-    transparent: bool
-    transfer: int | None
-    primaries: int | None
-
-
-def read_header(file: io.RawIOBase, name: str) -> PngHeader:
+def read_header(file: io.RawIOBase, name: str) -> PictureHeader:
     """Read all chunks before the pixels, but not the pixels.
 
     Raises:
-        VideoError: not a PNG, or cut off.
+        VideoError: not a PNG, cut off, or not plain RGB of 8 or 16 bits.
     """
     if file.read(len(SIGNATURE)) != SIGNATURE:
         raise VideoError(f"{name}: not a PNG, whatever its name says")
@@ -68,7 +47,14 @@ def read_header(file: io.RawIOBase, name: str) -> PngHeader:
             primaries, transfer = (None if code in UNSPECIFIED else code for code in codes)
     except (KeyError, struct.error) as error:
         raise VideoError(f"{name}: a damaged PNG") from error
-    return PngHeader(width, height, bits, color_type, b"tRNS" in chunks, transfer, primaries)
+    if color_type != RGB or b"tRNS" in chunks:
+        what = "transparent" if b"tRNS" in chunks else COLOR_TYPES.get(color_type, "strange")
+        deep = "rgb48be" if bits == 16 else "rgb24"
+        raise VideoError(
+            f"{name}: a {what} PNG; frames must be plain RGB, 8 or 16 bit. Convert each "
+            f"(ffmpeg -i IN.png -pix_fmt {deep} OUT.png)"
+        )
+    return PictureHeader(width, height, bits, "RGB", transfer, primaries)
 
 
 def decode_png(data: bytes, name: str) -> Rgb:

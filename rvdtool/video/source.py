@@ -1,20 +1,21 @@
-"""Where a video's bytes lie: a file, a part of a file, or a folder of PNGs.
+"""Where a video's bytes lie: a file, a part of a file, or a folder of pictures.
 
 A bundle keeps the user's video as a *stored* ZIP member, so it can be decoded in place: a
 `SliceSource` is the member's offset and size in the bundle.
 """
 
 import io
-import re
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from rvdtool.errors import UsageError, VideoError
 from rvdtool.files import require_file
+from rvdtool.notes import Say, keep_quiet
+from rvdtool.video.listing import list_pictures
 
 DEFAULT_IMAGE_RATE = Fraction(30)
-"""Frames per second of a folder of PNGs, where nobody says otherwise."""
+"""Frames per second of a folder of pictures, where nobody says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,14 @@ ByteSource = FileSource | SliceSource
 
 @dataclass(frozen=True)
 class ImageSource:
-    """PNG files in display order, shown at `rate` frames per second."""
+    """PNG, JPEG or TIFF files in display order, shown at `rate` frames per second."""
 
     frames: tuple[ByteSource, ...]
     rate: Fraction
 
     def __post_init__(self) -> None:
         if not self.frames:
-            raise VideoError("a folder of PNGs needs at least one frame")
+            raise VideoError("a folder of pictures needs at least one frame")
         if self.rate <= 0:
             raise UsageError(f"frames per second must be above 0; got {self.rate}")
 
@@ -68,35 +69,43 @@ class ImageSource:
 VideoSource = FileSource | SliceSource | ImageSource
 
 
-def open_source(path: Path, *, rate: Fraction | None = None) -> VideoSource:
-    """The source for what a user names: a video file, or a folder of PNGs.
+def open_source(
+    path: Path,
+    *,
+    rate: Fraction | None = None,
+    as_listed: bool = False,
+    say: Say = keep_quiet,
+) -> VideoSource:
+    """The source for what a user names: a video file, or a folder of PNG, JPEG or TIFF pictures.
 
-    A folder's PNGs are taken in natural order (`2.png` before `10.png`); gaps in the numbering
-    are no frames. Other files in it, hidden ones among them, are left alone.
+    A folder's pictures are taken in natural order (`2.png` before `10.png`). Other files in it,
+    hidden ones among them, are left alone.
 
     Args:
         path: the file or folder.
         rate: frames per second of a folder, DEFAULT_IMAGE_RATE if not given; a video file brings
             its own.
+        as_listed: take the pictures even if numbers are missing or names follow several patterns;
+            gaps are no frames.
+        say: told what was assumed.
 
     Raises:
         InputError: there is no such file, or it may not be read.
-        VideoError: a folder without PNGs.
+        VideoError: a folder without pictures, or with ones that don't make one sequence.
         UsageError: `rate` for a video file.
     """
     if not path.is_dir():
         if rate is not None:
-            raise UsageError(f"{path}: a video file brings its own frame rate; give none")
+            raise UsageError(
+                f"{path}: a video file brings its own frame rate; give none (if it is variable, "
+                "`rvdtool derender --rate` says as what to write it)"
+            )
         return FileSource(require_file(path, "a video"))
-    frames = sorted(
-        (p for p in path.iterdir() if p.suffix.lower() == ".png" and not p.name.startswith(".")),
-        key=_natural_key,
-    )
-    if not frames:
-        raise VideoError(f"{path}: no PNG in this folder; give a video file or a folder of PNGs")
-    return ImageSource(
-        tuple(FileSource(p) for p in frames), DEFAULT_IMAGE_RATE if rate is None else rate
-    )
+    frames = list_pictures(path, as_listed=as_listed)
+    if rate is None:
+        rate = DEFAULT_IMAGE_RATE
+        say(f"{path}: no frame rate given, so {rate} per second is assumed; --rate says another")
+    return ImageSource(tuple(FileSource(p) for p in frames), rate)
 
 
 def open_bytes(source: ByteSource) -> io.RawIOBase:
@@ -154,9 +163,3 @@ class _Window(io.RawIOBase):
         if not self.closed:
             self._file.close()
         super().close()
-
-
-def _natural_key(path: Path) -> tuple[list[tuple[int, str]], str]:
-    """Numbers compare as numbers, text without case; the plain name breaks ties."""
-    parts = re.findall(r"(\d+)|(\D+)", path.name)
-    return [(int(n), "") if n else (-1, text.casefold()) for n, text in parts], path.name

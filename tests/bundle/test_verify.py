@@ -269,3 +269,24 @@ def test_a_bundle_replaced_by_a_shorter_one_is_noticed(shot: Any, tmp_path: Path
         verify(bundle)
     with pytest.raises(BundleError):
         _ = bundle.references[0].frame
+
+
+def test_a_manifest_without_later_fields_is_verified_by_what_it_says(
+    shot: Any, tmp_path: Path
+) -> None:
+    """Bundles of earlier versions know nothing of streams and pixel shapes."""
+    later = ("stream", "sample_aspect", "taken_as_progressive", "undecodable")
+    with zipfile.ZipFile(shot.bundle) as source:
+        manifest = json.loads(source.read("manifest.json"))
+        members = {name: source.read(name) for name in source.namelist()[1:-1]}
+    for name in later:
+        del manifest["video"][name]
+    old = tmp_path / "old.rvd"
+    with old.open("wb") as file, ArchiveWriter(file) as target:
+        target.add_bytes("mimetype", b"application/vnd.rvdtool.bundle+zip")
+        for name, data in members.items():
+            target.add_bytes(name, data)
+        target.add_bytes("manifest.json", json.dumps(manifest).encode())
+    bundle = open_bundle(old)
+    assert bundle.video_info.stream is None
+    assert [check for check in verify(bundle) if not check.ok] == []

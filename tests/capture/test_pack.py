@@ -59,7 +59,7 @@ def test_a_folder_of_pngs_is_a_video(shot: Any, tmp_path: Path) -> None:
     folder = tmp_path / "frames.v2"
     folder.mkdir()
     rng = np.random.default_rng(0)
-    for index in (2, 10, 1):
+    for index in (9, 10, 8):
         rgb = rng.integers(0, 256, (*shot.frame.size, 3)).astype(np.uint8)
         (folder / f"{index}.png").write_bytes(imagecodecs.png_encode(rgb))
     (folder / "notes.txt").write_text("not a frame")
@@ -67,7 +67,7 @@ def test_a_folder_of_pngs_is_a_video(shot: Any, tmp_path: Path) -> None:
     assert path == tmp_path / "frames.v2.rvd"
     bundle = open_bundle(path)
     names = [member.name for member in bundle.manifest.video.members]
-    assert names == [f"video/frames.v2/{index}.png" for index in (1, 2, 10)]
+    assert names == [f"video/frames.v2/{index}.png" for index in (8, 9, 10)]
     assert bundle.video_info.rate == Fraction(24000, 1001)
     assert all(check.ok for check in verify(bundle))
     for written in unpack(bundle, tmp_path / "out"):
@@ -276,3 +276,17 @@ def test_a_raw_of_another_frame_is_found(shot: Any, tmp_path: Path) -> None:
     assert all(check.ok for check in verify(bundle))
     with pytest.raises(MismatchError, match=r"frame \d, has a score"):
         pack(video, shot.raw, tmp_path / "other.rvd", search=3)
+
+
+def test_pixel_shape_goes_into_the_dngs_tags(shot: Any, tmp_path: Path) -> None:
+    """Anamorphic: the video's shape counts on its grid; square, or unknown, the camera's own."""
+    path = tmp_path / "clip.mkv"
+    copied = ["-i", str(shot.video), "-c", "copy", "-aspect", "16:9", str(path)]
+    subprocess.run(["ffmpeg", "-v", "error", *copied], check=True)
+    bundle = open_bundle(pack(path, shot.raw, tmp_path / "clip.rvd"))
+    assert bundle.video_info.sample_aspect == Fraction(4, 3)
+    tags = {tag.code: tag.value for tag in bundle.references[0].frame.profile.tags}
+    assert tags[50718] == (4, 3, 1, 1)
+    assert 50718 not in {
+        tag.code for tag in open_bundle(shot.bundle).references[0].frame.profile.tags
+    }

@@ -27,7 +27,7 @@ def place(shot: Any, tmp_path: Path) -> Path:
         for index in (0, 4):
             if folder == "frames":
                 picture = imagecodecs.png_encode(np.zeros((48, 64, 3), np.uint8))
-                (tmp_path / folder / f"{index}.png").write_bytes(picture)
+                (tmp_path / folder / f"{index // 4}.png").write_bytes(picture)
             else:
                 write_dng(shot.frame, tmp_path / folder / f"{folder}_{index}.dng")
     rows = "".join(f"{index},100\n" for index in range(6))
@@ -49,7 +49,7 @@ VICTIMS = [
     ("clip.mp4", ["0=cinema"], "cinema/cinema_4.dng"),
     ("clip.mp4", ["0=first.dng", "4=stills/stills_4.dng"], "stills/stills_4.dng"),
     ("clip.mp4", ["*=stills/*.dng"], "stills/stills_4.dng"),
-    ("frames", ["0=first.dng"], "frames/4.png"),
+    ("frames", ["0=first.dng"], "frames/1.png"),
 ]
 
 

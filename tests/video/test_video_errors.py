@@ -14,7 +14,7 @@ from video_clips import B_FRAMES, X265, make_clip, picture
 
 from rvdtool.errors import InputError, VideoError
 from rvdtool.video import container
-from rvdtool.video.decode import probe, read_frames
+from rvdtool.video.decode import Assume, probe, read_frames
 from rvdtool.video.frame import ColorTag, VideoFrame
 from rvdtool.video.source import FileSource, open_bytes
 
@@ -94,7 +94,9 @@ def test_sound_with_cover_art_has_no_video(tmp_path: Path) -> None:
 def test_interlaced_video(suffix: str, codec: str, pixel_format: str, tmp_path: Path) -> None:
     options = {"flags": "+ilme+ildct"}
     path = make_clip(tmp_path / f"tv{suffix}", codec, pixel_format, options=options)
-    refused(path, "interlaced.*deinterlace it first")
+    refused(path, "interlaced.*Deinterlace it.*--assume progressive")
+    info = probe(FileSource(path), Assume(progressive=True))
+    assert len(list(read_frames(FileSource(path), info))) == 12
 
 
 @pytest.mark.parametrize("pixel_format", ["gray", "gray16le", "gbrpf32le", "gbrpf16le"])

@@ -40,7 +40,7 @@ def test_what_is_written_is_read(
     frames = [noise(dtype, seed) for seed in range(3)]
     for name, rgb in zip(("7.png", "9.png", "100.png"), frames, strict=True):  # gaps are no frames
         write_png(rgb, tmp_path / name)
-    source = open_source(tmp_path, rate=Fraction(24))
+    source = open_source(tmp_path, rate=Fraction(24), as_listed=True)
     info = probe(source)
     assert (info.width, info.height, info.bits, info.codec) == (17, 13, bits, "png")
     assert (info.frame_count, info.rate, info.rotation) == (3, 24, 0)
@@ -165,7 +165,7 @@ def test_frames_that_are_not_those_probed(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match=r"2\.png"):
         list(read_frames(source, info))
     (tmp_path / "2.png").unlink()
-    with pytest.raises(VideoError, match="1 PNGs, but 2"):
+    with pytest.raises(VideoError, match="1 pictures, but 2"):
         list(read_frames(open_source(tmp_path), info))
 
 

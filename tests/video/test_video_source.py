@@ -138,7 +138,7 @@ def test_a_folder_is_opened_in_natural_order(tmp_path: Path) -> None:
     for name in names:
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "c.png.part").write_bytes(b"")
-    source = open_source(tmp_path)
+    source = open_source(tmp_path, as_listed=True)
     assert isinstance(source, ImageSource)
     assert source.rate == DEFAULT_IMAGE_RATE
     assert [f.path.name for f in source.frames] == [
@@ -150,11 +150,11 @@ def test_a_folder_is_opened_in_natural_order(tmp_path: Path) -> None:
         "b.png",
     ]
     rate = Fraction(24000, 1001)
-    assert open_source(tmp_path, rate=rate) == ImageSource(source.frames, rate)
+    assert open_source(tmp_path, rate=rate, as_listed=True) == ImageSource(source.frames, rate)
 
 
 def test_a_folder_needs_pngs_and_a_rate_above_zero(tmp_path: Path) -> None:
-    (tmp_path / "frame.jpg").write_bytes(b"")
+    (tmp_path / "frame.gif").write_bytes(b"")
     with pytest.raises(VideoError, match="no PNG"):
         open_source(tmp_path)
     write_png(picture(0), tmp_path / "1.png")

@@ -1,0 +1,36 @@
+"""Frame rates as the command line takes them."""
+
+import typing
+
+from rvdtool.errors import UsageError
+
+if typing.TYPE_CHECKING:
+    from fractions import Fraction
+
+
+SHORT = {
+    "23.976": "24000/1001",
+    "23.98": "24000/1001",
+    "29.97": "30000/1001",
+    "47.952": "48000/1001",
+    "59.94": "60000/1001",
+    "119.88": "120000/1001",
+}
+"""What people write for NTSC's rates."""
+
+
+def parse_rate(text: str | None) -> "Fraction | None":
+    """Read `25`, `30000/1001`, or `29.97`, which is short for the latter.
+
+    Raises:
+        UsageError: not a number above 0.
+    """
+    from fractions import Fraction
+
+    try:
+        rate = None if text is None else Fraction(SHORT.get(text, text))
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if rate is not None and rate <= 0:
+        raise UsageError(f"--rate {text}: give frames per second, as 25 or 30000/1001")
+    return rate

@@ -1,0 +1,87 @@
+"""A folder of numbered files: which of them make one sequence, and in which order."""
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from rvdtool.errors import VideoError
+
+KINDS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+"""Suffixes of the pictures that a video may be made of."""
+
+_NUMBERS = re.compile(r"(\d+)")
+_ANYHOW = "--as-listed takes all of them in this order"
+
+
+def natural_key(path: Path) -> tuple[list[tuple[int, str]], str]:
+    """Numbers compare as numbers, text without case; the plain name breaks ties."""
+    parts = re.findall(r"(\d+)|(\D+)", path.name)
+    return [(int(n), "") if n else (-1, text.casefold()) for n, text in parts], path.name
+
+
+def list_pictures(folder: Path, *, as_listed: bool) -> list[Path]:
+    """The pictures in a folder in natural order; hidden and other files are left alone.
+
+    Args:
+        folder: an existing folder.
+        as_listed: don't ask whether their numbers have gaps or their names differ.
+
+    Raises:
+        VideoError: no pictures, several kinds of them, or (unless `as_listed`) not one sequence.
+    """
+    found = [p for p in folder.iterdir() if not p.name.startswith(".")]
+    pictures = sorted((p for p in found if p.suffix.lower() in KINDS), key=natural_key)
+    if not pictures:
+        raise VideoError(
+            f"{folder}: no PNG, JPEG or TIFF in this folder; give a video file or a folder of "
+            "pictures"
+        )
+    one = pictures[0]
+    for other in pictures:
+        if KINDS[other.suffix.lower()] != KINDS[one.suffix.lower()]:
+            raise VideoError(
+                f"{folder}: {one.name} and {other.name} are pictures of different kinds; put those "
+                "that are no frames elsewhere"
+            )
+    if not as_listed:
+        _require_one_sequence(folder, pictures)
+    return pictures
+
+
+def _require_one_sequence(folder: Path, pictures: Sequence[Path]) -> None:
+    """Their names must differ in one number, which rises by 1.
+
+    Raises:
+        VideoError: they don't.
+    """
+    if len(pictures) == 1:
+        return
+    names = [_NUMBERS.split(path.stem) for path in pictures]  # text, number, text, number, …, text
+    for path, name in zip(pictures, names, strict=True):
+        if [t.casefold() for t in name[::2]] != [t.casefold() for t in names[0][::2]]:
+            raise VideoError(
+                f"{folder}: {pictures[0].name} and {path.name} are named by different patterns; "
+                f"put those that are no frames elsewhere, or {_ANYHOW}"
+            )
+    numbers = [[int(number) for number in name[1::2]] for name in names]
+    changing = [k for k, values in enumerate(zip(*numbers, strict=True)) if len(set(values)) > 1]
+    if len(changing) != 1:
+        raise VideoError(
+            f"{folder}: in {pictures[0].name} … {pictures[-1].name} it isn't one number that "
+            f"counts the frames; rename them, or {_ANYHOW}"
+        )
+    for (early, late), (before, after) in zip(
+        pairwise([values[changing[0]] for values in numbers]), pairwise(pictures), strict=True
+    ):
+        if late != early + 1:
+            raise VideoError(
+                f"{folder}: {'two frames of one number' if late == early else 'a gap'}: "
+                f"{after.name} follows {before.name}; copy what is missing, or {_ANYHOW}"
+            )

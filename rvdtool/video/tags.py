@@ -1,0 +1,89 @@
+"""What a decoded frame says about its colour and its turn."""
+
+import struct
+from typing import cast
+
+from av.sidedata.sidedata import SideData
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame as AvFrame
+
+from rvdtool.errors import VideoError
+from rvdtool.video.color import UNSPECIFIED, Property, StreamColor
+
+HDR_METADATA = {
+    "MASTERING_DISPLAY_METADATA",
+    "CONTENT_LIGHT_LEVEL",
+    "DYNAMIC_HDR_PLUS",
+    "DOVI_RPU_BUFFER",
+    "DOVI_METADATA",
+}
+
+
+def tags_of(of: VideoCodecContext | AvFrame) -> dict[Property, int]:
+    """Code points; none where nothing is said."""
+    codes: dict[Property, int] = {
+        "matrix": of.colorspace,
+        "transfer": of.color_trc,
+        "primaries": of.color_primaries,
+    }
+    said = {name: code for name, code in codes.items() if code not in UNSPECIFIED}
+    return said | ({"range": of.color_range} if of.color_range else {})
+
+
+def stream_color(frame: AvFrame, declared: dict[Property, int]) -> StreamColor:
+    """What the frames say; where they say nothing, what the container declares."""
+    tags = declared | tags_of(frame)
+    return StreamColor(
+        matrix=tags.get("matrix"),
+        range=tags.get("range"),
+        transfer=tags.get("transfer"),
+        primaries=tags.get("primaries"),
+        is_rgb=frame.format.is_rgb,
+        has_hdr_metadata=any(_side_data(frame, name) is not None for name in HDR_METADATA),
+    )
+
+
+def _side_data(frame: AvFrame, name: str) -> bytes | None:
+    """By FFmpeg's name without its prefix; None if the frame has none of it."""
+    try:
+        # Asked by name: PyAV 19 iterates over the types, older releases over the data.
+        found = cast(SideData | None, frame.side_data.get(name))
+    except ValueError:  # PyAV 18.1 has no name for EXIF, which JPEG frames have; they have no HDR
+        return None
+    return None if found is None else bytes(found)
+
+
+def refuse_unreadable(frame: AvFrame, name: str) -> None:
+    """Refuse what isn't three colours in whole numbers.
+
+    Raises:
+        VideoError: it isn't.
+    """
+    form = frame.format
+    is_float = "f16" in form.name or "f32" in form.name
+    if form.has_palette or form.is_bayer or len(form.components) < 3 or is_float:
+        raise VideoError(
+            f"{name}: pixel format {form.name}; only colour video of 8 to 16 bits is read"
+        )
+
+
+def rotation_clockwise(frame: AvFrame, name: str) -> int:
+    """The display matrix's turn in degrees; FFmpeg reports it counter-clockwise.
+
+    Raises:
+        VideoError: mirrored, or turned by other than right angles.
+    """
+    matrix = _side_data(frame, "DISPLAYMATRIX")
+    if matrix is not None:
+        a, b, _, c, d, *_ = struct.unpack("=9i", matrix)
+        if a * d - b * c < 0:
+            raise VideoError(
+                f"{name}: to be shown mirrored, which isn't read; let FFmpeg mirror its pixels "
+                "(ffmpeg -i IN -c:v ffv1 -c:a copy OUT.mkv)"
+            )
+    rotation = -frame.rotation % 360
+    if rotation % 90:
+        raise VideoError(
+            f"{name}: to be shown turned by {rotation}°; only 0, 90, 180, 270 are read"
+        )
+    return rotation
