@@ -74,7 +74,7 @@ def simulate(
     """
     from rvdtool.research.dataset.produce import ProduceOptions, disk_need, produce
     from rvdtool.research.dataset.recipe import read_recipe
-    from rvdtool.research.dataset.rvd_sim import PARTS, read_set
+    from rvdtool.research.dataset.rvd_sim import PARTS, draw_part
     from rvdtool.research.dataset.scene import SourceFolders
 
     if bool(recipes) == standard_set:
@@ -86,8 +86,7 @@ def simulate(
         raise UsageError(f"--part {unknown[0]}: RVD-Sim has {', '.join(PARTS)}")
     parts: dict[Path, list[Recipe]] = {}
     if standard_set:
-        recipes_of = read_set()
-        parts = {output / name: list(recipes_of[name]) for name in part or PARTS}
+        parts = {output / name: list(draw_part(name)) for name in part or PARTS}
     else:
         parts = {output: [read_recipe(path) for path in recipes or []]}
     everything = [recipe for made in parts.values() for recipe in made]

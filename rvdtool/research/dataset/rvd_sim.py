@@ -1,14 +1,13 @@
 """RVD-Sim, the project's own set: which scenes are for training, validation and test.
 
-The recipes are drawn once, by `draw_set`, and checked in as `recipes/*.jsonl` (one recipe a line):
-what is made follows the files. Scenes are split, never crops or frames: a test scene and its
-foregrounds occur nowhere else. HERO6 and both Fusions of GoPro show one site: all are test.
+`draw_part` draws the recipes of a part, the same every time; a test holds them to their digests.
+Scenes are split, never crops or frames: a test scene and its foregrounds occur nowhere else. HERO6
+and both Fusions of GoPro show one site: all are test.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from importlib.resources import files
-from pathlib import Path
+from itertools import chain
 
 import numpy as np
 
@@ -155,52 +154,13 @@ _TAKEN = ("train", "val", "long", "extra", "leaves", "walk", "soft", "photo", "s
 """How videos' names begin, in the order of their seeds."""
 
 
-def draw_set() -> Mapping[str, tuple[Recipe, ...]]:
-    """All recipes, by part; the same every time."""
-    return {
-        "train": tuple(
-            _draw("train", index, TRAINING, _TRAINING_EXTRAS, 16) for index in range(136)
-        ),
-        "validation": tuple(_draw("val", index, VALIDATION, (), 24) for index in range(12)),
-        "test": tuple(
-            recipe for index in range(len(TEST)) for recipe in _draw_test(index, frames=60)
-        ),
-        # Training scenes again: what a chain does after many frames is learned from these.
-        "long": tuple(_draw("long", index, TRAINING, _TRAINING_EXTRAS, 48) for index in range(30)),
-        "extra": tuple(_draw_extra(index) for index in range(42)),
-        "leaves": tuple(_draw_leaves(index) for index in range(60)),
-        "walks": tuple(_draw_walk(index) for index in range(80)),
-        "soft": tuple(_draw_soft(index) for index in range(48)),
-        "development": tuple(
-            _draw_development(index, condition)
-            for index in range(len(DEVELOPMENT))
-            for condition in CONDITIONS
-        ),
-        "endurance": tuple(_draw_endurance(condition) for condition in CONDITIONS),
-        "photographs": tuple(
-            _draw_photograph(index) for index in range(3 * len(read_photographs()))
-        ),
-        "sweeps": tuple(_draw_sweep(index) for index in range(len(read_photographs()))),
-    }
+def draw_part(part: str) -> tuple[Recipe, ...]:
+    """The recipes of one part, the same every time.
 
-
-def read_set() -> Mapping[str, tuple[Recipe, ...]]:
-    """All recipes as checked in, by part."""
-    folder = files("rvdtool.research.dataset") / "recipes"
-    return {
-        part: tuple(
-            Recipe.model_validate_json(line)
-            for line in (folder / f"{part}.jsonl").read_text().splitlines()
-        )
-        for part in PARTS
-    }
-
-
-def write_set(folder: Path) -> None:
-    """Write the drawn recipes as `read_set` reads them."""
-    for part, recipes in draw_set().items():
-        lines = [recipe.model_dump_json(exclude_defaults=True) + "\n" for recipe in recipes]
-        (folder / f"{part}.jsonl").write_text("".join(lines))
+    Args:
+        part: one of `PARTS`.
+    """
+    return tuple(_DRAWN[part]())
 
 
 def _draw(
@@ -403,3 +363,27 @@ def _draw_test(index: int, frames: int) -> list[Recipe]:
         )
         for condition in CONDITIONS
     ]
+
+
+_DRAWN: Mapping[str, Callable[[], Iterable[Recipe]]] = {
+    "train": lambda: (
+        _draw("train", index, TRAINING, _TRAINING_EXTRAS, 16) for index in range(136)
+    ),
+    "validation": lambda: (_draw("val", index, VALIDATION, (), 24) for index in range(12)),
+    "test": lambda: chain.from_iterable(_draw_test(index, 60) for index in range(len(TEST))),
+    # Training scenes again: what a chain does after many frames is learned from these.
+    "long": lambda: (_draw("long", index, TRAINING, _TRAINING_EXTRAS, 48) for index in range(30)),
+    "extra": lambda: map(_draw_extra, range(42)),
+    "leaves": lambda: map(_draw_leaves, range(60)),
+    "walks": lambda: map(_draw_walk, range(80)),
+    "soft": lambda: map(_draw_soft, range(48)),
+    "development": lambda: (
+        _draw_development(index, condition)
+        for index in range(len(DEVELOPMENT))
+        for condition in CONDITIONS
+    ),
+    "endurance": lambda: map(_draw_endurance, CONDITIONS),
+    "photographs": lambda: map(_draw_photograph, range(3 * len(read_photographs()))),
+    "sweeps": lambda: map(_draw_sweep, range(len(read_photographs()))),
+}
+"""Part → what draws its recipes. Names and order of `PARTS` are part of the seeds."""
