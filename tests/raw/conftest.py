@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 EXIFTOOL = "exiftool (apt install libimage-exiftool-perl)"
 
@@ -67,6 +68,62 @@ def exiftool_edit() -> Callable[..., None]:
         subprocess.run(["exiftool", "-overwrite_original", *options, str(path)], check=True)
 
     return edit
+
+
+@pytest.fixture
+def darktable(tmp_path: Path) -> Callable[[Path], np.ndarray[Any, Any]]:
+    """darktable: the developed picture in linear sRGB, 0..1, [H, W, 3]."""
+    _need(shutil.which("darktable-cli") is not None, "darktable-cli (apt install darktable)")
+    options = ["--configdir", str(tmp_path / "config"), "--cachedir", str(tmp_path / "cache")]
+    options += ["--library", ":memory:", "--disable-opencl"]
+    options += ["--conf", "plugins/imageio/format/tiff/bpp=16"]
+    options += ["--conf", "plugins/darkroom/workflow=none"]
+
+    def develop(path: Path) -> np.ndarray[Any, Any]:
+        out = path.with_name(f"{path.stem} darktable.tif")
+        return _developed(["darktable-cli", str(path), str(out), "--core", *options], out, tmp_path)
+
+    return develop
+
+
+_RAWTHERAPEE = """
+[Exposure]
+Auto=false
+HistogramMatching=false
+[RAW]
+CA=false
+[RAW Bayer]
+Method=fast
+Border=4
+[Color Management]
+ToneCurve=false
+ApplyLookTable=false
+"""
+
+
+@pytest.fixture
+def rawtherapee(tmp_path: Path) -> Callable[[Path], np.ndarray[Any, Any]]:
+    """RawTherapee: the developed picture in linear sRGB, 0..1, without 4 pixels at each side."""
+    what = "rawtherapee-cli (apt install rawtherapee)"
+    _need(shutil.which("rawtherapee-cli") is not None, what)
+    profile = tmp_path / "plain.pp3"
+    profile.write_text(_RAWTHERAPEE)
+
+    def develop(path: Path) -> np.ndarray[Any, Any]:
+        out = path.with_name(f"{path.stem} rawtherapee.tif")
+        options = ["-o", str(out), "-t", "-b16", "-Y", "-p", str(profile), "-c", str(path)]
+        return _developed(["rawtherapee-cli", *options], out, tmp_path)
+
+    return develop
+
+
+def _developed(command: list[str], out: Path, home: Path) -> np.ndarray[Any, Any]:
+    """Run a program that develops, with nothing of the user's settings; its picture, linear."""
+    fresh = {f"XDG_{name}_HOME": str(home / name) for name in ("CONFIG", "CACHE", "DATA")}
+    environment = {**os.environ, **fresh, "HOME": str(home)}
+    subprocess.run(command, capture_output=True, check=True, env=environment)
+    encoded = tifffile.imread(out) / 65535
+    return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
 
 
 def _need(found: bool, what: str) -> None:

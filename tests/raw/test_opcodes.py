@@ -41,14 +41,14 @@ def shaded(*tags, **changes):
 def smooth_gains(seed, shape=(9, 12), planes=1):
     """From 1 in the middle to 2 in the corners, each its own."""
     y, x = np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
-    tilt = np.random.default_rng(seed).uniform(-0.2, 0.2, (planes, 2, 1, 1))
+    tilt = np.random.default_rng(seed).uniform(-0.04, 0.04, (planes, 2, 1, 1))
     return np.stack([1 + (y * y + x * x) / 2 + a * y + b * x + 0.2 for a, b in tilt], -1)
 
 
-def site_maps(size=SIZE):
+def site_maps(size=SIZE, points=(9, 12)):
     """One map for each site of the cell, as phones and GoPros write them."""
     areas = [(*divmod(site, 2), *size, 0, 1, 2, 2) for site in range(4)]
-    return [gain_map(area, smooth_gains(site)) for site, area in enumerate(areas)]
+    return [gain_map(area, smooth_gains(site, points)) for site, area in enumerate(areas)]
 
 
 def gains_of(frame: RawFrame, code=MOSAIC, plane=0):
