@@ -9,6 +9,7 @@ from rvdtool.bundle import manifest as m
 from rvdtool.errors import RawError
 from rvdtool.raw.bayer import crop, orient
 from rvdtool.raw.frame import CameraProfile, CfaPhase, Exposure, Mosaic, RawFrame, Rect, Tag
+from rvdtool.raw.move import DEFAULT_SCALE
 from rvdtool.raw.read import MosaicLevels
 from rvdtool.raw.resample import resample
 from rvdtool.raw.tiff import RATIONAL
@@ -18,7 +19,6 @@ from rvdtool.video.frame import ColorInterpretation, ColorTag, VideoInfo
 UPRIGHT_AFTER = {0: 1, 90: 6, 180: 3, 270: 8}
 """Degrees clockwise by which a picture is turned for viewing → TIFF orientation."""
 
-DEFAULT_SCALE = 50718
 """DNG's tag for pixels that aren't square: by how much to widen and heighten the picture."""
 
 Turn = tuple[bool, int]

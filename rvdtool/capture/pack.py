@@ -140,7 +140,7 @@ def pack(
         create(
             target,
             VideoInput(name, video_files, is_folder, info),
-            _references(aligned, info),
+            _references(aligned, info, say),
             exposures=said,
             overwrite=overwrite,
             advance=advance,
@@ -209,11 +209,19 @@ def _picture(frame: VideoFrame) -> tuple[int, Picture]:
     return frame.index, frame_picture(frame.rgb)
 
 
-def _references(aligned: _Aligned, info: VideoInfo) -> Iterator[ReferenceInput]:
+def _references(aligned: _Aligned, info: VideoInfo, say: Say) -> Iterator[ReferenceInput]:
     """One at a time: a hundred 4K frames wouldn't fit into memory."""
+    said: set[tuple[str, ...]] = set()
     for raw, found in aligned:
         frame = on_grid(raw.read(), found.transform, info.rotation)
         frame = with_pixel_aspect(frame, info.sample_aspect)
+        dropped = frame.profile.dropped
+        if dropped and dropped not in said:
+            said.add(dropped)
+            say(
+                f"{raw.file.path.name}: not carried to the video's grid: {', '.join(dropped)} "
+                "(docs/inputs.md says what that changes)"
+            )
         yield ReferenceInput(raw.file, found.index, frame, found.transform, found.score, raw.levels)
 
 

@@ -127,21 +127,10 @@ def pack(
             say=console.note,
         )
     manifest = open_bundle(path).manifest
-    _say_dropped(manifest.references)
     console.print_line(
         f"{path}: {manifest.video.frame_count} frames of "
         f"{manifest.video.width}×{manifest.video.height}, {_matches(manifest.references)}"
     )
-
-
-def _say_dropped(references: "Sequence[Reference]") -> None:
-    """One line for the RAW tags that can't follow the picture to the video's grid."""
-    dropped = dict.fromkeys(name for one in references for name in one.profile.dropped)
-    if dropped:
-        console.note(
-            f"not carried from the RAW to the video's grid: {', '.join(dropped)} (docs/inputs.md "
-            "says what that means)"
-        )
 
 
 def _matches(references: "Sequence[Reference]") -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from rvdtool.raw.frame import CameraProfile, Tag
 from rvdtool.raw.opcodes import Move, move_opcodes
 
-_DEFAULT_SCALE, _NOISE_PROFILE = 50718, 51041
+DEFAULT_SCALE, _NOISE_PROFILE = 50718, 51041
 _SUFFIX = " (rvdtool)"
 
 
@@ -30,7 +30,7 @@ def move_profile(
     tags: list[Tag] = []
     dropped = list(profile.dropped)
     for tag in profile.tags:
-        if tag.code == _DEFAULT_SCALE:
+        if tag.code == DEFAULT_SCALE:
             if noise is None:  # resampled pixels have the video's shape
                 tags.append(_turned_scale(tag, move))
         elif tag.code == _NOISE_PROFILE and noise is not None:

@@ -134,11 +134,11 @@ def _read_dng(path: Path, header: Header) -> RawFrame:
                 f"its tags say {meta.stored_size} photosites but {image.shape} were decoded; "
                 "convert it with Adobe DNG Converter"
             )
-        mosaic = _cut(image, meta.active_area)
+        mosaic, black = meta.black.levelled(_cut(image, meta.active_area), meta.white)
     return RawFrame(
         mosaic=mosaic,
         phase=meta.phase,
-        black=meta.black,
+        black=black,
         white=meta.white,
         bits=meta.bits,
         profile=meta.profile,

@@ -1,5 +1,6 @@
 """Developing a RAW frame into an sRGB picture with LibRaw."""
 
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from rvdtool.raw.dng import encode_dng
 from rvdtool.raw.frame import RawFrame
+from rvdtool.raw.move import DEFAULT_SCALE
 
 RGB8 = NDArray[np.uint8]
 
@@ -45,6 +47,9 @@ def default_render(frame: RawFrame) -> RGB8:
 
 
 def _develop(frame: RawFrame, **options: Any) -> RGB8:
+    # LibRaw would stretch pixels that aren't square; a picture has the mosaic's size here.
+    tags = tuple(tag for tag in frame.profile.tags if tag.code != DEFAULT_SCALE)
+    frame = replace(frame, profile=replace(frame.profile, tags=tags))
     dng = encode_dng(frame, compression="none")
     with rawpy.imread(BytesIO(dng)) as raw:
         picture: RGB8 = raw.postprocess(**options)

@@ -6,19 +6,21 @@ from fractions import Fraction
 import numpy as np
 
 from rvdtool.errors import RawError
+from rvdtool.raw.black import BlackMap
 from rvdtool.raw.color import neutral_of_white
 from rvdtool.raw.frame import (
     PHASES,
     CameraProfile,
     CfaPhase,
     Exposure,
-    Levels4,
     Rect,
-    levels4,
+    Tag,
     require_readable_size,
 )
 from rvdtool.raw.header import Header, Ifd
+from rvdtool.raw.move import DEFAULT_SCALE
 from rvdtool.raw.opcodes import opcode_names
+from rvdtool.raw.tiff import RATIONAL
 
 CARRIED_TAGS = (
     # colour: further matrices, calibration, balance, illuminants
@@ -44,7 +46,7 @@ CARRIED_TAGS = (
 _CFA, _LINEAR_RAW = 32803, 34892
 _UNCOMPRESSED, _LOSSLESS_JPEG, _JPEG_XL = 1, 7, 52546
 _LARGEST_REPEAT = 64
-"""Rows or columns of BlackLevelRepeatDim: beyond all sensors, and nothing to fill memory with."""
+"""Rows or columns of BlackLevelRepeatDim: beyond all sensors."""
 
 _CONVERT = "convert it with Adobe DNG Converter"
 
@@ -56,7 +58,7 @@ class DngMetadata:
     stored_size: tuple[int, int]
     active_area: Rect
     phase: CfaPhase
-    black: Levels4
+    black: BlackMap
     white: int
     bits: int
     profile: CameraProfile
@@ -190,24 +192,19 @@ def _active_area(ifd: Ifd, size: tuple[int, int]) -> Rect:
     return Rect(top, left, bottom - top, right - left)
 
 
-def _black(ifd: Ifd, area: Rect) -> Levels4:
-    """BlackLevel of the four positions; BlackLevelDeltaH/V only where they fit in there."""
+def _black(ifd: Ifd, area: Rect) -> BlackMap:
+    """BlackLevel with BlackLevelDeltaH and -V, which count from the active area's corner."""
     rows, columns = (max(1, int(n)) for n in ifd.numbers("BlackLevelRepeatDim", 2, default=(1, 1)))
     if max(rows, columns) > _LARGEST_REPEAT:
         raise RawError(f"damaged: its black level repeats after {rows}×{columns} photosites")
     values = ifd.numbers("BlackLevel", rows * columns, default=[0] * (rows * columns))
-    pattern = np.tile(np.array(values, float).reshape(rows, columns), (2, 2))
-    across = np.array(ifd.numbers("BlackLevelDeltaH", area.width, default=[0] * area.width), float)
-    down = np.array(ifd.numbers("BlackLevelDeltaV", area.height, default=[0] * area.height), float)
-    cells = [(pattern[y::2, x::2], down[y::2], across[x::2]) for y in (0, 1) for x in (0, 1)]
-    spread = max(sum(float(np.ptp(part)) for part in cell) for cell in cells)
-    if spread > 1:  # half a DN to either side: no mosaic of whole numbers can tell
-        raise RawError(
-            f"its black level varies by {spread:g} DN over the image (BlackLevelDeltaH/V or a "
-            "pattern beyond 2×2), which no other frame can share; give the mosaic as a 16-bit "
-            "TIFF with one black level"
-        )
-    return levels4(sum(float(part.mean()) for part in cell) for cell in cells)
+    across = ifd.numbers("BlackLevelDeltaH", area.width, default=[0] * area.width)
+    down = ifd.numbers("BlackLevelDeltaV", area.height, default=[0] * area.height)
+    return BlackMap(
+        pattern=np.array(values, float).reshape(rows, columns),
+        across=np.array(across, float),
+        down=np.array(down, float),
+    )
 
 
 def _white(ifd: Ifd, group: str) -> int:
@@ -223,8 +220,6 @@ def _white(ifd: Ifd, group: str) -> int:
 def _profile(header: Header, ifd: Ifd, *, whole: bool) -> CameraProfile:
     camera = Ifd({**ifd.tags, **header.first.tags})
     names = list(CARRIED_TAGS)
-    if len(set(ifd.numbers("DefaultScale"))) > 1:  # DefaultScale of pixels that aren't square
-        names.append("DefaultScale")
     names += ["OpcodeList2", "OpcodeList3"]  # on the active area
     # OpcodeList1 counts from the stored image's corner: wrong where the active area begins later.
     first_list = camera.tag("OpcodeList1")
@@ -240,9 +235,18 @@ def _profile(header: Header, ifd: Ifd, *, whole: bool) -> CameraProfile:
         model=model,
         color_matrix=camera.matrix("ColorMatrix1"),
         illuminant=camera.number("CalibrationIlluminant1", 0),
-        tags=tuple(tag for tag in map(camera.tag, names) if tag),
+        tags=(*(tag for tag in map(camera.tag, names) if tag), *_default_scale(ifd)),
         dropped=tuple(opcode_names(first_list)) if first_list and not whole else (),
     )
+
+
+def _default_scale(ifd: Ifd) -> tuple[Tag, ...]:
+    """DefaultScale of pixels that aren't square."""
+    scale = ifd.numbers("DefaultScale", 2)
+    if len(set(scale)) < 2 or min(scale) <= 0:
+        return ()
+    across, down = (value.limit_denominator(1_000_000).as_integer_ratio() for value in scale)
+    return (Tag(DEFAULT_SCALE, RATIONAL, 2, (*across, *down)),)
 
 
 def _neutral(camera: Ifd) -> tuple[float, float, float]:

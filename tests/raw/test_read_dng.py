@@ -88,19 +88,52 @@ def test_black_deltas_that_the_four_positions_can_hold(path):
     assert read_raw(path).black == (67.5, 66.5, 67.5, 66.5)
 
 
-@pytest.mark.parametrize(
-    "tags",
-    [
-        [(50715, 10, 40, tuple(v for x in range(40) for v in (x, 1)))],
-        [(50716, 10, 30, tuple(v for y in range(30) for v in (y // 2, 1)))],
-        [(50713, 3, 2, (4, 1)), (50714, 3, 4, (60, 60, 70, 60))],
-    ],
-    ids=["DeltaH", "DeltaV", "pattern"],
-)
-def test_black_that_varies_over_the_image_is_refused(path, tags):
-    write_camera_dng(path, MOSAIC, *tags)
-    with pytest.raises(RawError, match=r"black level varies by \d+ DN over the image"):
+ROWS = (50716, 10, 30, tuple(v for y in range(30) for v in (10 * y + 3, 4)))
+COLUMNS = (50715, 10, 40, tuple(v for x in range(40) for v in (7 * x, 2)))
+REPEAT = (50713, 3, 2, (3, 1)), (50714, 10, 3, (60, 1, 70, 1, 641, 10))
+
+
+@pytest.mark.parametrize("tags", [[ROWS], [COLUMNS], [*REPEAT], [*REPEAT, ROWS, COLUMNS]])
+def test_black_that_varies_over_the_image_is_levelled(path, tags):
+    """What lies above black stays, noise below it too, and nothing falls below 0."""
+    rows, columns = np.mgrid[:30, :40]
+    black = 64.0 * np.ones((30, 40))
+    if len(tags) > 1:
+        black = np.array([60, 70, 64.1])[rows % 3]
+    if ROWS in tags:
+        black = black + (10 * rows + 3) / 4
+    if COLUMNS in tags:
+        black = black + 7 * columns / 2
+    above = np.random.default_rng(1).integers(-50, 3900, black.shape)
+    stored = np.minimum(np.rint(black + above), 4095).astype(np.uint16)
+    write_camera_dng(path, stored, *tags)
+    frame = read_raw(path)
+    levels = np.tile(np.array(frame.black).reshape(2, 2), (15, 20))
+    left = (frame.mosaic - levels) - (stored - black)
+    saturated = frame.mosaic == frame.white
+    assert np.abs(left[~saturated]).max() <= 0.6
+    assert np.abs(left[::2, ::2][~saturated[::2, ::2]].mean()) < 0.1
+    assert (stored - black)[saturated].min(initial=4095) > frame.white - levels.max() - 1
+    assert (frame.white, frame.bits) == (4095, 12)
+
+
+def test_sites_at_white_stay_there_when_black_is_levelled(path):
+    stored = np.full((30, 40), 4095, np.uint16)
+    write_camera_dng(path, stored, ROWS)
+    assert (read_raw(path).mosaic == 4095).all()
+
+
+def test_black_that_varies_beyond_sense_is_refused(path):
+    wild = (50716, 9, 30, (0,) * 29 + (3000,))
+    write_camera_dng(path, MOSAIC, wild)
+    with pytest.raises(RawError, match="black level varies by 3000 DN over the image, of 4095"):
         read_raw(path)
+
+
+def test_the_shape_of_pixels_is_read_whatever_its_type(path):
+    write_camera_dng(path, MOSAIC, (50718, 3, 2, (1, 2)))
+    (scale,) = read_raw(path).profile.tags
+    assert (scale.code, scale.dtype, scale.value) == (50718, 5, (1, 1, 2, 1))
 
 
 def test_levels_count_after_the_linearization_table(path):

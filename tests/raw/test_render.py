@@ -9,7 +9,7 @@ from raw_samples import make_frame
 from rvdtool.errors import RawError
 from rvdtool.raw.bayer import color_index
 from rvdtool.raw.dng import encode_dng
-from rvdtool.raw.frame import CfaPhase
+from rvdtool.raw.frame import CfaPhase, Tag
 from rvdtool.raw.render import default_render, render
 
 
@@ -67,3 +67,11 @@ def test_pictures_lie_as_they_are_wanted():
 def test_too_small_for_libraw():
     with pytest.raises(RawError, match="at least 22"):
         render(make_frame((20, 30)))
+
+
+def test_pixels_that_are_not_square_are_not_stretched():
+    """LibRaw would make 80 rows of 40, and the picture would no longer lie over the mosaic."""
+    frame = grey(0.18)
+    tall = replace(frame.profile, tags=(Tag(50718, 5, 2, (1, 1, 2, 1)),))
+    assert np.array_equal(render(replace(frame, profile=tall)), render(frame))
+    assert np.array_equal(default_render(replace(frame, profile=tall)), default_render(frame))
