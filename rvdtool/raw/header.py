@@ -1,4 +1,4 @@
-"""The tags of a TIFF-like RAW file as they stand there, read with tifffile."""
+"""The tags of a TIFF-like RAW file by their names."""
 
 import logging
 import struct
@@ -9,12 +9,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tifffile
 
 from rvdtool.errors import RawError
 from rvdtool.raw.frame import Matrix, Tag
-from rvdtool.raw.tiff import ASCII, RATIONAL, SRATIONAL
+from rvdtool.raw.ifd import read_ifds
+from rvdtool.raw.tiff import RATIONAL, SRATIONAL
 
 DAMAGE = (
     tifffile.TiffFileError,
@@ -33,9 +33,6 @@ TIFF_MAGIC = (b"II*\0", b"MM\0*")
 
 _CODES = tifffile.TIFF.TAGS  # tag names ↔ codes
 _NOWHERE = 0xFFFFFFFF  # Panasonic's StripOffsets, whose data begin at a tag of its own
-
-_MOST_VALUES = 1_000_000
-"""Tags with more hold previews and makers' secrets, or are damaged."""
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else it writes to stderr
 
@@ -113,7 +110,7 @@ class Header:
     Attributes:
         first: IFD0, where the camera is described.
         images: the IFDs of main images (NewSubfileType 0), IFD0 among them if it is one.
-        exif: EXIF tags by name, as tifffile gives them.
+        exif: EXIF tags' values by name.
         size: of the file in bytes.
     """
 
@@ -148,37 +145,25 @@ def read_header(path: Path) -> Header | None:
 
     Raises:
         RawError: it begins like a TIFF file but its tags can't be read.
+        OSError: the file can't be read.
     """
     with path.open("rb") as file:
         magic = file.read(4)
     try:
-        with tifffile.TiffFile(path) as tiff:
-            first = tiff.pages.first
-            pages = [page for top in tiff.pages for page in (top, *(top.pages or ()))]
-            images = tuple(ifd for ifd in map(_ifd, pages) if ifd.number("NewSubfileType", 0) == 0)
-            pointer = first.tags.get("ExifTag")
-            exif = pointer.value if pointer else {}
-            return Header(
-                first=_ifd(first),
-                images=images,
-                exif=exif if isinstance(exif, dict) else {},
-                size=path.stat().st_size,
-            )
-    except DAMAGE as error:
-        if magic not in TIFF_MAGIC:  # Panasonic's and Olympus's TIFFs have other numbers
+        tree = read_ifds(path)
+        if tree is None:
             return None
-        raise RawError(f"damaged: its tags can't be read ({error})") from error
-
-
-def _ifd(page: Any) -> Ifd:
-    """A page's tags with plain values, so that they outlive the file and can be written again."""
-    return Ifd({int(tag.code): _tag(tag) for tag in page.tags if tag.count <= _MOST_VALUES})
-
-
-def _tag(tag: Any) -> Tag:
-    code, dtype, value = int(tag.code), int(tag.dtype), tag.value
-    if dtype == ASCII and isinstance(value, str):
-        return Tag(code, dtype, len(value.encode()) + 1, value)
-    if isinstance(value, np.ndarray):
-        value = tuple(value.ravel().tolist())
-    return Tag(code, dtype, int(tag.count), value)
+        images = tuple(ifd for ifd in map(Ifd, tree.pages) if ifd.number("NewSubfileType", 0) == 0)
+    except RawError:
+        if magic not in TIFF_MAGIC:  # Panasonic's and Olympus's: LibRaw may know better
+            return None
+        raise
+    return Header(
+        first=Ifd(tree.first),
+        images=images,
+        exif={
+            tifffile.TIFF.EXIF_TAGS.get(code, str(code)): tag.value
+            for code, tag in tree.exif.items()
+        },
+        size=path.stat().st_size,
+    )

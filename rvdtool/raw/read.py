@@ -6,7 +6,8 @@ odd active areas, and reads 4×4 patterns as 2×2. Only camera RAW, whose tags a
 gets LibRaw's levels.
 """
 
-from collections.abc import Callable, Iterator
+import struct
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,6 +33,7 @@ from rvdtool.raw.frame import (
     RawFrame,
     Rect,
     levels4,
+    require_readable_size,
 )
 from rvdtool.raw.header import DAMAGE, TIFF_MAGIC, Header, read_header
 from rvdtool.raw.mlv import is_mlv, read_mlv
@@ -51,6 +53,17 @@ _NOT_RAW = (
     (b"%PDF", "a PDF"),
 )
 """How files begin that get mixed up with RAW files, and what they are."""
+
+_ALWAYS_READ = 2**24
+"""Photosites that are decoded however few bytes they come from."""
+
+_LEAST_BITS = 1
+"""Per photosite, of all compressions that cameras use; a black frame in lossless JPEG has it."""
+
+_LEAST_PLAIN_BITS = 0.25
+"""Deflate, unlike cameras' compressions, makes nearly nothing of a black frame."""
+
+_PLAIN_COMPRESSIONS = {1: "none", 5: "LZW", 8: "deflate", 32773: "PackBits", 32946: "deflate"}
 
 _LIBRAW_FLIPS = {0: 1, 1: 2, 2: 4, 3: 3, 4: 5, 5: 8, 6: 6, 7: 7}
 """LibRaw's flip (bits: mirror columns, mirror rows, transpose) → TIFF orientation."""
@@ -247,7 +260,11 @@ def _date(timestamp: datetime) -> str | None:
 def _opened(path: Path) -> Iterator[Any]:
     """The decoded file; LibRaw's errors become ours."""
     try:
-        with rawpy.imread(str(path)) as raw:
+        with rawpy.RawPy() as raw:
+            raw.open_file(str(path))
+            size = raw.sizes.raw_height, raw.sizes.raw_width
+            _require_filled(size, path.stat().st_size, _LEAST_BITS)
+            raw.unpack()
             yield raw
     except rawpy.LibRawFileUnsupportedError as error:
         raise RawError(
@@ -257,6 +274,26 @@ def _opened(path: Path) -> Iterator[Any]:
         raise RawError(
             f"damaged or incomplete ({_libraw_says(error)}); copy it from the card again"
         ) from error
+
+
+def _require_filled(size: tuple[int, ...], stored: int, least: float) -> None:
+    """Refuse sizes that no real picture of so few bytes has, before anybody allocates them.
+
+    Args:
+        size: (height, width) as the file's header says it.
+        stored: the file's bytes.
+        least: bits that a photosite takes in a well compressed picture. Small pictures, for which
+            memory is no question, may take less.
+
+    Raises:
+        RawError: the size is beyond what can be read, or the file too small for it.
+    """
+    require_readable_size((size[0], size[1]))
+    if size[0] * size[1] > _ALWAYS_READ and size[0] * size[1] * least > 8 * stored:
+        raise RawError(
+            f"damaged: {size[1]}×{size[0]} photosites can't be in {stored} bytes; copy it from the "
+            "card again"
+        )
 
 
 def _libraw_says(error: Exception) -> str:
@@ -281,24 +318,16 @@ def _read_plain(path: Path, levels: MosaicLevels) -> RawFrame:
     """A 16-bit one-channel TIFF or PNG."""
     with path.open("rb") as file:
         start = file.read(4)
-    if start in TIFF_MAGIC:
-        header = read_header(path)
-        if header and header.is_dng:
-            raise UsageError(f"{path}: a DNG, which has its own levels: leave yours out")
-        decode: Callable[[Path], NDArray[Any]] = _read_tiff
-    elif start == _PNG_MAGIC:
-        decode = _read_png
-    else:
-        raise RawError("neither a TIFF nor a PNG; levels are given only for those")
     try:
-        mosaic = decode(path)
+        if start in TIFF_MAGIC:
+            mosaic = _read_tiff(path)
+        elif start == _PNG_MAGIC:
+            mosaic = _read_png(path)
+        else:
+            raise RawError("neither a TIFF nor a PNG; levels are given only for those")
     except (*DAMAGE, imagecodecs.PngError) as error:
         raise RawError(f"damaged or incomplete ({error})") from error
-    if (mosaic.dtype.kind, mosaic.dtype.itemsize, mosaic.ndim) != ("u", 2, 2) or not mosaic.size:
-        raise RawError(
-            f"a mosaic is a 16-bit image with one channel; this one is {mosaic.dtype} "
-            f"{list(mosaic.shape)}"
-        )
+    _require_mosaic(mosaic.dtype, mosaic.shape)
     if int(mosaic.max()) >= 2**levels.bits:
         raise RawError(f"it has values up to {mosaic.max()}, but {levels.bits} bits were given")
     return RawFrame(
@@ -312,8 +341,36 @@ def _read_plain(path: Path, levels: MosaicLevels) -> RawFrame:
 
 
 def _read_tiff(path: Path) -> NDArray[Any]:
-    return tifffile.imread(path)
+    header = read_header(path)
+    if header is None:
+        raise RawError("damaged: its tags can't be read")
+    if header.is_dng:
+        raise UsageError(f"{path}: a DNG, which has its own levels: leave yours out")
+    if len(header.images) != 1:
+        raise RawError(f"a mosaic is one image with one channel; this is {len(header.images)}")
+    with tifffile.TiffFile(path, is_ndpi=False) as tiff:
+        page = tiff.pages.first
+        if int(page.compression) not in _PLAIN_COMPRESSIONS:
+            names = ", ".join(sorted(set(_PLAIN_COMPRESSIONS.values())))
+            raise RawError(f"its compression is {page.compression!r}; can be read: {names}")
+        _require_mosaic(page.dtype, page.shape)
+        stored = path.stat().st_size
+        _require_filled(page.shape, stored, _LEAST_PLAIN_BITS)
+        if page.is_tiled:  # a tile is decoded whole, however much of it is within the picture
+            _require_filled((page.tilelength, page.tilewidth), stored, _LEAST_PLAIN_BITS)
+        return page.asarray()
 
 
 def _read_png(path: Path) -> NDArray[Any]:
-    return imagecodecs.png_decode(path.read_bytes())
+    data = path.read_bytes()
+    width, height = struct.unpack_from(">II", data, 16)
+    _require_filled((height, width), len(data), _LEAST_PLAIN_BITS)
+    return imagecodecs.png_decode(data)
+
+
+def _require_mosaic(dtype: Any, shape: tuple[int, ...]) -> None:
+    kind = np.dtype(dtype)
+    if (kind.kind, kind.itemsize, len(shape)) != ("u", 2, 2) or not all(shape):
+        raise RawError(
+            f"a mosaic is a 16-bit image with one channel; this one is {kind} {list(shape)}"
+        )

@@ -12,9 +12,11 @@ from rvdtool.raw.frame import Tag
 BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL = 1, 2, 3, 4, 5, 7, 10
 """TIFF data types."""
 
-_FORMATS = {
-    1: "B", 3: "H", 4: "I", 5: "II", 6: "b", 7: "B", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d",
+FORMATS = {
+    1: "B", 2: "B", 3: "H", 4: "I", 5: "II", 6: "b", 7: "B", 8: "h", 9: "i", 10: "ii", 11: "f",
+    12: "d", 13: "I",
 }  # fmt: skip
+"""TIFF data type → what struct calls it."""
 
 _STRIP_OFFSETS, _EXIF_IFD = 273, 34665
 
@@ -64,5 +66,5 @@ def _encode_value(tag: Tag) -> bytes:
     if isinstance(tag.value, str):
         return tag.value.encode() + b"\0"
     numbers = tag.value if isinstance(tag.value, Sequence) else (tag.value,)
-    layout = _FORMATS[tag.dtype]
+    layout = FORMATS[tag.dtype]
     return struct.pack(f"<{layout * tag.count}", *numbers)

@@ -1,0 +1,87 @@
+"""Small files that ask for much memory or time are refused before they get it."""
+
+import struct
+import sys
+import zlib
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+
+from tests.bombs import measure, require_cheap
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="measures with /proc")
+
+
+def tiff(*ifds: tuple[list[tuple[int, int, int, int]], int]) -> bytes:
+    """A little-endian TIFF: IFDs of tags (code, type, count, value) and the next one's offset."""
+    parts = [b"II*\0\x08\0\0\0"]
+    for tags, following in ifds:
+        entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+        parts.append(struct.pack("<H", len(tags)) + entries + struct.pack("<I", following))
+    return b"".join(parts)
+
+
+def bombs(folder: Path) -> dict[str, str]:
+    """File → a part of the message that refuses it."""
+    said = {}
+
+    def bomb(name: str, data: bytes, message: str) -> None:
+        (folder / name).write_bytes(data)
+        said[name] = message
+
+    dng = (50706, 1, 4, 0x0401)
+    bomb("circle.dng", tiff(([dng], 8)), "in a circle")
+    once = struct.pack("<30000I", *[26] * 30_000)
+    bomb("subifds.dng", tiff(([(330, 4, 30_000, 26)], 0)) + once, "in a circle")
+    chain = [([], 8 + 6 * (index + 1)) for index in range(300_000)]
+    bomb("chain.dng", tiff(*chain), "in a circle or never ends")
+    shared = [(40_000 + index, 3, 200_000, 8) for index in range(4000)]
+    bomb("shared.dng", tiff((shared, 0)) + bytes(9_000_000), "over and over")
+
+    for name, side in (("huge", 30_000), ("large", 16_000)):
+        strip = zlib.compress(bytes(2 * side * side // 10))  # ten of them, all the same
+        tags = [
+            *((256, 4, 1, side), (257, 4, 1, side), (258, 3, 1, 16), (259, 3, 1, 8)),
+            *((262, 3, 1, 1), (273, 4, 10, 130), (277, 3, 1, 1), (278, 4, 1, side // 10)),
+            (279, 4, 10, 170),
+        ]
+        places = struct.pack("<20I", *[210] * 10, *[len(strip)] * 10)
+        data = tiff((tags, 0)).ljust(130, b"\0") + places + strip
+        bomb(f"{name}.tif", data, f"{side}×{side} photosites")
+        png = bytearray(imagecodecs.png_encode(np.zeros((8, 8), np.uint16)))
+        struct.pack_into(">II", png, 16, side, side)
+        struct.pack_into(">I", png, 29, zlib.crc32(png[12:29]))
+        bomb(f"{name}.png", bytes(png), f"{side}×{side} photosites")
+    tile = np.zeros((16, 16), np.uint16)
+    tifffile.imwrite(folder / "tile.tif", tile, tile=(16_000, 16_000), compression="zlib")
+    said["tile.tif"] = "16000×16000 photosites"
+    return said
+
+
+def test_bombs_are_refused_before_they_take_memory(tmp_path: Path) -> None:
+    said = bombs(tmp_path)
+    imports = (
+        "from rvdtool.raw.frame import CfaPhase\n"
+        "from rvdtool.raw.read import MosaicLevels, read_raw\n"
+        "plain = MosaicLevels((0.0,) * 4, 4095, CfaPhase.RGGB, 12)"
+    )
+    use = "read_raw(Path(name), levels=None if name.endswith('dng') else plain)"
+    costs = measure([str(tmp_path / name) for name in said], imports, use)
+    require_cheap(costs, list(said.values()))
+
+
+def test_large_pictures_of_little_content_are_read(tmp_path: Path) -> None:
+    """What bombs are told by must not refuse what people have: a dark frame, well compressed."""
+    path = tmp_path / "dark.tif"
+    noise = np.random.default_rng(1).integers(64, 66, (4500, 6000)).astype(np.uint16)
+    tifffile.imwrite(path, noise, compression="zlib", predictor=True)
+    (cost,) = measure(
+        [str(path)],
+        "from rvdtool.raw.frame import CfaPhase\n"
+        "from rvdtool.raw.read import MosaicLevels, read_raw",
+        "read_raw(Path(name), levels=MosaicLevels((64.0,) * 4, 4095, CfaPhase.RGGB, 12))",
+    )
+    assert cost.said == "accepted"
