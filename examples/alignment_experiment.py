@@ -9,8 +9,8 @@ the video's grid lies on the RAW is known. `cases.csv` gets a line per case: reg
 and the video of the case before it, of another scene. `decision.png` and `summary.md` say what
 follows from them. Cases depend on the seed and their number alone; an interrupted run goes on.
 
-DATA holds the RAW stills and clips that docs/dataset.md lists; below the other source folders are
-the wallpapers of the Debian packages that it names. A scene that isn't there is left out.
+DATA holds the RAW stills and clips that docs/research/dataset.md lists; below the other source
+folders are the wallpapers of the Debian packages that it names. Missing scenes are left out.
 """
 
 import argparse

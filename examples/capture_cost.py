@@ -1,4 +1,6 @@
-"""What a bundle costs on the camera, against saving every frame as RAW: docs/capture.md's table.
+"""What a bundle costs on the camera, against saving every frame as RAW.
+
+Makes the table of docs/method/capture-cost.md.
 
     python examples/capture_cost.py WORK_FOLDER [--seconds 10 60 600] [--rounds 3]
 

@@ -1,6 +1,6 @@
 """The bundle: one ZIP file that holds a video, its true RAW frames, and a manifest.
 
-The format is docs/bundle.md.
+The format is docs/formats/bundle.md.
 
     manifest       what `manifest.json` may say, as models
     manifest_json  … and as bytes, with its JSON Schema

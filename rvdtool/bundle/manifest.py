@@ -1,7 +1,8 @@
 """The manifest of a bundle: what `manifest.json` says, and what it may say.
 
-These models are the format; docs/manifest.schema.json is generated from them and docs/bundle.md
-explains them. They are strict: no unknown field, no number given as text, no NaN.
+These models are the format; docs/formats/manifest.schema.json is generated from them and
+docs/formats/bundle.md explains them. They are strict: no unknown field, no number given as text,
+no NaN.
 Limits are part of the format, so that a reader can refuse an absurd bundle before it allocates
 anything for it.
 """
@@ -209,7 +210,8 @@ class CropAndTurn(_Model):
 class Homography(_Model):
     """Where the video's grid lies on the RAW frame's active area, whatever its scale and angle.
 
-    The planes are resampled, colour by colour, onto an RGGB mosaic (docs/bundle.md says how).
+    The planes are resampled, colour by colour, onto an RGGB mosaic; docs/formats/bundle.md says
+    how.
     """
 
     kind: Literal["homography"]

@@ -48,7 +48,7 @@ def manifest_bytes(manifest: Manifest) -> bytes:
 
 
 def schema_text() -> str:
-    """The JSON Schema of `manifest.json`, as docs/manifest.schema.json holds it."""
+    """The JSON Schema of `manifest.json`, as docs/formats/manifest.schema.json holds it."""
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **Manifest.model_json_schema(),

@@ -3,7 +3,7 @@
 First by size: the active area or its default crop, as it is or turned, may be pixel for pixel what
 the video shows. Then nothing has to be moved, and no OpenCV is needed. If no size fits, or the two
 lie more than half a pixel apart, registration finds a homography (`register`), and the RAW is
-resampled. The figures behind MATCH are in docs/alignment.md.
+resampled. The figures behind MATCH are in docs/method/alignment.md.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rvdtool.capture.register import Matrix
 
 MATCH = 0.25
-"""Scores below are refused: see docs/alignment.md."""
+"""Scores below are refused: see docs/method/alignment.md."""
 
 OUTSIDE = 0.02
 """Share of the video's grid that may lie beyond the RAW."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from rvdtool import DEFAULT_MODEL
 from rvdtool.cli import console
 from rvdtool.errors import UsageError
 
@@ -44,7 +45,7 @@ def derender(
             help="A trained network: a name from `rvdtool models list`, or a model's folder; none: "
             "fuse by variances alone."
         ),
-    ] = "fagdn-calibrated",
+    ] = DEFAULT_MODEL,
     device: Annotated[
         str | None,
         typer.Option(help="Where the network runs: cpu, cuda, mps; the fastest by default."),

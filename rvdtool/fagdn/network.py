@@ -2,7 +2,8 @@
 
 Sources: github.com/zhangchen98/RAW_CVPR24 at 874cfd8 (files named below), and "Leveraging Frame
 Affinity for sRGB-to-RAW Video De-rendering", CVPR 2024 (equations named where the two differ).
-Written from their description; with equal weights its output equals theirs (docs/published.md).
+Written from their description; with equal weights its output equals theirs
+(docs/research/fagdn.md).
 Parameters have the names of the authors' checkpoints.
 
     previous sRGB, RAW ─ warp along flow ─▶ warped sRGB, warped RAW

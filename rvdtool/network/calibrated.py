@@ -41,7 +41,7 @@ _UNTOLD = 1e-3
 """Where something is clipped and the error that nothing foretells has at least this variance, the
 mean of the fusion's answer and the network's stands: how far beyond its limit a colour goes can't
 be told from the picture, and what a network expects there is wrong in other scenes by as much
-(docs/training-log.md)."""
+(docs/research/training-log.md)."""
 _STEEPEST = 6.0
 """Precisions are changed by a factor of at most exp(±this)."""
 

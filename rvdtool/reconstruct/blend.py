@@ -3,7 +3,7 @@
 A chain that runs on to the next reference shows there what it gets wrong. That error, brought to a
 frame along the other chain's flow and grown from nothing in proportion to the age, is how far the
 chain can be trusted there; the blend weighs by its inverse. What else was tried, on training scenes
-(the chains' own variances among it), is in docs/derender.md.
+(the chains' own variances among it), is in docs/method/reconstruction.md.
 """
 
 from collections.abc import Callable, Iterable, Iterator

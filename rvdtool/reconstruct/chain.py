@@ -6,7 +6,7 @@
 What goes on to the next frame is the training-free fusion, with a network, too: the network only
 answers, from the same prior. So nothing that it makes up can feed on itself, and it sees in every
 chain what it saw in training. Its own frames in their place gave the same quality
-(docs/training-log.md).
+(docs/research/training-log.md).
 """
 
 from collections.abc import Sequence

@@ -21,7 +21,7 @@ Flow = NDArray[np.float32]
 
 WORKING_SIDE = 960
 """Flow is estimated on frames whose longer side is at most this, and enlarged: finer grids cost
-much and gain nothing measurable (docs/derender.md)."""
+much and gain nothing measurable (docs/method/reconstruction.md)."""
 FARTHEST = 100_000
 """No flow points farther, in pixels; numbers beyond it would overflow when they are sampled."""
 

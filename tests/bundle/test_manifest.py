@@ -13,9 +13,9 @@ from rvdtool.bundle.manifest_json import manifest_bytes, parse_manifest, schema_
 from rvdtool.bundle.store import open_bundle
 from rvdtool.errors import BundleError
 
-SCHEMA_FILE = Path(__file__).parents[2] / "docs" / "manifest.schema.json"
+SCHEMA_FILE = Path(__file__).parents[2] / "docs" / "formats" / "manifest.schema.json"
 REGENERATE = """make it anew:
-python -c "from rvdtool.bundle import manifest_json as m; print(m.schema_text(), end='')" > docs/manifest.schema.json
+python -c "from rvdtool.bundle import manifest_json as m; print(m.schema_text(), end='')" > docs/formats/manifest.schema.json
 """  # noqa: E501
 
 

@@ -23,7 +23,7 @@ from rvdtool.errors import BundleError, InputError
 from rvdtool.video.decode import probe, read_frames
 from rvdtool.video.source import FileSource
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "formats"
 SCHEMA_FILE, FORMAT_FILE = DOCS / "manifest.schema.json", DOCS / "bundle.md"
 MEMBERS = [
     "mimetype",

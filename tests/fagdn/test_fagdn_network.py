@@ -155,7 +155,7 @@ def test_a_confidence_map_without_warping_is_refused() -> None:
 
 
 def test_half_precision_stays_within_its_bound(script: ModuleType, network: Fagdn) -> None:
-    """Stated in docs/published.md; also that bfloat16 gives no NaN where flow leaves the frame."""
+    """The bound of docs/research/fagdn.md; no NaN in bfloat16 where flow leaves the frame."""
     exact = chained(script, network, steps=2)
     half = Fagdn().eval()
     half.load_state_dict(network.state_dict())

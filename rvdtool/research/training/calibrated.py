@@ -194,7 +194,7 @@ def as_bright(true: Tensor, blend: Tensor, clipped: Tensor) -> Tensor:
     """The true RAW, scaled to the brightness of the fusion where nothing is clipped.
 
     An exposure that the ISP hides can't be seen in the sRGB; a network that is asked for it can but
-    learn the training clips by heart (docs/training-log.md).
+    learn the training clips by heart (docs/research/training-log.md).
 
     Args:
         true, blend: [B, 4, h, w].
