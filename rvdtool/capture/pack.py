@@ -220,7 +220,7 @@ def _references(aligned: _Aligned, info: VideoInfo, say: Say) -> Iterator[Refere
             said.add(dropped)
             say(
                 f"{raw.file.path.name}: not carried to the video's grid: {', '.join(dropped)} "
-                "(docs/inputs.md says what that changes)"
+                "(docs/formats/inputs.md says what that changes)"
             )
         yield ReferenceInput(raw.file, found.index, frame, found.transform, found.score, raw.levels)
 
