@@ -23,7 +23,7 @@ from rvdtool.capture.stills import Still
 from rvdtool.errors import MismatchError, UsageError
 from rvdtool.notes import Say, keep_quiet
 from rvdtool.raw.frame import RawFrame
-from rvdtool.raw.mlv import find_chunks
+from rvdtool.raw.mlv_blocks import find_chunks
 from rvdtool.raw.one_frame import one_frame_file
 from rvdtool.raw.read import MosaicLevels, read_raw
 from rvdtool.raw.sequence import list_sequence

@@ -11,7 +11,8 @@ from typing import Literal
 from rvdtool.errors import MismatchError, UsageError
 from rvdtool.evaluate.metrics import Scores, score
 from rvdtool.raw.frame import RawFrame
-from rvdtool.raw.mlv import MlvVideo, is_mlv, read_mlv
+from rvdtool.raw.mlv import MlvVideo, read_mlv
+from rvdtool.raw.mlv_blocks import is_mlv
 from rvdtool.raw.read import MosaicLevels, read_raw
 from rvdtool.raw.sequence import frame_name, list_sequence
 

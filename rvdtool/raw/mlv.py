@@ -10,13 +10,12 @@ a word. The tests hold both to the same values.
 """
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +31,9 @@ from rvdtool.raw.frame import (
     RawFrame,
     require_readable_size,
 )
+from rvdtool.raw.mlv_blocks import FILE_HEADER, MAGIC, find_chunks, walk_blocks
 from rvdtool.raw.mlv_pixels import decode_lossless, unpack
 
-_MAGIC = b"MLVI"
-
-_BLOCK = struct.Struct("<4sIQ")  # type, size with this header, timestamp in µs
-FILE_HEADER = struct.Struct("<4sI8sQHHIHHIIII")
 _RAWI = struct.Struct("<HH 7i 2i 8i 2i i i 18i i")
 _VIDF = struct.Struct("<I4HI")  # number, crop and pan position, bytes before the pixels
 _EXPO = struct.Struct("<4IQ")
@@ -61,8 +57,6 @@ _CUSTOM = 6
 _KELVIN_MODES = (0, 9)
 _PRESETS = {1: 5500, 2: 6000, 3: 3200, 4: 4000, 5: 5500, 8: 7000}
 """WBAL's mode (sunny, cloudy, tungsten, fluorescent, flash, shade) → Kelvin."""
-
-_CHUNKS = 100
 
 
 @dataclass(frozen=True)
@@ -133,21 +127,13 @@ class MlvVideo:
         )
 
 
-def is_mlv(path: Path) -> bool:
-    """Whether a file begins as a recording does, whatever its name.
-
-    Raises:
-        RawError: it can't be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return file.read(len(_MAGIC)) == _MAGIC
-    except OSError as error:
-        raise RawError(f"{path}: can't be read: {describe(error)}") from error
-
-
-def read_mlv(path: Path) -> MlvVideo:
+def read_mlv(path: Path, *, first_only: bool = False) -> MlvVideo:
     """Index a recording with all the files it is split into; no pixel is read.
+
+    Args:
+        path: its first file.
+        first_only: index the first frame alone, from what is there: later frames may have been
+            dropped while recording, or the file may be cut short after it.
 
     Raises:
         InputError: no such file, or no permission.
@@ -156,7 +142,7 @@ def read_mlv(path: Path) -> MlvVideo:
     """
     require_file(path, "a Magic Lantern video")
     try:
-        return _Index(path).video()
+        return _Index(path, first_only).video()
     except OSError as error:
         raise RawError(f"{path}: can't be read: {describe(error)}") from error
     except RawError as error:
@@ -168,6 +154,7 @@ class _Index:
     """What the blocks of a recording say, collected file by file."""
 
     path: Path
+    first_only: bool
     blocks: dict[bytes, bytes] = field(default_factory=dict)
     places: list[tuple[int, Path, int, int, bytes]] = field(default_factory=list)
     exposures: list[bytes] = field(default_factory=list)
@@ -182,7 +169,11 @@ class _Index:
                 "read: convert it with MLV App"
             )
         self._scan_chunks(guid, file_count)
-        self._require_all(frame_count)
+        self.places.sort(key=lambda place: place[0])
+        if self.first_only:
+            self._keep_first(frame_count)
+        else:
+            self._require_all(frame_count)
         raw = self._take(b"RAWI", _RAWI)
         if raw is None:
             raise RawError("no RAWI block, so size and levels aren't known")
@@ -214,7 +205,8 @@ class _Index:
             if self._scan(chunk)[3] != guid:
                 raise RawError(f"{chunk.name} beside it belongs to another recording; move it away")
             files += 1
-        if files < file_count:
+        lowest = min((place[0] for place in self.places), default=-1)
+        if files < file_count and not (self.first_only and lowest == 0):
             raise RawError(
                 f"it is split into {file_count} files, but {files} are here; put the others "
                 f"({self.path.stem}.M00, …) beside it"
@@ -224,12 +216,12 @@ class _Index:
         """Take in one file's blocks; returns its MLVI."""
         with path.open("rb") as file:
             start = file.read(FILE_HEADER.size)
-            if len(start) < FILE_HEADER.size or start[:4] != _MAGIC:
+            if len(start) < FILE_HEADER.size or start[:4] != MAGIC:
                 raise RawError(f"{path.name} isn't a Magic Lantern video (no MLVI block)")
             header = FILE_HEADER.unpack(start)
             if not header[2].startswith(b"v2.0"):
                 raise RawError(f"{path.name} has version {header[2]!r}; only v2.0 is known")
-            for name, offset, size in walk_blocks(file, path.name):
+            for name, offset, size in walk_blocks(file, path.name, to_damage=self.first_only):
                 self._note(name, file.read(min(size, 256)), path, offset, size)
         return header
 
@@ -246,8 +238,18 @@ class _Index:
         elif self.blocks.setdefault(name, content) != content and name == b"RAWI":
             raise RawError("size or levels change within the recording")
 
+    def _keep_first(self, stated: int) -> None:
+        if not self.places:
+            raise RawError("no whole frame in it; copy it from the card again")
+        number = self.places[0][0]
+        if number and len(self.places) < stated:
+            raise RawError(
+                f"cut short or damaged, and the first frame that is whole has the number {number}; "
+                "copy it from the card again"
+            )
+        self.places = self.places[:1]
+
     def _require_all(self, stated: int) -> None:
-        self.places.sort(key=lambda place: place[0])
         numbers = [place[0] for place in self.places]
         if len(numbers) < max(stated, 1):
             raise RawError(f"{len(numbers)} frames are here, but {max(stated, 1)} should be")
@@ -318,37 +320,6 @@ class _Index:
             color_matrix=None if matrix is None else tuple(map(tuple, matrix.tolist())),
             illuminant=raw[22] if 0 < raw[22] < 256 else 21,
         )
-
-
-def walk_blocks(file: BinaryIO, name: str) -> Iterator[tuple[bytes, int, int]]:
-    """Blocks after the first: (type, offset of the content, its size); the file stands there."""
-    end = file.seek(0, 2)
-    file.seek(0)
-    position = 0
-    while position < end:
-        file.seek(position)
-        head = file.read(_BLOCK.size)
-        size = _BLOCK.unpack(head)[1] if len(head) == _BLOCK.size else end
-        if size < _BLOCK.size:
-            raise RawError(f"{name}: damaged at byte {position}: a block of {size} bytes")
-        if position + size > end:
-            raise RawError(
-                f"{name} is cut short at byte {end}; copy it from the card again, or mend it with "
-                "MLV App"
-            )
-        if head[:4] != _MAGIC:
-            yield head[:4], position + _BLOCK.size, size - _BLOCK.size
-        position += size
-
-
-def find_chunks(path: Path) -> Iterator[Path]:
-    """NAME.M00, NAME.M01, … as far as there are any, in capitals or not."""
-    for index in range(_CHUNKS):
-        names = [path.with_suffix(f".{letter}{index:02d}") for letter in "Mm"]
-        found = next((name for name in names if name.is_file()), None)
-        if found is None:
-            return
-        yield found
 
 
 def _phase(cfa: int) -> CfaPhase:

@@ -8,7 +8,8 @@ from typing import BinaryIO
 
 from rvdtool.errors import RawError
 from rvdtool.files import describe, require_file
-from rvdtool.raw.mlv import FILE_HEADER, MlvVideo, find_chunks, is_mlv, read_mlv, walk_blocks
+from rvdtool.raw.mlv import MlvVideo, read_mlv
+from rvdtool.raw.mlv_blocks import FILE_HEADER, find_chunks, is_mlv, walk_blocks
 from rvdtool.raw.sequence import list_sequence
 
 _NOT_COPIED = frozenset({b"VIDF", b"AUDF", b"WAVI", b"XREF", b"NULL", b"BKUP"})
@@ -34,7 +35,7 @@ def one_frame_file(path: Path) -> Iterator[Path]:
 
     Raises:
         InputError: no such file or folder, or no permission.
-        RawError: a folder without RAW frames, or a recording that is damaged.
+        RawError: a folder without RAW frames, or a recording whose first frame isn't whole.
     """
     if path.is_dir():
         yield list_sequence(path)[0]
@@ -43,7 +44,7 @@ def one_frame_file(path: Path) -> Iterator[Path]:
     if not is_mlv(path):
         yield path
         return
-    video = read_mlv(path)
+    video = read_mlv(path, first_only=True)
     with TemporaryDirectory() as folder:
         alone = Path(folder) / path.name
         try:
@@ -60,7 +61,7 @@ def _first_frame_alone(video: MlvVideo) -> bytes:
     for path in (video.path, *find_chunks(video.path)):
         with path.open("rb") as file:
             header = header or file.read(FILE_HEADER.size)
-            for name, offset, size in walk_blocks(file, path.name):
+            for name, offset, size in walk_blocks(file, path.name, to_damage=True):
                 at_first = path == first.path and offset <= first.offset <= offset + size
                 if name == b"VIDF" and at_first:
                     pixels = _block(file, offset, size)

@@ -36,7 +36,9 @@ from rvdtool.raw.frame import (
     require_readable_size,
 )
 from rvdtool.raw.header import DAMAGE, TIFF_MAGIC, Header, read_header
-from rvdtool.raw.mlv import is_mlv, read_mlv
+from rvdtool.raw.maker import camera_name, raw_kind
+from rvdtool.raw.mlv import read_mlv
+from rvdtool.raw.mlv_blocks import is_mlv
 from rvdtool.raw.sequence import list_sequence
 from rvdtool.raw.tags import dng_metadata
 
@@ -107,7 +109,7 @@ def read_raw(path: Path, *, levels: MosaicLevels | None = None) -> RawFrame:
     if is_mlv(path):
         if levels:
             raise UsageError(f"{path}: a recording, which has its own levels: leave yours out")
-        return read_mlv(path).read(0)
+        return read_mlv(path, first_only=True).read(0)
     try:
         return _read_plain(path, levels) if levels else _read_camera(path)
     except OSError as error:
@@ -186,7 +188,7 @@ def _read_maker(path: Path, header: Header | None) -> RawFrame:
             black=levels4(black[color] for color in colors),
             white=white,
             bits=white.bit_length(),
-            profile=_maker_profile(raw, header),
+            profile=_maker_profile(raw, path, header),
             orientation=_LIBRAW_FLIPS[sizes.flip],
             default_crop=_libraw_crop(sizes),
             exposure=_exposure(raw),
@@ -211,13 +213,16 @@ def _bayer_colors(raw: Any, area: Rect) -> list[int]:
     return colors
 
 
-def _maker_profile(raw: Any, header: Header | None) -> CameraProfile:
+def _maker_profile(raw: Any, path: Path, header: Header | None) -> CameraProfile:
     balance = [float(gain) for gain in raw.camera_whitebalance[:3]]
     if min(balance) <= 0:
         raise RawError("it has no as-shot white balance; convert it with Adobe DNG Converter")
     red, green, blue = (min(balance) / gain for gain in balance)
     matrix = raw.rgb_xyz_matrix[:3]
-    make, model = (header.first.text("Make"), header.first.text("Model")) if header else ("", "")
+    if header:
+        make, model = header.first.text("Make"), header.first.text("Model")
+    else:
+        make, model = camera_name(path)
     return CameraProfile(
         unique_model=f"{make} {model}".strip() or "unknown camera",
         as_shot_neutral=(red, green, blue),
@@ -266,11 +271,19 @@ def _opened(path: Path) -> Iterator[Any]:
             _require_filled(size, path.stat().st_size, _LEAST_BITS)
             raw.unpack()
             yield raw
-    except rawpy.LibRawFileUnsupportedError as error:
-        raise RawError(
-            "not a RAW file that LibRaw can read; if it is one, convert it with Adobe DNG Converter"
-        ) from error
     except rawpy.LibRawError as error:
+        kind = raw_kind(path)
+        if kind:
+            raise RawError(
+                f"{kind} that LibRaw can't open: it is cut short or damaged, or its camera is "
+                "newer than LibRaw; copy it from the card again, or convert it with Adobe DNG "
+                "Converter"
+            ) from error
+        if isinstance(error, rawpy.LibRawFileUnsupportedError):
+            raise RawError(
+                "not a RAW file that LibRaw can read; if it is one, convert it with Adobe DNG "
+                "Converter"
+            ) from error
         raise RawError(
             f"damaged or incomplete ({_libraw_says(error)}); copy it from the card again"
         ) from error

@@ -44,7 +44,7 @@ CARRIED_TAGS = (
 """Tags that describe the camera and stay true for a reconstructed frame."""
 
 _CFA, _LINEAR_RAW = 32803, 34892
-_UNCOMPRESSED, _LOSSLESS_JPEG, _JPEG_XL = 1, 7, 52546
+_UNCOMPRESSED, _LOSSLESS_JPEG, _LOSSY_JPEG, _JPEG_XL = 1, 7, 34892, 52546
 _LARGEST_REPEAT = 64
 """Rows or columns of BlackLevelRepeatDim: beyond all sensors."""
 
@@ -122,6 +122,12 @@ def _what_instead_of_mosaic(header: Header) -> str:
         if linear[0].number("SamplesPerPixel", 1) == 1
         else "linear RGB, already demosaiced"
     )
+    if linear[0].number("Compression", 1) == _LOSSY_JPEG:
+        return (
+            "a lossy DNG, as Lightroom and DNG Converter make with lossy compression: demosaiced, "
+            "then compressed as a JPEG, which nothing undoes; take the camera's original, or "
+            "convert that without lossy compression"
+        )
     codec = ", in JPEG XL" if linear[0].number("Compression", 1) == _JPEG_XL else ""
     return (
         f"a DNG without a Bayer mosaic but {kind}{codec} (as from ProRAW, Expert RAW, HDR merges, "

@@ -25,6 +25,8 @@ from rvdtool.errors import InputError, RawError
 from rvdtool.raw.color import neutral_of_white
 from rvdtool.raw.frame import CfaPhase, Exposure
 from rvdtool.raw.mlv import read_mlv
+from rvdtool.raw.one_frame import one_frame_file
+from rvdtool.raw.read import read_raw
 
 
 def _read(path: Path) -> list[NDArray[np.uint16]]:
@@ -193,6 +195,41 @@ def test_missing_frames(tmp_path: Path) -> None:
         read_mlv(path)
     with pytest.raises(InputError, match="no such file"):
         read_mlv(tmp_path / "none.mlv")
+
+
+def test_only_the_first_frame_must_be_whole(tmp_path: Path) -> None:
+    mosaics, clip = random_mosaics(4), Clip()
+    start = file_header(clip, 4) + b"".join(metadata(clip, (24, 32)))
+    frames = [frame(clip, mosaics[k], k) for k in range(4)]
+    path = tmp_path / "clip.mlv"
+    for damaged in (
+        start + frames[0] + frames[1] + frames[3],
+        start + frames[1] + frames[0] + frames[2][:-50],
+        start + frames[0] + b"VIDF\3\0\0\0" + bytes(90),
+    ):
+        path.write_bytes(damaged)
+        assert np.array_equal(read_raw(path).mosaic, mosaics[0])
+        with one_frame_file(path) as alone:
+            assert np.array_equal(read_raw(alone).mosaic, mosaics[0])
+        with pytest.raises(RawError):
+            read_mlv(path)
+    path.write_bytes(start + frames[1] + frames[0][:-50])
+    with pytest.raises(RawError, match="first frame that is whole has the number 1"):
+        read_raw(path)
+    path.write_bytes(start + frames[0][:-50])
+    with pytest.raises(RawError, match="no whole frame"):
+        read_raw(path)
+
+
+def test_a_missing_file_matters_only_to_what_is_in_it(tmp_path: Path) -> None:
+    mosaics, clip = random_mosaics(2), Clip(file_count=2)
+    start = file_header(clip, 1) + b"".join(metadata(clip, (24, 32)))
+    path = tmp_path / "clip.mlv"
+    path.write_bytes(start + frame(clip, mosaics[0], 0))
+    assert np.array_equal(read_raw(path).mosaic, mosaics[0])
+    path.write_bytes(start + frame(clip, mosaics[1], 1))
+    with pytest.raises(RawError, match="split into 2 files"):
+        read_raw(path)
 
 
 def test_every_truncation_is_found(tmp_path: Path) -> None:

@@ -148,6 +148,27 @@ def test_files_that_are_something_else(path, start, message):
     refused(path, message)
 
 
+def test_lossy_dngs(path):
+    image = np.zeros((48, 48, 3), np.uint8)
+    write_camera_dng(path, image, photometric=34892, without=(33421, 33422))
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages.first.tags["Compression"].overwrite(34892)
+    refused(path, "a lossy DNG, as Lightroom and DNG Converter make")
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "a Canon CR3"),
+        (b"FUJIFILMCCD-RAW 0201FF179502X-T3", "a Fujifilm RAF"),
+    ],
+)
+@pytest.mark.parametrize("size", [40, 5000])
+def test_stubs_of_makers_files_are_called_what_they_are(path, start, kind, size):
+    path.write_bytes(start.ljust(size, b"\0"))
+    refused(path, f"{kind} that LibRaw can't open: it is cut short or damaged")
+
+
 def test_tiffs_that_are_not_raw(path):
     for image in (MOSAIC, np.zeros((48, 48, 3), np.uint8)):
         tifffile.imwrite(path, image)
