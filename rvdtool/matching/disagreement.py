@@ -142,10 +142,10 @@ def _agreeing(
 ) -> Map:
     """What the second fit is made from: all that the first explains and that isn't unlike."""
     error = np.abs(first.colors - shown).max(-1)
-    near = 1 / (1 + (error / (0.06 + 0.3 * first.unsure)) ** 2) ** 2
+    near = 1 / (1 + (error / (0.05 + 0.1 * first.unsure)) ** 2) ** 2
     like = np.clip((likeness - 0.2) / 0.4, 0.02, 1) * telling + 1 - telling
     alike = np.clip((likeness - 0.7) / 0.2, 0, 1) * telling
-    return np.asarray(np.maximum(0.3 * near * like, alike) * ~clipped, np.float32)
+    return np.asarray(np.maximum(0.1 * near * like, alike) * ~clipped, np.float32)
 
 
 def _apart(prediction: Prediction, shown: Colors, clipped: NDArray[np.bool_]) -> Map:

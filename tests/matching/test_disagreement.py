@@ -119,7 +119,7 @@ def test_what_was_there_in_the_raw_only_is_found_on_a_flat_wall() -> None:
         * (x[..., None] < 0.4)
     )
     shown = to_codes(255 * light**0.45)
-    light[80:160, 180:240] *= (0.8, 0.5, 0.35)
+    light[80:160, 180:240] *= (0.7, 0.4, 0.25)
     cell = np.indices((240, 320)).sum(0) - np.indices((240, 320))[1] % 2
     color = np.where(cell % 2 == 0, 0, 1)
     color[0::2, 0::2], color[0::2, 1::2], color[1::2, 0::2], color[1::2, 1::2] = 0, 1, 1, 2
