@@ -16,6 +16,7 @@ import numpy as np
 from rvdtool.raw.dng import write_dng
 from rvdtool.raw.frame import CfaPhase, RawFrame
 from rvdtool.raw.sequence import frame_name
+from rvdtool.raw.timecode import TimeCode
 from rvdtool.research.dataset.color import XYZ_FROM_SRGB
 from rvdtool.research.dataset.isp import Rgb8, develop
 from rvdtool.research.dataset.recipe import (
@@ -111,7 +112,9 @@ def make_clip(still: Path, folder: Path) -> None:
     def save_and_develop(raws: Iterator[RawFrame]) -> Iterator[Rgb8]:
         for index, raw in enumerate(raws):
             path = folder / "ground_truth" / frame_name(NAME, index)
-            write_dng(raw, path, rate=recipe.rate, frame_index=index, reel=NAME)
+            write_dng(
+                raw, path, rate=recipe.rate, time_code=TimeCode(index, recipe.rate), reel=NAME
+            )
             yield develop(raw, recipe.isp, index, recipe.light)
 
     encode_video(

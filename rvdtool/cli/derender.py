@@ -7,9 +7,11 @@ import typer
 
 from rvdtool import DEFAULT_MODEL
 from rvdtool.cli import console
+from rvdtool.cli.rates import parse_rate
 from rvdtool.errors import UsageError
 
 if TYPE_CHECKING:
+    from rvdtool.delivery.folder import DerenderReport
     from rvdtool.network.checkpoint import Model
 
 
@@ -53,6 +55,27 @@ def derender(
     bf16: Annotated[
         bool, typer.Option("--bf16", help="Run the network in 16 bits: faster, less exact.")
     ] = False,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of the files and the reel; by default the clip's own."),
+    ] = None,
+    timecode: Annotated[
+        str | None,
+        typer.Option(
+            help="Time code of frame 0: 14:23:11:05, or 14:23:11;05 for drop-frame; by default "
+            "the video's, else the RAW's."
+        ),
+    ] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            help="Frames per second, if the video's are uneven: 25 or 30000/1001; by default their "
+            "median."
+        ),
+    ] = None,
+    no_audio: Annotated[
+        bool, typer.Option("--no-audio", help="Leave out the video's sound.")
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run of this clip.")
     ] = False,
@@ -79,9 +102,13 @@ def derender(
         gain=gain,
         existing="overwrite" if overwrite else "resume" if resume else "refuse",
         model=None if model == "none" else _placed(model, device, bf16),
+        name=name,
+        time_code=timecode,
+        rate=parse_rate(rate),
+        audio=not no_audio,
     )
     with console.progress("De-rendering", opened.video_info.frame_count) as advance:
-        report = derender_to_folder(opened, output, options, advance)
+        report = derender_to_folder(opened, output, options, advance, console.note)
     if as_json:
         console.print_json(
             {
@@ -96,6 +123,11 @@ def derender(
                 "knows_exposures": report.knows_exposures,
                 "trusted": report.trusted,
                 "cuts": report.cuts,
+                "name": report.labels.stem,
+                "rate": str(report.labels.rate),
+                "time_code": str(report.labels.start),
+                "time_code_origin": report.labels.origin,
+                "sound": [str(path) for path in report.sound],
             }
         )
         return
@@ -107,11 +139,13 @@ def derender(
     resumed = f", resumed at frame {report.resumed_at}" if report.resumed_at else ""
     if options.model and options.model.kind == "fagdn":  # the rest is about our own chain
         console.print_line(f"{report.folder}: {report.frames} DNGs{true}{resumed}; by {model}")
+        _print_labels(report)
         return
     console.print_line(
         f"{report.folder}: {report.frames} DNGs{true}{resumed}; brightness {low:.3f} to {high:.3f} "
         f"({cause}), {report.trusted:.0%} of a frame surely matched to its reference on average"
     )
+    _print_labels(report)
     darkest, lightest = report.exposure
     if report.tracks_gain and not report.knows_exposures and darkest < lightest:
         console.print_line(
@@ -124,6 +158,15 @@ def derender(
             f"Another scene (or a blank frame) at frame {frames}: made from the reference's "
             "colours alone; `rvdtool pack --raw FRAME=FILE` gives a scene a RAW of its own"
         )
+
+
+def _print_labels(report: "DerenderReport") -> None:
+    labels = report.labels
+    sound = ", ".join(path.name for path in report.sound)
+    console.print_line(
+        f"{labels.stem}: {float(labels.rate):.5g} frames per second from {labels.start} "
+        f"({labels.origin}); {f'sound in {sound}' if sound else 'no sound'}"
+    )
 
 
 def _placed(model: str, device: str | None, bf16: bool) -> "Model":

@@ -5,7 +5,8 @@ import json
 import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,9 +14,12 @@ import numpy as np
 
 from rvdtool._version import __version__
 from rvdtool.bundle.store import Bundle
+from rvdtool.delivery.labels import Labels, exposure_of, label
 from rvdtool.delivery.resume import load_checkpoint, save_checkpoint
+from rvdtool.delivery.sound import Picture, write_sound
 from rvdtool.errors import BundleError, OutputError, UsageError
 from rvdtool.files import describe, remove_leftovers
+from rvdtool.notes import Say, keep_quiet
 from rvdtool.raw.dng import Compression, write_dng
 from rvdtool.raw.frame import RawFrame
 from rvdtool.raw.sequence import frame_name, timestamps_name, write_timestamps
@@ -47,6 +51,10 @@ class DerenderOptions:
         existing: what to do with an output folder that has files in it.
         model: a trained network, where it is to run (`rvdtool.network.device.place`); None: none is
             needed.
+        name: of the files and the reel; None: the clip's own.
+        time_code: of frame 0, as `14:23:11:05`; None: the video's, else the RAW's.
+        rate: frames per second, for a video of variable frame rate; None: that of its median.
+        audio: write the video's sound beside the frames.
     """
 
     compression: Compression = "ljpeg"
@@ -54,6 +62,10 @@ class DerenderOptions:
     gain: GainMode = "auto"
     existing: Literal["refuse", "overwrite", "resume"] = "refuse"
     model: "Model | None" = None
+    name: str | None = None
+    time_code: str | None = None
+    rate: Fraction | None = None
+    audio: bool = True
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,8 @@ class DerenderReport:
         knows_exposures: whether neither had to be assumed, as the bundle says each exposure.
         trusted: mean share of a frame that surely shows what that reference shows, 0..1.
         cuts: frames after the last reference that show another scene than the one before them.
+        labels: what the frames are labelled with.
+        sound: the files with the video's sound.
     """
 
     folder: Path
@@ -85,6 +99,8 @@ class DerenderReport:
     knows_exposures: bool
     trusted: float
     cuts: tuple[int, ...]
+    labels: Labels
+    sound: tuple[Path, ...]
 
 
 def derender_to_folder(
@@ -92,8 +108,11 @@ def derender_to_folder(
     folder: Path,
     options: DerenderOptions = DerenderOptions(),
     advance: Callable[[int], None] | None = None,
+    say: Say = keep_quiet,
 ) -> DerenderReport:
     """Reconstruct a RAW frame for every video frame: `NAME_000000.dng`, … and a timestamp table.
+
+    The video's sound goes into `NAME.wav`.
 
     The bundle's RAWs are written as they are. Decoding, the chain and writing overlap; a few frames
     are in memory, and those between two references in temporary files in `folder`.
@@ -104,17 +123,20 @@ def derender_to_folder(
         options: see there.
         advance: called with the number of frames just done; between two references, where every
             frame takes a step of two chains before any is done, with that share of the work.
+        say: told what was assumed or left out.
 
     Raises:
         BundleError: the bundle has no RAW, or a damaged one; or none of the first frame, which the
             published network needs.
         MismatchError: its RAWs have different CFA phases.
-        UsageError: options that the model knows nothing of, or a model that can't de-render.
-        VideoError: the video can't be decoded, or not to as many frames as it should have.
+        UsageError: options that model or video know nothing of, or a model that can't de-render.
+        VideoError: the video can't be decoded, not to as many frames as it should have, or its
+            sound can't.
         OutputError: the folder has files in it, can't be resumed, or can't be written.
     """
-    run = _Run(bundle, folder, options)
+    run = _Run(bundle, folder, options, say)
     start = run.prepare()
+    sound = run.write_sound(say)
     brightness, exposure, trusted, tracks_gain, cuts = [1.0], [1.0], [], False, []
     frames = read_frames(bundle.video, bundle.video_info)
     with WriteBehind() as writer, closing(run.results(frames, start, advance)) as results:
@@ -143,6 +165,8 @@ def derender_to_folder(
         knows_exposures=run.clip.exposures is not None,
         trusted=float(np.mean(trusted)) if trusted else 1.0,
         cuts=tuple(cuts),
+        labels=run.labels,
+        sound=tuple(sound),
     )
 
 
@@ -174,7 +198,7 @@ def derender(
     with closing(reconstruct(clip, frames)) as results:
         for result in results:
             if result is not None:
-                yield result.raw
+                yield _exposed(bundle, result.raw, result.index)
 
 
 def _clip(bundle: Bundle, options: DerenderOptions, scratch: Path | None) -> Clip:
@@ -194,15 +218,18 @@ def _clip(bundle: Bundle, options: DerenderOptions, scratch: Path | None) -> Cli
 class _Run:
     """One run's output folder: its names, its checkpoint, its beginning and end."""
 
-    def __init__(self, bundle: Bundle, folder: Path, options: DerenderOptions) -> None:
+    def __init__(self, bundle: Bundle, folder: Path, options: DerenderOptions, say: Say) -> None:
         if options.model is not None:
             _require_fitting(options, options.model, bundle)
         self.clip = _clip(bundle, options, folder)
         self._bundle = bundle
         self._folder = folder
         self._options = options
-        self._stem = bundle.path.stem
         self._info = bundle.video_info
+        self.labels = label(
+            bundle, name=options.name, time_code=options.time_code, rate=options.rate, say=say
+        )
+        self._stem = self.labels.stem
 
     def results(
         self,
@@ -237,16 +264,31 @@ class _Run:
             self._remove(self._folder / name)
         return None
 
+    def write_sound(self, say: Say) -> list[Path]:
+        """The video's sound; what an interrupted run has written whole is kept."""
+        if not self._options.audio:
+            return []
+        picture = Picture(
+            video=self._bundle.manifest.video.name,
+            start=self._info.timestamps[0] * self._info.time_base,
+            seconds=self.labels.seconds,
+            rate=self.labels.rate,
+            time_code=self.labels.start,
+            reel=self._stem,
+            recorded=self.labels.tags.recorded,
+        )
+        return write_sound(self._bundle.video, self._folder, self._stem, picture, say)
+
     def job(self, frame: RawFrame, index: int) -> Callable[[], None]:
         """What writes one frame."""
 
         def write() -> None:
             write_dng(
-                frame,
+                _exposed(self._bundle, frame, index),
                 self._folder / frame_name(self._stem, index),
                 compression=self._options.compression,
-                rate=self._info.rate,
-                frame_index=index,
+                rate=self.labels.rate,
+                time_code=self.labels.time_code(index),
                 reel=self._stem,
                 overwrite=True,
             )
@@ -260,7 +302,7 @@ class _Run:
     def finish(self) -> None:
         """Write the timestamps; the checkpoint is not needed any more."""
         seconds = [pts * self._info.time_base for pts in self._info.timestamps]
-        write_timestamps(self._folder, self._stem, seconds, rate=self._info.rate, overwrite=True)
+        write_timestamps(self._folder, self._stem, seconds, rate=self.labels.rate, overwrite=True)
         self._remove(self._folder / STATE_FILE)
 
     @staticmethod
@@ -280,12 +322,13 @@ class _Run:
         frame = re.escape(self._stem) + r"_\d{6,}\.dng"
         own = re.compile(
             f"{frame}|{re.escape(timestamps_name(self._stem))}|{re.escape(STATE_FILE)}"
+            rf"|{re.escape(self._stem)}(_\d+)?\.wav"
         )
         strangers = sorted(name for name in names if not own.fullmatch(name))
         if strangers:
             raise OutputError(
                 f"{self._folder}: {strangers[0]} is no frame of {self._stem}; choose another "
-                "folder (one clip per folder)"
+                "folder (one clip per folder), or --name the clip as before"
             )
 
     def _load(self) -> Start:
@@ -322,9 +365,17 @@ class _Run:
             [_fingerprint(file) for file in self.clip.flows or ()],
             self._options.gain,
             _model_key(self._options.model),
+            [self._stem, str(self.labels.rate), str(self.labels.start)],
             self._bundle.manifest.model_dump_json(),  # how colours are read, and all hashes
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _exposed(bundle: Bundle, frame: RawFrame, index: int) -> RawFrame:
+    """The frame with its own exposure, as far as the bundle knows it."""
+    references = tuple(reference.index for reference in bundle.references)
+    exposure = exposure_of(bundle.manifest.exposures, references, index, frame.exposure)
+    return replace(frame, exposure=exposure)
 
 
 def _fingerprint(file: Path) -> tuple[str, int, int]:

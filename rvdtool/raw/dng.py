@@ -26,6 +26,7 @@ from rvdtool.raw.tiff import (
     UNDEFINED,
     encode_tiff,
 )
+from rvdtool.raw.timecode import TimeCode
 
 Compression = Literal["ljpeg", "none"]
 
@@ -48,7 +49,7 @@ def encode_dng(
     *,
     compression: Compression = "ljpeg",
     rate: Fraction | None = None,
-    frame_index: int | None = None,
+    time_code: TimeCode | None = None,
     reel: str | None = None,
 ) -> bytes:
     """Return the frame as a DNG file; the same frame gives the same bytes.
@@ -57,7 +58,7 @@ def encode_dng(
         frame: any phase, odd sizes too; at least 22×22, since LibRaw refuses smaller ones.
         compression: lossless JPEG, or none.
         rate: nominal frames per second, for the FrameRate tag.
-        frame_index: 0, 1, 2, …; with `rate` it gives the frame's time code.
+        time_code: of this frame, for the TimeCodes tag.
         reel: the clip's name, for the ReelName tag.
 
     Raises:
@@ -69,7 +70,7 @@ def encode_dng(
             f"both sides need at least {SMALLEST} pixels"
         )
     strip = _encode_strip(frame, compression)
-    clip = _clip_tags(rate, frame_index, reel)
+    clip = _clip_tags(rate, time_code, reel)
     tags = [*_ifd0(frame, compression, len(strip)), *_profile_tags(frame.profile), *clip]
     return encode_tiff(tags, _exif_tags(frame.exposure), strip)
 
@@ -80,7 +81,7 @@ def write_dng(
     *,
     compression: Compression = "ljpeg",
     rate: Fraction | None = None,
-    frame_index: int | None = None,
+    time_code: TimeCode | None = None,
     reel: str | None = None,
     overwrite: bool = False,
 ) -> None:
@@ -90,23 +91,9 @@ def write_dng(
         RawError: as `encode_dng`.
         OutputError: `path` exists (without `overwrite`) or can't be written.
     """
-    data = encode_dng(frame, compression=compression, rate=rate, frame_index=frame_index, reel=reel)
+    data = encode_dng(frame, compression=compression, rate=rate, time_code=time_code, reel=reel)
     with write_beside(path, overwrite=overwrite) as file:
         file.write(data)
-
-
-def time_code(frame_index: int, rate: Fraction) -> bytes:
-    """SMPTE 12M time code of a frame, non-drop: 8 BCD bytes as the TimeCodes tag holds them.
-
-    Byte 0 counts frames, 1 seconds, 2 minutes, 3 hours (from 0 again after 24). The frame count
-    has two bits for its tens, so rates above 39 count pairs (SMPTE 12-1) or larger groups, and
-    the place within the group goes into byte 4, the first of the user bits.
-    """
-    base = max(1, round(rate))
-    group = 1 if base <= 39 else -(-base // 30)
-    seconds, frame = divmod(frame_index, base)
-    fields = (frame // group, seconds % 60, seconds // 60 % 60, seconds // 3600 % 24, frame % group)
-    return bytes((value // 10) << 4 | value % 10 for value in fields).ljust(8, b"\0")
 
 
 def _encode_strip(frame: RawFrame, compression: Compression) -> bytes:
@@ -197,12 +184,14 @@ def _exif_tags(exposure: Exposure) -> Iterator[Tag]:
         yield _text(42036, exposure.lens_model)  # LensModel
 
 
-def _clip_tags(rate: Fraction | None, frame_index: int | None, reel: str | None) -> Iterator[Tag]:
+def _clip_tags(
+    rate: Fraction | None, time_code: TimeCode | None, reel: str | None
+) -> Iterator[Tag]:
     """The frame's place in its clip (CinemaDNG 1.1)."""
     if rate is not None:
         yield Tag(51044, SRATIONAL, 1, _rationals([rate]))  # FrameRate
-        if frame_index is not None:
-            yield Tag(51043, BYTE, 8, time_code(frame_index, rate))  # TimeCodes
+    if time_code is not None:
+        yield Tag(51043, BYTE, 8, time_code.encode())  # TimeCodes
     if reel:
         yield _text(51081, reel)  # ReelName
 

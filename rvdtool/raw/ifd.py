@@ -3,6 +3,7 @@
 Whatever a file says, no more is read than it has bytes, and no IFD is read twice.
 """
 
+import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,6 +47,12 @@ class Tree:
 
 
 def read_ifds(path: Path) -> Tree | None:
+    """As `ifds_in`, of a file by its path."""
+    with path.open("rb") as file:
+        return ifds_in(file, path.stat().st_size)
+
+
+def ifds_in(file: BinaryIO | io.RawIOBase, size: int) -> Tree | None:
     """Read all IFDs; None if the file doesn't begin like a TIFF.
 
     Tags of an unknown type, beyond the file's end, or with more values than MOST_NUMBERS or
@@ -55,19 +62,18 @@ def read_ifds(path: Path) -> Tree | None:
         RawError: there is no IFD, there are absurdly many, or two of them are the same.
         OSError: the file can't be read.
     """
-    with path.open("rb") as file:
-        reader = _Reader.of(file, path.stat().st_size)
-        if reader is None:
-            return None
-        pages: list[dict[int, Tag]] = []
-        for top in reader.chain(reader.first):
-            pages.append(top)
-            for offset in _offsets(top.get(SUB_IFDS)):
-                pages += reader.chain(offset)
-        if not pages:
-            raise RawError("damaged: its tags can't be read")
-        exif = [reader.ifd(offset)[0] for offset in _offsets(pages[0].get(EXIF_IFD))[:1]]
-        return Tree(pages[0], tuple(pages), exif[0] if exif else {})
+    reader = _Reader.of(file, size)
+    if reader is None:
+        return None
+    pages: list[dict[int, Tag]] = []
+    for top in reader.chain(reader.first):
+        pages.append(top)
+        for offset in _offsets(top.get(SUB_IFDS)):
+            pages += reader.chain(offset)
+    if not pages:
+        raise RawError("damaged: its tags can't be read")
+    exif = [reader.ifd(offset)[0] for offset in _offsets(pages[0].get(EXIF_IFD))[:1]]
+    return Tree(pages[0], tuple(pages), exif[0] if exif else {})
 
 
 def _offsets(tag: Tag | None) -> tuple[int, ...]:
@@ -80,18 +86,18 @@ def _offsets(tag: Tag | None) -> tuple[int, ...]:
 class _Reader:
     """Reads IFDs, and counts what it has read."""
 
-    def __init__(self, file: BinaryIO, size: int, order: str) -> None:
+    def __init__(self, file: BinaryIO | io.RawIOBase, size: int, order: str) -> None:
         self._file = file
         self._size = size
         self._order = order
         self._seen: set[int] = set()
         self._left = size + _SHARED
-        self.first = int(struct.unpack(order + "I", file.read(4))[0])
+        self.first = int(struct.unpack(order + "I", file.read(4) or b"")[0])
 
     @classmethod
-    def of(cls, file: BinaryIO, size: int) -> Self | None:
+    def of(cls, file: BinaryIO | io.RawIOBase, size: int) -> Self | None:
         """A reader, if the file begins as such files do."""
-        head = file.read(4)
+        head = file.read(4) or b""
         order = {b"II": "<", b"MM": ">"}.get(head[:2])
         if order is None or size < 8 or struct.unpack(order + "H", head[2:])[0] not in _VERSIONS:
             return None
@@ -148,7 +154,7 @@ class _Reader:
         if self._left < 0:
             raise RawError("damaged: its tags say the same bytes over and over")
         self._file.seek(offset)
-        return self._file.read(size)
+        return self._file.read(size) or b""
 
 
 def _text(data: bytes) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rvdtool.errors import InputError, MismatchError
 from rvdtool.reconstruct.statistics import POSITIONS, Array
+from rvdtool.video.listing import natural_key
 
 Flow = NDArray[np.float32]
 """[H, W, 2]: (dx, dy) from the current frame to the other one."""
@@ -207,7 +208,7 @@ def _require_same_shape(path: Path, found: tuple[int, int], size: tuple[int, int
 
 
 def list_flows(folder: Path, frames: int) -> list[Path]:
-    """The flow files of a clip: one per frame but the last (a spare last one is left out).
+    """The flow files of a clip, by their numbers: one per frame but the last (a spare one goes).
 
     Raises:
         InputError: no such folder.
@@ -215,7 +216,7 @@ def list_flows(folder: Path, frames: int) -> list[Path]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder (a folder of .npy flows was expected)")
-    files = sorted(folder.glob("*.npy"))
+    files = sorted(folder.glob("*.npy"), key=natural_key)
     if len(files) not in (frames - 1, frames):
         raise MismatchError(
             f"{folder}: {len(files)} flows for a video of {frames} frames; "

@@ -24,8 +24,9 @@ EXACT = 0.0002
 """The same for the rate that a header states, as 29.97 or 19001/634: far less than from 29.97 to
 30, and it may say anything exactly."""
 
-NEAR = 0.25
-"""Intervals that differ from the median by no more than this share tell the rate."""
+NEAR = 0.05
+"""Intervals that differ from the median by no more than this share, or by one unit of the time
+base, tell the rate."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def cadence(info: VideoInfo) -> Cadence:
     for rate in (_standard(float(info.rate), EXACT), info.rate):
         if rate and np.array_equal(slots_of(info, rate), np.arange(len(ticks))):
             return Cadence(rate, False, *spread)
-    return Cadence(_typical_rate(steps, info.rate), True, *spread)
+    return Cadence(_typical_rate(steps, info), True, *spread)
 
 
 def slots_of(info: VideoInfo, rate: Fraction) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -83,12 +84,13 @@ def slots_of(info: VideoInfo, rate: Fraction) -> np.ndarray[tuple[int], np.dtype
     return np.array([(2 * (t - first) * up + down) // (2 * down) for t in info.timestamps])
 
 
-def _typical_rate(steps: np.ndarray, nominal: Fraction) -> Fraction:
+def _typical_rate(steps: np.ndarray, info: VideoInfo) -> Fraction:
     """The rate of the median interval, freed from the time base's rounding where it can be."""
     median = float(np.median(steps))
     if median <= 0:
-        return nominal
-    mean = float(steps[np.abs(steps - median) <= NEAR * median].mean())
+        return info.rate
+    near = max(NEAR * median, 1.01 * float(info.time_base))
+    mean = float(steps[np.abs(steps - median) <= near].mean())
     return _standard(1 / mean, SNAP) or Fraction(1 / mean).limit_denominator(1001)
 
 

@@ -127,7 +127,7 @@ def encode_video(
     if not encoder.is_rgb and (width % 2 or height % 2):
         raise UsageError(f"{path}: {codec} takes even sizes only, not {width}×{height}; use ffv1")
     with write_beside(path, overwrite=overwrite) as file:
-        output = _Output(file)
+        output = OutputFile(file)
         try:
             with av.open(output, "w", format=CONTAINERS[path.suffix.lower()]) as container:
                 stream = _add_stream(container, encoder, width, height, rate)
@@ -145,7 +145,7 @@ def encode_video(
             raise OutputError(f"{path}: can't be encoded: {reason(error)}") from error
 
 
-class _Output:
+class OutputFile:
     """A file that remembers why it couldn't be written: FFmpeg may forget it on its way back."""
 
     def __init__(self, file: BinaryIO) -> None:

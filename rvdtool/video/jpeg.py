@@ -4,13 +4,13 @@ import io
 import struct
 
 import av.error
-import tifffile
 from av.codec.context import CodecContext
 from av.packet import Packet
 from av.video.frame import VideoFrame as AvFrame
 
-from rvdtool.errors import VideoError
-from rvdtool.raw.header import DAMAGE
+from rvdtool.errors import RawError, VideoError
+from rvdtool.raw.header import Ifd
+from rvdtool.raw.ifd import ifds_in
 from rvdtool.video.picture import PictureHeader, rotation_of
 
 SIGNATURE = b"\xff\xd8\xff"
@@ -66,10 +66,11 @@ def _exif_rotation(segment: bytes, name: str) -> int:
     """Degrees clockwise by which EXIF's Orientation turns the picture."""
     if not segment.startswith(_EXIF):
         return 0
+    data = segment[len(_EXIF) :]
     try:
-        with tifffile.TiffFile(io.BytesIO(segment[len(_EXIF) :])) as tiff:
-            orientation = int(tiff.pages.first.tags.valueof(274, 1))
-    except DAMAGE:
+        tree = ifds_in(io.BytesIO(data), len(data))
+        orientation = 1 if tree is None else Ifd(tree.first).number("Orientation", 1)
+    except RawError:
         return 0  # as all viewers do
     return rotation_of(orientation, name)
 

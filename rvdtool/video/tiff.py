@@ -6,14 +6,18 @@ from typing import cast
 import numpy as np
 import tifffile
 
-from rvdtool.errors import VideoError
+from rvdtool.errors import RawError, VideoError
 from rvdtool.raw.frame import require_readable_size
-from rvdtool.raw.header import DAMAGE
+from rvdtool.raw.header import DAMAGE, TIFF_MAGIC, Ifd
+from rvdtool.raw.ifd import ifds_in
 from rvdtool.video.frame import Rgb
 from rvdtool.video.picture import PictureHeader, rotation_of
 
-SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+SIGNATURES = TIFF_MAGIC
+
 _RGB = 2
+_COMPRESSIONS = {1: 1, 5: 1000, 8: 1100, 32773: 130, 32946: 1100}
+"""None, LZW, Deflate, PackBits, Deflate: bytes of a picture that a stored byte may become."""
 
 
 def read_header(file: io.RawIOBase, name: str) -> PictureHeader:
@@ -22,11 +26,15 @@ def read_header(file: io.RawIOBase, name: str) -> PictureHeader:
     Raises:
         VideoError: damaged, several pictures, or not plain R'G'B' of 8 or 16 bits.
     """
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
     try:
-        with tifffile.TiffFile(io.BufferedReader(file)) as tiff:
-            return _header(tiff, name)
-    except DAMAGE as error:
-        raise VideoError(f"{name}: damaged TIFF ({error})") from error
+        tree = ifds_in(file, size)
+        if tree is None:
+            raise RawError("damaged: its tags can't be read")
+        return _header([Ifd(tags) for tags in tree.pages], size, name)
+    except RawError as error:
+        raise VideoError(f"{name}: a TIFF that is no frame: {error}") from error
 
 
 def decode_tiff(data: bytes, name: str) -> Rgb:
@@ -35,11 +43,14 @@ def decode_tiff(data: bytes, name: str) -> Rgb:
     Raises:
         VideoError: damaged.
     """
+    file = io.BytesIO(data)
+    header = read_header(file, name)  # type: ignore[arg-type]
+    file.seek(0)
     try:
-        with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-            header = _header(tiff, name)
-            pixels = tiff.pages.first.asarray(maxworkers=1)
-            if tiff.pages.first.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
+        with tifffile.TiffFile(file, is_ndpi=False) as tiff:
+            page = tiff.pages.first
+            pixels = page.asarray(maxworkers=1)
+            if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
                 pixels = np.moveaxis(pixels, 0, 2)
     except DAMAGE as error:
         raise VideoError(f"{name}: damaged TIFF ({error})") from error
@@ -48,20 +59,37 @@ def decode_tiff(data: bytes, name: str) -> Rgb:
     return cast(Rgb, np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("=")))
 
 
-def _header(tiff: tifffile.TiffFile, name: str) -> PictureHeader:
-    if len(tiff.pages) != 1:
-        raise VideoError(f"{name}: a TIFF of {len(tiff.pages)} pictures; a frame is one")
-    page = tiff.pages.first
-    bits, is_integer = page.bitspersample, page.sampleformat == 1
-    if page.samplesperpixel != 3 or page.photometric != _RGB or bits not in (8, 16):
-        kind = getattr(page.photometric, "name", str(page.photometric))
-        what = f"{page.samplesperpixel} × {bits} bit, {kind}"
+def _header(pages: list[Ifd], size: int, name: str) -> PictureHeader:
+    """Check and interpret the tags.
+
+    Raises:
+        RawError: a tag is damaged or can't be.
+        VideoError: not one plain R'G'B' picture.
+    """
+    if len(pages) != 1:
+        raise VideoError(f"{name}: a TIFF of {len(pages)} pictures; a frame is one")
+    page = pages[0]
+    bits = {int(value) for value in page.numbers("BitsPerSample", default=(1,))}
+    samples = page.number("SamplesPerPixel", 1)
+    is_whole = {int(value) for value in page.numbers("SampleFormat", default=(1,))} == {1}
+    photometric = page.number("PhotometricInterpretation", 0)
+    if samples != 3 or photometric != _RGB or not is_whole or bits not in ({8}, {16}):
+        what = f"{samples} × {max(bits)} bit{'' if is_whole else ', not whole numbers'}"
         raise VideoError(
             f"{name}: a TIFF of {what}; frames must be plain RGB, 8 or 16 bit. Convert each "
-            f"(ffmpeg -i IN.tiff -pix_fmt {'rgb24' if bits == 8 else 'rgb48le'} OUT.tiff)"
+            f"(ffmpeg -i IN.tiff -pix_fmt {'rgb24' if max(bits) == 8 else 'rgb48le'} OUT.tiff)"
         )
-    if not is_integer:
-        raise VideoError(f"{name}: a TIFF in floating point; frames must be RGB, 8 or 16 bit")
-    require_readable_size((page.imagelength, page.imagewidth))
-    rotation = rotation_of(int(page.tags.valueof(274, 1)), name)
-    return PictureHeader(page.imagewidth, page.imagelength, bits, "RGB", rotation=rotation)
+    compression = page.number("Compression", 1)
+    if compression not in _COMPRESSIONS:
+        raise VideoError(
+            f"{name}: a TIFF in compression {compression}; uncompressed, LZW, Deflate and PackBits "
+            "are read"
+        )
+    height, width = page.number("ImageLength"), page.number("ImageWidth")
+    require_readable_size((height, width))
+    if page.tag("TileWidth"):  # a tile is decoded whole, however much of it is within the picture
+        require_readable_size((page.number("TileLength"), page.number("TileWidth")))
+    if height * width * 3 * max(bits) // 8 > size * _COMPRESSIONS[compression]:
+        raise RawError(f"{width}×{height} pixels can't be in {size} bytes")
+    rotation = rotation_of(page.number("Orientation", 1), name)
+    return PictureHeader(width, height, max(bits), "RGB", rotation=rotation)

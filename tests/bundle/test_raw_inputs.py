@@ -35,7 +35,7 @@ def test_a_folder_is_kept_as_its_first_frame(shot: Any, tmp_path: Path) -> None:
     folder = tmp_path / "A001_C002"
     folder.mkdir()
     for index in (7, 8):
-        write_dng(shot.frame, folder / f"A001_C002_{index:06d}.dng", frame_index=index)
+        write_dng(shot.frame, folder / f"A001_C002_{index:06d}.dng")
     bundle = open_bundle(pack(shot.video, folder, tmp_path / "clip.rvd"))
     assert bundle.manifest.references[0].raw.name == "A001_C002_000007.dng"
     assert all(check.ok for check in verify(bundle))

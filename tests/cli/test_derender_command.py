@@ -47,7 +47,9 @@ def test_a_bundle_becomes_a_sequence(
     printed = capsys.readouterr()
     assert printed.err == ""
     assert printed.out.startswith(f"{out}: {FRAMES} DNGs; brightness ")
-    assert printed.out.count("\n") == 1
+    _, labels = printed.out.splitlines()
+    assert labels.startswith("clip: 29.97 frames per second from 00:00:00:00 (assumed, ")
+    assert labels.endswith("; no sound")
     assert {path.name for path in out.iterdir()} == NAMES
     first = read_raw(list_sequence(out)[0])
     assert np.array_equal(first.mosaic, shot.frame.mosaic)

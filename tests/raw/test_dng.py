@@ -12,9 +12,10 @@ from raw_samples import CAMERA, make_frame, write_camera_dng
 
 from rvdtool.errors import OutputError, RawError
 from rvdtool.raw.bayer import orient
-from rvdtool.raw.dng import encode_dng, time_code, write_dng
+from rvdtool.raw.dng import encode_dng, write_dng
 from rvdtool.raw.frame import CameraProfile, CfaPhase, Exposure, Rect
 from rvdtool.raw.read import read_raw
+from rvdtool.raw.timecode import TimeCode
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def tags(tmp_path, exiftool):
 
 def test_every_tag_of_a_frame(tags):
     frame = make_frame(phase=CfaPhase.GBRG, orientation=6, default_crop=Rect(2, 4, 16, 24), bits=14)
-    found = tags(frame, rate=Fraction(24000, 1001), frame_index=100, reel="CLIP")
+    found = tags(frame, rate=Fraction(24000, 1001), reel="CLIP")
     expected = {
         "IFD0:SubfileType": 0,
         "IFD0:ImageWidth": 34,
@@ -78,7 +79,7 @@ def test_every_tag_of_a_frame(tags):
 
 def test_exiftool_understands_the_time_code(tmp_path, exiftool):
     path = tmp_path / "a.dng"
-    write_dng(make_frame(), path, rate=Fraction(24), frame_index=24 * 3723 + 5)
+    write_dng(make_frame(), path, time_code=TimeCode(24 * 3723 + 5, Fraction(24)))
     assert exiftool(path, numbers=False)["IFD0:TimeCodes"] == "01:02:03.05"
 
 
@@ -142,35 +143,6 @@ def test_lossless_jpeg_is_smaller_on_pictures():
 
 def test_the_same_frame_gives_the_same_bytes():
     assert encode_dng(make_frame()) == encode_dng(make_frame())
-
-
-@pytest.mark.parametrize(
-    ("index", "rate", "code"),
-    [
-        (0, Fraction(24), "00000000 00000000"),
-        (23, Fraction(24000, 1001), "23000000 00000000"),
-        (24, Fraction(24000, 1001), "00010000 00000000"),
-        (25 * (3600 * 13 + 60 * 45 + 59) + 24, Fraction(25), "24594513 00000000"),
-        (30 * 86400 + 1, Fraction(30000, 1001), "01000000 00000000"),  # a day later
-        (60 + 58, Fraction(60), "29010000 00000000"),  # pairs: 58 is the first of pair 29,
-        (60 + 59, Fraction(60), "29010000 01000000"),  # 59 the second
-        (50 + 49, Fraction(50), "24010000 01000000"),
-        (119, Fraction(120), "29000000 03000000"),
-        (7, Fraction(1, 2), "00070000 00000000"),
-    ],
-)
-def test_time_codes(index, rate, code):
-    assert time_code(index, rate).hex() == code.replace(" ", "")
-
-
-@pytest.mark.parametrize(
-    "rate", [Fraction(24), Fraction(30), Fraction(50), Fraction(120), Fraction(240)]
-)
-def test_no_two_frames_of_a_clip_have_the_same_time_code(rate):
-    codes = [time_code(index, rate) for index in range(1000)]
-    assert len(set(codes)) == len(codes)
-    assert all(byte & 0x0F <= 9 and byte >> 4 <= 5 for code in codes for byte in code)
-    assert all(code[0] >> 4 <= 2 or rate == 30 for code in codes)
 
 
 def test_what_is_carried_from_the_cameras_dng_and_what_is_not(tmp_path):

@@ -30,7 +30,7 @@ every_variant = pytest.mark.parametrize(("frame", "compression"), VARIANTS)
 def path(tmp_path, frame, compression):
     """The variant as a file."""
     path = tmp_path / "CLIP_000000.dng"
-    write_dng(frame, path, compression=compression, rate=Fraction(25), frame_index=0, reel="CLIP")
+    write_dng(frame, path, compression=compression, rate=Fraction(25), reel="CLIP")
     return path
 
 

@@ -155,6 +155,14 @@ def test_a_phones_uneven_times() -> None:
     assert list(slots[95:99]) == [95, 96, 98, 99]
 
 
+@pytest.mark.parametrize("rate", [NTSC, Fraction(60000, 1001), Fraction(24), Fraction(25)])
+def test_milliseconds_and_frames_left_out(rate: Fraction) -> None:
+    """A phone's or OBS's Matroska: intervals of 16 and 17 ms, of which none is the rate's."""
+    ticks = [round(k / rate * 1000) for k in range(3000) if k % 50 != 49]
+    found = cadence(at_times(ticks, Fraction(1, 1000), Fraction(1000)))
+    assert (found.rate, found.variable) == (rate, True)
+
+
 def test_a_rate_that_is_no_standard_one() -> None:
     found = cadence(at_times([0, 100, 200, 350, 450], Fraction(1, 1700), Fraction(30)))
     assert (found.rate, found.variable) == (17, True)

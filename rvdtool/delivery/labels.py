@@ -1,0 +1,209 @@
+"""What frames are labelled with: name, reel, rate, time code, and how each was exposed."""
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.bundle.manifest import Exposures, Video, require_file_name
+from rvdtool.bundle.store import Bundle, is_intact
+from rvdtool.errors import BundleError, UsageError
+from rvdtool.notes import Say
+from rvdtool.raw.frame import Exposure
+from rvdtool.raw.timecode import TimeCode, read_time_code_tag
+from rvdtool.video.cadence import cadence, slots_of
+from rvdtool.video.clip import ClipTags, read_clip_tags
+from rvdtool.video.frame import VideoInfo
+from rvdtool.video.source import SliceSource, open_bytes
+
+LONGEST_STEM = 200
+"""Bytes, so that a frame's name stays below what file systems take."""
+
+_SMALLEST_TIME = 1_000_000
+"""Exposure times are fractions with no larger denominator: 1/50 comes back from 0.02."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A clip's labels.
+
+    Attributes:
+        stem: of all file names; the reel, too.
+        rate: frames per second.
+        start: time code of frame 0.
+        origin: where that comes from, in words.
+        seconds: how long the frames last; if the video keeps no rate, in it or one after the other
+            at `rate`, whichever is longer (no editor links sound that is shorter than its frames).
+        slots: each frame's place in the sequence of time codes, by its own time: 0, 1, 2, …
+        tags: of the video file.
+    """
+
+    stem: str
+    rate: Fraction
+    start: TimeCode
+    origin: str
+    seconds: Fraction
+    slots: NDArray[np.int64]
+    tags: ClipTags
+
+    def time_code(self, index: int) -> TimeCode:
+        """Of a frame, by its time."""
+        return self.start.after(int(self.slots[index]))
+
+
+def label(
+    bundle: Bundle,
+    *,
+    name: str | None = None,
+    time_code: str | None = None,
+    rate: Fraction | None = None,
+    say: Say,
+) -> Labels:
+    """Find a clip's labels: what the user says, else the video file, else the RAW.
+
+    Args:
+        bundle: an open bundle.
+        name: of the files and the reel; by default the clip's own.
+        time_code: of frame 0, as `14:23:11:05`.
+        rate: frames per second, for a video of variable frame rate.
+        say: told what was assumed.
+
+    Raises:
+        UsageError: a name or time code that is none, or a rate for a video that keeps one.
+        InputError: the bundle can't be read.
+    """
+    info = bundle.video_info
+    chosen = _rate(info, bundle.manifest.video.name, rate, say)
+    slots = slots_of(info, chosen)
+    tags = read_clip_tags(bundle.video, info.stream)
+    start, origin = _start(bundle, tags, chosen, slots, time_code, say)
+    return Labels(
+        stem=clip_stem(bundle.manifest.video) if name is None else _name(name),
+        rate=chosen,
+        start=start,
+        origin=origin,
+        seconds=_seconds(info, chosen),
+        slots=slots,
+        tags=tags,
+    )
+
+
+def clip_stem(video: Video) -> str:
+    """The clip's own name: the video file's without its suffix, or the folder's.
+
+    Raises:
+        UsageError: it is too long for frames to be named after it.
+    """
+    return _name(Path(video.name).stem if video.kind == "file" else video.name)
+
+
+def _name(name: str) -> str:
+    try:
+        require_file_name(name)
+    except ValueError as error:
+        raise UsageError(f"--name: {error}") from error
+    if len(name.encode()) > LONGEST_STEM:
+        raise UsageError(
+            f"{name[:40]}…: frames can be named with at most {LONGEST_STEM} bytes; --name gives "
+            "a shorter one"
+        )
+    return name
+
+
+def _rate(info: VideoInfo, video: str, given: Fraction | None, say: Say) -> Fraction:
+    found = cadence(info)
+    if given is not None and not found.variable:
+        raise UsageError(
+            f"--rate: {video} keeps {found}; another rate is only for variable ones (that of a "
+            "folder of pictures is said when it is packed)"
+        )
+    if given is not None or not found.variable:
+        return found.rate if given is None else given
+    even = float(info.frame_count / found.rate)
+    real = float((info.timestamps[-1] - info.timestamps[0]) * info.time_base + 1 / found.rate)
+    say(
+        f"{video}: {found}, and frames are labelled so (--rate says another); each keeps its own "
+        f"time in its time code and the timestamps table. Played evenly they last {even:.2f} s "
+        f"instead of {real:.2f} s"
+    )
+    return found.rate
+
+
+def _seconds(info: VideoInfo, rate: Fraction) -> Fraction:
+    even = info.frame_count / rate
+    if not cadence(info).variable:
+        return even
+    return max(even, (info.timestamps[-1] - info.timestamps[0]) * info.time_base + 1 / rate)
+
+
+def _start(
+    bundle: Bundle,
+    tags: ClipTags,
+    rate: Fraction,
+    slots: NDArray[np.int64],
+    given: str | None,
+    say: Say,
+) -> tuple[TimeCode, str]:
+    """The time code of frame 0, and where it comes from."""
+    if given is not None:
+        return TimeCode.parse(given, rate), "as you said"
+    video = bundle.manifest.video.name
+    if tags.time_code is not None:
+        try:
+            start = TimeCode.parse(tags.time_code, rate)
+        except UsageError as error:
+            say(f"{video}: not used: {error}; --timecode says another")
+        else:
+            return start.after(bundle.video_info.undecodable), f"from {video}"
+    for entry in bundle.manifest.references:
+        if not is_intact(bundle, entry.raw.member):
+            raise BundleError(f"{bundle.path}: {entry.raw.member.name} is damaged")
+        part = bundle.slices[entry.raw.member.name]
+        with open_bytes(SliceSource(bundle.path, part.offset, part.size)) as file:
+            data = read_time_code_tag(file, part.size)
+        if data is None:
+            continue
+        try:
+            start = TimeCode.decode(data, rate).after(-int(slots[entry.frame_index]))
+        except UsageError as error:
+            say(f"{entry.raw.name}: not used: {error}; --timecode says another")
+        else:
+            return start, f"from {entry.raw.name}"
+    return TimeCode(0, rate), "assumed, as neither video nor RAW has one; --timecode says another"
+
+
+def exposure_of(
+    said: Exposures | None, references: tuple[int, ...], index: int, own: Exposure
+) -> Exposure:
+    """How a frame was exposed, for its EXIF.
+
+    Args:
+        said: the bundle's exposures.
+        references: the frames that have a RAW.
+        index: of the frame.
+        own: what its RAW says, or, for a reconstructed frame, that of the reference before it
+            (before the first: after).
+
+    Returns:
+        For a reference, its own with what it lacks. Else the exposure time that was said, and as
+        ISO that was said times the gain; with a gain alone, the reference's ISO times how much
+        larger the gain is than the reference's.
+    """
+    if said is None:
+        return own
+    time = None
+    if said.time is not None:
+        time = Fraction(said.time[index]).limit_denominator(_SMALLEST_TIME)
+    iso = None if said.iso is None else said.iso[index]
+    if said.gain is not None:
+        source = max((k for k in references if k <= index), default=min(references))
+        if iso is not None:
+            iso *= said.gain[index]
+        elif own.iso is not None:
+            iso = own.iso * said.gain[index] / said.gain[source]
+    whole = None if iso is None else max(1, round(iso))
+    if index in references:
+        return replace(own, time=own.time or time, iso=own.iso or whole)
+    return replace(own, time=time or own.time, iso=whole or own.iso)

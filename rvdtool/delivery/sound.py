@@ -1,0 +1,297 @@
+"""The sound of a clip beside its frames: as long as they are, and in time with them."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+
+from rvdtool._version import __version__
+from rvdtool.errors import VideoError
+from rvdtool.notes import Say
+from rvdtool.raw.timecode import TimeCode
+from rvdtool.video.sound import Depth, Piece, Samples, Track, list_tracks, read_sound
+from rvdtool.video.source import VideoSource
+from rvdtool.video.wav import WavTags, write_wav
+
+JITTER = Fraction(1, 100)
+"""Seconds by which a piece of sound may lie off the end of the one before and still follow it:
+Matroska counts in milliseconds, and clocks of sound and picture differ."""
+
+LAG = 60
+"""Seconds by which one track may be behind another in the file."""
+
+_ORDER: tuple[Depth, ...] = (16, 24, 32, "float")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What the sound has to fit.
+
+    Attributes:
+        video: the clip's own name.
+        start: when frame 0 is shown, in seconds on the video's clock.
+        seconds: how long the frames last.
+        rate: frames per second.
+        time_code: of frame 0.
+        reel: the clip's reel.
+        recorded: when, `YYYY-MM-DD HH:MM:SS`; None if unknown.
+    """
+
+    video: str
+    start: Fraction
+    seconds: Fraction
+    rate: Fraction
+    time_code: TimeCode
+    reel: str
+    recorded: str | None
+
+
+def sound_files(folder: Path, stem: str, tracks: Sequence[Track]) -> list[tuple[Path, list[Track]]]:
+    """Which tracks go into which file: all into one, unless their sample rates differ."""
+    if len({track.rate for track in tracks}) <= 1:
+        return [(folder / f"{stem}.wav", list(tracks))] if tracks else []
+    return [(folder / f"{stem}_{n}.wav", [track]) for n, track in enumerate(tracks, 1)]
+
+
+def write_sound(
+    source: VideoSource, folder: Path, stem: str, picture: Picture, say: Say
+) -> list[Path]:
+    """Write a video file's tracks as Broadcast WAVs, exactly as long as the picture.
+
+    Sound before the first frame and after the last one is cut off; silence fills what is missing.
+    Files that are there already, whole as they are, are kept.
+
+    Args:
+        source: the video.
+        folder: for the files: `STEM.wav`, or `STEM_1.wav`, … if the tracks' sample rates differ.
+        stem: of their names.
+        picture: what they have to fit.
+        say: told what was cut off, filled or left out.
+
+    Returns:
+        The files.
+
+    Raises:
+        VideoError: the sound is damaged.
+        OutputError: a file can't be written.
+    """
+    tracks, unknown = list_tracks(source)
+    if unknown:
+        numbers = ", ".join(map(str, unknown))
+        say(f"{picture.video}: sound in stream {numbers} is in a codec unknown here; left out")
+    files = sound_files(folder, stem, tracks)
+    for path, chosen in files:
+        if not path.exists():
+            try:
+                _write(source, path, chosen, picture, say)
+            except VideoError as error:
+                raise VideoError(f"{error} (its sound; --no-audio leaves it out)") from error
+    return [path for path, _ in files]
+
+
+def _write(
+    source: VideoSource, path: Path, tracks: list[Track], picture: Picture, say: Say
+) -> None:
+    rate, channels = tracks[0].rate, sum(track.channels for track in tracks)
+    depth = max((track.depth for track in tracks), key=_ORDER.index)
+    count = _nearest(picture.seconds * rate)
+    midnight = _nearest(picture.time_code.number / picture.rate * rate)
+    placed = [_Placed(track, picture.start, count) for track in tracks]
+    write_wav(
+        path,
+        _blocks(read_sound(source, tracks), placed, depth, count),
+        rate=rate,
+        layout=tracks[0].layout if len(tracks) == 1 else f"{channels} channels",
+        channels=channels,
+        depth=depth,
+        count=count,
+        tags=WavTags(
+            description=f"Sound of {picture.video}",
+            originator=f"rvdtool {__version__}",
+            recorded=picture.recorded,
+            time_reference=midnight,
+            ixml=_ixml(picture, tracks, depth, midnight),
+        ),
+    )
+    for one in placed:
+        remark = one.remark(1 / picture.rate)
+        if remark:
+            say(f"{path.name}: sound of stream {one.track.stream} {remark}")
+
+
+class _Placed:
+    """A track's samples one after the other from frame 0 on, with silence where it has none."""
+
+    def __init__(self, track: Track, start: Fraction, count: int) -> None:
+        self.track = track
+        self._start = start
+        self._count = count
+        self._ready: deque[Samples | int] = deque()  # a number is that much silence
+        self._first: int | None = None
+        self._end = 0  # where the last piece ended, from frame 0
+        self._given = 0
+        self._assumed_silent: int | None = None
+        self._jumps = 0
+        self.filled = 0  # samples from frame 0 that are known
+
+    def add(self, piece: Piece) -> None:
+        """Put a piece where its time says.
+
+        Raises:
+            VideoError: its time is long past.
+        """
+        begin = self._end
+        if piece.start is not None:
+            begin = _nearest((piece.start - self._start) * self.track.rate)
+        if self._first is None:
+            self._first = begin
+        elif abs(begin - self._end) <= JITTER * self.track.rate:
+            begin = self._end
+        else:
+            self._jumps += 1
+        if self._assumed_silent is not None and begin < self._assumed_silent:
+            raise VideoError(
+                f"stream {self.track.stream} lies more than {LAG} s away from the others in the "
+                "file; rewrap it (ffmpeg -i IN -map 0 -c copy OUT.mov)"
+            )
+        self._end = begin + len(piece.samples)
+        samples = piece.samples[max(0, self.filled - begin) :]
+        begin = max(begin, self.filled)
+        samples = samples[: max(0, self._count - begin)]
+        if len(samples):
+            self.pad(begin)
+            self._ready.append(samples)
+            self.filled = begin + len(samples)
+
+    def pad(self, until: int) -> None:
+        """Silence up to a sample."""
+        if until > self.filled:
+            self._ready.append(until - self.filled)
+            self.filled = until
+
+    def assume_silence(self, until: int) -> None:
+        """Wait no longer for what lies before a sample."""
+        if until > self.filled:
+            self.pad(until)
+            self._assumed_silent = until
+
+    def take(self, count: int) -> Samples:
+        """The next samples, [count, channels]; so many must be there."""
+        parts: list[Samples] = []
+        self._given += count
+        while count:
+            first = self._ready.popleft()
+            length = first if isinstance(first, int) else len(first)
+            used = min(count, length)
+            if isinstance(first, int):
+                parts.append(np.zeros((used, self.track.channels), np.int32))
+                rest: Samples | int = length - used
+            else:
+                parts.append(first[:used])
+                rest = first[used:]
+            if used < length:
+                self._ready.appendleft(rest)
+            count -= used
+        return np.concatenate(parts)
+
+    def remark(self, tolerance: Fraction) -> str:
+        """What was cut off or filled, beyond `tolerance` seconds; empty if nothing was."""
+        if self._first is None:
+            return "holds nothing; it is silent"
+        least, rate = tolerance * self.track.rate, self.track.rate
+        gaps = {"begins": self._first, "ends": self._end - self._count}
+        parts = []
+        for what, late in gaps.items():
+            if abs(late) >= least:
+                done = "silence there" if (late > 0) == (what == "begins") else "cut off"
+                where = "after" if late > 0 else "before"
+                parts.append(f"{what} {abs(late) / rate:.3f} s {where} the picture ({done})")
+        if self._jumps:
+            parts.append(f"has {self._jumps} jumps in its times (kept: silence, or cut off)")
+        return ", ".join(parts)
+
+
+def _blocks(
+    pieces: Iterator[Piece], placed: list[_Placed], depth: Depth, count: int
+) -> Iterator[Samples]:
+    """All tracks side by side, a second at a time."""
+    rate = placed[0].track.rate
+    given = 0
+    for piece in pieces:
+        placed[piece.track].add(piece)
+        furthest = max(one.filled for one in placed)
+        for one in placed:
+            one.assume_silence(furthest - LAG * rate)
+        while min(one.filled for one in placed) - given >= rate:
+            yield _side_by_side(placed, rate, depth)
+            given += rate
+    for one in placed:
+        one.pad(count)
+    while given < count:
+        length = min(rate, count - given)
+        yield _side_by_side(placed, length, depth)
+        given += length
+
+
+def _side_by_side(placed: list[_Placed], count: int, depth: Depth) -> Samples:
+    parts = [one.take(count) for one in placed]
+    if depth == "float":
+        parts = [
+            part if part.dtype == np.float32 else (part / np.float32(2**31)).astype(np.float32)
+            for part in parts
+        ]
+        return np.concatenate(parts, 1)
+    bits = 24 if depth == 24 else 32
+    return np.concatenate([_whole(part, bits) for part in parts], 1)
+
+
+def _whole(samples: Samples, bits: int) -> Samples:
+    """int32, filled from the top; what compressed sound has beyond full scale is clipped."""
+    if samples.dtype != np.float32:
+        return samples
+    full = 2 ** (bits - 1)
+    scaled = np.clip(np.rint(samples.astype(np.float64) * full), -full, full - 1)
+    return scaled.astype(np.int32) << (32 - bits)
+
+
+def _ixml(picture: Picture, tracks: list[Track], depth: Depth, midnight: int) -> str:
+    """The iXML document: rates, place in the day, names of the tracks."""
+    rate = f"{picture.rate.numerator}/{picture.rate.denominator}"
+    sampling = str(tracks[0].rate)
+    root = ElementTree.Element("BWFXML")
+    _fill(root, {"IXML_VERSION": "2.10", "TAPE": picture.reel, "NOTE": f"from {picture.video}"})
+    speed = {
+        "MASTER_SPEED": rate,
+        "CURRENT_SPEED": rate,
+        "TIMECODE_RATE": rate,
+        "TIMECODE_FLAG": "DF" if picture.time_code.drop else "NDF",
+        "FILE_SAMPLE_RATE": sampling,
+        "AUDIO_BIT_DEPTH": "32" if depth == "float" else str(depth),
+        "DIGITIZER_SAMPLE_RATE": sampling,
+        "TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_HI": str(midnight >> 32),
+        "TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_LO": str(midnight & 0xFFFFFFFF),
+        "TIMESTAMP_SAMPLE_RATE": sampling,
+    }
+    _fill(ElementTree.SubElement(root, "SPEED"), speed)
+    channels = [(track, n) for track in tracks for n in range(1, track.channels + 1)]
+    listed = ElementTree.SubElement(root, "TRACK_LIST")
+    _fill(listed, {"TRACK_COUNT": str(len(channels))})
+    for index, (track, channel) in enumerate(channels, 1):
+        name = f"{track.title or f'stream {track.stream}'}, channel {channel}"
+        entry = {"CHANNEL_INDEX": str(index), "INTERLEAVE_INDEX": str(index), "NAME": name}
+        _fill(ElementTree.SubElement(listed, "TRACK"), entry)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, "unicode")
+
+
+def _fill(element: ElementTree.Element, texts: dict[str, str]) -> None:
+    for name, text in texts.items():
+        ElementTree.SubElement(element, name).text = text
+
+
+def _nearest(value: Fraction) -> int:
+    """Rounded, half up."""
+    return (2 * value.numerator + value.denominator) // (2 * value.denominator)

@@ -1,0 +1,152 @@
+"""SMPTE time code (ST 12-1): which frame of the day a frame is."""
+
+import io
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Self
+
+from rvdtool.errors import UsageError
+from rvdtool.raw.ifd import ifds_in
+
+_LABEL = re.compile(r"(\d{1,2}):(\d{2}):(\d{2})([:;.,])(\d{2,3})")
+_TIME_CODES = 51043
+_DROP_FRAME = 0x40
+"""In the first byte of a binary time code: frame numbers are left out (ST 331, 7.2)."""
+
+MOST_FRAMES = 39
+"""The frame count of a binary time code has two bits for its tens."""
+
+
+@dataclass(frozen=True)
+class TimeCode:
+    """A frame's number since midnight, at a rate.
+
+    Attributes:
+        number: 0, 1, 2, … frames after 00:00:00:00; as many as there really are, in drop-frame
+            time code, too.
+        rate: frames per second.
+        drop: drop-frame: labels leave out two (of 60: four) numbers each minute but every tenth, so
+            that they keep up with the clock at 29.97.
+    """
+
+    number: int
+    rate: Fraction
+    drop: bool = False
+
+    @property
+    def base(self) -> int:
+        """Frame numbers in a second."""
+        return max(1, round(self.rate))
+
+    @classmethod
+    def parse(cls, label: str, rate: Fraction) -> Self:
+        """Read `14:23:11:05`, or `14:23:11;05` for drop-frame.
+
+        Raises:
+            UsageError: no time code, none of this rate, or a label that drop-frame leaves out.
+        """
+        match = _LABEL.fullmatch(label.strip())
+        if match is None:
+            raise UsageError(
+                f"time code {label!r}: give HH:MM:SS:FF, as 14:23:11:05 (14:23:11;05: drop-frame)"
+            )
+        hours, minutes, seconds, frame = (int(match[k]) for k in (1, 2, 3, 5))
+        drop = match[4] != ":"
+        base = max(1, round(rate))
+        if hours > 23 or minutes > 59 or seconds > 59 or frame >= base:
+            raise UsageError(
+                f"time code {label}: at {float(rate):.5g} frames per second it goes to "
+                f"23:59:59:{base - 1:02d}"
+            )
+        if drop and not can_drop(rate):
+            raise UsageError(
+                f"time code {label}: drop-frame exists at 29.97 and 59.94 frames per second, not "
+                f"at {float(rate):.5g}; write it with a colon before the frame"
+            )
+        left_out = base // 15 if drop else 0
+        if frame < left_out and seconds == 0 and minutes % 10:
+            raise UsageError(f"time code {label}: drop-frame time code leaves this number out")
+        total = 60 * hours + minutes
+        number = (60 * total + seconds) * base + frame - left_out * (total - total // 10)
+        return cls(number, rate, drop)
+
+    @classmethod
+    def decode(cls, data: bytes, rate: Fraction) -> Self:
+        """Read a binary time code, as `encode` gives it.
+
+        Raises:
+            UsageError: it is none, or none of this rate.
+        """
+        if len(data) < 8:
+            raise UsageError("a binary time code has 8 bytes")
+        base = max(1, round(rate))
+        group = _group(base)
+        masks = (0x3F, 0x7F, 0x7F, 0x3F)
+        frame, seconds, minutes, hours = (
+            10 * (byte >> 4 & mask >> 4) + (byte & 15)
+            for byte, mask in zip(data[:4], masks, strict=True)
+        )
+        frame = frame * group + (data[4] & 15 if group > 1 else 0)
+        mark = ";" if data[0] & _DROP_FRAME else ":"
+        return cls.parse(f"{hours:02d}:{minutes:02d}:{seconds:02d}{mark}{frame:02d}", rate)
+
+    def after(self, frames: int) -> Self:
+        """The time code so many frames later (or, below 0, before); after a day it begins anew."""
+        day = 24 * 3600 * self.base
+        if self.drop:
+            day -= (24 * 60 - 24 * 6) * (self.base // 15)
+        return type(self)((self.number + frames) % day, self.rate, self.drop)
+
+    def encode(self) -> bytes:
+        """8 bytes, BCD, as the tag TimeCodes has them: frame, seconds, minutes, hours, user bits.
+
+        Rates above MOST_FRAMES count pairs (ST 12-1, 12) or larger groups, and the place within
+        the group goes into the first of the user bits.
+        """
+        hours, minutes, seconds, frame = self._fields()
+        group = _group(self.base)
+        fields = (frame // group, seconds, minutes, hours, frame % group)
+        data = bytearray((value // 10) << 4 | value % 10 for value in fields)
+        data[0] |= _DROP_FRAME if self.drop else 0
+        return bytes(data).ljust(8, b"\0")
+
+    def __str__(self) -> str:
+        """`14:23:11:05`, or `14:23:11;05` for drop-frame."""
+        hours, minutes, seconds, frame = self._fields()
+        mark = ";" if self.drop else ":"
+        return f"{hours:02d}:{minutes:02d}:{seconds:02d}{mark}{frame:02d}"
+
+    def _fields(self) -> tuple[int, int, int, int]:
+        """Hours, minutes, seconds, frame of the label."""
+        number = self.number
+        if self.drop:
+            left_out = self.base // 15
+            ten_minutes = 600 * self.base - 9 * left_out
+            tens, rest = divmod(number, ten_minutes)
+            # The first minute of ten is whole.
+            minutes = max(0, rest - left_out) // (60 * self.base - left_out)
+            number += left_out * (9 * tens + minutes)
+        seconds, frame = divmod(number, self.base)
+        return seconds // 3600 % 24, seconds // 60 % 60, seconds % 60, frame
+
+
+def can_drop(rate: Fraction) -> bool:
+    """Whether drop-frame time code exists at a rate: 30000/1001 and its multiples."""
+    return (rate / Fraction(30000, 1001)).denominator == 1
+
+
+def _group(base: int) -> int:
+    """How many frames share a number in a binary time code."""
+    return 1 if base <= MOST_FRAMES else -(-base // 30)
+
+
+def read_time_code_tag(file: io.RawIOBase, size: int) -> bytes | None:
+    """The binary time code in a DNG's TimeCodes tag; None if it has none, or isn't a TIFF.
+
+    Raises:
+        RawError: its tags are damaged.
+    """
+    tree = ifds_in(file, size)
+    tag = None if tree is None else tree.first.get(_TIME_CODES)
+    return tag.value[:8] if tag is not None and isinstance(tag.value, bytes) else None

@@ -1,0 +1,145 @@
+"""The sound of a video file: every track as samples on the video's own clock."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, cast
+
+import numpy as np
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from numpy.typing import NDArray
+
+from rvdtool.video.container import open_container
+from rvdtool.video.source import ImageSource, VideoSource
+
+Depth = Literal[16, 24, 32, "float"]
+"""Bits of a sample, or 32-bit floating point."""
+
+Samples = NDArray[np.int32 | np.float32]
+"""[n, channels]: int32 filled from the top bit whatever the depth, or float32 with 1.0 at full."""
+
+_WHOLE = {"u8": 24, "s16": 16, "s32": 0}
+"""FFmpeg's whole-number formats: by how much to shift to fill 32 bits from the top."""
+
+LOSSLESS_FLOAT = ("pcm_f16le", "pcm_f24le", "pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be")
+FULL_32 = ("pcm_s32le", "pcm_s32be")
+
+
+@dataclass(frozen=True)
+class Track:
+    """One track of sound.
+
+    Attributes:
+        stream: its number in the file.
+        codec: FFmpeg's name.
+        rate: samples per second.
+        channels: how many.
+        layout: FFmpeg's name of what they are (`stereo`, `5.1`, `4 channels`).
+        depth: what keeps all that the track has; compressed sound becomes 24 bit.
+        title: what the file calls it; may be empty.
+    """
+
+    stream: int
+    codec: str
+    rate: int
+    channels: int
+    layout: str
+    depth: Depth
+    title: str
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Samples of a track in a row, from a moment on the video's clock."""
+
+    track: int
+    start: Fraction | None
+    samples: Samples
+
+
+def list_tracks(source: VideoSource) -> tuple[list[Track], list[int]]:
+    """The tracks of a video file that can be decoded, and the numbers of those that can't.
+
+    Raises:
+        InputError: the file can't be read.
+        VideoError: it can't be opened as a video.
+    """
+    if isinstance(source, ImageSource):
+        return [], []
+    with open_container(source) as container:
+        known, unknown = [], []
+        for stream in container.streams.audio:
+            if cast(AudioCodecContext | None, stream.codec_context) is None or not stream.rate:
+                unknown.append(stream.index)
+            else:
+                known.append(_track(stream))
+    return known, unknown
+
+
+def read_sound(source: VideoSource, tracks: list[Track]) -> Iterator[Piece]:
+    """Decode tracks, in the order in which the file has their packets.
+
+    Args:
+        source: the video file.
+        tracks: of `list_tracks`; a piece's `track` is the place in this list.
+
+    Raises:
+        InputError: the file can't be read.
+        VideoError: damaged.
+    """
+    if isinstance(source, ImageSource) or not tracks:
+        return
+    places = {track.stream: place for place, track in enumerate(tracks)}
+    with open_container(source) as container:
+        streams = [s for s in container.streams.audio if s.index in places]
+        for frame, index in _decoded(container, streams):
+            pts, tick = frame.pts, frame.time_base
+            start = None if pts is None or tick is None else pts * tick
+            yield Piece(places[index], start, _samples(frame))
+
+
+def _decoded(
+    container: InputContainer, streams: list[AudioStream]
+) -> Iterator[tuple[AudioFrame, int]]:
+    for packet in container.demux(streams):
+        for frame in packet.decode():
+            yield cast(AudioFrame, frame), packet.stream.index
+
+
+def _track(stream: AudioStream) -> Track:
+    context = stream.codec_context
+    form = context.format.packed.name
+    depth: Depth = 24
+    if context.name in LOSSLESS_FLOAT:
+        depth = "float"
+    elif context.name in FULL_32:
+        depth = 32
+    elif form in ("u8", "s16"):
+        depth = 16
+    tags = {name.lower(): value for name, value in stream.metadata.items()}
+    return Track(
+        stream=stream.index,
+        codec=context.name,
+        rate=context.rate,
+        channels=context.layout.nb_channels,
+        layout=context.layout.name,
+        depth=depth,
+        title=tags.get("title", ""),
+    )
+
+
+def _samples(frame: AudioFrame) -> Samples:
+    """[n, channels]"""
+    values = frame.to_ndarray()
+    channels = frame.layout.nb_channels
+    values = values.T if frame.format.is_planar else values.reshape(-1, channels)
+    shift = _WHOLE.get(frame.format.packed.name)
+    if shift is None:
+        return np.asarray(values, np.float32)
+    whole = values.astype(np.int32)
+    if frame.format.packed.name == "u8":
+        whole -= 128
+    return whole << shift
