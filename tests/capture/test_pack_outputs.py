@@ -8,6 +8,7 @@ import imagecodecs
 import numpy as np
 import pytest
 from mlv_samples import Clip, mlv_bytes, random_mosaics
+from pairwise import pairwise
 
 from rvdtool.capture.pack import pack
 from rvdtool.capture.stills import parse_stills
@@ -53,19 +54,21 @@ VICTIMS = [
 ]
 
 
-@pytest.mark.parametrize("way", ["itself", "symlink", "hard link", "dots", "folder"])
-@pytest.mark.parametrize("option", ["bundle", "preview"])
-@pytest.mark.parametrize(("video", "raws", "victim"), VICTIMS)
+WAYS = ["itself", "symlink", "hard link", "dots", "folder"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "option", "way"), pairwise(VICTIMS, ["bundle", "preview"], WAYS)
+)
 def test_an_input_is_never_an_output(
     place: Path,
     monkeypatch: pytest.MonkeyPatch,
-    video: str,
-    raws: list[str],
-    victim: str,
+    inputs: tuple[str, list[str], str],
     option: str,
     way: str,
 ) -> None:
     monkeypatch.chdir(place)
+    video, raws, victim = inputs
     out = Path("link")
     match way:
         case "itself":

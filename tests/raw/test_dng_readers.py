@@ -1,11 +1,11 @@
-"""Every variant we write, read back bit for bit by rawpy, dcraw and Adobe's DNG SDK."""
+"""All pairs of what we write, read back bit for bit by rawpy, dcraw and Adobe's DNG SDK."""
 
 from fractions import Fraction
-from itertools import product
 
 import numpy as np
 import pytest
 import rawpy
+from pairwise import pairwise
 from raw_samples import make_frame
 
 from rvdtool.raw.dng import encode_dng, write_dng
@@ -19,7 +19,7 @@ VARIANTS = [
         compression,
         id=f"{size[0]}x{size[1]}-{phase.value}-{bits}bit-{compression}",
     )
-    for size, phase, bits, compression in product(
+    for size, phase, bits, compression in pairwise(
         SIZES, CfaPhase, (10, 12, 14, 16), ("ljpeg", "none")
     )
 ]
