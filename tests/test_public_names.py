@@ -5,9 +5,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import Shot
 
 import rvdtool
 
@@ -35,7 +35,7 @@ def test_the_api_page_lists_every_public_name_and_no_other() -> None:
 @pytest.mark.parametrize("document", [API, ROOT / "README.md"], ids=lambda path: path.name)
 def test_the_examples_run(
     document: Path,
-    shot: Shot,
+    shot: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
