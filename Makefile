@@ -12,11 +12,20 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 CLIP := examples/nokia_n900
 DEMO := demo
+SMOKE := .venv-smoke
 
-.PHONY: test lint demo fuzz clean
+.PHONY: test test-newest test-oldest lint demo smoke fuzz clean
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+# What `pip install` brings today, and the oldest releases that pyproject.toml allows. On Linux each
+# takes several GB of CUDA libraries and some minutes; nothing stays.
+test-newest:
+	.ci/test-releases newest $(PYTHON)
+
+test-oldest:
+	.ci/test-releases oldest $(PYTHON)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check
@@ -33,12 +42,23 @@ demo: $(INSTALLED)
 	@echo
 	@echo "The RAW frames (DNG) lie in $(DEMO)/raws, the contact sheet is $(DEMO)/sheet.png"
 
+# What users get: a plain, unpinned `pip install .` and the three main commands. Only torch is held at
+# its pin, for which CI has a small CPU build: the newest one from PyPI takes 6 GB.
+smoke:
+	rm -rf build
+	$(PYTHON) -m venv --clear $(SMOKE)
+	grep '^torch==' constraints.txt > $(SMOKE)/torch.txt
+	$(SMOKE)/bin/python -m pip install --quiet --constraint $(SMOKE)/torch.txt .
+	$(SMOKE)/bin/rvdtool pack $(CLIP)/video.mp4 $(CLIP)/first.dng -o $(SMOKE)/clip.rvd
+	$(SMOKE)/bin/rvdtool derender $(SMOKE)/clip.rvd -o $(SMOKE)/raws
+	$(SMOKE)/bin/rvdtool metrics $(SMOKE)/raws $(CLIP)/ground_truth
+
 # Damaged and forged files by the thousand, and packs killed at any time: nothing but clear errors.
 fuzz: $(INSTALLED)
 	$(BIN)/python -m tests.fuzz.run --keep fuzz-failures
 
 clean:
-	rm -rf $(VENV) $(DEMO) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(SMOKE) $(DEMO) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 # The exact versions of constraints.txt, so that a run today and a run next year are the same run.
 # The file inside the environment is made last: an interrupted installation is done again.

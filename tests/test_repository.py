@@ -1,5 +1,6 @@
 """What holds for the repository as a whole: layers, pins, sizes, documents that tell the truth."""
 
+import itertools
 import re
 import shlex
 import subprocess
@@ -73,14 +74,24 @@ def test_every_room_has_its_place_among_the_layers() -> None:
     assert placed == rooms | modules
 
 
-def test_every_dependency_is_pinned() -> None:
+def dependencies() -> list[str]:
+    """All direct ones, with their ranges."""
     declared = project()["project"]
-    wanted = [*declared["dependencies"]]
-    for extra in declared["optional-dependencies"].values():
-        wanted += extra
+    extras = declared["optional-dependencies"].values()
+    return [*declared["dependencies"], *itertools.chain.from_iterable(extras)]
+
+
+def test_every_dependency_is_pinned() -> None:
     pinned = set(re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
-    names = {re.split(r"[<>=~!\[; ]", dependency)[0] for dependency in wanted}
+    names = {re.split(r"[<>=~!\[; ]", dependency)[0] for dependency in dependencies()}
     assert names - pinned == set()
+
+
+def test_every_dependency_has_a_lower_bound() -> None:
+    """.ci/test-releases reads them like this, and would leave out all others."""
+    lines = (ROOT / "pyproject.toml").read_text()
+    read = re.findall(r'^  "([A-Za-z-]+>=[\d.]+)', lines, re.MULTILINE)
+    assert read == [dependency.partition(",")[0] for dependency in dependencies()]
 
 
 def test_no_file_is_too_large_to_clone() -> None:
@@ -100,7 +111,7 @@ def test_the_readme_shows_the_two_commands_that_do_everything() -> None:
 
 
 def test_make_targets_in_documents_exist() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for document, words in shown("make"):
         assert {word for word in words if word.islower()} <= targets, (document, words)
 
