@@ -1,7 +1,9 @@
 """Writing DNGs that are right everywhere (Adobe DNG 1.4 and the CinemaDNG tags).
 
 What is written, and why, is the table in `_ifd0`. The RAW image is in IFD0 and in one strip,
-which LibRaw and DaVinci Resolve need; lossless JPEG is what every reader of DNG understands.
+which LibRaw and DaVinci Resolve need; lossless JPEG is what every reader of DNG understands, if its
+rows are the image's (two of them as one long row, which liblj92 encodes in two thirds of the time,
+is refused by darktable).
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,6 +17,8 @@ import numpy as np
 from rvdtool._version import __version__
 from rvdtool.errors import RawError
 from rvdtool.files import write_beside
+from rvdtool.raw import companding
+from rvdtool.raw.companding import Curve, curve
 from rvdtool.raw.frame import CameraProfile, Exposure, RawFrame, Rect, Tag
 from rvdtool.raw.tiff import (
     ASCII,
@@ -28,12 +32,12 @@ from rvdtool.raw.tiff import (
 )
 from rvdtool.raw.timecode import TimeCode
 
-Compression = Literal["ljpeg", "none"]
+Compression = Literal["ljpeg", "none", "log10"]
 
 SMALLEST = 22
 """LibRaw and dcraw refuse RAW images with fewer rows or columns."""
 
-_COMPRESSION_TAG = {"none": 1, "ljpeg": 7}
+_COMPRESSION_TAG = {"none": 1, "ljpeg": 7, "log10": 7}
 _CFA = 32803
 _D65 = 21
 _UNKNOWN_CAMERA_MATRIX = (
@@ -56,7 +60,8 @@ def encode_dng(
 
     Args:
         frame: any phase, odd sizes too; at least 22×22, since LibRaw refuses smaller ones.
-        compression: lossless JPEG, or none.
+        compression: lossless JPEG, none, or `log10`: ten bits in steps below the noise
+            (`raw.companding`), then lossless JPEG.
         rate: nominal frames per second, for the FrameRate tag.
         time_code: of this frame, for the TimeCodes tag.
         reel: the clip's name, for the ReelName tag.
@@ -96,14 +101,21 @@ def write_dng(
         file.write(data)
 
 
+def _curve(frame: RawFrame) -> Curve:
+    return curve(sum(frame.black) / 4, frame.white)
+
+
 def _encode_strip(frame: RawFrame, compression: Compression) -> bytes:
     if compression == "none":
         return frame.mosaic.astype("<u2").tobytes()
+    mosaic, bits = frame.mosaic, 16
+    if compression == "log10":
+        mosaic, bits = _curve(frame).encode(frame.mosaic), companding.BITS
     # As two components, each sample is predicted from the nearest one of its own colour.
     height, width = frame.size
     components = 1 if width % 2 else 2
-    samples = np.ascontiguousarray(frame.mosaic).reshape(height, width // components, components)
-    return bytes(imagecodecs.jpeg_encode(samples, lossless=True, predictor=1, bitspersample=16))
+    samples = np.ascontiguousarray(mosaic).reshape(height, width // components, components)
+    return bytes(imagecodecs.jpeg_encode(samples, lossless=True, predictor=1, bitspersample=bits))
 
 
 def _ifd0(frame: RawFrame, compression: Compression, strip_size: int) -> Iterator[Tag]:
@@ -112,12 +124,13 @@ def _ifd0(frame: RawFrame, compression: Compression, strip_size: int) -> Iterato
     seen = frame.default_crop or Rect(0, 0, height, width)
     black, black_type = _level_values(frame.black)
     carried = {tag.code for tag in frame.profile.tags}
+    bits = companding.BITS if compression == "log10" else 16
     yield from (
         # The image as TIFF has it
         Tag(254, LONG, 1, 0),  # NewSubfileType: the main image
         Tag(256, LONG, 1, width),  # ImageWidth
         Tag(257, LONG, 1, height),  # ImageLength
-        Tag(258, SHORT, 1, 16),  # BitsPerSample: how they are stored; WhiteLevel says the depth
+        Tag(258, SHORT, 1, bits),  # BitsPerSample: how they are stored; WhiteLevel says the depth
         Tag(259, SHORT, 1, _COMPRESSION_TAG[compression]),  # Compression
         Tag(262, SHORT, 1, _CFA),  # PhotometricInterpretation
         Tag(274, SHORT, 1, frame.orientation),  # Orientation
@@ -143,6 +156,9 @@ def _ifd0(frame: RawFrame, compression: Compression, strip_size: int) -> Iterato
         Tag(50706, BYTE, 4, (1, 4, 0, 0)),  # DNGVersion
         Tag(50707, BYTE, 4, (1, 3, 0, 0)),  # DNGBackwardVersion: 1.3 brought opcode lists
     )
+    if compression == "log10":
+        table = _curve(frame).table.tolist()
+        yield Tag(50712, SHORT, len(table), tuple(table))  # LinearizationTable
     if 50718 not in carried:
         yield Tag(50718, RATIONAL, 2, (1, 1, 1, 1))  # DefaultScale: square pixels
     if frame.exposure.date_time_original:

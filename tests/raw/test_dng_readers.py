@@ -5,9 +5,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import rawpy
+import tifffile
 from pairwise import pairwise
 from raw_samples import make_frame
 
+from rvdtool.raw.companding import curve
 from rvdtool.raw.dng import encode_dng, write_dng
 from rvdtool.raw.frame import CfaPhase
 from rvdtool.raw.read import read_raw
@@ -102,3 +104,27 @@ def test_pixels_in_any_memory_order():
         assert encode_dng(turned, compression=compression) == encode_dng(
             frame, compression=compression
         )
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("bits", [12, 14, 16])
+def test_ten_bits_are_read_alike(tmp_path, dcraw, adobe, exiftool, size, bits):
+    """LibRaw and dcraw apply the table; Adobe's SDK gives the codes, ExifTool the table."""
+    frame = make_frame(size, bits=bits)
+    path = tmp_path / "a.dng"
+    write_dng(frame, path, compression="log10")
+    found = curve(sum(frame.black) / 4, frame.white)
+    codes = found.encode(frame.mosaic)
+    with rawpy.imread(str(path)) as raw:
+        assert np.array_equal(raw.raw_image, found.table[codes])
+        assert raw.white_level == frame.white
+        by_position = np.array(raw.black_level_per_channel)[raw.raw_colors_visible[:2, :2]]
+        assert by_position.ravel().tolist() == list(frame.black)
+    assert np.array_equal(dcraw(path), found.table[codes])
+    assert np.array_equal(adobe(path).raw_pixels[..., 0], codes)
+    tags = exiftool(path)
+    assert tags["IFD0:BitsPerSample"] == 10
+    assert tags["IFD0:LinearizationTable"].startswith("(Binary data ")
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.pages.first.tags["LinearizationTable"].value == tuple(found.table.tolist())
+    assert np.array_equal(read_raw(path).mosaic, found.table[codes])
