@@ -100,10 +100,10 @@ def _write(
     depth = max((track.depth for track in tracks), key=_ORDER.index)
     count = _nearest(picture.seconds * rate)
     midnight = _nearest(picture.time_code.number / picture.rate * rate)
-    placed = [_Placed(track, picture.start, count) for track in tracks]
+    placed = [_Placed(track, picture.start, depth, count) for track in tracks]
     write_wav(
         path,
-        _blocks(read_sound(source, tracks), placed, depth, count),
+        _blocks(read_sound(source, tracks), placed, count),
         rate=rate,
         layout=tracks[0].layout if len(tracks) == 1 else f"{channels} channels",
         channels=channels,
@@ -126,14 +126,14 @@ def _write(
 class _Placed:
     """A track's samples one after the other from frame 0 on, with silence where it has none."""
 
-    def __init__(self, track: Track, start: Fraction, count: int) -> None:
+    def __init__(self, track: Track, start: Fraction, depth: Depth, count: int) -> None:
         self.track = track
         self._start = start
+        self._depth = depth
         self._count = count
         self._ready: deque[Samples | int] = deque()  # a number is that much silence
         self._first: int | None = None
         self._end = 0  # where the last piece ended, from frame 0
-        self._given = 0
         self._assumed_silent: int | None = None
         self._jumps = 0
         self.filled = 0  # samples from frame 0 that are known
@@ -164,7 +164,7 @@ class _Placed:
         samples = samples[: max(0, self._count - begin)]
         if len(samples):
             self.pad(begin)
-            self._ready.append(samples)
+            self._ready.append(_as_stored(samples, self._depth))
             self.filled = begin + len(samples)
 
     def pad(self, until: int) -> None:
@@ -182,13 +182,13 @@ class _Placed:
     def take(self, count: int) -> Samples:
         """The next samples, [count, channels]; so many must be there."""
         parts: list[Samples] = []
-        self._given += count
         while count:
             first = self._ready.popleft()
             length = first if isinstance(first, int) else len(first)
             used = min(count, length)
             if isinstance(first, int):
-                parts.append(np.zeros((used, self.track.channels), np.int32))
+                form = np.float32 if self._depth == "float" else np.int32
+                parts.append(np.zeros((used, self.track.channels), form))
                 rest: Samples | int = length - used
             else:
                 parts.append(first[:used])
@@ -215,9 +215,7 @@ class _Placed:
         return ", ".join(parts)
 
 
-def _blocks(
-    pieces: Iterator[Piece], placed: list[_Placed], depth: Depth, count: int
-) -> Iterator[Samples]:
+def _blocks(pieces: Iterator[Piece], placed: list[_Placed], count: int) -> Iterator[Samples]:
     """All tracks side by side, a second at a time."""
     rate = placed[0].track.rate
     given = 0
@@ -227,35 +225,30 @@ def _blocks(
         for one in placed:
             one.assume_silence(furthest - LAG * rate)
         while min(one.filled for one in placed) - given >= rate:
-            yield _side_by_side(placed, rate, depth)
+            yield _side_by_side(placed, rate)
             given += rate
     for one in placed:
         one.pad(count)
     while given < count:
         length = min(rate, count - given)
-        yield _side_by_side(placed, length, depth)
+        yield _side_by_side(placed, length)
         given += length
 
 
-def _side_by_side(placed: list[_Placed], count: int, depth: Depth) -> Samples:
-    parts = [one.take(count) for one in placed]
+def _side_by_side(placed: list[_Placed], count: int) -> Samples:
+    return np.concatenate([one.take(count) for one in placed], 1)
+
+
+def _as_stored(samples: Samples, depth: Depth) -> Samples:
+    """As a file of a depth takes them; what compressed sound has beyond full scale is clipped."""
+    is_float = samples.dtype == np.float32
     if depth == "float":
-        parts = [
-            part if part.dtype == np.float32 else (part / np.float32(2**31)).astype(np.float32)
-            for part in parts
-        ]
-        return np.concatenate(parts, 1)
-    bits = 24 if depth == 24 else 32
-    return np.concatenate([_whole(part, bits) for part in parts], 1)
-
-
-def _whole(samples: Samples, bits: int) -> Samples:
-    """int32, filled from the top; what compressed sound has beyond full scale is clipped."""
-    if samples.dtype != np.float32:
+        return samples if is_float else (samples / np.float32(2**31)).astype(np.float32)
+    if not is_float:
         return samples
-    full = 2 ** (bits - 1)
+    full = 2 ** (depth - 1)
     scaled = np.clip(np.rint(samples.astype(np.float64) * full), -full, full - 1)
-    return scaled.astype(np.int32) << (32 - bits)
+    return scaled.astype(np.int32) << (32 - depth)
 
 
 def _ixml(picture: Picture, tracks: list[Track], depth: Depth, midnight: int) -> str:

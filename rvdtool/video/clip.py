@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from rvdtool.video.container import open_container
+from rvdtool.video.container import open_video
 from rvdtool.video.source import ImageSource, VideoSource
 
 
@@ -32,16 +32,13 @@ def read_clip_tags(source: VideoSource, stream: int | None) -> ClipTags:
 
     Raises:
         InputError: the file can't be read.
-        VideoError: it can't be opened as a video.
+        VideoError: it can't be opened as a video, or has no such stream.
     """
     if isinstance(source, ImageSource):
         return ClipTags()
-    with open_container(source) as container:
-        file = _lower(container.metadata)
-        streams = [_lower(s.metadata) for s in container.streams]
-        if stream is None:
-            stream = container.streams.video[0].index
-    places = [streams[stream], file, *streams]
+    with open_video(source, stream) as (container, video):
+        places = [_lower(video.metadata), _lower(container.metadata)]
+        places += [_lower(other.metadata) for other in container.streams]
     codes = [place["timecode"] for place in places if place.get("timecode")]
     dates = [place["creation_time"] for place in places if place.get("creation_time")]
     recorded = re.match(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)", dates[0]) if dates else None

@@ -7,11 +7,13 @@ from typing import Literal, cast
 
 import numpy as np
 from av.audio.codeccontext import AudioCodecContext
+from av.audio.format import AudioFormat
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from numpy.typing import NDArray
 
+from rvdtool.errors import VideoError
 from rvdtool.video.container import open_container
 from rvdtool.video.source import ImageSource, VideoSource
 
@@ -72,10 +74,10 @@ def list_tracks(source: VideoSource) -> tuple[list[Track], list[int]]:
     with open_container(source) as container:
         known, unknown = [], []
         for stream in container.streams.audio:
-            if cast(AudioCodecContext | None, stream.codec_context) is None or not stream.rate:
-                unknown.append(stream.index)
-            else:
+            if _is_known(stream):
                 known.append(_track(stream))
+            else:
+                unknown.append(stream.index)
     return known, unknown
 
 
@@ -96,6 +98,7 @@ def read_sound(source: VideoSource, tracks: list[Track]) -> Iterator[Piece]:
     with open_container(source) as container:
         streams = [s for s in container.streams.audio if s.index in places]
         for frame, index in _decoded(container, streams):
+            _require_same(frame, tracks[places[index]], source.name)
             pts, tick = frame.pts, frame.time_base
             start = None if pts is None or tick is None else pts * tick
             yield Piece(places[index], start, _samples(frame))
@@ -107,6 +110,28 @@ def _decoded(
     for packet in container.demux(streams):
         for frame in packet.decode():
             yield cast(AudioFrame, frame), packet.stream.index
+
+
+def _require_same(frame: AudioFrame, track: Track, name: str) -> None:
+    """Refuse sound that isn't what its track says.
+
+    Raises:
+        VideoError: other channels or another sample rate.
+    """
+    found = frame.layout.nb_channels, frame.sample_rate
+    if found != (track.channels, track.rate):
+        raise VideoError(
+            f"{name}: the sound of stream {track.stream} changes from {track.channels} channels at "
+            f"{track.rate} Hz to {found[0]} at {found[1]} Hz"
+        )
+
+
+def _is_known(stream: AudioStream) -> bool:
+    """Whether FFmpeg can decode it, and knows as what."""
+    context = cast(AudioCodecContext | None, stream.codec_context)
+    if context is None or cast(AudioFormat | None, context.format) is None:
+        return False
+    return context.rate > 0 and context.layout.nb_channels > 0
 
 
 def _track(stream: AudioStream) -> Track:

@@ -126,6 +126,15 @@ def test_aac_is_in_time(suffix: str, tmp_path: Path) -> None:
     assert min(shifts.values()) < 0.02
 
 
+def test_compressed_sound_that_begins_late_and_ends_early(tmp_path: Path) -> None:
+    source = movie(tmp_path / "clip.mov", Sound(tone(2048), start=Fraction(1, 10), codec="aac"))
+    (path,) = write(source, tmp_path / "out")
+    found = decoded(path) / 2**31
+    assert np.abs(found[:4700]).max() < 0.02
+    assert np.abs(found[5200:6000]).max() == pytest.approx(0.5, abs=0.03)
+    assert not found[8000:].any()
+
+
 def test_tracks_of_one_rate_are_channels_of_one_file(tmp_path: Path) -> None:
     """The deepest of their depths, each where it belongs."""
     first = (counting(12000, 1, seed=1) >> 16).astype(np.int16)
