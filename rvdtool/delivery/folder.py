@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,9 +14,9 @@ import numpy as np
 
 from rvdtool._version import __version__
 from rvdtool.bundle.store import Bundle
-from rvdtool.delivery.labels import Labels, exposure_of, label
+from rvdtool.delivery.labels import Labels, exposed, label
 from rvdtool.delivery.resume import load_checkpoint, save_checkpoint
-from rvdtool.delivery.sound import Picture, write_sound
+from rvdtool.delivery.sound import Picture, is_our_sound, write_sound
 from rvdtool.errors import BundleError, OutputError, UsageError
 from rvdtool.files import describe, remove_leftovers
 from rvdtool.notes import Say, keep_quiet
@@ -198,7 +198,7 @@ def derender(
     with closing(reconstruct(clip, frames)) as results:
         for result in results:
             if result is not None:
-                yield _exposed(bundle, result.raw, result.index)
+                yield exposed(bundle, result.raw, result.index)
 
 
 def _clip(bundle: Bundle, options: DerenderOptions, scratch: Path | None) -> Clip:
@@ -258,7 +258,8 @@ class _Run:
         if not names:
             return None
         self._refuse_strangers(names)
-        if self._options.existing == "resume":
+        begun = any(not is_our_sound(self._folder / name) for name in names)
+        if self._options.existing == "resume" and begun:  # else it was stopped before frame 0
             return self._load()
         for name in names:
             self._remove(self._folder / name)
@@ -284,7 +285,7 @@ class _Run:
 
         def write() -> None:
             write_dng(
-                _exposed(self._bundle, frame, index),
+                exposed(self._bundle, frame, index),
                 self._folder / frame_name(self._stem, index),
                 compression=self._options.compression,
                 rate=self.labels.rate,
@@ -322,13 +323,18 @@ class _Run:
         frame = re.escape(self._stem) + r"_\d{6,}\.dng"
         own = re.compile(
             f"{frame}|{re.escape(timestamps_name(self._stem))}|{re.escape(STATE_FILE)}"
-            rf"|{re.escape(self._stem)}(_\d+)?\.wav"
         )
-        strangers = sorted(name for name in names if not own.fullmatch(name))
+        sound = re.compile(re.escape(self._stem) + r"(_\d+)?\.wav")
+        strangers = sorted(
+            name
+            for name in names
+            if not own.fullmatch(name)
+            and not (sound.fullmatch(name) and is_our_sound(self._folder / name))
+        )
         if strangers:
             raise OutputError(
-                f"{self._folder}: {strangers[0]} is no frame of {self._stem}; choose another "
-                "folder (one clip per folder), or --name the clip as before"
+                f"{self._folder}: {strangers[0]} isn't of an earlier run of {self._stem}; choose "
+                "another folder (one clip per folder), or --name the clip as before"
             )
 
     def _load(self) -> Start:
@@ -369,13 +375,6 @@ class _Run:
             self._bundle.manifest.model_dump_json(),  # how colours are read, and all hashes
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _exposed(bundle: Bundle, frame: RawFrame, index: int) -> RawFrame:
-    """The frame with its own exposure, as far as the bundle knows it."""
-    references = tuple(reference.index for reference in bundle.references)
-    exposure = exposure_of(bundle.manifest.exposures, references, index, frame.exposure)
-    return replace(frame, exposure=exposure)
 
 
 def _fingerprint(file: Path) -> tuple[str, int, int]:

@@ -1,5 +1,6 @@
 """What frames are labelled with: name, reel, rate, time code, and how each was exposed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +12,7 @@ from rvdtool.bundle.manifest import Exposures, Video, require_file_name
 from rvdtool.bundle.store import Bundle, is_intact
 from rvdtool.errors import BundleError, UsageError
 from rvdtool.notes import Say
-from rvdtool.raw.frame import Exposure
+from rvdtool.raw.frame import Exposure, RawFrame
 from rvdtool.raw.timecode import TimeCode, read_time_code_tag
 from rvdtool.video.cadence import cadence, slots_of
 from rvdtool.video.clip import ClipTags, read_clip_tags
@@ -174,25 +175,27 @@ def _start(
     return TimeCode(0, rate), "assumed, as neither video nor RAW has one; --timecode says another"
 
 
-def exposure_of(
-    said: Exposures | None, references: tuple[int, ...], index: int, own: Exposure
-) -> Exposure:
-    """How a frame was exposed, for its EXIF.
+def exposed(bundle: Bundle, frame: RawFrame, index: int) -> RawFrame:
+    """The frame with its own exposure for its EXIF, as far as the bundle knows it.
+
+    A reference keeps its own and gets what it lacks. Other frames get the exposure time that was
+    said, and as ISO the one that was said times the gain; with a gain alone, the reference's ISO
+    times how much larger the gain is than the reference's.
 
     Args:
-        said: the bundle's exposures.
-        references: the frames that have a RAW.
+        bundle: with exposures, or none.
+        frame: a reference, or reconstructed with the exposure of the reference before it (before
+            the first: after).
         index: of the frame.
-        own: what its RAW says, or, for a reconstructed frame, that of the reference before it
-            (before the first: after).
-
-    Returns:
-        For a reference, its own with what it lacks. Else the exposure time that was said, and as
-        ISO that was said times the gain; with a gain alone, the reference's ISO times how much
-        larger the gain is than the reference's.
     """
+    said = bundle.manifest.exposures
     if said is None:
-        return own
+        return frame
+    references = [reference.index for reference in bundle.references]
+    return replace(frame, exposure=_exposure(said, references, index, frame.exposure))
+
+
+def _exposure(said: Exposures, references: Sequence[int], index: int, own: Exposure) -> Exposure:
     time = None
     if said.time is not None:
         time = Fraction(said.time[index]).limit_denominator(_SMALLEST_TIME)

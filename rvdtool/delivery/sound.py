@@ -15,7 +15,7 @@ from rvdtool.notes import Say
 from rvdtool.raw.timecode import TimeCode
 from rvdtool.video.sound import Depth, Piece, Samples, Track, list_tracks, read_sound
 from rvdtool.video.source import VideoSource
-from rvdtool.video.wav import WavTags, write_wav
+from rvdtool.video.wav import WavTags, originator, write_wav
 
 JITTER = Fraction(1, 100)
 """Seconds by which a piece of sound may lie off the end of the one before and still follow it:
@@ -23,6 +23,8 @@ Matroska counts in milliseconds, and clocks of sound and picture differ."""
 
 LAG = 60
 """Seconds by which one track may be behind another in the file."""
+
+_PROGRAM = "rvdtool"
 
 _ORDER: tuple[Depth, ...] = (16, 24, 32, "float")
 
@@ -55,6 +57,11 @@ def sound_files(folder: Path, stem: str, tracks: Sequence[Track]) -> list[tuple[
     if len({track.rate for track in tracks}) <= 1:
         return [(folder / f"{stem}.wav", list(tracks))] if tracks else []
     return [(folder / f"{stem}_{n}.wav", [track]) for n, track in enumerate(tracks, 1)]
+
+
+def is_our_sound(path: Path) -> bool:
+    """Whether a file is a Broadcast WAV that rvdtool wrote, and not somebody's own."""
+    return path.suffix == ".wav" and originator(path).startswith(_PROGRAM)
 
 
 def write_sound(
@@ -111,7 +118,7 @@ def _write(
         count=count,
         tags=WavTags(
             description=f"Sound of {picture.video}",
-            originator=f"rvdtool {__version__}",
+            originator=f"{_PROGRAM} {__version__}",
             recorded=picture.recorded,
             time_reference=midnight,
             ixml=_ixml(picture, tracks, depth, midnight),

@@ -148,7 +148,7 @@ def _row(
 
 def _video_frames(video: Path, indices: Sequence[int], count: int) -> dict[int, Picture]:
     """The wanted frames of a video, upright, 8 bit; decoding stops at the last of them."""
-    source = open_source(video)
+    source = open_source(video, as_listed=True)  # pack has asked about gaps
     info = probe(source)
     if info.frame_count != count:
         raise MismatchError(

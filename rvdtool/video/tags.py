@@ -60,8 +60,12 @@ def refuse_unreadable(frame: AvFrame, name: str) -> None:
         VideoError: it isn't.
     """
     form = frame.format
+    if form.is_bayer:
+        raise VideoError(
+            f"{name}: RAW video ({form.name}); what is packed is the sRGB video beside it"
+        )
     is_float = "f16" in form.name or "f32" in form.name
-    if form.has_palette or form.is_bayer or len(form.components) < 3 or is_float:
+    if form.has_palette or len(form.components) < 3 or is_float:
         raise VideoError(
             f"{name}: pixel format {form.name}; only colour video of 8 to 16 bits is read"
         )

@@ -15,13 +15,16 @@ from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
 from rvdtool.errors import OutputError
-from rvdtool.files import write_beside
+from rvdtool.files import describe, write_beside
 from rvdtool.video.container import reason
 from rvdtool.video.encode import OutputFile
 from rvdtool.video.sound import Depth, Samples
 
 LARGEST_RIFF = 2**32 - 2**20
 """Bytes of sound from which on RF64 is written: plain RIFF counts in 32 bits."""
+
+_DESCRIPTION = 256
+"""Bytes of the first field of bext."""
 
 _ENCODERS: dict[Depth, tuple[str, str]] = {
     16: ("pcm_s16le", "s16"),
@@ -99,6 +102,23 @@ def write_wav(
                 raise output.error from error
             raise OutputError(f"{path}: can't be written: {reason(error)}") from error
         _append_ixml(file, tags.ixml.encode(), rf64=rf64)
+
+
+def originator(path: Path) -> str:
+    """Which program wrote a Broadcast WAV, as its bext says; empty if it is none.
+
+    Raises:
+        OutputError: it can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError as error:
+        raise OutputError(f"{path}: can't be read: {describe(error)}") from error
+    place = head.find(b"bext") + 8 + _DESCRIPTION
+    if head[:4] not in (b"RIFF", b"RF64") or b"bext" not in head:
+        return ""
+    return head[place : place + 32].rstrip(b"\0").decode("ascii", "replace")
 
 
 def _bext(tags: WavTags) -> dict[str, str]:

@@ -185,7 +185,7 @@ def test_options_that_do_not_fit_are_refused(delivered: Delivered, tmp_path: Pat
             derender_to_folder(bundle, tmp_path / "raws", DerenderOptions(**options))
     assert not (tmp_path / "raws").exists()
     again = DerenderOptions(name="B", existing="overwrite")
-    with pytest.raises(OutputError, match=r"A001_C003.* is no frame of B.*--name"):
+    with pytest.raises(OutputError, match=r"A001_C003.* isn't of an earlier run of B.*--name"):
         derender_to_folder(bundle, delivered.folder, again)
 
 
@@ -224,3 +224,49 @@ def test_each_frame_says_its_own_exposure(tmp_path: Path) -> None:
         assert [tag["ExifIFD:ISO"] for tag in tags] == [200, *expected]
         last = "1/100" if number == 0 else "1/50"
         assert [tag["ExifIFD:ExposureTime"] for tag in tags] == ["1/50", "1/50", last]
+
+
+class StoppedError(Exception):
+    pass
+
+
+def test_an_interrupted_run_keeps_its_sound(delivered: Delivered, tmp_path: Path) -> None:
+    """Neither lost nor written twice, whenever it was stopped."""
+    bundle = open_bundle(delivered.folder.parent / "packed.rvd")
+    whole = {path.name: path.read_bytes() for path in delivered.folder.iterdir()}
+
+    def stop(done: int) -> None:
+        raise StoppedError
+
+    for kept in (True, False):
+        out = tmp_path / f"raws{kept}"
+        with pytest.raises(StoppedError):
+            derender_to_folder(bundle, out, advance=stop)
+        wav = out / "A001_C003.wav"
+        assert wav.exists()
+        if not kept:
+            wav.unlink()
+        derender_to_folder(bundle, out, DerenderOptions(existing="resume"))
+        assert {path.name: path.read_bytes() for path in out.iterdir()} == whole
+
+
+def test_stopped_between_sound_and_frames(delivered: Delivered, tmp_path: Path) -> None:
+    bundle = open_bundle(delivered.folder.parent / "packed.rvd")
+    wav = tmp_path / "A001_C003.wav"
+    wav.write_bytes(delivered.wav.read_bytes())
+    report = derender_to_folder(bundle, tmp_path, DerenderOptions(existing="resume"))
+    assert (report.resumed_at, report.sound) == (0, (wav,))
+    assert wav.read_bytes() == delivered.wav.read_bytes()
+
+
+@pytest.mark.parametrize("existing", ["overwrite", "resume"])
+def test_somebodys_own_sound_is_left_alone(
+    existing: Any, delivered: Delivered, tmp_path: Path
+) -> None:
+    """Of a recorder, named after the clip as recorders' files are."""
+    bundle = open_bundle(delivered.folder.parent / "packed.rvd")
+    own = delivered.wav.read_bytes().replace(b"rvdtool 0", b"Recorder0")
+    (tmp_path / "A001_C003.wav").write_bytes(own)
+    with pytest.raises(OutputError, match=r"A001_C003\.wav isn't of an earlier run"):
+        derender_to_folder(bundle, tmp_path, DerenderOptions(existing=existing))
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [own]

@@ -319,6 +319,11 @@ def test_arrays_that_are_no_flow_are_refused(tmp_path: Path, flow: NDArray[Any])
         read_flow(path, (4, 6))
 
 
+def test_flows_are_in_order_of_their_numbers(tmp_path: Path) -> None:
+    paths = [save(tmp_path / f"{index}_flow.npy", GOOD) for index in range(8, 12)]
+    assert list_flows(tmp_path, 5) == paths
+
+
 def test_a_clip_has_one_flow_less_than_frames(tmp_path: Path) -> None:
     paths = [save(tmp_path / f"{index:04d}.npy", GOOD) for index in range(4)]
     (tmp_path / "notes.txt").touch()
