@@ -9,7 +9,7 @@ from rvdtool.errors import UsageError
 if TYPE_CHECKING:
     from rvdtool.raw.read import MosaicLevels
 
-_PANEL = "What a plain TIFF or PNG mosaic doesn't say (all four)"
+_PANEL = "What a plain TIFF, PNG or FITS mosaic doesn't say (all four)"
 
 Black = Annotated[
     str | None,
@@ -38,7 +38,7 @@ def parse_levels(
         return None
     if black is None or white is None or phase is None or bits is None:
         raise UsageError(
-            "a TIFF/PNG mosaic needs all of --black, --white, --phase and --bits; "
+            "a TIFF, PNG or FITS mosaic needs all of --black, --white, --phase and --bits; "
             "for example: --black 64 --white 1023 --phase RGGB --bits 10"
         )
     from rvdtool.raw.frame import CfaPhase

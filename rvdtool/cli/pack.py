@@ -28,7 +28,7 @@ def pack(
         Path | None,
         typer.Argument(
             help="RAW of one of the video's first frames: DNG, camera RAW, .mlv, CinemaDNG folder, "
-            "or a 16-bit mosaic as TIFF/PNG. Which frame is found out.",
+            "or a 16-bit mosaic as TIFF, PNG or FITS. Which frame is found out.",
             show_default=False,
         ),
     ] = None,

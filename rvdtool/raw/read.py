@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from rvdtool.errors import RawError, UsageError
 from rvdtool.files import describe, require_file
+from rvdtool.raw import fits
 from rvdtool.raw.frame import (
     PHASES,
     CameraProfile,
@@ -92,8 +93,8 @@ def read_raw(path: Path, *, levels: MosaicLevels | None = None) -> RawFrame:
     """Read one RAW frame: the active area's mosaic in DN and what is needed to interpret it.
 
     Args:
-        path: a DNG or a camera's RAW file; with `levels`, a 16-bit one-channel TIFF or PNG. Of
-            a Magic Lantern recording or a folder of frames (CinemaDNG), the first frame is read.
+        path: a DNG or a camera's RAW file; with `levels`, a 16-bit one-channel TIFF, PNG or FITS.
+            Of a Magic Lantern recording or a folder of frames (CinemaDNG), the first frame is read.
         levels: what the numbers of a plain mosaic mean. Its camera is taken as unknown: neutral
             (1, 1, 1), no matrix.
 
@@ -132,6 +133,11 @@ def _refuse_other_formats(path: Path) -> None:
         raise RawError("an empty file; was the copy from the card interrupted?")
     if start.startswith(_PNG_MAGIC):
         raise RawError("a PNG; a 16-bit mosaic can be read if its levels and CFA phase are given")
+    if start.startswith(fits.MAGIC):
+        raise RawError(
+            "a FITS file; its 16-bit mosaic can be read if its levels and CFA phase are given "
+            "(--black, --white, --phase, --bits)"
+        )
     for magic, what in _NOT_RAW:
         if start.startswith(magic):
             raise RawError(f"{what}; a DNG or the camera's RAW file is needed")
@@ -328,7 +334,7 @@ def _cut(image: NDArray[np.uint16], area: Rect) -> Mosaic:
 
 
 def _read_plain(path: Path, levels: MosaicLevels) -> RawFrame:
-    """A 16-bit one-channel TIFF or PNG."""
+    """A 16-bit one-channel TIFF, PNG or FITS."""
     with path.open("rb") as file:
         start = file.read(4)
     try:
@@ -336,8 +342,10 @@ def _read_plain(path: Path, levels: MosaicLevels) -> RawFrame:
             mosaic = _read_tiff(path)
         elif start == _PNG_MAGIC:
             mosaic = _read_png(path)
+        elif start == fits.MAGIC[:4]:
+            mosaic = fits.read_fits(path, levels.phase)
         else:
-            raise RawError("neither a TIFF nor a PNG; levels are given only for those")
+            raise RawError("neither a TIFF, a PNG nor a FITS file; levels are given only for those")
     except (*DAMAGE, imagecodecs.PngError) as error:
         raise RawError(f"damaged or incomplete ({error})") from error
     _require_mosaic(mosaic.dtype, mosaic.shape)

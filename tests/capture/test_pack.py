@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from dataclasses import replace
@@ -23,9 +24,9 @@ from rvdtool.capture import pack as pack_module
 from rvdtool.capture.align import MATCH
 from rvdtool.capture.pack import pack
 from rvdtool.errors import InputError, MismatchError, OutputError, RawError, UsageError, VideoError
-from rvdtool.raw.bayer import color_index, to_planes
+from rvdtool.raw.bayer import color_index, orient, to_planes
 from rvdtool.raw.dng import write_dng
-from rvdtool.raw.frame import CfaPhase, RawFrame
+from rvdtool.raw.frame import CfaPhase, RawFrame, Tag
 from rvdtool.raw.read import MosaicLevels
 from rvdtool.video.decode import Assume, probe, read_frames
 from rvdtool.video.encode import encode_video
@@ -290,3 +291,30 @@ def test_pixel_shape_goes_into_the_dngs_tags(shot: Any, tmp_path: Path) -> None:
     assert 50718 not in {
         tag.code for tag in open_bundle(shot.bundle).references[0].frame.profile.tags
     }
+
+
+def test_lens_corrections_that_are_not_carried_are_named_once(shot: Any, tmp_path: Path) -> None:
+    """The camera lay upside down: gain maps turn with the picture, a warp can't."""
+    points = struct.pack(">2I4dI4f", 2, 2, 1, 1, 0, 0, 1, 1, 1.5, 1.5, 2)
+    gain_map = struct.pack(">8I", 0, 0, *shot.frame.size, 0, 1, 1, 1) + points
+    lists = [
+        Tag(code, 7, 20 + len(data), struct.pack(">5I", 1, number, 1, 1, len(data)) + data)
+        for code, number, data in ((51009, 9, gain_map), (51022, 1, bytes(164)))
+    ]
+    turned = orient(replace(shot.frame, orientation=3))
+    tags = (*turned.profile.tags, *lists)
+    raw = replace(turned, orientation=3, profile=replace(turned.profile, tags=tags))
+    write_dng(raw, tmp_path / "still.dng")
+    said: list[str] = []
+    bundle = open_bundle(
+        pack(shot.video, tmp_path / "still.dng", tmp_path / "a.rvd", say=said.append)
+    )
+    (line,) = (one for one in said if "carried" in one)
+    assert line.startswith("still.dng: not carried to the video's grid: WarpRectilinear (OpcodeLis")
+    assert "\n" not in line
+    (reference,) = bundle.references
+    assert np.array_equal(reference.frame.mosaic, shot.frame.mosaic)
+    assert reference.frame.profile.dropped == ("WarpRectilinear (OpcodeList3)",)
+    (found,) = (tag for tag in reference.frame.profile.tags if tag.code == 51009)
+    corners = struct.unpack(">f", found.value[4 + 16 + 76 : 4 + 16 + 80])
+    assert corners == (2.0,)

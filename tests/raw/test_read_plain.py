@@ -87,5 +87,5 @@ def test_levels_only_for_files_without_their_own(tmp_path):
     with pytest.raises(UsageError, match="has its own levels"):
         read_raw(path, levels=LEVELS)
     path.write_bytes(b"\xff\xd8\xff" + bytes(100))
-    with pytest.raises(RawError, match="neither a TIFF nor a PNG"):
+    with pytest.raises(RawError, match="neither a TIFF, a PNG nor a FITS"):
         read_raw(path, levels=LEVELS)
