@@ -43,6 +43,9 @@ CARRIED_TAGS = (
 )  # fmt: skip
 """Tags that describe the camera and stay true for a reconstructed frame."""
 
+PICTURES_OWN = ("ProfileGainTableMap", "ProfileGainTableMap2")
+"""Looks that follow what one picture shows: not true for another frame."""
+
 _CFA, _LINEAR_RAW = 32803, 34892
 _UNCOMPRESSED, _LOSSLESS_JPEG, _LOSSY_JPEG, _JPEG_XL = 1, 7, 34892, 52546
 _LARGEST_REPEAT = 64
@@ -231,6 +234,9 @@ def _profile(header: Header, ifd: Ifd, *, whole: bool) -> CameraProfile:
     first_list = camera.tag("OpcodeList1")
     if whole:
         names.append("OpcodeList1")
+    dropped = [name for name in PICTURES_OWN if camera.tag(name)]
+    if first_list and not whole:
+        dropped += opcode_names(first_list)
     make, model = camera.text("Make"), camera.text("Model")
     return CameraProfile(
         unique_model=camera.text("UniqueCameraModel")
@@ -242,7 +248,7 @@ def _profile(header: Header, ifd: Ifd, *, whole: bool) -> CameraProfile:
         color_matrix=camera.matrix("ColorMatrix1"),
         illuminant=camera.number("CalibrationIlluminant1", 0),
         tags=(*(tag for tag in map(camera.tag, names) if tag), *_default_scale(ifd)),
-        dropped=tuple(opcode_names(first_list)) if first_list and not whole else (),
+        dropped=tuple(dropped),
     )
 
 

@@ -10,7 +10,7 @@ from raw_samples import CAMERA, write_camera_dng
 from test_opcodes import MOSAIC, opcode_list, site_maps
 
 from rvdtool.raw.bayer import crop, orient
-from rvdtool.raw.dng import write_dng
+from rvdtool.raw.dng import Compression, write_dng
 from rvdtool.raw.frame import CfaPhase, RawFrame, Rect
 from rvdtool.raw.read import read_raw
 from rvdtool.raw.resample import resample
@@ -54,12 +54,12 @@ def patch(picture: np.ndarray, at: np.ndarray, side: int) -> np.ndarray:
     return picture[row - half : row + half, column - half : column + half].mean((0, 1))
 
 
-def compare(develop, camera_dng: Path, border: int) -> None:
+def compare(develop, camera_dng: Path, border: int, compression: Compression) -> None:
     source = develop(camera_dng)
     for name, move in MOVES.items():
         moved = move(read_raw(camera_dng))
         path = camera_dng.with_name(f"{name}.dng")
-        write_dng(moved, path, compression="none")
+        write_dng(moved, path, compression=compression)
         ours = develop(path)
         assert ours.shape == (moved.size[0] - 2 * border, moved.size[1] - 2 * border, 3)
         for row in (PATCH, moved.size[0] - PATCH):
@@ -70,12 +70,13 @@ def compare(develop, camera_dng: Path, border: int) -> None:
 
 
 def test_darktable_shows_the_same_corners(darktable, camera_dng):
-    compare(darktable, camera_dng, border=0)
+    """In lossless JPEG with a LinearizationTable, which it reads less of than LibRaw does."""
+    compare(darktable, camera_dng, border=0, compression="log10")
 
 
 def test_rawtherapee_shows_the_same_corners(rawtherapee, camera_dng):
     """Debian's 5.9 applies no gain maps (5.10 was the first), to the camera's DNG neither."""
-    compare(rawtherapee, camera_dng, border=4)
+    compare(rawtherapee, camera_dng, border=4, compression="none")
 
 
 def test_rawtherapee_takes_no_moved_frame_for_a_cameras_own(rawtherapee, tmp_path):

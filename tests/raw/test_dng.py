@@ -178,6 +178,7 @@ def test_what_is_carried_from_the_cameras_dng_and_what_is_not(tmp_path):
     write_camera_dng(source, mosaic, area, *carried, *dropped)
     ours = tmp_path / "ours.dng"
     write_dng(read_raw(source), ours)
+    assert read_raw(source).profile.dropped == ("ProfileGainTableMap",)
     with tifffile.TiffFile(ours) as after, tifffile.TiffFile(source) as before:
         found, given = after.pages.first.tags, before.pages.first.tags
         for code, dtype, *_ in carried:
