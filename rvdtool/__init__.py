@@ -82,7 +82,7 @@ _HOMES = {
 }
 """Public name → the module that defines it."""
 
-DEFAULT_MODEL = "fagdn-calibrated"
+DEFAULT_MODEL = "fagdn-calibrated-small"
 """The trained network that `rvdtool derender` uses."""
 
 _ERRORS = [

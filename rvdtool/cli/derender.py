@@ -57,8 +57,13 @@ def derender(
         typer.Option(help="Where the network runs: cpu, cuda, mps; the fastest by default."),
     ] = None,
     bf16: Annotated[
-        bool, typer.Option("--bf16", help="Run the network in 16 bits: faster, less exact.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--bf16/--fp32",
+            help="Run the network in 16 or in 32 bits. By default ours runs in 16 on a CPU that is "
+            "made for it (AVX512-BF16), which costs less than 0.01 dB.",
+        ),
+    ] = None,
     name: Annotated[
         str | None,
         typer.Option(help="Name of the files and the reel; by default the clip's own."),
@@ -97,8 +102,8 @@ def derender(
 
     if overwrite and resume:
         raise UsageError("--overwrite and --resume exclude each other; give one of them")
-    if model == "none" and (device is not None or bf16):
-        raise UsageError("--device and --bf16 are about a network; leave out --model none")
+    if model == "none" and (device is not None or bf16 is not None):
+        raise UsageError("--device, --bf16 and --fp32 are about a network; leave out --model none")
     opened = open_bundle(bundle)
     options = DerenderOptions(
         compression=compression,
@@ -173,10 +178,12 @@ def _print_labels(report: "DerenderReport") -> None:
     )
 
 
-def _placed(model: str, device: str | None, bf16: bool) -> "Model":
+def _placed(model: str, device: str | None, bf16: bool | None) -> "Model":
     from rvdtool.network.checkpoint import load_model
-    from rvdtool.network.device import choose_device, place
+    from rvdtool.network.device import choose_device, computes_in_bf16, place
 
-    loaded = load_model(model)
-    place(loaded.network, choose_device(device), bf16=bf16)
+    loaded, where = load_model(model), choose_device(device)
+    if bf16 is None:
+        bf16 = loaded.kind == "fagdn-calibrated" and computes_in_bf16(where)
+    place(loaded.network, where, bf16=bf16)
     return loaded

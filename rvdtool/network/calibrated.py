@@ -35,14 +35,14 @@ SMALLEST = 1e-9
 """Variances are at least this: about the square of the rounding to 14 bits."""
 _EQUAL = 1e-4
 """Variance of every error where none is known."""
-_BEYOND = 3.0
+BEYOND = 3.0
 """The answer leaves the candidates' range by at most this many σ."""
-_UNTOLD = 1e-3
+UNTOLD = 1e-3
 """Where something is clipped and the error that nothing foretells has at least this variance, the
 mean of the fusion's answer and the network's stands: how far beyond its limit a colour goes can't
 be told from the picture, and what a network expects there is wrong in other scenes by as much
 (docs/research/training-log.md)."""
-_STEEPEST = 6.0
+STEEPEST = 6.0
 """Precisions are changed by a factor of at most exp(±this)."""
 
 
@@ -139,7 +139,7 @@ class CalibratedFagdn(nn.Module):
         super().__init__()
         self.config = config
         first, second, third, deepest = config.widths
-        self.encoder = _Encoder(_INPUTS, config.widths, config.depths)
+        self.encoder = _Encoder(INPUTS, config.widths, config.depths)
         if config.gla:
             self.reference_encoder = _Encoder(
                 _REFERENCE_INPUTS, tuple(max(8, width // 2) for width in config.widths), (1,) * 4
@@ -173,7 +173,9 @@ class CalibratedFagdn(nn.Module):
             ],
             dim=1,
         )
-        return self.reference_out(self.reference_encoder(_last(inputs))[-1])
+        return self.reference_out(
+            self.reference_encoder(self.reference_encoder.stem(_last(inputs)))[-1]
+        )
 
     def forward(self, planes: Planes, reference: Tensor | None) -> Tensor:
         """De-render.
@@ -190,27 +192,42 @@ class CalibratedFagdn(nn.Module):
         fused, total = fuse(planes.values, variances, planes.fine)
         expected = total.sqrt()
         sigma = expected if self.config.calibrated else torch.full_like(expected, 0.01)
-        features = self.encoder(_last(self._inputs(planes, variances, fused, sigma)))
-        deepest = features[-1]
-        if reference is not None:
-            deepest = self.gla(deepest, reference, planes.flow.to(deepest.dtype))
-        x = deepest
-        for up, block, skip in zip(self.up, self.decoder, features[-2::-1], strict=True):
-            x = block(up(x) + skip)
-        out = self.head(x).float()
+        first = self.encoder.stem(_last(self._inputs(planes, variances, fused, sigma)))
+        out = self.decide(first, reference, planes.flow).float()
         out = out.reshape(out.shape[0], CANDIDATES + 1, 4, *out.shape[-2:])
-        change = _STEEPEST * torch.tanh(out[:, :CANDIDATES] / _STEEPEST)
+        change = STEEPEST * torch.tanh(out[:, :CANDIDATES] / STEEPEST)
         value, _ = fuse(planes.values, variances, planes.fine, change)
         value = value + sigma * out[:, CANDIDATES]
         if self.training:  # where an answer is cut off, nothing can be learned
             return value
-        untold = _somewhat_clipped(planes) & (planes.fine >= _UNTOLD)
+        untold = _somewhat_clipped(planes) & (planes.fine >= UNTOLD)
         value = torch.where(untold, (fused + value) / 2, value)
-        slack = _BEYOND * expected
+        slack = BEYOND * expected
         return value.clamp(planes.values.amin(dim=1) - slack, planes.values.amax(dim=1) + slack)
 
+    def decide(self, first: Tensor, reference: Tensor | None, flow: Tensor) -> Tensor:
+        """The network proper: how to change the fusion.
+
+        Args:
+            first: features of the first layer, [B, C, h, w].
+            reference: `encode_reference` of the same clips.
+            flow: see `Planes`.
+
+        Returns:
+            [B, 4 · (CANDIDATES + 1), h, w]: changes of the logarithms of the candidates' precisions
+            and a correction in units of σ, each by position in the cell.
+        """
+        features = self.encoder(first)
+        deepest = features[-1]
+        if reference is not None:
+            deepest = self.gla(deepest, reference, flow.to(deepest.dtype))
+        x = deepest
+        for up, block, skip in zip(self.up, self.decoder, features[-2::-1], strict=True):
+            x = block(up(x) + skip)
+        return self.head(x)
+
     def _inputs(self, planes: Planes, variances: Tensor, fused: Tensor, sigma: Tensor) -> Tensor:
-        """[B, _INPUTS, h, w]."""
+        """[B, INPUTS, h, w]; `rvdtool.reconstruct.answer` makes the same in one pass."""
         rgb, clipped = planes.rgb, planes.clipped
         if not self.config.full_resolution:
             cells = rgb.reshape(rgb.shape[0], 3, 4, *rgb.shape[-2:])
@@ -242,7 +259,7 @@ class CalibratedFagdn(nn.Module):
         return [((x.clamp_min(0) + 0.01) / fit).log().clamp(-1, 1) * 5 for x in others]
 
 
-_INPUTS = 12 + 12 + 4 * (CANDIDATES + 2) + CANDIDATES + 1 + 1 + 4 + 2 + 3 * 4
+INPUTS = 12 + 12 + 4 * (CANDIDATES + 2) + CANDIDATES + 1 + 1 + 4 + 2 + 3 * 4
 _REFERENCE_INPUTS = 12 + 12 + 4 + 4 + 4
 
 
@@ -313,8 +330,9 @@ class _Encoder(nn.Module):
             nn.Conv2d(inside, outside, 2, stride=2) for inside, outside in pairwise(widths)
         )
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        x = self.blocks[0](self.stem(x))
+    def forward(self, first: Tensor) -> list[Tensor]:
+        """Args: first: what `stem` makes of the inputs."""
+        x = self.blocks[0](first)
         features = [x]
         for down, blocks in zip(self.down, list(self.blocks)[1:], strict=True):
             x = blocks(down(x))

@@ -28,6 +28,15 @@ def choose_device(name: str | None) -> torch.device:
     return device
 
 
+def computes_in_bf16(device: torch.device) -> bool:
+    """Whether a device multiplies 16-bit numbers faster than 32-bit ones, and that was measured.
+
+    True on CPUs with AVX512-BF16 (and so on those with AMX). Our network is as good there
+    (docs/derender.md); on other CPUs PyTorch would imitate it slowly.
+    """
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
 def place(network: nn.Module, device: torch.device, *, bf16: bool = False) -> None:
     """Move a network to a device, in the layout (channels last) and precision in which it is fast.
 

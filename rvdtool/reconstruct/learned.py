@@ -4,6 +4,7 @@ import torch
 
 from rvdtool.network.calibrated import CalibratedFagdn, Planes, ReferencePlanes
 from rvdtool.reconstruct.affinity import Prior
+from rvdtool.reconstruct.answer import Answer, fits
 from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.packing import Packing, pack_prior
 from rvdtool.reconstruct.statistics import Array
@@ -41,9 +42,13 @@ class Learned:
             self._reference = network.encode_reference(
                 ReferencePlanes(*(plane.to(self._device) for plane in reference))
             )
+        self._answer = Answer(network, packing, gain_tracked) if fits(network) else None
 
     def __call__(self, prior: Prior, rgb: Rgb) -> Array:
         """Normalised RAW, [H, W]."""
+        if self._answer is not None:
+            with torch.inference_mode():
+                return self._answer(prior, rgb, self._reference)
         planes = pack_prior(self._packing, prior, rgb, self._gain_tracked)
         with torch.inference_mode(), self._precision():
             value = self._network(

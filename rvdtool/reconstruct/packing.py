@@ -6,6 +6,7 @@ from typing import Self
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pixel_shuffle
 
@@ -46,6 +47,14 @@ class Packing:
         cell = 2 * STRIDE
         after = [-(side + more) % cell for side, more in zip(size, before, strict=True)]
         return cls(size, before, (after[0], after[1]))
+
+    def places(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        """Which row and which column of the mosaic lies at each of the padded one."""
+        rows, columns = (
+            np.pad(np.arange(side, dtype=np.uint64), (more, rest), mode="reflect")
+            for side, more, rest in zip(self.size, self.before, self.after, strict=True)
+        )
+        return rows, columns
 
     def pack(self, maps: Array) -> Tensor:
         """[C, H, W] → [1, 4 C, h, w]: position in the cell varies fastest."""

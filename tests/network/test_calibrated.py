@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from rvdtool.errors import ModelError
@@ -21,6 +22,7 @@ from rvdtool.network.gla import PATCH, Gla, warp
 from rvdtool.raw.bayer import to_planes
 from rvdtool.raw.frame import CfaPhase
 from rvdtool.reconstruct.affinity import Candidate, Prior
+from rvdtool.reconstruct.answer import Answer
 from rvdtool.reconstruct.brightness import Ratio, Shading
 from rvdtool.reconstruct.fusion import fuse as fuse_mosaics
 from rvdtool.reconstruct.packing import Packing, pack_prior
@@ -96,6 +98,26 @@ def test_an_untrained_network_is_the_fusion(phase: CfaPhase, size: tuple[int, in
         value = network(pack_prior(packing, given, rgb, True), None)
     wanted, _ = fuse_mosaics(given)
     assert np.allclose(packing.unpack(value), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize(("phase", "size"), [("RGGB", (64, 128)), ("BGGR", (37, 61))])
+@pytest.mark.parametrize("gla", [False, True])
+def test_a_cpu_s_one_pass_is_what_training_sees(
+    phase: str, size: tuple[int, int], gla: bool
+) -> None:
+    packing, given = Packing.of(size, CfaPhase(phase)), prior(size)
+    given.fine[::3] = 2e-3  # where the fusion's answer counts, too
+    rgb = np.random.default_rng(1).integers(0, 256, (*size, 3)).astype(np.uint8)
+    network = randomised(replace(SMALL, gla=gla))
+    planes = pack_prior(packing, given, rgb, True)
+    with torch.inference_mode():
+        shown = network.encode_reference(reference(32)) if gla else None
+        if shown is not None:
+            shown = F.interpolate(shown, planes.flow.shape[2:])
+        wanted = packing.unpack(network(planes, shown))
+        value = Answer(network, packing, True)(given, rgb, shown)
+    assert np.abs(wanted - fuse_mosaics(given)[0]).max() > 1e-3
+    assert np.allclose(value, wanted, atol=2e-5)
 
 
 @pytest.mark.parametrize("phase", list(CfaPhase))

@@ -1,0 +1,341 @@
+"""The network on a CPU: what it is shown and what its answer changes, each in one pass.
+
+The same as `CalibratedFagdn.forward` on `pack_prior`'s planes (a test holds them together), which
+training and GPUs use. Here the planes of a few rows at a time go straight through the network's
+first layer, so they never exist for a whole frame.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from rvdtool.network.calibrated import (
+    BEYOND,
+    CANDIDATES,
+    INPUTS,
+    SMALLEST,
+    STEEPEST,
+    UNTOLD,
+    CalibratedFagdn,
+)
+from rvdtool.reconstruct.affinity import Prior
+from rvdtool.reconstruct.compiled import exp, in_strips, inline, kernel, log
+from rvdtool.reconstruct.isp_features import Rgb
+from rvdtool.reconstruct.packing import Packing
+from rvdtool.reconstruct.statistics import Array
+
+_ROWS = 8
+"""Rows of cells whose planes are made at a time."""
+
+_RUN = 256
+"""Cells of a row that the first layer takes at a time: they stay in the nearest cache."""
+
+_SMALLEST, _STEEPEST = np.float32(SMALLEST), np.float32(STEEPEST)
+_BEYOND, _UNTOLD = np.float32(BEYOND), np.float32(UNTOLD)
+_0, _1, _2, _3, _5 = (np.float32(number) for number in (0, 1, 2, 3, 5))
+_HALF, _QUARTER, _TENTH, _HUNDREDTH = (np.float32(number) for number in (0.5, 0.25, 0.1, 0.01))
+
+
+def fits(network: CalibratedFagdn) -> bool:
+    """Whether this file computes what the network is: on a CPU, with nothing left out."""
+    config = network.config
+    whole = config.full_resolution and config.warping and config.anchored
+    calibrated = config.confidence_map and config.calibrated
+    return whole and calibrated and next(network.parameters()).device.type == "cpu"
+
+
+class Answer:
+    """Runs a network that `fits` on priors of one clip."""
+
+    def __init__(self, network: CalibratedFagdn, packing: Packing, gain_tracked: bool) -> None:
+        """As `Learned`."""
+        self._network = network
+        self._packing = packing
+        self._gain_tracked = gain_tracked
+        stem = network.encoder.stem
+        self._dtype = stem.weight.dtype
+        self._weights = stem.weight.detach().float()[:, :, 0, 0].numpy()
+        self._constants = _bias(stem)
+        self._rows, self._columns = packing.places()
+
+    def __call__(self, prior: Prior, rgb: Rgb, reference: Tensor | None) -> Array:
+        """Normalised RAW, [H, W].
+
+        Args:
+            prior, rgb: of the frame.
+            reference: `CalibratedFagdn.encode_reference`.
+        """
+        maps = _maps(prior)
+        first = self._first_layer(maps, rgb, prior)
+        flow = self._packing.pack_flow(prior.far)
+        out = self._network.decide(first, reference, flow).permute(0, 2, 3, 1)[0]
+        changes = out.float().contiguous().numpy()
+        value = np.empty(self._packing.size, np.float32)
+        before = np.array(self._packing.before)
+
+        def change(first_row: int, last_row: int) -> None:
+            _change(first_row, last_row, maps, prior.clipped, changes, before, value)
+
+        in_strips(value.shape[0], change)
+        return value
+
+    def _first_layer(self, maps: tuple[Array, ...], rgb: Rgb, prior: Prior) -> Tensor:
+        """Features of the network's first layer, [1, C, h, w], channels last."""
+        height, width = self._rows.size // 2, self._columns.size // 2
+        shape = (height, width, self._weights.shape[0])
+        features = torch.empty(shape, dtype=self._dtype)
+        rgb = rgb if rgb.flags.c_contiguous else rgb.copy()
+        peak = np.float32(np.iinfo(rgb.dtype).max)
+        flat = np.array([5 * np.log(prior.brightness.value), self._gain_tracked], np.float32)
+
+        def show(first: int, last: int) -> None:
+            planes = np.empty((INPUTS, last - first, width), np.float32)
+            rows = self._rows[2 * first : 2 * last]
+            _show(rows, self._columns, maps, rgb, prior.clipped, peak, flat, planes)
+            made = np.empty((last - first, width, features.shape[2]), np.float32)
+            _combine(planes, self._weights, self._constants, made)
+            with torch.inference_mode():  # holds for this thread alone
+                features[first:last] = torch.from_numpy(made)
+
+        in_strips(height, show, _ROWS)
+        return features.permute(2, 0, 1)[None]
+
+
+def _bias(layer: nn.Conv2d) -> Array:
+    assert layer.bias is not None  # as `_Encoder` makes it
+    bias: Array = layer.bias.detach().float().numpy()
+    return bias
+
+
+def _maps(prior: Prior) -> tuple[Array, ...]:
+    """The candidates' values (0 to 3) and variances (4 to 7), and what they are compared to:
+    first fit (8), previous fit (9), fine variance (10)."""
+    candidates = (prior.fit, prior.anchored, prior.previous, prior.warped)
+    maps = (
+        *(candidate.value for candidate in candidates),
+        *(candidate.variance for candidate in candidates),
+        prior.first_fit,
+        prior.previous_fit,
+        prior.fine,
+    )
+    return tuple(np.ascontiguousarray(one, np.float32) for one in maps)
+
+
+@kernel
+def _show(
+    rows: NDArray[np.uint64],
+    columns: NDArray[np.uint64],
+    maps: tuple[Array, ...],
+    rgb: Rgb,
+    clipped: NDArray[np.uint8],
+    peak: np.float32,
+    flat: Array,
+    planes: Array,
+) -> None:
+    """`CalibratedFagdn._inputs` of some rows of cells.
+
+    Args:
+        rows, columns: of the mosaic, two for every cell; where they lie beyond it: reflected.
+        maps: `_maps`.
+        rgb, clipped: of the frame.
+        peak: of the sRGB codes.
+        flat: what is the same everywhere, [2].
+        planes: the result, [INPUTS, rows of cells, w].
+    """
+    count = columns.size // 2
+    here = np.empty((14, count), np.float32)  # `maps`, then what is made of them
+    for row in range(rows.size):
+        y, into = rows[row], row // 2
+        for dx in range(2):
+            position = 2 * (row % 2) + dx
+            for number in range(11):
+                _take(maps[number][y], columns, dx, here[number])
+            for channel in range(3):
+                code = planes[4 * channel + position, into]
+                _take(rgb[y, :, channel], columns, dx, code)
+                for i in range(count):
+                    code[i] = code[i] / peak - _HALF
+                state = planes[12 + 4 * channel + position, into]
+                for i in range(count):
+                    state[i] = np.float32((clipped[y, columns[2 * i + dx]] >> channel) & 1)
+            _show_position(here, position, planes, into)
+    for number in range(48, 53):
+        sums = planes[number].reshape(-1)
+        for i in range(sums.size):
+            sums[i] = _QUARTER * log(_QUARTER * sums[i])
+    planes[53] *= _TENTH * _QUARTER
+    planes[58] = flat[0]
+    planes[59] = flat[1]
+
+
+@kernel
+def _combine(planes: Array, weights: Array, constants: Array, result: Array) -> None:
+    """A 1×1 layer: [C, rows, w] → [rows, w, outputs]; weights [outputs, C], C a multiple of 4."""
+    sums = np.empty(_RUN, np.float32)
+    for row in range(planes.shape[1]):
+        for start in range(0, planes.shape[2], _RUN):
+            count = min(_RUN, planes.shape[2] - start)
+            for out in range(weights.shape[0]):
+                sums[:] = constants[out]
+                for k in range(0, planes.shape[0], 4):
+                    w0, w1 = weights[out, k], weights[out, k + 1]
+                    w2, w3 = weights[out, k + 2], weights[out, k + 3]
+                    one, two = planes[k, row, start:], planes[k + 1, row, start:]
+                    three, four = planes[k + 2, row, start:], planes[k + 3, row, start:]
+                    for i in range(count):
+                        sums[i] += w0 * one[i] + w1 * two[i] + (w2 * three[i] + w3 * four[i])
+                for i in range(count):
+                    result[row, start + i, out] = sums[i]
+
+
+@inline
+def _take(source: NDArray[Any], columns: NDArray[np.uint64], dx: int, result: Array) -> None:
+    """One position of a row's cells."""
+    for i in range(result.size):
+        result[i] = source[columns[2 * i + dx]]
+
+
+@inline
+def _show_position(here: Array, position: int, planes: Array, into: int) -> None:
+    """The planes that come from the candidates, at one position of a row's cells."""
+    fused, whole, per_sigma = here[11], here[12], here[13]
+    _blend(here, fused, whole, per_sigma)
+    for k in range(6):
+        _squashed(
+            here[k if k < 4 else 4 + k], fused, per_sigma, planes[24 + 4 * k + position, into]
+        )
+    tone = planes[54 + position, into]
+    for i in range(tone.size):
+        tone[i] = np.sqrt(max(fused[i], _0)) - _HALF
+    for k in range(3):
+        _ratios(here[9 - k if k < 2 else 3], here[0], planes[60 + 4 * k + position, into])
+    for k in range(5):
+        _add_ratio(here[4 + k if k < 4 else 10], whole, planes[48 + k, into], position == 0)
+    sigma = planes[53, into]
+    for i in range(sigma.size):
+        logarithm = _HALF * log(whole[i])
+        sigma[i] = logarithm if position == 0 else sigma[i] + logarithm
+
+
+@inline
+def _blend(here: Array, fused: Array, whole: Array, per_sigma: Array) -> None:
+    """`rvdtool.network.calibrated.fuse`."""
+    a0, a1, a2, a3 = here[0], here[1], here[2], here[3]
+    u0, u1, u2, u3 = here[4], here[5], here[6], here[7]
+    fine = here[10]
+    for i in range(fused.size):
+        v0, v3 = max(u0[i], _SMALLEST), max(u3[i], _SMALLEST)
+        p0, p1, p2 = _1 / v0, _1 / max(u1[i], _SMALLEST), _1 / max(u2[i], _SMALLEST)
+        value, total, share = _fuse(a0[i], a1[i], a2[i], a3[i], p0, p1, p2, _1 / v3, fine[i])
+        square = max((_1 - share) * (min(_3 / total, v0) + fine[i]), _SMALLEST)
+        fused[i] = value
+        whole[i] = square
+        per_sigma[i] = _1 / np.sqrt(square)
+
+
+@inline
+def _squashed(other: Array, fused: Array, per_sigma: Array, result: Array) -> None:
+    """0.5 · asinh of differences in units of σ."""
+    for i in range(result.size):
+        x = (other[i] - fused[i]) * per_sigma[i]
+        size = abs(x)
+        root = _HALF * log(size + np.sqrt(size * size + _1))
+        result[i] = root if x >= _0 else -root
+
+
+@inline
+def _ratios(other: Array, fit: Array, result: Array) -> None:
+    """Logarithms of a fit from elsewhere against the fit."""
+    for i in range(result.size):
+        ratio = (max(other[i], _0) + _HUNDREDTH) / (max(fit[i], _0) + _HUNDREDTH)
+        result[i] = _5 * min(max(log(ratio), -_1), _1)
+
+
+@inline
+def _add_ratio(variance: Array, whole: Array, result: Array, first: bool) -> None:
+    """Add up a variance in units of σ² over the positions of a cell."""
+    for i in range(result.size):
+        ratio = max(variance[i], _SMALLEST) / whole[i]
+        result[i] = ratio if first else result[i] + ratio
+
+
+@kernel
+def _change(
+    first_row: int,
+    last_row: int,
+    maps: tuple[Array, ...],
+    clipped: NDArray[np.uint8],
+    changes: Array,
+    before: NDArray[np.int64],
+    value: Array,
+) -> None:
+    """The fusion of some rows, changed as the network says; see `CalibratedFagdn.forward`.
+
+    Args:
+        first_row, last_row: of `value`.
+        maps: `_maps`.
+        clipped: of the frame.
+        changes: the network's, [h, w, 4 · 5]: candidates and correction, then position.
+        before: rows above and columns left of the mosaic on the packed grid.
+        value: the result, [H, W].
+    """
+    count = changes.shape[1]
+    told = np.empty((CANDIDATES + 1, count), np.float32)
+    for y in range(first_row, last_row):
+        for dx in range(2):
+            position = 2 * ((y + before[0]) % 2) + (dx + before[1]) % 2
+            cells = changes[(y + before[0]) // 2, (dx + before[1]) // 2 :]
+            for k in range(CANDIDATES + 1):
+                for i in range(cells.shape[0]):
+                    told[k, i] = cells[i, 4 * k + position]
+            a0, a1, a2, a3 = maps[0][y, dx:], maps[1][y, dx:], maps[2][y, dx:], maps[3][y, dx:]
+            u0, u1, u2, u3 = maps[4][y, dx:], maps[5][y, dx:], maps[6][y, dx:], maps[7][y, dx:]
+            fine_variance, state, result = maps[10][y, dx:], clipped[y, dx:], value[y, dx:]
+            for i in range((result.size + 1) // 2):
+                x = 2 * i
+                v0, v1 = max(u0[x], _SMALLEST), max(u1[x], _SMALLEST)
+                v2, v3 = max(u2[x], _SMALLEST), max(u3[x], _SMALLEST)
+                fit, anchored, previous, warped = a0[x], a1[x], a2[x], a3[x]
+                fine = fine_variance[x]
+                p0, p1, p2, p3 = _1 / v0, _1 / v1, _1 / v2, _1 / v3
+                fused, total, share = _fuse(fit, anchored, previous, warped, p0, p1, p2, p3, fine)
+                sigma = np.sqrt(max((_1 - share) * (min(_3 / total, v0) + fine), _SMALLEST))
+                p0, p1 = p0 * _factor(told[0, i]), p1 * _factor(told[1, i])
+                p2, p3 = p2 * _factor(told[2, i]), p3 * _factor(told[3, i])
+                made, _, _ = _fuse(fit, anchored, previous, warped, p0, p1, p2, p3, fine)
+                made += sigma * told[4, i]
+                untold = state[x] > 0 and fine >= _UNTOLD
+                made = _HALF * (fused + made) if untold else made
+                slack = _BEYOND * sigma
+                least = min(min(fit, anchored), min(previous, warped)) - slack
+                most = max(max(fit, anchored), max(previous, warped)) + slack
+                result[x] = min(max(made, least), most)
+
+
+@inline
+def _factor(change: np.float32) -> np.float32:
+    """exp(s · tanh(change / s)), s = `_STEEPEST`."""
+    return exp(_STEEPEST - _2 * _STEEPEST / (exp(_2 / _STEEPEST * change) + _1))
+
+
+@inline
+def _fuse(
+    a0: np.float32,
+    a1: np.float32,
+    a2: np.float32,
+    a3: np.float32,
+    p0: np.float32,
+    p1: np.float32,
+    p2: np.float32,
+    p3: np.float32,
+    fine: np.float32,
+) -> tuple[np.float32, np.float32, np.float32]:
+    """(value, precision of what shares the fine error, share of the warped RAW)."""
+    total = p0 + p1 + p2
+    blend = (p0 * a0 + p1 * a1 + p2 * a2) / total
+    rest = (_1 / total + fine) * p3
+    share = rest / (rest + _1)
+    return blend + share * (a3 - blend), total, share

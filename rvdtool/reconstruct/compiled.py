@@ -1,0 +1,174 @@
+"""Loops over pixels, compiled to machine code, and the threads that run them strip by strip.
+
+A NumPy expression reads and writes a whole frame for every operator; a compiled loop does all of
+them in one pass, and strips of a frame run side by side. Numba compiles a loop when it is first
+used and keeps the result beside the module, or in the user's cache folder where that can't be
+written.
+
+A strip's rows don't depend on the number of threads, so neither do the results.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from llvmlite import binding, ir
+from numba.extending import intrinsic
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+STRIP = 64
+"""Rows of a strip; even, so that strips start at whole cells of the mosaic."""
+_RELAXED = {"contract", "nsz", "arcp", "reassoc"}
+"""Freedom for the compiler that keeps NaN and infinity as they are."""
+
+
+# A loop over many arrays becomes vectors only if the compiler may ask, before it runs, whether two
+# of them overlap; it asks no more than 8 such questions by itself.
+binding.set_option("", "-runtime-memory-check-threshold=200")
+
+
+def kernel(function: F) -> F:
+    """Compile a function of arrays and numbers; it runs without Python's lock.
+
+    Numbers must be NumPy's (`np.float32`), or the arithmetic is done in 64 bits.
+    """
+    compiled = numba.njit(nogil=True, cache=True, fastmath=_RELAXED, error_model="numpy")
+    return cast(F, compiled(function))
+
+
+def inline(function: F) -> F:
+    """Compile a function that kernels use."""
+    compiled = numba.njit(nogil=True, fastmath=_RELAXED, error_model="numpy", inline="never")
+    return cast(F, compiled(function))
+
+
+def _bitcast(source: Any, target: Any, made: Any) -> Any:
+    """A function for kernels that takes the bits of one type for another's."""
+
+    def cast_bits(_context: Any, _value: Any) -> Any:
+        def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            return builder.bitcast(args[0], made)
+
+        return target(source), generate
+
+    return intrinsic(cast_bits)
+
+
+_as_int = _bitcast(numba.types.float32, numba.types.int32, ir.IntType(32))
+_as_float = _bitcast(numba.types.int32, numba.types.float32, ir.FloatType())
+
+
+_LN2 = np.float32(np.log(2))
+_PER_LN2 = np.float32(1 / np.log(2))
+_ONE, _HALF = np.float32(1), np.float32(0.5)
+_MANTISSA, _EXPONENT_OF_HALF = np.int32(0x007FFFFF), np.int32(0x3F000000)
+_ROOT_HALF = np.float32(np.sqrt(0.5))
+_LOWEST, _HIGHEST = np.float32(-87), np.float32(88)
+_LOG = tuple(
+    np.float32(c)
+    for c in (
+        7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
+        -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
+    )
+)  # fmt: skip
+_EXP = tuple(
+    np.float32(c)
+    for c in (
+        1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1,
+        5.0000001201e-1,
+    )
+)  # fmt: skip
+
+
+@inline
+def log(x: np.float32) -> np.float32:
+    """Natural logarithm of a positive, normal float32, to about 1e-7.
+
+    The compiler makes vectors of it, as it can't of the C library's. (Polynomials as in
+    S. Moshier's Cephes: minimax on [√½, √2].)
+    """
+    bits = _as_int(x)
+    exponent = np.float32((bits >> np.int32(23)) - np.int32(126))
+    mantissa = _as_float((bits & _MANTISSA) | _EXPONENT_OF_HALF)
+    low = mantissa < _ROOT_HALF
+    exponent = exponent - _ONE if low else exponent
+    f = mantissa + mantissa - _ONE if low else mantissa - _ONE
+    square = f * f
+    p = _LOG[0]
+    p = p * f + _LOG[1]
+    p = p * f + _LOG[2]
+    p = p * f + _LOG[3]
+    p = p * f + _LOG[4]
+    p = p * f + _LOG[5]
+    p = p * f + _LOG[6]
+    p = p * f + _LOG[7]
+    p = p * f + _LOG[8]
+    return f - _HALF * square + p * f * square + exponent * _LN2
+
+
+@inline
+def exp(x: np.float32) -> np.float32:
+    """Exponential of a float32, to about 1e-7 of itself; see `log`."""
+    x = min(max(x, _LOWEST), _HIGHEST)
+    whole = np.floor(x * _PER_LN2 + _HALF)
+    rest = x - whole * _LN2
+    p = _EXP[0]
+    p = p * rest + _EXP[1]
+    p = p * rest + _EXP[2]
+    p = p * rest + _EXP[3]
+    p = p * rest + _EXP[4]
+    p = p * rest + _EXP[5]
+    power = _as_float((np.int32(whole) + np.int32(127)) << np.int32(23))
+    return (p * rest * rest + rest + _ONE) * power
+
+
+def set_threads(count: int) -> None:
+    """How many threads run strips, in all."""
+    global _threads
+    if count != _threads:
+        _threads = count
+        _pool.cache_clear()
+
+
+def threads() -> int:
+    """How many threads run strips."""
+    return _threads
+
+
+_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_threads, "strips")
+
+
+def in_strips(rows: int, job: Callable[[int, int], None], step: int = STRIP) -> None:
+    """Run `job(first, last)` for strips of `rows`; it fills rows first..last − 1 of its results.
+
+    The calling thread takes part.
+    """
+    starts = range(0, rows, step)
+    if _threads == 1 or len(starts) == 1:
+        for first in starts:
+            job(first, min(first + step, rows))
+        return
+    waiting = iter(starts)
+
+    def take() -> None:
+        # `next` on a range's iterator is one step for the interpreter.
+        for first in waiting:
+            job(first, min(first + step, rows))
+
+    others: list[Future[None]] = [_pool().submit(take) for _ in range(_threads - 1)]
+    try:
+        take()
+    finally:
+        for other in others:
+            if not other.cancel():
+                other.result()
