@@ -1,5 +1,7 @@
 """A shot that several rooms test with: a video, the RAW of its first frame, and their bundle."""
 
+import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -71,3 +73,14 @@ def _raw_of(index: int) -> RawFrame:
 def _frames() -> Iterator[NDArray[np.uint8]]:
     for index in range(FRAMES):
         yield np.rint(255 * scene(index) ** 0.45).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def programs() -> None:
+    """ffmpeg, ffprobe and exiftool: skip without them, or fail where they are required."""
+    missing = [name for name in ("ffmpeg", "ffprobe", "exiftool") if shutil.which(name) is None]
+    if missing:
+        what = f"{', '.join(missing)} (apt install ffmpeg libimage-exiftool-perl) missing"
+        if os.environ.get("RVDTOOL_REQUIRE_READERS") == "1":
+            pytest.fail(what)
+        pytest.skip(what)

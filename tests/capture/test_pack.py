@@ -14,6 +14,8 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from av.codec.context import CodecContext
+from av.video.frame import VideoFrame as AvFrame
 
 from rvdtool.bundle.archive import ArchiveWriter, InputFile
 from rvdtool.bundle.manifest import Homography
@@ -279,6 +281,7 @@ def test_a_raw_of_another_frame_is_found(shot: Any, tmp_path: Path) -> None:
         pack(video, shot.raw, tmp_path / "other.rvd", search=3)
 
 
+@pytest.mark.usefixtures("programs")
 def test_pixel_shape_goes_into_the_dngs_tags(shot: Any, tmp_path: Path) -> None:
     """Anamorphic: the video's shape counts on its grid; square, or unknown, the camera's own."""
     path = tmp_path / "clip.mkv"
@@ -318,3 +321,28 @@ def test_lens_corrections_that_are_not_carried_are_named_once(shot: Any, tmp_pat
     (found,) = (tag for tag in reference.frame.profile.tags if tag.code == 51009)
     corners = struct.unpack(">f", found.value[4 + 16 + 76 : 4 + 16 + 80])
     assert corners == (2.0,)
+
+
+@pytest.mark.parametrize("kind", ["jpg", "tiff"])
+def test_a_folder_of_other_pictures_is_a_video(kind: str, shot: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    info = probe(FileSource(shot.video))
+    for frame in read_frames(FileSource(shot.video), info):
+        path = folder / f"{frame.index}.{kind}"
+        if kind == "tiff":
+            tifffile.imwrite(path, frame.rgb, photometric="rgb")
+        else:
+            ycc = AvFrame.from_ndarray(frame.rgb, format="rgb24").reformat(format="yuvj420p")
+            encoder = CodecContext.create("mjpeg", "w")
+            encoder.width, encoder.height = ycc.width, ycc.height
+            encoder.pix_fmt, encoder.time_base = "yuvj420p", Fraction(1, 25)
+            encoder.options, ycc.pts = {"qscale": "2"}, 0
+            packets = [*encoder.encode(ycc), *encoder.encode(None)]
+            path.write_bytes(b"".join(map(bytes, packets)))
+    bundle = open_bundle(pack(folder, shot.raw, rate=info.rate))
+    assert bundle.manifest.video.kind == "picture_folder"
+    assert [check for check in verify(bundle) if not check.ok] == []
+    unpack(bundle, tmp_path / "out")
+    for path in folder.iterdir():
+        assert (tmp_path / "out" / "frames" / path.name).read_bytes() == path.read_bytes()

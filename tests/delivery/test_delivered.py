@@ -23,6 +23,8 @@ from rvdtool.raw.dng import write_dng
 from rvdtool.raw.frame import Exposure
 from rvdtool.raw.timecode import TimeCode
 
+pytestmark = pytest.mark.usefixtures("programs")
+
 FRAMES = 6
 LENGTH = 9610  # 6 frames of 1601.6 samples, rounded
 UNEVEN = (0, 1001, 2002, 4004, 5005, 6206)

@@ -16,6 +16,8 @@ from rvdtool.video import wav
 from rvdtool.video.decode import probe
 from rvdtool.video.source import FileSource
 
+pytestmark = pytest.mark.usefixtures("programs")
+
 GREY = np.full((48, 64, 3), 128, np.uint8)
 FRAMES = 6
 

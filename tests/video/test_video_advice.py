@@ -11,6 +11,8 @@ from rvdtool.errors import VideoError
 from rvdtool.video.decode import probe, read_frames
 from rvdtool.video.source import FileSource
 
+pytestmark = pytest.mark.usefixtures("programs")
+
 INTERLACED = {"flags": "+ilme+ildct"}
 
 

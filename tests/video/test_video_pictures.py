@@ -52,6 +52,7 @@ def test_jpegs_are_read_as_a_motion_jpeg_of_the_same_bytes(
         np.testing.assert_array_equal(one.rgb, other.rgb)
 
 
+@pytest.mark.usefixtures("programs")
 def test_a_jpegs_turn_is_the_videos(tmp_path: Path) -> None:
     write_jpeg(tmp_path / "1.jpg", 0)
     subprocess.run(
@@ -115,6 +116,7 @@ def test_other_tiffs(shape: tuple[int, ...], photometric: str, says: str, tmp_pa
         probe(open_source(tmp_path))
 
 
+@pytest.mark.usefixtures("programs")
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_the_advice_for_transparent_pictures_works(
     dtype: type[np.unsignedinteger], tmp_path: Path
