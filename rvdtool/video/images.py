@@ -8,6 +8,7 @@ from rvdtool.video import jpeg, png, tiff
 from rvdtool.video.color import Assume, StreamColor, interpret
 from rvdtool.video.convert import RgbConverter
 from rvdtool.video.frame import Rgb, VideoFrame, VideoInfo
+from rvdtool.video.icc import is_srgb
 from rvdtool.video.picture import PictureHeader
 from rvdtool.video.source import ByteSource, ImageSource, open_bytes
 from rvdtool.video.tags import refuse_unreadable, stream_color
@@ -30,6 +31,7 @@ def probe_images(source: ImageSource, assume: Assume) -> VideoInfo:
                 f"{frame.name}: {header}, but {source.frames[0].name}: {first}; all frames of a "
                 "clip must be alike"
             )
+    _refuse_profile(first.profile, assume, source.frames[0].name)
     color = StreamColor(
         matrix=0, range=2, transfer=first.transfer, primaries=first.primaries, is_rgb=True
     )
@@ -70,6 +72,22 @@ def read_images(source: ImageSource, info: VideoInfo) -> Iterator[VideoFrame]:
         if (rgb.shape, rgb.dtype.itemsize) != expected:
             raise VideoError(f"{frame.name}: {rgb.dtype} {rgb.shape} is not what the clip has")
         yield VideoFrame(index, rgb, info.timestamps[index])
+
+
+def _refuse_profile(profile: str | None, assume: Assume, name: str) -> None:
+    """Refuse pictures whose ICC profile isn't sRGB, unless the user says how to read them.
+
+    Raises:
+        VideoError: as said.
+    """
+    told = assume.transfer is not None and assume.primaries is not None
+    if profile is None or is_srgb(profile) or told:
+        return
+    raise VideoError(
+        f"{name}: its colours are those of the ICC profile {profile!r}; only sRGB is read. Convert "
+        "it, or say how to read it nevertheless: "
+        "--assume transfer=iec61966-2-1,primaries=bt709"
+    )
 
 
 def _decoder(info: VideoInfo) -> Callable[[bytes, str], Rgb]:

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from dataclasses import replace
 
 import av.error
 from av.codec.context import CodecContext
@@ -11,6 +12,7 @@ from av.video.frame import VideoFrame as AvFrame
 from rvdtool.errors import RawError, VideoError
 from rvdtool.raw.header import Ifd
 from rvdtool.raw.ifd import ifds_in
+from rvdtool.video.icc import profile_name
 from rvdtool.video.picture import PictureHeader, rotation_of
 
 SIGNATURE = b"\xff\xd8\xff"
@@ -18,6 +20,8 @@ _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Start of frame 0..15 (ITU-T T.81, table B.1)."""
 _BASELINE_TO_PROGRESSIVE = (0xC0, 0xC1, 0xC2)
 _APP1, _EXIF = 0xE1, b"Exif\0\0"
+_APP2, _ICC = 0xE2, b"ICC_PROFILE\0"
+_MOST_PROFILE = 2**22
 _DAMAGED = "damaged or cut off; copy it again"
 
 
@@ -28,18 +32,24 @@ def read_header(file: io.RawIOBase, name: str) -> PictureHeader:
         VideoError: damaged, or not three colours of 8 bits.
     """
     file.seek(2)
-    rotation = 0
+    rotation, profile = 0, b""
     while True:
         head = file.read(4) or b""
         if len(head) < 4 or head[0] != 0xFF:
             raise VideoError(f"{name}: a JPEG that is {_DAMAGED}")
         marker, length = struct.unpack(">xBH", head)
         if marker in _FRAME_HEADERS:
-            return _frame_header(marker, file.read(length - 2) or b"", rotation, name)
+            header = _frame_header(marker, file.read(length - 2) or b"", name)
+            named = profile_name(profile) if profile else None
+            return replace(header, rotation=rotation, profile=named)
         if marker == 0xFF:  # a byte to fill up
             file.seek(-3, io.SEEK_CUR)
         elif marker == _APP1:
             rotation = _exif_rotation(file.read(length - 2) or b"", name) or rotation
+        elif marker == _APP2 and len(profile) < _MOST_PROFILE:
+            segment = file.read(length - 2) or b""
+            if segment.startswith(_ICC):
+                profile += segment[len(_ICC) + 2 :]  # after its number and their count
         else:
             file.seek(length - 2, io.SEEK_CUR)
 
@@ -75,7 +85,7 @@ def _exif_rotation(segment: bytes, name: str) -> int:
     return rotation_of(orientation, name)
 
 
-def _frame_header(marker: int, data: bytes, rotation: int, name: str) -> PictureHeader:
+def _frame_header(marker: int, data: bytes, name: str) -> PictureHeader:
     try:
         bits, height, width, count = struct.unpack_from(">BHHB", data)
         sampling = [divmod(data[7 + 3 * k], 16) for k in range(count)]
@@ -87,4 +97,4 @@ def _frame_header(marker: int, data: bytes, rotation: int, name: str) -> Picture
             "frames must be colour JPEGs (baseline or progressive) of 8 bits"
         )
     layout = "components " + " ".join(f"{across}×{down}" for across, down in sampling)
-    return PictureHeader(width, height, bits, layout, rotation=rotation)
+    return PictureHeader(width, height, bits, layout)

@@ -17,6 +17,7 @@ class PictureHeader:
         layout: `RGB`, or a JPEG's components with their sampling.
         transfer, primaries: H.273 code points; None where the file says nothing.
         rotation: degrees clockwise by which a viewer turns it.
+        profile: name of its ICC profile; None if it has none.
     """
 
     width: int
@@ -26,12 +27,14 @@ class PictureHeader:
     transfer: int | None = None
     primaries: int | None = None
     rotation: int = 0
+    profile: str | None = None
 
     def __str__(self) -> str:
         """For a message that compares two."""
         turned = f", to be turned by {self.rotation}°" if self.rotation else ""
         layout = "" if self.layout == "RGB" else f", {self.layout}"
-        return f"{self.width}×{self.height}, {self.bits} bit{layout}{turned}"
+        profile = "" if self.profile is None else f", profile {self.profile}"
+        return f"{self.width}×{self.height}, {self.bits} bit{layout}{turned}{profile}"
 
 
 def rotation_of(orientation: int, name: str) -> int:

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from pathlib import Path
 from typing import cast
 
@@ -12,10 +13,13 @@ from rvdtool.errors import UsageError, VideoError
 from rvdtool.files import write_beside
 from rvdtool.video.color import UNSPECIFIED
 from rvdtool.video.frame import Rgb
+from rvdtool.video.icc import profile_name
 from rvdtool.video.picture import PictureHeader
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CRC_SIZE = 4
+MOST_PROFILE = 2**22
+"""Bytes of an ICC profile."""
 SRGB = 1, 13
 """Primaries and transfer of sRGB, H.273 code points."""
 RGB = 2
@@ -36,7 +40,7 @@ def read_header(file: io.RawIOBase, name: str) -> PictureHeader:
         if len(head) < 8:
             raise VideoError(f"{name}: a PNG without pixels; it is cut off")
         length, kind = struct.unpack(">I4s", head)
-        wanted = kind in (b"IHDR", b"tRNS", b"cICP")
+        wanted = kind in (b"IHDR", b"tRNS", b"cICP") or (kind == b"iCCP" and length <= MOST_PROFILE)
         chunks[kind] = (file.read(length) or b"") if wanted else b""
         file.seek(CRC_SIZE if wanted else length + CRC_SIZE, io.SEEK_CUR)
     try:
@@ -54,7 +58,21 @@ def read_header(file: io.RawIOBase, name: str) -> PictureHeader:
             f"{name}: a {what} PNG; frames must be plain RGB, 8 or 16 bit. Convert each "
             f"(ffmpeg -i IN.png -pix_fmt {deep} OUT.png)"
         )
-    return PictureHeader(width, height, bits, "RGB", transfer, primaries)
+    profile = None
+    if b"iCCP" in chunks and b"cICP" not in chunks:
+        profile = _profile(chunks[b"iCCP"])
+    return PictureHeader(width, height, bits, "RGB", transfer, primaries, profile=profile)
+
+
+def _profile(chunk: bytes) -> str:
+    """The name within the profile; else the one that the chunk gives it."""
+    label, _, packed = chunk.partition(b"\0")
+    try:
+        profile = zlib.decompressobj().decompress(packed[1:], MOST_PROFILE)
+    except zlib.error:
+        profile = b""
+    name = profile_name(profile)
+    return label.decode("latin-1") if name == "unnamed" and label else name
 
 
 def decode_png(data: bytes, name: str) -> Rgb:

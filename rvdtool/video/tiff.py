@@ -11,6 +11,7 @@ from rvdtool.raw.frame import require_readable_size
 from rvdtool.raw.header import DAMAGE, TIFF_MAGIC, Ifd
 from rvdtool.raw.ifd import ifds_in
 from rvdtool.video.frame import Rgb
+from rvdtool.video.icc import profile_name
 from rvdtool.video.picture import PictureHeader, rotation_of
 
 SIGNATURES = TIFF_MAGIC
@@ -92,4 +93,6 @@ def _header(pages: list[Ifd], size: int, name: str) -> PictureHeader:
     if height * width * 3 * max(bits) // 8 > size * _COMPRESSIONS[compression]:
         raise RawError(f"{width}×{height} pixels can't be in {size} bytes")
     rotation = rotation_of(page.number("Orientation", 1), name)
-    return PictureHeader(width, height, max(bits), "RGB", rotation=rotation)
+    icc = page.tag("InterColorProfile")
+    profile = profile_name(icc.value) if icc and isinstance(icc.value, bytes) else None
+    return PictureHeader(width, height, max(bits), "RGB", rotation=rotation, profile=profile)

@@ -1,6 +1,8 @@
 """Folders of JPEGs and TIFFs, and which pictures of a folder make one sequence."""
 
+import struct
 import subprocess
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import tifffile
 from video_clips import picture
 
 from rvdtool.errors import VideoError
-from rvdtool.video.decode import probe, read_frames
+from rvdtool.video.decode import Assume, probe, read_frames
 from rvdtool.video.png import write_png
 from rvdtool.video.source import FileSource, open_source
 
@@ -194,3 +196,52 @@ def test_pictures_of_several_kinds_and_an_assumed_rate(tmp_path: Path) -> None:
     write_jpeg(folder / "3.jpg", 0)
     with pytest.raises(VideoError, match="different kinds"):
         open_source(folder)
+
+
+def icc(name: str, version: int) -> bytes:
+    """A profile with nothing in it but its description."""
+    if version == 2:
+        text = b"desc" + bytes(4) + struct.pack(">I", len(name) + 1) + name.encode() + b"\0" * 80
+    else:
+        words = name.encode("utf-16-be")
+        text = b"mluc" + bytes(4) + struct.pack(">II4sII", 1, 12, b"enUS", len(words), 28) + words
+    return bytes(128) + struct.pack(">I4sII", 1, b"desc", 144, len(text)) + text
+
+
+def write_with_profile(folder: Path, suffix: str, profile: bytes) -> None:
+    path = folder / f"1.{suffix}"
+    if suffix == "tiff":
+        tag = [(34675, "B", len(profile), profile, True)]
+        tifffile.imwrite(path, picture(0), photometric="rgb", extratags=tag)
+    elif suffix == "png":
+        write_png(picture(0), path, overwrite=True)
+        png = path.read_bytes()
+        chunk = b"iCCPname\0\0" + zlib.compress(profile)
+        head = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        path.write_bytes(png[:33] + head + png[33:])
+    else:
+        write_jpeg(path, 0)
+        data = path.read_bytes()
+        halves = [profile[:50], profile[50:]]
+        for number, part in reversed(list(enumerate(halves, 1))):
+            body = b"ICC_PROFILE\0" + bytes([number, 2]) + part
+            data = data[:2] + b"\xff\xe2" + struct.pack(">H", len(body) + 2) + body + data[2:]
+        path.write_bytes(data)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tiff"])
+@pytest.mark.parametrize("version", [2, 4])
+def test_profiles_that_are_not_srgb_are_refused(suffix: str, version: int, tmp_path: Path) -> None:
+    write_with_profile(tmp_path, suffix, icc("sRGB IEC61966-2.1", version))
+    assert probe(open_source(tmp_path)).frame_count == 1
+    write_with_profile(tmp_path, suffix, icc("Display P3", version))
+    with pytest.raises(VideoError, match="ICC profile 'Display P3'") as refused:
+        probe(open_source(tmp_path))
+    assume = Assume.parse(str(refused.value).split("--assume ")[1])
+    source = open_source(tmp_path)
+    info = probe(source, assume)
+    assert (info.color.primaries.value, info.color.primaries.source) == ("bt709", "user")
+    assert len(list(read_frames(source, info))) == 1
+    write_with_profile(tmp_path, suffix, icc("x", version)[:140])
+    with pytest.raises(VideoError, match=r"ICC profile '(unnamed|name)'"):
+        probe(open_source(tmp_path))
