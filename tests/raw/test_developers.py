@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from raw_samples import CAMERA, write_camera_dng
+from raw_samples import CAMERA, make_frame, write_camera_dng
 from test_opcodes import MOSAIC, opcode_list, site_maps
 
 from rvdtool.raw.bayer import crop, orient
@@ -70,8 +70,21 @@ def compare(develop, camera_dng: Path, border: int, compression: Compression) ->
 
 
 def test_darktable_shows_the_same_corners(darktable, camera_dng):
-    """In lossless JPEG with a LinearizationTable, which it reads less of than LibRaw does."""
-    compare(darktable, camera_dng, border=0, compression="log10")
+    compare(darktable, camera_dng, border=0, compression="ljpeg")
+
+
+def test_darktable_shows_ten_bits_as_it_shows_all(darktable, tmp_path):
+    """Noise as cameras have it dithers the steps."""
+    light = np.tile(np.linspace(300, 3000, 240), (180, 1))
+    noisy = np.random.default_rng(0).normal(light, np.sqrt(light / 2))
+    frame = make_frame(mosaic=np.rint(noisy).astype(np.uint16))
+    pictures = []
+    for compression in ("ljpeg", "log10"):
+        path = tmp_path / f"{compression}.dng"
+        write_dng(frame, path, compression=compression)
+        pictures.append(darktable(path))
+    means = [picture.reshape(9, 20, 12, 20, 3).mean((1, 3)) for picture in pictures]
+    np.testing.assert_allclose(means[1], means[0], rtol=0.01, atol=5e-4)
 
 
 def test_rawtherapee_shows_the_same_corners(rawtherapee, camera_dng):
