@@ -31,7 +31,7 @@ _FULL = 0.98
 """Of white: beyond, a photosite or a code says only that there was at least so much light."""
 _TOLERANCE, _COLOR_TOLERANCE = 0.1, 0.04
 """Differences of brightness and of colour, in codes, that say nothing."""
-_WEAK, _STRONG = 0.7, 1.2
+_WEAK, _STRONG = 0.6, 1.0
 """Evidence, in tolerances, for a place that differs: all around, and …"""
 _SMALLEST = 12
 """… in so many cells at least."""
