@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rvdtool.bundle.convert import lens
 from rvdtool.bundle.manifest import Homography
 from rvdtool.capture.align import MATCH, Alignment, align, frame_picture
 from rvdtool.capture.compare import Picture
@@ -225,7 +226,10 @@ def _error(found: Alignment, pair: Pair) -> float:
         np.linspace(0, pair.info.width - 1, 33), np.linspace(0, pair.info.height - 1, 33)
     )
     points = np.stack([x.ravel(), y.ravel(), np.ones(x.size)])
-    back = np.linalg.inv(pair.truth) @ np.array(found.transform.matrix) @ points
+    x, y, w = np.array(found.transform.matrix) @ points
+    bent = lens(found.transform)
+    x, y = (x / w, y / w) if bent is None else bent.bend(x / w, y / w)
+    back = np.linalg.inv(pair.truth) @ np.stack([x, y, np.ones_like(x)])
     return float(np.hypot(*(back[:2] / back[2] - points[:2])).mean())
 
 

@@ -9,6 +9,7 @@ from rvdtool.bundle import manifest as m
 from rvdtool.errors import RawError
 from rvdtool.raw.bayer import crop, orient
 from rvdtool.raw.frame import CameraProfile, CfaPhase, Exposure, Mosaic, RawFrame, Rect, Tag
+from rvdtool.raw.lens import Lens
 from rvdtool.raw.move import DEFAULT_SCALE
 from rvdtool.raw.read import MosaicLevels
 from rvdtool.raw.resample import resample
@@ -94,6 +95,12 @@ def geometry(transform: m.Homography) -> Geometry:
     return Geometry(row, column, math.sqrt(abs(area)), degrees + 0.0, mirrored)
 
 
+def lens(transform: m.Homography) -> Lens | None:
+    """How the RAW is distorted where the video isn't."""
+    size = transform.sensor_height, transform.sensor_width
+    return None if transform.lens is None else Lens(transform.lens, size)
+
+
 def on_grid(frame: RawFrame, transform: m.Transform, rotation: int) -> RawFrame:
     """Bring a RAW frame onto the video's grid.
 
@@ -123,7 +130,7 @@ def on_grid(frame: RawFrame, transform: m.Transform, rotation: int) -> RawFrame:
             turn = _ORIENTATIONS[transform.mirror, transform.quarter_turns]
             placed = orient(replace(cut, orientation=turn))
         case m.Homography():
-            placed = resample(frame, transform.matrix, transform.grid_size)
+            placed = resample(frame, transform.matrix, transform.grid_size, lens(transform))
     return replace(placed, orientation=UPRIGHT_AFTER[rotation], default_crop=None)
 
 

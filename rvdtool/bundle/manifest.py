@@ -51,6 +51,7 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Phase = Literal["RGGB", "BGGR", "GRBG", "GBRG"]
 Levels4 = tuple[Number, Number, Number, Number]
 Row3 = tuple[Number, Number, Number]
+LensTerm = Annotated[float, Field(ge=-1, le=1)]
 Positive = Annotated[float, Field(ge=1 / LARGEST_FACTOR, le=LARGEST_FACTOR)]
 Positive3 = tuple[Positive, Positive, Positive]
 
@@ -226,6 +227,10 @@ class Homography(_Model):
     matrix: tuple[Row3, Row3, Row3]
     """(x, y, 1) on the video's grid → (x, y, w) on the active area: x to the right, y down, centres
     of pixels and photosites at whole numbers, divided by w."""
+    lens: tuple[LensTerm, LensTerm] | None = None
+    """k₁, k₂: what lies at distance ρ from the active area's middle after the matrix, in units of
+    half the area's diagonal, lies at ρ·(1 + k₁ρ² + k₂ρ⁴) on the sensor; null where the video is
+    distorted as the RAW is. Bundles of older writers don't say it."""
 
     @property
     def grid_size(self) -> tuple[int, int]:

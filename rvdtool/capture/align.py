@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rvdtool.bundle.convert import TURNS, Turn, crop_and_turn, on_grid
+from rvdtool.bundle.convert import TURNS, Turn, crop_and_turn, lens, on_grid
 from rvdtool.bundle.manifest import CropAndTurn, Homography, Transform
 from rvdtool.capture.compare import (
     Picture,
@@ -25,6 +25,7 @@ from rvdtool.capture.compare import (
 )
 from rvdtool.errors import MismatchError
 from rvdtool.raw.frame import RawFrame, Rect
+from rvdtool.raw.lens import Lens
 from rvdtool.video.frame import Rgb, VideoInfo
 
 if TYPE_CHECKING:
@@ -81,6 +82,9 @@ class Alignment:
         points = np.einsum("ij,jyx->iyx", matrix, np.stack([x, y, np.ones_like(x)]))
         right, bottom = self.transform.sensor_width, self.transform.sensor_height
         column, row = points[:2] / points[2]
+        bent = lens(self.transform)
+        if bent is not None:
+            column, row = bent.bend(column, row)
         inside = (column > -1) & (column < right) & (row > -1) & (row < bottom)
         return float(1 - inside.mean())
 
@@ -176,7 +180,7 @@ def _earliest_best(scores: Mapping[int, float]) -> int:
 def _registered(raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture]) -> Alignment:
     """The best match through a homography."""
     try:
-        from rvdtool.capture.register import refined
+        from rvdtool.capture.register import refined, with_lens
     except ImportError as error:
         raise MismatchError(
             f"{sizes(raw.size, info)}: they have to be aligned, which takes OpenCV; "
@@ -193,7 +197,8 @@ def _registered(raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture])
         found[index] = refined(coarse_raw, _coarse(pictures[index]), start)
     index = _earliest_best({index: score for index, (_, score) in found.items()})
     matrix, _ = refined(picture, pictures[index], found[index][0])
-    transform = _homography(raw, info, matrix)
+    matrix, bent, _ = with_lens(picture, pictures[index], matrix, raw.size)
+    transform = _homography(raw, info, matrix, bent)
     return Alignment(
         index, transform, match_score(on_grid(raw, transform, info.rotation), pictures[index])
     )
@@ -206,7 +211,7 @@ def _anchor(
 
     By features, or in the middle; if that gives no match, by trying places, sizes and turns.
     """
-    from rvdtool.capture.register import Features, by_search
+    from rvdtool.capture.guess import Features, by_search
 
     # SIFT doubles a picture and keeps a dozen of it: of the full one, half a gigabyte.
     small = picture.coarser(-(-max(picture.grey.shape) // _FINE))
@@ -269,7 +274,7 @@ def _undo_turn(turn: Turn, size: tuple[int, int]) -> NDArray[np.float64]:
     return matrix
 
 
-def _homography(raw: RawFrame, info: VideoInfo, matrix: "Matrix") -> Homography:
+def _homography(raw: RawFrame, info: VideoInfo, matrix: "Matrix", bent: Lens | None) -> Homography:
     """Nine digits are a millionth of a pixel; what lies beyond may differ between machines."""
     rows = [[float(f"{value:.9g}") for value in row] for row in matrix.tolist()]
     return Homography.model_validate(
@@ -280,6 +285,7 @@ def _homography(raw: RawFrame, info: VideoInfo, matrix: "Matrix") -> Homography:
             "grid_height": info.height,
             "grid_width": info.width,
             "matrix": tuple(tuple(row) for row in rows),
+            "lens": bent and tuple(float(f"{term:.9g}") for term in bent.terms),
         }
     )
 

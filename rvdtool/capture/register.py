@@ -1,34 +1,32 @@
 """Registration with OpenCV: the homography from the video's grid to a RAW frame's active area.
 
-`by_features` finds it from nothing, within a pixel or two; `refined` brings it to a fraction of
-one. Only this module imports OpenCV, and only `align` imports this module, when sizes alone don't
-tell where the RAW lies.
+`guess` finds it from nothing, within a pixel or two; `refined` brings it to a fraction of one, and
+`with_lens` finds the lens distortion that the video was corrected for. Only these two modules
+import OpenCV, and only when sizes alone don't tell where the RAW lies.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.capture.compare import Grey, Picture, correlation, detail
+from rvdtool.errors import RawError
+from rvdtool.raw.lens import Lens
 
 Matrix = NDArray[np.float64]
 """3×3: (x, y, 1) on the video's grid → (x, y, w) on the active area."""
 
-_FEATURES = 4000
-_CONTRAST = 0.006
-"""Of a feature, less than half of SIFT's usual: clouds and dark pictures have weak ones."""
-_RATIO = 0.8
-"""A match counts if the next best is this much worse (Lowe, IJCV 2004)."""
-_INLIER = 3.0
-"""Values of the RAW's picture by which a feature may miss its match."""
-_FEWEST = 8
-"""Inliers below which chance can't be told from a match; the score decides above."""
+Field = tuple[Any, Any]
+"""How far a parameter moves each value of a picture to the right and down, in pixels."""
+
 _SIMILARITY, _HOMOGRAPHY = 4, 8
 """How many of `_fields`' eight ways to move the video are free."""
 _GAIN = 0.002
 """In correlation: noisy pairs of simulated stills gain less than 0.0005 by fitting noise."""
+_STRONGEST = 0.5
+"""Of a lens's terms; a fisheye's first is about -0.3."""
 _ITERATIONS = 12
 _PRECISION = 0.005
 """Values by which a step must move the video's far side for another to be worth while."""
@@ -43,59 +41,6 @@ _MISFIT = 0.1
 """Share of a band's variance that counts as noise at least: no ISP is a gain."""
 _KNOTS = 65
 
-_STEPS = 25
-_SMALL = 96
-"""Values along the longer side of the video in `by_search`."""
-_TURNS = (-3.0, -1.5, 0.0, 1.5, 3.0)
-_NARROWEST = 0.3
-"""Share of the longer side of the RAW that the video shows at least, for `by_search`."""
-
-
-class Features:
-    """A RAW frame's features, found once and matched with as many frames as need be.
-
-    Args:
-        raw: the RAW.
-        mirrored: whether the video shows it with left and right swapped.
-    """
-
-    def __init__(self, raw: Picture, mirrored: bool) -> None:
-        self._step = raw.step
-        grey = raw.grey[:, ::-1] if mirrored else raw.grey
-        self._points, self._descriptors = _describe(grey)
-        if mirrored:
-            self._points[:, 0] = grey.shape[1] - 1 - self._points[:, 0]
-        self._mirror = np.diag([-1.0, 1, 1]) if mirrored else np.eye(3)
-
-    def match(self, video: Picture) -> Matrix | None:
-        """The similarity that most features agree on (RANSAC, Fischler and Bolles 1981).
-
-        SIFT (Lowe 2004): it takes any scale and turn, but nothing mirrored.
-        """
-        points, descriptors = _describe(video.grey)
-        if min(len(points), len(self._points)) < _FEWEST:
-            return None
-        pairs = cv2.BFMatcher(cv2.NORM_L2).knnMatch(descriptors, self._descriptors, k=2)
-        clear = [pair[0] for pair in pairs if pair[0].distance < _RATIO * pair[1].distance]
-        # One of the RAW's features may attract many: that all of them lie there would look like
-        # agreement on a similarity that shrinks the video to a point.
-        clear.sort(key=lambda match: -match.distance)
-        good = list({match.trainIdx: match for match in clear}.values())
-        if len(good) < _FEWEST:
-            return None
-        source = np.array([points[match.queryIdx] for match in good], np.float32)
-        # A similarity mirrors nothing: mirrored points are swapped back before it, and it after.
-        target = np.array([self._points[match.trainIdx] for match in good], np.float32)
-        target @= self._mirror[:2, :2].astype(np.float32)
-        cv2.setRNGSeed(0)  # the same input, the same bundle
-        similarity, inliers = cv2.estimateAffinePartial2D(
-            source, target, method=cv2.RANSAC, ransacReprojThreshold=_INLIER, maxIters=5000
-        )
-        if similarity is None or int(inliers.sum()) < _FEWEST:
-            return None
-        found = self._mirror @ np.vstack([similarity, [0, 0, 1]])
-        return _on_pixels(found, self._step, video.step)
-
 
 def refined(raw: Picture, video: Picture, matrix: Matrix) -> tuple[Matrix, float]:
     """The matrix near `matrix` that explains the video best by the RAW, and how alike they are.
@@ -107,30 +52,67 @@ def refined(raw: Picture, video: Picture, matrix: Matrix) -> tuple[Matrix, float
     Returns:
         The matrix and the correlation of detail, or `matrix` and what it gives if that is better.
     """
-    template = detail(video.grey)
-    octaves = [video.coarser(2**octave) for octave in range(_OCTAVES)]
-    octaves = [video, *(one for one in octaves[1:] if min(one.grey.shape) >= _SMALLEST)]
+    template, octaves = detail(video.grey), _octaves(video)
     found = _as_similarity(matrix, video)
     toned = _toned(raw, octaves, found)
     for finest in (2, 1, 0):
-        found = _fitted(toned, octaves[min(finest, len(octaves) - 1) :], found, _SIMILARITY)
+        found, _ = _fitted(toned, octaves[min(finest, len(octaves) - 1) :], found, _SIMILARITY)
     toned = _toned(raw, octaves, found)
-    found = _fitted(toned, octaves, found, _SIMILARITY)
+    found, _ = _fitted(toned, octaves, found, _SIMILARITY)
     best, best_score = found, _correlation(raw, video, template, found)
-    for other in (_fitted(toned, octaves, found, _HOMOGRAPHY), matrix):
+    for other in (_fitted(toned, octaves, found, _HOMOGRAPHY)[0], matrix):
         score = _correlation(raw, video, template, other)
         if score > best_score + _GAIN:
             best, best_score = other, score
     return best, best_score
 
 
-def _toned(raw: Picture, octaves: list[Picture], matrix: Matrix) -> Picture:
+def _octaves(video: Picture) -> list[Picture]:
+    coarser = [video.coarser(2**octave) for octave in range(1, _OCTAVES)]
+    return [video, *(one for one in coarser if min(one.grey.shape) >= _SMALLEST)]
+
+
+def with_lens(
+    raw: Picture, video: Picture, matrix: Matrix, size: tuple[int, int]
+) -> tuple[Matrix, Lens | None, float]:
+    """The matrix and the lens near `matrix` that explain the video best: one radial term, or two.
+
+    Args:
+        raw: the RAW.
+        video: a frame.
+        matrix: where they lie without a lens.
+        size: (height, width) of the active area.
+
+    Returns:
+        The matrix, the lens and the correlation of detail. No lens where the details don't
+        correlate clearly better with it.
+    """
+    template, octaves = detail(video.grey), _octaves(video)
+    best: tuple[Matrix, Lens | None, float] = (
+        matrix, None, _correlation(raw, video, template, matrix)
+    )  # fmt: skip
+    found, lens = matrix, cast("Lens | None", Lens((0.0, 0.0), size))
+    for terms in (1, 2):
+        for finest in (2, 1, 0):
+            toned = _toned(raw, octaves, found, lens)
+            found, lens = _fitted(
+                toned, octaves[min(finest, len(octaves) - 1) :], found, _HOMOGRAPHY, lens, terms
+            )
+        score = _correlation(raw, video, template, found, lens)
+        if score > best[2] + _GAIN:
+            best = found, lens, score
+    return best
+
+
+def _toned(
+    raw: Picture, octaves: list[Picture], matrix: Matrix, lens: Lens | None = None
+) -> Picture:
     """The RAW's picture with the curve that gives its part the video's histogram.
 
     An edge is where it is half dark, half bright: under another curve, it lies elsewhere.
     """
     video = octaves[min(1, len(octaves) - 1)]
-    picture, inside = warp(raw, video, matrix)
+    picture, inside = warp(raw, video, matrix, lens)
     shown = inside > 0
     if not shown.any():
         return raw
@@ -140,33 +122,98 @@ def _toned(raw: Picture, octaves: list[Picture], matrix: Matrix) -> Picture:
     return Picture(np.interp(raw.grey, levels, curve).astype(np.float32), raw.step)
 
 
-def _fitted(raw: Picture, octaves: list[Picture], matrix: Matrix, free: int) -> Matrix:
-    """The matrix at which the video is likeliest, given the RAW: Fisher's scoring."""
+def _fitted(
+    raw: Picture,
+    octaves: list[Picture],
+    matrix: Matrix,
+    free: int,
+    lens: Lens | None = None,
+    terms: int = 0,
+) -> tuple[Matrix, Lens | None]:
+    """The matrix, and of the lens so many terms, at which the video is likeliest, given the RAW.
+
+    Fisher's scoring.
+    """
     # Its scale hardly changes from here.
     smoothed = [_smoothed(raw, video, matrix) for video in octaves]
+    count = free + terms
     for _ in range(_ITERATIONS):
-        normal, slope = np.zeros((free, free)), np.zeros(free)
+        normal, slope = np.zeros((count, count)), np.zeros(count)
         for own, video in zip(smoothed, octaves, strict=True):
-            more_normal, more_slope = _equations(own, video, matrix, free, octaves[0])
+            fields = _fields(video, octaves[0])[:free]
+            if lens is not None:
+                fields += _lens_fields(video, octaves[0], matrix, lens)[:terms]
+            more_normal, more_slope = _equations(own, video, matrix, lens, fields)
             normal += more_normal
             slope += more_slope
         size = np.trace(normal)
         if not size > 0:
-            return matrix  # nothing in common
-        step = np.linalg.solve(normal + 1e-8 * size * np.eye(free), slope)
+            break  # nothing in common
+        step = np.linalg.solve(normal + 1e-8 * size * np.eye(count), slope)
         length = float(np.abs(step).max()) / octaves[0].step
         step *= min(1, 4 / length) if length else 1
-        moved = matrix @ _motion(step, octaves[0])
+        moved = matrix @ _motion(step[:free], octaves[0])
         if not is_regular(moved, octaves[0]):
-            return matrix
+            break
+        if lens is not None:
+            bent = _bent(lens, step[free:], moved, octaves[0])
+            if bent is None:
+                break
+            lens = bent
         matrix = moved / moved[2, 2]
         if length < _PRECISION:
             break
-    return matrix
+    return matrix, lens
+
+
+def _lens_fields(video: Picture, whole: Picture, matrix: Matrix, lens: Lens) -> list[Field]:
+    """How each term of a lens moves the video: by 1 pixel at half the RAW's diagonal (dx, dy)."""
+    x, y = _centres_of(video)
+    column, row, depth = (a * x + b * y + c for a, b, c in matrix)
+    square = lens.squared(column / depth, row / depth)
+    middle = np.linalg.inv(matrix) @ (*lens.middle, 1)
+    across, down = x - middle[0] / middle[2], y - middle[1] / middle[2]
+    unit = lens.radius / _scale(matrix, whole)
+    return [
+        ((across * power).astype(np.float32), (down * power).astype(np.float32))
+        for power in (square / unit, square * square / unit)
+    ]
+
+
+def _bent(lens: Lens, step: NDArray[np.float64], matrix: Matrix, whole: Picture) -> Lens | None:
+    """The lens after a step; None if it would fold the picture, or is none that a camera has."""
+    first, second = np.pad(step, (0, 2 - len(step))) * _scale(matrix, whole) / lens.radius
+    moved = Lens((lens.terms[0] + float(first), lens.terms[1] + float(second)), lens.size)
+    height, width = (side * whole.step for side in whole.grey.shape)
+    corners = matrix @ [[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]]
+    try:
+        moved.require_regular(*(corners[:2] / corners[2]))
+    except RawError:
+        return None
+    return moved if max(map(abs, moved.terms)) <= _STRONGEST else None
+
+
+def _scale(matrix: Matrix, video: Picture) -> float:
+    """Photosites per pixel, about, in the middle of the video."""
+    height, width = (side * video.step for side in video.grey.shape)
+    points = np.array([[0, 1, 0], [0, 0, 1]]) + np.array([[width / 2], [height / 2]])
+    x, y, w = matrix @ np.vstack([points, np.ones(3)])
+    x, y = x / w, y / w
+    area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0])
+    return float(np.sqrt(abs(area)))
+
+
+def _centres_of(video: Picture) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The pixel at the centre of each of a picture's values: x and y."""
+    height, width = video.grey.shape
+    offset = (video.step - 1) / 2
+    columns, rows = (np.arange(side) * video.step + offset for side in (width, height))
+    x, y = np.meshgrid(columns.astype(np.float64), rows.astype(np.float64))
+    return x, y
 
 
 def _equations(
-    raw: Picture, video: Picture, matrix: Matrix, free: int, whole: Picture
+    raw: Picture, video: Picture, matrix: Matrix, lens: Lens | None, fields: list[Field]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Fisher's information about the motion in one octave, and the slope of the log-likelihood.
 
@@ -178,13 +225,13 @@ def _equations(
         raw: the RAW, smoothed for this octave.
         video: the octave.
         matrix: where they lie.
-        free: how many of `_fields` are free.
-        whole: the finest octave.
+        lens: how the RAW is distorted.
+        fields: how each parameter moves the video.
 
     Returns:
-        [free, free] and [free].
+        [parameters, parameters] and [parameters].
     """
-    picture, inside = _placed(raw, video, matrix)
+    picture, inside = _placed(raw, video, matrix, lens)
     inside = cv2.erode(inside, np.ones((5, 5), np.uint8), borderValue=1)
     dark, bright = ((one - _mean(one, _BAND)) * inside for one in (picture, video.grey))
     own, both, all_ = (_mean(p, _WINDOW) for p in (dark * dark, dark * bright, bright * bright))
@@ -194,16 +241,11 @@ def _equations(
     weight = _mean(gain * gain / noise * inside, _WINDOW) * inside
     pull = _mean(gain / noise * inside, _WINDOW) * inside * bright - weight * dark
     down, right = np.gradient(dark)
-    moves = np.stack(
-        [
-            (right * x + down * y).ravel() / np.float32(video.step)
-            for x, y in _fields(video, whole)[:free]
-        ]
-    )
+    moves = np.stack([(right * x + down * y).ravel() / np.float32(video.step) for x, y in fields])
     return (moves * weight.ravel()) @ moves.T, moves @ pull.ravel()
 
 
-def _fields(video: Picture, whole: Picture) -> list[tuple[Any, Any]]:
+def _fields(video: Picture, whole: Picture) -> list[Field]:
     """How each parameter moves the video: by 1 pixel at its left and right side (dx, dy).
 
     Two shifts, growth, turn; stretch, shear and two tilts.
@@ -238,50 +280,6 @@ def _mean(values: Grey, radius: int) -> Grey:
     return np.asarray(cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
 
 
-def by_search(raw: Picture, video: Picture, start: Matrix) -> Matrix | None:
-    """The similarity at which two small pictures' details correlate best, by trying.
-
-    For smooth or noisy scenes, and for repeated shapes, in which features find nothing.
-
-    Args:
-        raw: the RAW.
-        video: a frame.
-        start: how the video is turned or mirrored; searched are all places, sizes from 0.3 of the
-            RAW up and turns of 3° to each side.
-
-    Returns:
-        The best; None for a picture so small that by chance it looks like some part of any RAW.
-    """
-    if max(video.grey.shape) < _SMALL:
-        return None
-    video = video.coarser(-(-max(video.grey.shape) // _SMALL))
-    raw = raw.coarser(max(1, int(max(raw.grey.shape) * _NARROWEST / _SMALL)))
-    template = detail(video.grey)
-    linear = start[:2, :2] / np.sqrt(abs(np.linalg.det(start[:2, :2])))
-    height, width = (side * raw.step for side in raw.grey.shape)
-    best, best_score = start, -np.inf
-    largest = max(height, width) / (max(video.grey.shape) * video.step)
-    for scale in np.geomspace(_NARROWEST, 1, _STEPS) * largest:
-        for turn in np.deg2rad(_TURNS):
-            cosine, sine = np.cos(turn), np.sin(turn)
-            onto = scale * linear @ np.array([[cosine, -sine], [sine, cosine]])
-            # A canvas on the video's grid that holds all of the RAW.
-            corners = np.linalg.inv(onto) @ [[0, width, 0, width], [0, 0, height, height]]
-            first, last = corners.min(1), corners.max(1)
-            place = np.vstack([np.column_stack([onto, onto @ first]), [0, 0, 1]])
-            side = np.ceil((last - first) / video.step).astype(int)
-            if (side < template.shape[::-1]).any():
-                continue
-            canvas = Picture(np.zeros(side[::-1], np.float32), video.step)
-            picture, inside = warp(raw, canvas, place)
-            scores = cv2.matchTemplate(detail(picture) * inside, template, cv2.TM_CCOEFF_NORMED)
-            _, score, _, (x, y) = cv2.minMaxLoc(scores)
-            if score > best_score:
-                shift = np.array([[1, 0, x * video.step], [0, 1, y * video.step], [0, 0, 1]])
-                best, best_score = place @ shift, score
-    return best
-
-
 def _as_similarity(matrix: Matrix, video: Picture) -> Matrix:
     """The similarity closest to a matrix around the middle of the video (mirrored if it is)."""
     height, width = (side * video.step for side in video.grey.shape)
@@ -298,9 +296,11 @@ def _as_similarity(matrix: Matrix, video: Picture) -> Matrix:
     return np.vstack([np.column_stack([turn, shift]), [0, 0, 1]])
 
 
-def warp(raw: Picture, video: Picture, matrix: Matrix) -> tuple[Grey, NDArray[np.uint8]]:
+def warp(
+    raw: Picture, video: Picture, matrix: Matrix, lens: Lens | None = None
+) -> tuple[Grey, NDArray[np.uint8]]:
     """The RAW's picture on the grid of the video's, and where it has something to show (0, 1)."""
-    return _placed(_smoothed(raw, video, matrix), video, matrix)
+    return _placed(_smoothed(raw, video, matrix), video, matrix, lens)
 
 
 def _smoothed(raw: Picture, video: Picture, matrix: Matrix) -> Picture:
@@ -314,24 +314,28 @@ def _smoothed(raw: Picture, video: Picture, matrix: Matrix) -> Picture:
     return Picture(cv2.GaussianBlur(coarse.grey, (0, 0), pitch / 2), coarse.step)
 
 
-def _placed(raw: Picture, video: Picture, matrix: Matrix) -> tuple[Grey, NDArray[np.uint8]]:
+def _placed(
+    raw: Picture, video: Picture, matrix: Matrix, lens: Lens | None
+) -> tuple[Grey, NDArray[np.uint8]]:
+    ones = np.ones_like(raw.grey, np.uint8)
+    if lens is not None:
+        x, y = _centres_of(video)
+        column, row, depth = (a * x + b * y + c for a, b, c in matrix)
+        across, down = (
+            ((place - (raw.step - 1) / 2) / raw.step).astype(np.float32)
+            for place in lens.bend(column / depth, row / depth)
+        )
+        picture = cv2.remap(
+            raw.grey, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        return picture, cv2.remap(ones, across, down, cv2.INTER_LINEAR)
     on_pictures = _on_values(matrix, raw.step, video.step)
     size = video.grey.shape[::-1]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     picture = cv2.warpPerspective(
         raw.grey, on_pictures, size, flags=flags, borderMode=cv2.BORDER_REPLICATE
     )
-    inside = cv2.warpPerspective(np.ones_like(raw.grey, np.uint8), on_pictures, size, flags=flags)
-    return picture, inside
-
-
-def _describe(grey: Grey) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Features' places [N, 2] and descriptors [N, 128]."""
-    low, high = np.percentile(grey, (0.5, 99.5))
-    stretched = np.clip((grey - low) / max(float(high - low), 1e-3) * 255, 0, 255).astype(np.uint8)
-    sift = cv2.SIFT.create(nfeatures=_FEATURES, contrastThreshold=_CONTRAST)
-    keys, descriptors = sift.detectAndCompute(stretched, None)
-    return np.array([key.pt for key in keys]).reshape(-1, 2), descriptors
+    return picture, cv2.warpPerspective(ones, on_pictures, size, flags=flags)
 
 
 def is_regular(matrix: Matrix, video: Picture) -> bool:
@@ -345,12 +349,14 @@ def is_regular(matrix: Matrix, video: Picture) -> bool:
     return bool(np.isfinite(matrix).all() and matrix[2, 2] != 0 and (depths > 0).all())
 
 
-def _correlation(raw: Picture, video: Picture, template: Grey, matrix: Matrix) -> float:
-    picture, inside = warp(raw, video, matrix)
+def _correlation(
+    raw: Picture, video: Picture, template: Grey, matrix: Matrix, lens: Lens | None = None
+) -> float:
+    picture, inside = warp(raw, video, matrix, lens)
     return correlation(template * inside, detail(picture) * inside)
 
 
-def _on_pixels(on_values: Matrix, target_step: int, source_step: int) -> Matrix:
+def on_pixels(on_values: Matrix, target_step: int, source_step: int) -> Matrix:
     """A matrix between pictures as one between the pixels that they were made of."""
     matrix = _centres(target_step) @ on_values @ np.linalg.inv(_centres(source_step))
     return np.asarray(matrix / matrix[2, 2])

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.raw.frame import CameraProfile, Tag
+from rvdtool.raw.lens import Lens
 
 Array = NDArray[np.floating[Any]]
 
@@ -56,12 +57,14 @@ class Move:
         old, new: (height, width).
         sites: for each position of the new 2×2 cell, the positions of the old cell that its light
             comes from.
+        lens: how the old grid is distorted where the new one isn't.
     """
 
     matrix: Array
     old: tuple[int, int]
     new: tuple[int, int]
     sites: Sequence[Sequence[int]]
+    lens: Lens | None = None
 
 
 @dataclass(frozen=True)
@@ -287,7 +290,10 @@ def _places(points: tuple[int, int], move: Move) -> tuple[Array, Array]:
     x = np.linspace(0, 1, points[1])[None, :] * move.new[1] - 0.5
     column, row, w = (a * x + b * y + c for a, b, c in np.asarray(move.matrix, np.float64))
     w = np.maximum(w, 1e-9)  # a homography is sound at pixels' centres, not beyond the outermost
-    return (row / w + 0.5) / move.old[0], (column / w + 0.5) / move.old[1]
+    column, row = column / w, row / w
+    if move.lens is not None:
+        column, row = move.lens.bend(column, row)
+    return (row + 0.5) / move.old[0], (column + 0.5) / move.old[1]
 
 
 def _common(flags: Iterable[int]) -> int:

@@ -18,8 +18,9 @@ to 4 dB at scale 4.
 Keys: "Cubic convolution interpolation for digital image processing" (IEEE TASSP 1981).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,14 @@ from numpy.typing import NDArray
 from rvdtool.errors import RawError
 from rvdtool.raw.bayer import PLANES
 from rvdtool.raw.frame import CfaPhase, RawFrame
+from rvdtool.raw.lens import Lens
 from rvdtool.raw.move import move_profile
 from rvdtool.raw.opcodes import Move
 
 Array = NDArray[np.floating[Any]]
+
+Places = tuple[Array, Array]
+"""x and y."""
 
 Tap = tuple[NDArray[np.intp], Array]
 """Indices along one axis of a lattice, and their weights."""
@@ -53,7 +58,10 @@ _NARROWEST = 1e-3
 
 
 def resample(
-    frame: RawFrame, matrix: tuple[tuple[float, ...], ...], size: tuple[int, int]
+    frame: RawFrame,
+    matrix: tuple[tuple[float, ...], ...],
+    size: tuple[int, int],
+    lens: Lens | None = None,
 ) -> RawFrame:
     """The frame's light on another grid, as an RGGB mosaic.
 
@@ -66,6 +74,7 @@ def resample(
         matrix: 3×3 homography, row by row: (x, y, 1) of the new grid → (x, y, w) of the frame's
             mosaic; pixel centres at whole numbers.
         size: (height, width) of the new grid.
+        lens: how the frame is distorted where the new grid isn't; applied after the matrix.
 
     Returns:
         A frame of that size: phase RGGB, one black level per colour (where the two greens differ,
@@ -79,7 +88,11 @@ def resample(
     """
     homography = np.asarray(matrix, np.float64)
     _require_regular(homography, size)
-    sides = _footprint(homography, size)
+    if lens is not None:
+        corners = np.array([0, size[1] - 1]), np.array([0, size[0] - 1])
+        lens.require_regular(*_project(homography, None, *corners))
+    where = partial(_project, homography, lens)
+    sides = _footprint(where, size)
     _require_sensible(sides, frame.size, size)
     widths = [np.sqrt(max(0.0, side * side - 1)) for side in sides]
     black = _black_by_color(frame)
@@ -92,12 +105,12 @@ def resample(
         lattices = lattices_of[color]
         for start in range(top, size[0], 2 * _ROWS):
             rows = np.arange(start, min(start + 2 * _ROWS, size[0]), 2)
-            x, y = _project(homography, np.arange(left, size[1], 2), rows)
+            x, y = where(np.arange(left, size[1], 2), rows)
             light = sum((_light(frame, at, x, y, widths) for at in lattices), start=_NONE)
             dn = light / len(lattices) * (frame.white - black[color]) + black[color]
             mosaic[rows, left::2] = np.clip(np.rint(dn), 0, frame.white)
     sites = [[2 * row + column for row, column in lattices_of[color]] for color in _COLORS]
-    left_over = _noise_left(homography, size, widths)
+    left_over = _noise_left(where, size, widths)
     return replace(
         frame,
         mosaic=mosaic,
@@ -106,7 +119,7 @@ def resample(
         default_crop=None,
         profile=move_profile(
             frame.profile,
-            Move(homography, frame.size, size, sites),
+            Move(homography, frame.size, size, sites, lens),
             noise=[left_over / len(lattices) for lattices in lattices_of],
         ),
     )
@@ -140,14 +153,18 @@ def _require_sensible(
         )
 
 
-def _project(homography: Array, columns: NDArray[Any], rows: NDArray[Any]) -> tuple[Array, Array]:
+def _project(
+    homography: Array, lens: Lens | None, columns: NDArray[Any], rows: NDArray[Any]
+) -> Places:
     """Where the grid's sites lie on the frame: x and y, [rows, columns]."""
     column, row = columns[None, :].astype(np.float64), rows[:, None].astype(np.float64)
     x, y, w = (a * column + b * row + c for a, b, c in homography)
-    return x / w, y / w
+    return (x / w, y / w) if lens is None else lens.bend(x / w, y / w)
 
 
-def _footprint(homography: Array, size: tuple[int, int]) -> tuple[float, float]:
+def _footprint(
+    where: Callable[[NDArray[Any], NDArray[Any]], Places], size: tuple[int, int]
+) -> tuple[float, float]:
     """Width and height, in photosites, of what a site at the grid's centre covers of the frame.
 
     Taken as a rectangle along the frame's axes: for the few degrees by which a frame is turned
@@ -155,19 +172,23 @@ def _footprint(homography: Array, size: tuple[int, int]) -> tuple[float, float]:
     """
     columns = np.array([size[1] / 2 - 1, size[1] / 2])
     rows = np.array([size[0] / 2 - 1, size[0] / 2])
-    x, y = _project(homography, columns, rows)
+    x, y = where(columns, rows)
     across = np.hypot(x[0, 1] - x[0, 0], x[1, 0] - x[0, 0])
     down = np.hypot(y[0, 1] - y[0, 0], y[1, 0] - y[0, 0])
     return float(across), float(down)
 
 
-def _noise_left(homography: Array, size: tuple[int, int], widths: Sequence[float]) -> float:
+def _noise_left(
+    where: Callable[[NDArray[Any], NDArray[Any]], Places],
+    size: tuple[int, int],
+    widths: Sequence[float],
+) -> float:
     """Which part of the noise's variance one lattice's interpolation leaves, in the mean.
 
     Taken along the row and the column through the grid's middle.
     """
-    x, _ = _project(homography, np.arange(size[1]), np.array([size[0] // 2]))
-    _, y = _project(homography, np.array([size[1] // 2]), np.arange(size[0]))
+    x, _ = where(np.arange(size[1]), np.array([size[0] // 2]))
+    _, y = where(np.array([size[1] // 2]), np.arange(size[0]))
     parts = (
         sum(float((weight * weight).mean()) for _, weight in _taps(place / 2, width / 2, 2))
         for place, width in ((x, widths[0]), (y, widths[1]))

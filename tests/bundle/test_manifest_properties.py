@@ -64,7 +64,7 @@ def written(shot: Any) -> Json:
     other["planes"]["member"]["name"] = "reference/000003.planes.tiff"
     sizes = {"sensor_height": 100, "sensor_width": 130, "grid_height": 48, "grid_width": 64}
     matrix = [[2.0, 0.1, 3.5], [-0.1, 2.0, 1.0], [1e-5, 0.0, 1.0]]
-    other["transform"] = {"kind": "homography", **sizes, "matrix": matrix}
+    other["transform"] = {"kind": "homography", **sizes, "matrix": matrix, "lens": [-0.1, 0.02]}
     said["references"].append(other)
     balance = [[2.0, 1.0, 1.5]] * 6
     said["exposures"] = {"time": [0.02] * 6, "iso": [1e2] * 6, "gain": None}
@@ -135,6 +135,8 @@ def references(draw: st.DrawFn, written: Json, index: int) -> Json:
     if said["transform"]["kind"] == "homography":
         last = [draw(factors) for _ in range(3)]  # above 0 everywhere
         said["transform"]["matrix"] = [draw(rows), draw(rows), last]
+        terms = st.floats(-1, 1)
+        said["transform"]["lens"] = draw(st.none() | st.tuples(terms, terms).map(list))
     said["profile"] |= {
         "make": draw(texts),
         "unique_model": draw(names),
@@ -154,6 +156,14 @@ def places(node: Any) -> Iterator[Place]:
 
 def parse(said: Json) -> Manifest:
     return parse_manifest(json.dumps(said).encode())
+
+
+def test_older_bundles_say_nothing_of_a_lens(written: Json) -> None:
+    said = copy.deepcopy(written)
+    del said["references"][1]["transform"]["lens"]
+    transform = parse(said).references[1].transform
+    assert transform.kind == "homography"
+    assert transform.lens is None
 
 
 @OFTEN

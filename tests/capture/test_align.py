@@ -9,10 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from rvdtool.bundle.convert import UPRIGHT_AFTER, on_grid
+from rvdtool.bundle.convert import lens as lens_of
 from rvdtool.bundle.manifest import CropAndTurn, Homography
 from rvdtool.capture.align import MATCH, align, frame_picture, match_score
 from rvdtool.raw.bayer import color_index, orient
 from rvdtool.raw.frame import CameraProfile, CfaPhase, RawFrame, Rect
+from rvdtool.raw.lens import Lens
 from rvdtool.video.frame import ColorInterpretation, ColorTag, VideoInfo
 
 COLOR = ColorInterpretation(*(ColorTag("bt709", "stream"),) * 4)
@@ -171,21 +173,29 @@ def onto(scale: float, degrees: float, size: tuple[int, int], at: tuple[float, f
     return np.vstack([np.column_stack([linear, shift]), [0, 0, 1]])
 
 
-def shown_through(matrix: Any, size: tuple[int, int]) -> NDArray[np.float64]:
+def shown_through(
+    matrix: Any, size: tuple[int, int], lens: Lens | None = None
+) -> NDArray[np.float64]:
     """The light on a video's grid, averaged over 4×4 points of each pixel."""
     total = np.zeros(size)
     for dy, dx in np.ndindex(4, 4):
         y, x = np.mgrid[: size[0], : size[1]] + np.array([dy, dx])[:, None, None] / 4 - 0.375
-        total += light_at(*(a * x + b * y + c for a, b, c in matrix[:2]))
+        there = tuple(a * x + b * y + c for a, b, c in matrix[:2])
+        total += light_at(*(there if lens is None else lens.bend(*there)))
     return total / 16
 
 
-def error(found: Any, matrix: Any, size: tuple[int, int]) -> float:
-    """Mean distance on the grid from the true place, in video pixels."""
+def error(found: Any, matrix: Any, size: tuple[int, int], lens: Lens | None = None) -> float:
+    """Mean distance on the grid from the true place, in video pixels, by the similarity's scale."""
     y, x = np.mgrid[: size[0] : 9, : size[1] : 9]
     points = np.stack([x.ravel(), y.ravel(), np.ones(x.size)])
-    back = np.linalg.inv(matrix) @ np.array(found.transform.matrix) @ points
-    return float(np.hypot(*(back[:2] / back[2] - points[:2])).mean())
+
+    def there(onto: Any, bent: Lens | None) -> Any:
+        column, row, w = np.array(onto) @ points
+        return np.stack((column / w, row / w) if bent is None else bent.bend(column / w, row / w))
+
+    apart = there(found.transform.matrix, lens_of(found.transform)) - there(matrix, lens)
+    return float(np.hypot(*apart).mean() / np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
 
 
 @pytest.mark.parametrize(
@@ -245,6 +255,28 @@ def test_registering_twice_gives_the_same() -> None:
     size = (120, 180)
     shown = shown_through(onto(2.3, 3.0, size, (242.0, 170.0)), size)
     assert look(raw(light(SENSOR)), shown)[0] == look(raw(light(SENSOR)), shown)[0]
+
+
+@pytest.mark.parametrize("terms", [(-0.12, 0.0), (0.08, 0.0), (-0.2, 0.06)])
+def test_a_lens_that_only_the_video_was_corrected_for_is_found(terms: tuple[float, float]) -> None:
+    size = (150, 200)
+    matrix, lens = onto(2.0, 1.0, size, (239.5, 179.5)), Lens(terms, SENSOR)
+    shown = shown_through(matrix, size, lens)
+    found, placed = look(raw(light(SENSOR)), shown)
+    assert found.score > 0.95
+    assert error(found, matrix, size, lens) < 0.15
+    assert match_score(placed, frame_picture(video(shown))) == found.score
+
+
+@pytest.mark.parametrize("noise", [0, 12])
+def test_no_lens_is_made_up(noise: float) -> None:
+    size = (150, 200)
+    shown = video(shown_through(onto(2.0, 1.0, size, (239.5, 179.5)), size))
+    grain = np.random.default_rng(0).normal(0, noise, (*size, 1))
+    noisy = np.clip(shown + grain, 0, 255).astype(np.uint8)
+    found = align(raw(light(SENSOR)), info(size), {0: frame_picture(noisy)})
+    assert isinstance(found.transform, Homography)
+    assert found.transform.lens is None
 
 
 @pytest.mark.parametrize("size", [SENSOR, (150, 200)])

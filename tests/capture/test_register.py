@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from rvdtool.capture.compare import Picture, correlation, detail
-from rvdtool.capture.register import Features, Matrix, by_search, is_regular, refined, warp
+from rvdtool.capture.guess import Features, by_search
+from rvdtool.capture.register import Matrix, is_regular, refined, warp
 
 Plane = NDArray[np.float64]
 Shade = Callable[[Plane, Plane], Plane]

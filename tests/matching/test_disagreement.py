@@ -95,7 +95,7 @@ def test_an_object_in_one_of_them_is_found_and_nothing_else(
     assert (mask[rows, columns] > 0.5).mean() > 0.85
     beyond = np.ones(mask.shape, bool)
     beyond[max(0, rows.start - 12) : rows.stop + 12, columns.start - 12 : columns.stop + 12] = False
-    assert (mask[beyond] > 0.5).mean() < 0.01
+    assert (mask[beyond] > 0.5).mean() < 0.02
 
 
 def test_half_a_frame_that_disagrees_doesnt_spoil_the_other_half(
@@ -129,4 +129,4 @@ def test_what_was_there_in_the_raw_only_is_found_on_a_flat_wall() -> None:
     mask = disagreement(shown, raw) > 0.5
     assert mask[80:160, 180:240].mean() > 0.85
     mask[70:170, 170:250] = False
-    assert mask.mean() < 0.01
+    assert mask.mean() < 0.02

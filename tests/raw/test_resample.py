@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from rvdtool.errors import RawError
 from rvdtool.raw.bayer import color_index
 from rvdtool.raw.frame import CameraProfile, CfaPhase, RawFrame
+from rvdtool.raw.lens import Lens
 from rvdtool.raw.resample import resample
 
 BLACK, WHITE = (60.0, 64.0, 62.0, 66.0), 4095
@@ -117,3 +118,38 @@ def test_beyond_the_sides_the_outermost_photosites_are_repeated() -> None:
 def test_impossible_homographies_are_refused(matrix: Any) -> None:
     with pytest.raises(RawError, match="homography"):
         resample(frame(np.full((20, 20, 3), 0.5)), matrix, (8, 8))
+
+
+@pytest.mark.parametrize("terms", [(-0.15, 0.0), (0.1, -0.04)])
+def test_a_lens_is_straightened(terms: tuple[float, float]) -> None:
+    """The sensor sees the picture bent; on the grid, light lies where it would without the lens."""
+    size = (120, 160)
+    lens = Lens(terms, size)
+
+    def light(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+        wave = np.sin(x / 9) * np.sin(y / 11 + 1)
+        return np.stack([0.3 + 0.2 * wave, 0.5 - 0.3 * wave, 0.4 + 0.1 * wave], -1)
+
+    # Where the sensor's photosites look: the lens undone by iteration.
+    y, x = np.mgrid[: size[0], : size[1]].astype(float)
+    straight = x, y
+    for _ in range(60):
+        there = lens.bend(*straight)
+        straight = straight[0] + x - there[0], straight[1] + y - there[1]
+    seen = frame(light(*straight))
+    inner = scaled(1.0, 20, 15)
+    placed = resample(seen, inner, (90, 120), lens)
+    y, x = np.mgrid[:90, :120].astype(float)
+    expected = frame(light(x + 20, y + 15))
+    error = np.abs(normalised(placed) - normalised(expected))[4:-4, 4:-4]
+    assert error.max() < 0.02
+    without = np.abs(normalised(resample(seen, inner, (90, 120))) - normalised(expected))
+    assert without.max() > 3 * error.max()
+
+
+def test_a_lens_that_folds_the_picture_is_refused() -> None:
+    flat = frame(np.full((60, 80, 3), 0.5))
+    with pytest.raises(RawError, match="folds"):
+        resample(flat, scaled(1.0), (60, 80), Lens((-0.5, 0.0), (60, 80)))
+    with pytest.raises(RawError, match="folds"):
+        resample(flat, scaled(1.0), (60, 80), Lens((-1.0, 0.4), (60, 80)))

@@ -1,0 +1,125 @@
+"""Where registration may start: by features, or by trying places, sizes and turns. With OpenCV."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.capture.compare import Grey, Picture, detail
+from rvdtool.capture.register import Matrix, on_pixels, warp
+
+_FEATURES = 4000
+_CONTRAST = 0.006
+"""Of a feature, less than half of SIFT's usual: clouds and dark pictures have weak ones."""
+_RATIO = 0.8
+"""A match counts if the next best is this much worse (Lowe, IJCV 2004)."""
+_INLIER = 3.0
+"""Values of the RAW's picture by which a feature may miss its match."""
+_FEWEST = 8
+"""Inliers below which chance can't be told from a match; the score decides above."""
+_STEPS = 25
+_SMALL = 96
+"""Values along the longer side of the video in `by_search`."""
+_TURNS = (-3.0, -1.5, 0.0, 1.5, 3.0)
+_NARROWEST = 0.3
+"""Share of the longer side of the RAW that the video shows at least, for `by_search`."""
+
+
+class Features:
+    """A RAW frame's features, found once and matched with as many frames as need be.
+
+    Args:
+        raw: the RAW.
+        mirrored: whether the video shows it with left and right swapped.
+    """
+
+    def __init__(self, raw: Picture, mirrored: bool) -> None:
+        self._step = raw.step
+        grey = raw.grey[:, ::-1] if mirrored else raw.grey
+        self._points, self._descriptors = _describe(grey)
+        if mirrored:
+            self._points[:, 0] = grey.shape[1] - 1 - self._points[:, 0]
+        self._mirror = np.diag([-1.0, 1, 1]) if mirrored else np.eye(3)
+
+    def match(self, video: Picture) -> Matrix | None:
+        """The similarity that most features agree on (RANSAC, Fischler and Bolles 1981).
+
+        SIFT (Lowe 2004): it takes any scale and turn, but nothing mirrored.
+        """
+        points, descriptors = _describe(video.grey)
+        if min(len(points), len(self._points)) < _FEWEST:
+            return None
+        pairs = cv2.BFMatcher(cv2.NORM_L2).knnMatch(descriptors, self._descriptors, k=2)
+        clear = [pair[0] for pair in pairs if pair[0].distance < _RATIO * pair[1].distance]
+        # One of the RAW's features may attract many: that all of them lie there would look like
+        # agreement on a similarity that shrinks the video to a point.
+        clear.sort(key=lambda match: -match.distance)
+        good = list({match.trainIdx: match for match in clear}.values())
+        if len(good) < _FEWEST:
+            return None
+        source = np.array([points[match.queryIdx] for match in good], np.float32)
+        # A similarity mirrors nothing: mirrored points are swapped back before it, and it after.
+        target = np.array([self._points[match.trainIdx] for match in good], np.float32)
+        target @= self._mirror[:2, :2].astype(np.float32)
+        cv2.setRNGSeed(0)  # the same input, the same bundle
+        similarity, inliers = cv2.estimateAffinePartial2D(
+            source, target, method=cv2.RANSAC, ransacReprojThreshold=_INLIER, maxIters=5000
+        )
+        if similarity is None or int(inliers.sum()) < _FEWEST:
+            return None
+        found = self._mirror @ np.vstack([similarity, [0, 0, 1]])
+        return on_pixels(found, self._step, video.step)
+
+
+def by_search(raw: Picture, video: Picture, start: Matrix) -> Matrix | None:
+    """The similarity at which two small pictures' details correlate best, by trying.
+
+    For smooth or noisy scenes, and for repeated shapes, in which features find nothing.
+
+    Args:
+        raw: the RAW.
+        video: a frame.
+        start: how the video is turned or mirrored; searched are all places, sizes from 0.3 of the
+            RAW up and turns of 3° to each side.
+
+    Returns:
+        The best; None for a picture so small that by chance it looks like some part of any RAW.
+    """
+    if max(video.grey.shape) < _SMALL:
+        return None
+    video = video.coarser(-(-max(video.grey.shape) // _SMALL))
+    raw = raw.coarser(max(1, int(max(raw.grey.shape) * _NARROWEST / _SMALL)))
+    template = detail(video.grey)
+    linear = start[:2, :2] / np.sqrt(abs(np.linalg.det(start[:2, :2])))
+    height, width = (side * raw.step for side in raw.grey.shape)
+    best, best_score = start, -np.inf
+    largest = max(height, width) / (max(video.grey.shape) * video.step)
+    for scale in np.geomspace(_NARROWEST, 1, _STEPS) * largest:
+        for turn in np.deg2rad(_TURNS):
+            cosine, sine = np.cos(turn), np.sin(turn)
+            onto = scale * linear @ np.array([[cosine, -sine], [sine, cosine]])
+            # A canvas on the video's grid that holds all of the RAW.
+            corners = np.linalg.inv(onto) @ [[0, width, 0, width], [0, 0, height, height]]
+            first, last = corners.min(1), corners.max(1)
+            place = np.vstack([np.column_stack([onto, onto @ first]), [0, 0, 1]])
+            side = np.ceil((last - first) / video.step).astype(int)
+            if (side < template.shape[::-1]).any():
+                continue
+            canvas = Picture(np.zeros(side[::-1], np.float32), video.step)
+            picture, inside = warp(raw, canvas, place)
+            scores = cv2.matchTemplate(detail(picture) * inside, template, cv2.TM_CCOEFF_NORMED)
+            _, score, _, (x, y) = cv2.minMaxLoc(scores)
+            if score > best_score:
+                shift = np.array([[1, 0, x * video.step], [0, 1, y * video.step], [0, 0, 1]])
+                best, best_score = place @ shift, score
+    return best
+
+
+def _describe(grey: Grey) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Features' places [N, 2] and descriptors [N, 128]."""
+    low, high = np.percentile(grey, (0.5, 99.5))
+    stretched = np.clip((grey - low) / max(float(high - low), 1e-3) * 255, 0, 255).astype(np.uint8)
+    sift = cv2.SIFT.create(nfeatures=_FEATURES, contrastThreshold=_CONTRAST)
+    keys, descriptors = sift.detectAndCompute(stretched, None)
+    return np.array([key.pt for key in keys]).reshape(-1, 2), descriptors
