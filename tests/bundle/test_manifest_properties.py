@@ -207,6 +207,7 @@ def test_a_value_replaced_is_valid_or_refused(
 OPTIONAL = {
     "exposures",
     "dropped",
+    "lens",
     "stream",
     "sample_aspect",
     "taken_as_progressive",
