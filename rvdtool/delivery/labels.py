@@ -75,13 +75,16 @@ def label(
         UsageError: a name or time code that is none, or a rate for a video that keeps one.
         InputError: the bundle can't be read.
     """
-    info = bundle.video_info
-    chosen = _rate(info, bundle.manifest.video.name, rate, say)
+    info, video = bundle.video_info, bundle.manifest.video
+    # What the user says is looked at before the video, which is hashed when it is first asked for.
+    stem = clip_stem(video) if name is None else _name(name)
+    chosen = _rate(info, video.name, rate, say)
+    given = None if time_code is None else TimeCode.parse(time_code, chosen)
     slots = slots_of(info, chosen)
     tags = read_clip_tags(bundle.video, info.stream)
-    start, origin = _start(bundle, tags, chosen, slots, time_code, say)
+    start, origin = (given, "as you said") if given else _start(bundle, tags, chosen, slots, say)
     return Labels(
-        stem=clip_stem(bundle.manifest.video) if name is None else _name(name),
+        stem=stem,
         rate=chosen,
         start=start,
         origin=origin,
@@ -144,12 +147,9 @@ def _start(
     tags: ClipTags,
     rate: Fraction,
     slots: NDArray[np.int64],
-    given: str | None,
     say: Say,
 ) -> tuple[TimeCode, str]:
-    """The time code of frame 0, and where it comes from."""
-    if given is not None:
-        return TimeCode.parse(given, rate), "as you said"
+    """The time code of frame 0 by the files, and where it comes from."""
     video = bundle.manifest.video.name
     if tags.time_code is not None:
         try:

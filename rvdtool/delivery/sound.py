@@ -218,7 +218,8 @@ class _Placed:
                 where = "after" if late > 0 else "before"
                 parts.append(f"{what} {abs(late) / rate:.3f} s {where} the picture ({done})")
         if self._jumps:
-            parts.append(f"has {self._jumps} jumps in its times (kept: silence, or cut off)")
+            places = f"{self._jumps} place{'s' if self._jumps > 1 else ''}"
+            parts.append(f"has gaps or overlaps at {places} (silence there, or cut off)")
         return ", ".join(parts)
 
 

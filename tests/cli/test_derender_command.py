@@ -366,3 +366,33 @@ def test_help_comes_without_the_heavy_libraries(shot: Any) -> None:
     )
     assert done.stdout.rstrip().endswith("[]")
     assert "Example: rvdtool derender clip.rvd -o raws/" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--timecode", "noon"], "14:23:11:05"),
+        (["--timecode", "10:00:00:30"], "23:59:59:29"),
+        (["--rate", "25"], "keeps 29.97 frames per second"),
+        (["--rate", "0"], "--rate 0"),
+        (["--name", "../x"], "--name"),
+    ],
+)
+def test_labels_that_do_not_fit(
+    options: list[str], told: str, shot: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("derender", shot.bundle, "-o", tmp_path / "raws", "--model", "none", *options) == 2
+    require_one_line(capsys.readouterr(), told)
+    assert not (tmp_path / "raws").exists()
+
+
+def test_labels_from_options(shot: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "raws"
+    options = ["--model", "none", "--name", "B7", "--timecode", "10:00:00;02", "--json"]
+    assert run("derender", shot.bundle, "-o", out, *options) == 0
+    report = json.loads(capsys.readouterr().out)
+    labels = {name: report[name] for name in ("name", "rate", "time_code", "sound")}
+    assert labels == {
+        "name": "B7", "rate": "30000/1001", "time_code": "10:00:00;02", "sound": []
+    }  # fmt: skip
+    assert (out / "B7_000005.dng").exists()

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from command_line import require_one_line, run
 from rvdtool import files
 from rvdtool.bundle.store import open_bundle
 from rvdtool.raw.dng import write_dng
+from rvdtool.video.decode import probe, read_frames
+from rvdtool.video.png import write_png
+from rvdtool.video.source import FileSource
 
 LEVELS = ["--black", "64.25,64,64,64.25", "--white", "1023", "--phase", "grbg", "--bits", "10"]
 
@@ -313,3 +317,30 @@ def test_exposures_are_packed_and_shown(
     table.write_text("frame,iso\n0,100\n")
     assert run("pack", shot.video, shot.raw, "-o", out, "--exposures", table, "--overwrite") == 3
     require_one_line(capsys.readouterr(), "no row for frame 1")
+
+
+def test_what_is_assumed_of_a_folder_is_one_line(
+    shot: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for frame in read_frames(FileSource(shot.video), probe(FileSource(shot.video))):
+        write_png(frame.rgb, frames / f"{3 * frame.index}.png")
+    out = tmp_path / "clip.rvd"
+    assert run("pack", frames, shot.raw, "-o", out) == 3
+    require_one_line(capsys.readouterr(), "a gap: 3.png follows 0.png")
+    assert run("pack", frames, shot.raw, "-o", out, "--as-listed") == 0
+    printed = capsys.readouterr()
+    assert printed.err.count("\n") == 1
+    assert "so 30 per second is assumed; --rate says another" in printed.err
+    told = ["--overwrite", "--as-listed", "--rate", "29.97"]
+    assert run("pack", frames, shot.raw, "-o", out, *told) == 0
+    assert capsys.readouterr().err == ""
+    assert open_bundle(out).video_info.rate == Fraction(30000, 1001)
+
+
+def test_a_stream_that_is_not_there(
+    shot: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("pack", shot.video, shot.raw, "-o", tmp_path / "a.rvd", "--stream", "1") == 2
+    require_one_line(capsys.readouterr(), "stream 1 is no video stream; it has 0 (64×48)")

@@ -57,6 +57,11 @@ def _make_videos(folder: Path, frame: RawFrame) -> None:
     for index, picture in enumerate(pictures[:3]):
         (frames / f"{index}.png").write_bytes(imagecodecs.png_encode(picture))
     pack(frames, folder / "first.dng", folder / "bundle" / "png.rvd")
+    tiffs = folder / "tiffs"
+    tiffs.mkdir()
+    for index, picture in enumerate(pictures[:3]):
+        tifffile.imwrite(tiffs / f"{index}.tiff", picture, photometric="rgb")
+    pack(tiffs, folder / "first.dng", folder / "bundle" / "tiff.rvd")
     levels = MosaicLevels(frame.black, frame.white, frame.phase, frame.bits)
     for suffix in ("tiff", "png"):
         plain = folder / "plain" / f"first.{suffix}"
