@@ -32,13 +32,14 @@ _RELAXED = {"contract", "nsz", "arcp", "reassoc"}
 binding.set_option("", "-runtime-memory-check-threshold=200")
 
 
-def kernel(function: F) -> F:
+def kernel(function: Callable[..., None]) -> Callable[..., None]:
     """Compile a function of arrays and numbers; it runs without Python's lock.
 
-    Numbers must be NumPy's (`np.float32`), or the arithmetic is done in 64 bits.
+    Numbers must be NumPy's (`np.float32`), or the arithmetic is done in 64 bits. Whether arguments
+    fit is checked when it is called.
     """
     compiled = numba.njit(nogil=True, cache=True, fastmath=_RELAXED, error_model="numpy")
-    return cast(F, compiled(function))
+    return cast(Callable[..., None], compiled(function))
 
 
 def inline(function: F) -> F:

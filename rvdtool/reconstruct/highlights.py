@@ -6,6 +6,7 @@ to the sensor's white. A small perceptron learned it on RVD-Sim's training parts
 (`examples/learn_highlights.py`), and how far off it is. It is asked at single photosites only.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -16,7 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.raw.frame import CfaPhase
-from rvdtool.reconstruct.isp_features import Features, Rgb, blurred_far
+from rvdtool.reconstruct.isp_features import (
+    EVERYWHERE,
+    Features,
+    Rgb,
+    Window,
+    blurred_at,
+    blurred_far,
+)
+from rvdtool.reconstruct.places import sample_small
 from rvdtool.reconstruct.statistics import Array
 
 NEAR = (1, 3)
@@ -93,21 +102,37 @@ def describe(
     """
     features = Features(rgb)
     height = rgb.shape[0]
-    states = ((features.clipped[..., None] >> np.arange(3)) & 1).astype(np.float32)
-    both = [features.linear, states]
-    maps = [features.linear, features.coded]
-    for sigma in NEAR:
-        maps += [cv2.GaussianBlur(image, (0, 0), sigma) for image in both]
-    for image in zip(*(blurred_far(image, 4, FAR) for image in both), strict=True):
-        maps += image
+    rows, columns = where.T
+
+    codes = rgb[rows, columns]
+    coded = codes.astype(np.float32) / np.float32(features.table.size - 1)
+    maps: list[Array] = []
+    both = [
+        _around(image, features.size, rows, columns)
+        for image in (features.linear_of, features.states_of)
+    ]
+    for scale in zip(*both, strict=True):
+        maps += scale
     depths = [
         cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3)[..., None] / height
         for mask in (features.clipped > 0, features.clipped == 7)
     ]
-    rows, columns = where.T
-    seen = np.concatenate([part[rows, columns] for part in (*maps, *depths)], axis=1)
+    deep = [depth[rows, columns] for depth in depths]
+    seen = np.concatenate([features.table[codes], coded, *maps, *deep], axis=1)
     own = np.eye(3, dtype=np.float32)[phase.pattern[rows % 2, columns % 2]]
     flat = ((features.clipped > 0).mean(), white, float(tracked))
     flat_columns = np.tile(np.array(flat, np.float32), (len(where), 1))
     flat_columns = np.concatenate([flat_columns, lower_bound[rows, columns][:, None]], axis=1)
     return np.concatenate([own, seen, flat_columns], axis=1).astype(np.float32)
+
+
+def _around(
+    image: Callable[[Window], Array],
+    size: tuple[int, int],
+    rows: NDArray[np.intp],
+    columns: NDArray[np.intp],
+) -> list[Array]:
+    """Means of an image at all scales, [samples, C] each."""
+    far = blurred_far(image(EVERYWHERE), FAR)
+    near = blurred_at(image, size, NEAR, rows, columns)
+    return near + [sample_small(one, size, rows, columns) for one in far]

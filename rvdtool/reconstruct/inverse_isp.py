@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.raw.frame import CfaPhase
+from rvdtool.reconstruct.isp_apply import Weights, apply_weights
 from rvdtool.reconstruct.isp_features import (
     COLUMNS,
     CONTEXTS,
@@ -79,22 +80,50 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class _Position:
-    """The regression of one CFA position."""
+class Position:
+    """The regression of one CFA position.
 
-    coded: Array  # [3]
-    squared: Array  # [3]
-    kernels: Array  # [3, 5, 5] on the linearised channels
-    context: Array  # [maps, 2, 4]: for m and m², on the linearised channels and 1
+    Attributes:
+        coded, squared: [3], on the coded channels and their squares.
+        kernels: [3, 5, 5], on the linearised channels around.
+        context: [maps, 2, 4]: for m and m², on the linearised channels and 1.
+        constant: added.
+        channel: this position's own colour.
+        states: [8, 19]: per clip state, on `_state_design` and 1; row 0 unused; NaN: no data.
+    """
+
+    coded: Array
+    squared: Array
+    kernels: Array
+    context: Array
     constant: float
-    channel: int  # this position's own colour
-    states: Array  # [8, 19]: per clip state, on `_state_design` and 1; row 0 unused; NaN: no data
+    channel: int
+    states: Array
+
+    @classmethod
+    def of(cls, weights: Array, constant: float, channel: int, states: Array) -> Self:
+        """From the weights of `design`'s columns, [COLUMNS]."""
+        side = 2 * RADIUS + 1
+        kernels = np.zeros((3, side * side), np.float32)
+        surround = weights[9 : 9 + 3 * NEIGHBOURS].reshape(NEIGHBOURS, 3).T
+        center = side * side // 2
+        kernels[:, np.arange(side * side) != center] = surround
+        kernels[:, center] = weights[6:9] - surround.sum(axis=1)
+        return cls(
+            coded=weights[0:3],
+            squared=weights[3:6],
+            kernels=kernels.reshape(3, side, side),
+            context=weights[9 + 3 * NEIGHBOURS :].reshape(CONTEXTS, 2, 4),
+            constant=constant,
+            channel=channel,
+            states=states,
+        )
 
 
 class InverseIsp:
     """sRGB → normalised RAW, calibrated on one frame pair."""
 
-    def __init__(self, positions: dict[tuple[int, int], _Position], error: "ErrorModel") -> None:
+    def __init__(self, positions: dict[tuple[int, int], Position], error: "ErrorModel") -> None:
         self._positions = positions
         self.error = error
 
@@ -185,7 +214,7 @@ def _ridge(rows: Array, target: Array, ridge: float = RIDGE) -> tuple[Array, flo
 
 def _fit_position(
     features: Features, raw: Array, at: tuple[int, int], color: int, by_libraw: bool
-) -> _Position:
+) -> Position:
     """Regression at one CFA position on the photosites where nothing nearby is clipped."""
     side = 2 * RADIUS + 1
     near_clip = cv2.dilate((features.clipped > 0).astype(np.uint8), np.ones((side, side), np.uint8))
@@ -202,20 +231,7 @@ def _fit_position(
     else:
         full_columns = design(features, at, saturated)
         weights, constant = _regress(columns, target, full_columns, color)
-    kernels = np.zeros((3, side * side), np.float32)
-    surround = weights[9 : 9 + 3 * NEIGHBOURS].reshape(NEIGHBOURS, 3).T
-    center = side * side // 2
-    kernels[:, np.arange(side * side) != center] = surround
-    kernels[:, center] = weights[6:9] - surround.sum(axis=1)
-    return _Position(
-        coded=weights[0:3],
-        squared=weights[3:6],
-        kernels=kernels.reshape(3, side, side),
-        context=weights[9 + 3 * NEIGHBOURS :].reshape(CONTEXTS, 2, 4),
-        constant=constant,
-        channel=color,
-        states=_fit_states(features, raw, at),
-    )
+    return Position.of(weights, constant, color, _fit_states(features, raw, at))
 
 
 def _regress(columns: Array, target: Array, full: Array, color: int) -> tuple[Array, float]:
@@ -256,55 +272,43 @@ def _fit_states(features: Features, raw: Array, at: tuple[int, int]) -> Array:
         if inside.sum() < STATE_SAMPLES:
             continue
         inside = _thinned(inside)
-        columns = _state_design(features, at, inside)
+        rows, columns_of = np.nonzero(inside)
+        columns = _state_design(features, 2 * rows + at[0], 2 * columns_of + at[1])
         ridge = RIDGE + STATE_RIDGE / len(columns)
         weights, constant = _ridge(columns, raw[inside], ridge=ridge)
         states[state] = [*weights, constant]
     return states
 
 
-def _state_design(features: Features, at: tuple[int, int], keep: NDArray[np.bool_]) -> Array:
-    """[samples, 18] at one CFA position, for the photosites to `keep`: linear and coded channels,
-    and the differences of the linear ones to their surroundings."""
-    rows, columns = slice(at[0], None, 2), slice(at[1], None, 2)
-    linear = features.linear[rows, columns][keep]
-    around = [mean[rows, columns][keep] - linear for mean in features.surroundings]
-    return np.concatenate([linear, features.coded[rows, columns][keep], *around], axis=1)
+def _state_design(features: Features, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Array:
+    """[samples, 18] for some photosites: linear and coded channels, and the differences of the
+    linear ones to their surroundings."""
+    codes = features.rgb[rows, columns]
+    linear = features.table[codes]
+    coded = codes.astype(np.float32) / np.float32(features.table.size - 1)
+    around = [mean - linear for mean in features.around(rows, columns)]
+    return np.concatenate([linear, coded, *around], axis=1)
 
 
-def _apply(positions: dict[tuple[int, int], _Position], features: Features) -> Estimate:
-    value = np.empty(features.clipped.shape, np.float32)
-    lower_bound = np.zeros(features.clipped.shape, np.float32)
-    channels = cv2.split(features.linear)
+def _apply(positions: dict[tuple[int, int], Position], features: Features) -> Estimate:
+    value, lower_bound = apply_weights(_weights(positions), features)
+    rows, columns = np.nonzero(features.clipped)
+    if rows.size:
+        states = np.empty((2, 2, 8, _STATE_COLUMNS + 1), np.float32)
+        for at, position in positions.items():
+            states[at] = position.states
+        own = states[rows % 2, columns % 2, features.clipped[rows, columns]]
+        seen = _state_design(features, rows, columns)
+        stated = np.einsum("ij,ij->i", seen, own[:, :-1]) + own[:, -1]
+        known = ~np.isnan(stated)
+        value[rows[known], columns[known]] = stated[known]
+    return Estimate(np.minimum(value, 1, out=value), features.clipped, lower_bound)
+
+
+def _weights(positions: dict[tuple[int, int], Position]) -> Weights:
+    weights = Weights.empty(CONTEXTS)
     for at, position in positions.items():
-        rows, columns = slice(at[0], None, 2), slice(at[1], None, 2)
-        coded = features.coded[rows, columns]
-        linear = features.linear[rows, columns]
-        result: Array = coded @ position.coded
-        result += (coded * coded) @ position.squared
-        for channel, kernel in zip(channels, position.kernels, strict=True):
-            filtered = cv2.filter2D(channel, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
-            result += filtered[rows, columns]
-        for context, weights in zip(features.context, position.context, strict=True):
-            m = context[rows, columns]
-            once, twice = (linear @ part[:3] + part[3] for part in weights)
-            result += m * (once + m * twice)
-        result += np.float32(position.constant)
-        own = (features.clipped[rows, columns] >> position.channel) & 1
-        lower_bound[rows, columns] = result * own
-        value[rows, columns] = np.minimum(_with_states(result, position, features, at), 1)
-    return Estimate(value, features.clipped, lower_bound)
-
-
-def _with_states(
-    result: Array, position: _Position, features: Features, at: tuple[int, int]
-) -> Array:
-    """Replace what is clipped by its clip state's own regression, where it has one."""
-    clipped = features.clipped[at[0] :: 2, at[1] :: 2]
-    inside = clipped > 0
-    if not inside.any():
-        return result
-    own = position.states[clipped[inside]]
-    stated = (_state_design(features, at, inside) * own[:, :-1]).sum(axis=1) + own[:, -1]
-    result[inside] = np.where(np.isnan(stated), result[inside], stated)
-    return result
+        weights.coded[at], weights.squared[at] = position.coded, position.squared
+        weights.kernels[at], weights.context[at] = position.kernels, position.context
+        weights.constant[at], weights.channel[at] = position.constant, position.channel
+    return weights

@@ -1,14 +1,20 @@
 """What the inverse ISP sees of an sRGB frame: the columns of its regressions."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rvdtool.reconstruct.compiled import STRIP, in_strips, kernel
+from rvdtool.reconstruct.places import sample_small
 from rvdtool.reconstruct.statistics import Array
 
+Window = tuple[slice, slice]
+EVERYWHERE = (slice(None), slice(None))
+Indices = NDArray[np.intp]
 Rgb = NDArray[np.uint8] | NDArray[np.uint16]
 
 CLIP = 253 / 255
@@ -25,6 +31,8 @@ FAR = (1 / 50, 1 / 16)
 shares of the frame's height."""
 CONTEXTS = len(TONE_SCALES) + 1
 NEIGHBOURS = (2 * RADIUS + 1) ** 2 - 1
+_WIDEST = 4.0
+"""Sigma, in pixels, that a Gaussian has at least before a picture is halved for it."""
 COLUMNS = 9 + 3 * NEIGHBOURS + 8 * CONTEXTS
 """Of `design`: coded channels, squares, linear ones (from LINEAR on), neighbours, contexts."""
 LINEAR = 6
@@ -38,51 +46,165 @@ def linearise(coded: Array) -> Array:
 
 
 class Features:
-    """What the regression sees of one sRGB frame."""
+    """What the regressions see of one sRGB frame. All but the clip state is worked out when asked.
+
+    Attributes:
+        rgb: the frame.
+        size: of it, (H, W).
+        table: each code, linearised, [codes].
+        clipped: the clip state, [H, W].
+    """
 
     def __init__(self, rgb: Rgb) -> None:
         peak = np.iinfo(rgb.dtype).max
-        codes = np.arange(peak + 1, dtype=np.float32) / np.float32(peak)
-        self.coded: Array = codes[rgb]
-        self.linear: Array = linearise(codes)[rgb]
+        self.rgb = rgb if rgb.flags.c_contiguous else rgb.copy()
+        self.size = rgb.shape[0], rgb.shape[1]
+        self._codes: Array = np.arange(peak + 1, dtype=np.float32) / np.float32(peak)
+        self.table = linearise(self._codes)
+        self.clipped = np.empty(self.size, np.uint8)
+        brightness = np.empty(self.size, np.float32)
         limit = int(np.ceil(CLIP * peak))
-        red, green, blue = (rgb[..., channel] >= limit for channel in range(3))
-        self.clipped: NDArray[np.uint8] = (
-            red + 2 * green.astype(np.uint8) + 4 * blue.astype(np.uint8)
-        )
-        self.context = [*self._local_means(), _distance(rgb.shape[0], rgb.shape[1])]
 
-    def _local_means(self) -> list[Array]:
-        """Local mean brightness around 0, one [H, W] map per scale."""
-        shares = [1 / scale for scale in TONE_SCALES]
-        return [mean - MIDDLE for mean in blurred_far(self.coded @ LUMA, 8, shares)]
+        def strip(first: int, last: int) -> None:
+            _look(self.rgb[first:last], limit, self.clipped[first:last], brightness[first:last])
+
+        in_strips(rgb.shape[0], strip)
+        small = _smaller(brightness / np.float32(peak), 8)
+        self.tones: list[Array] = [_blurred(small, 1 / scale) for scale in TONE_SCALES]
+        """The mean brightness around each place, one small map per scale."""
 
     @cached_property
-    def surroundings(self) -> list[Array]:
-        """The linearised channels, blurred, one [H, W, 3] per scale: asked for where clipped."""
-        near = [cv2.GaussianBlur(self.linear, (0, 0), sigma) for sigma in NEAR]
-        return near + blurred_far(self.linear, 4, FAR)
+    def coded(self) -> Array:
+        """[H, W, 3], 0..1."""
+        return self._codes[self.rgb]
+
+    @cached_property
+    def linear(self) -> Array:
+        """[H, W, 3], 0..1."""
+        return self.linear_of(EVERYWHERE)
+
+    @cached_property
+    def context(self) -> list[Array]:
+        """What is around: local mean brightness and distance, around 0, one [H, W] map each."""
+        height, width = self.size
+        means = [cv2.resize(tone, (width, height)) - MIDDLE for tone in self.tones]
+        return [*means, _distance(height, width)]
+
+    def linear_of(self, window: Window) -> Array:
+        """A window of the linearised channels, [h, w, 3]."""
+        part = self.rgb[window]
+        result = np.empty(part.shape, np.float32)
+        _look_up(part, self.table, result)
+        return result
+
+    def states_of(self, window: Window) -> Array:
+        """Whether R, G, B is clipped, 0 or 1, in a window, [h, w, 3]."""
+        part = self.clipped[window]
+        result = np.empty((*part.shape, 3), np.float32)
+        _split_states(part, result)
+        return result
+
+    def around(self, rows: Indices, columns: Indices) -> list[Array]:
+        """The linearised channels around some pixels, one [samples, 3] per scale."""
+        far = [sample_small(one, self.size, rows, columns) for one in self._far]
+        return blurred_at(self.linear_of, self.size, NEAR, rows, columns) + far
+
+    @cached_property
+    def _far(self) -> list[Array]:
+        return blurred_far(self.linear_of(EVERYWHERE), FAR)
 
 
-def blurred_far(image: Array, reduction: int, shares: Sequence[float]) -> list[Array]:
-    """An image blurred by Gaussians of so large shares of its height, worked out on a smaller one.
+@kernel
+def _look(rgb: Rgb, limit: int, clipped: NDArray[np.uint8], brightness: Array) -> None:
+    """Clip state and coded brightness of a strip."""
+    for y in range(rgb.shape[0]):
+        for x in range(rgb.shape[1]):
+            red, green, blue = rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2]
+            state = (red >= limit) + 2 * (green >= limit) + 4 * (blue >= limit)
+            clipped[y, x] = state
+            brightness[y, x] = (
+                LUMA[0] * np.float32(red) + LUMA[1] * np.float32(green) + LUMA[2] * np.float32(blue)
+            )
+
+
+@kernel
+def _look_up(codes: Rgb, table: Array, result: Array) -> None:
+    for y in range(codes.shape[0]):
+        for x in range(codes.shape[1]):
+            for c in range(3):
+                result[y, x, c] = table[codes[y, x, c]]
+
+
+@kernel
+def _split_states(clipped: NDArray[np.uint8], result: Array) -> None:
+    for y in range(clipped.shape[0]):
+        for x in range(clipped.shape[1]):
+            for c in range(3):
+                result[y, x, c] = np.float32((clipped[y, x] >> c) & 1)
+
+
+def _smaller(image: Array, reduction: int) -> Array:
+    size = (max(2, image.shape[1] // reduction), max(2, image.shape[0] // reduction))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _blurred(image: Array, share: float) -> Array:
+    """By a Gaussian of that share of the image's height."""
+    return cv2.GaussianBlur(image, (0, 0), max(0.5, share * image.shape[0]))
+
+
+def blurred_far(image: Array, shares: Sequence[float]) -> list[Array]:
+    """Small copies of an image, blurred by Gaussians of so large shares of its height.
 
     Args:
-        image: [H, W] or [H, W, C].
-        reduction: by how much smaller.
-        shares: sigma per height.
+        image: [H, W] or [H, W, C], up to four channels.
+        shares: in rising order. The wider, the smaller the copy: a quarter of its size at most.
     """
-    height, width = image.shape[:2]
-    size = (max(2, width // reduction), max(2, height // reduction))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return [
-        cv2.resize(
-            cv2.GaussianBlur(small, (0, 0), max(0.5, share * small.shape[0])),
-            (width, height),
-            interpolation=cv2.INTER_LINEAR,
-        )
-        for share in shares
-    ]
+    small, result = _smaller(image, 4), []
+    for share in shares:
+        while share * small.shape[0] >= 2 * _WIDEST and min(small.shape[:2]) > 8:
+            small = _smaller(small, 2)
+        result.append(_blurred(small, share))
+    return result
+
+
+def blurred_at(
+    image: Callable[[Window], Array],
+    size: tuple[int, int],
+    near: Sequence[float],
+    rows: Indices,
+    columns: Indices,
+) -> list[Array]:
+    """An image blurred by Gaussians, at some of its pixels alone.
+
+    Args:
+        image: gives a window of it, [h, w, C].
+        size: of the image, (H, W).
+        near: sigmas in pixels.
+        rows, columns: of the pixels, in reading order.
+
+    Returns:
+        [samples, C] per sigma.
+    """
+    height, _ = size
+    halo = 4 * math.ceil(max(near))
+    found: dict[int, list[Array]] = {}
+    edges = np.searchsorted(rows, np.arange(0, height + STRIP, STRIP))
+
+    def strip(first: int, last: int) -> None:
+        one, end = edges[first // STRIP], edges[first // STRIP + 1]
+        if one == end:
+            return
+        y, x = rows[one:end], columns[one:end]
+        top, left = max(int(y[0]) - halo, 0), max(int(x.min()) - halo, 0)
+        bottom, right = int(y[-1]) + halo + 1, int(x.max()) + halo + 1
+        part = image((slice(top, bottom), slice(left, right)))
+        blurred = (cv2.GaussianBlur(part, (0, 0), sigma) for sigma in near)
+        found[first] = [one[y - top, x - left] for one in blurred]
+
+    in_strips(height, strip)
+    parts = [found[first] for first in sorted(found)]
+    return [np.concatenate(scale) for scale in zip(*parts, strict=True)]
 
 
 def _distance(height: int, width: int) -> Array:

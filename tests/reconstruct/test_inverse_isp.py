@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 from small_shots import Array, mosaic, psnr, render, texture
 
 from rvdtool.raw.frame import CfaPhase
-from rvdtool.reconstruct.inverse_isp import InverseIsp
-from rvdtool.reconstruct.isp_features import linearise
+from rvdtool.reconstruct.inverse_isp import ErrorModel, InverseIsp, Position
+from rvdtool.reconstruct.isp_features import COLUMNS, Features, design, linearise
+from rvdtool.reconstruct.statistics import POSITIONS
 
 RGGB = CfaPhase.RGGB
 SIZE = (96, 128)
@@ -41,6 +42,28 @@ def test_a_pointwise_isp_is_undone(phase: CfaPhase, size: tuple[int, int]) -> No
     assert estimate.value.shape == estimate.clipped.shape == size
     assert not estimate.clipped.any()
     assert psnr(estimate.value, mosaic(other, phase)) > 50
+
+
+@pytest.mark.parametrize("size", [(96, 128), (41, 75)], ids=str)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_one_pass_is_the_regression(size: tuple[int, int], dtype: type) -> None:
+    """What is fitted on `design`'s columns is what is computed, also at the borders."""
+    rng = np.random.default_rng(0)
+    peak = np.iinfo(dtype).max
+    features = Features(rng.integers(0, peak + 1, (*size, 3)).astype(dtype))
+    unknown, positions = np.full((8, 19), np.nan, np.float32), {}
+    wanted = np.empty(size, np.float32)
+    for row, column in POSITIONS:
+        at, own = (row, column), np.s_[row::2, column::2]
+        flat = rng.normal(0, 0.1, COLUMNS).astype(np.float32)
+        positions[at] = Position.of(flat, 0.3, 1, unknown)
+        wanted[own] = (
+            design(features, at, np.ones_like(wanted[own], bool)) @ flat + np.float32(0.3)
+        ).reshape(wanted[own].shape)
+    estimate = InverseIsp(positions, ErrorModel({}, np.ones(8, bool)))(features.rgb)
+    assert np.allclose(estimate.value, np.minimum(wanted, 1), atol=2e-5)
+    own = np.where(features.clipped & 2, wanted, 0)
+    assert np.allclose(estimate.lower_bound, own, atol=2e-5)
 
 
 def test_the_phase_matters() -> None:

@@ -1,0 +1,68 @@
+"""Where the pixels of a frame lie on a smaller copy of it, as OpenCV's resize has it."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.reconstruct.compiled import kernel
+from rvdtool.reconstruct.statistics import Array
+
+
+@dataclass(frozen=True)
+class Places:
+    """Bilinear sampling of a small map at the size of a frame.
+
+    Attributes:
+        rows, columns: the small map's pixel above (left of) each of the frame's rows (columns).
+        row_shares, column_shares: share of the pixel below (right of) it.
+    """
+
+    rows: NDArray[np.uint32]
+    row_shares: Array
+    columns: NDArray[np.uint32]
+    column_shares: Array
+
+    @classmethod
+    def of(cls, small: tuple[int, ...], size: tuple[int, int]) -> Self:
+        """For a map of `small` (height, width, …) and a frame of `size`."""
+        return cls(*_between(small[0], size[0]), *_between(small[1], size[1]))
+
+
+def _between(small: int, full: int) -> tuple[NDArray[np.uint32], Array]:
+    place = np.clip((np.arange(full) + 0.5) * (small / full) - 0.5, 0, small - 1)
+    whole = np.floor(place)
+    return whole.astype(np.uint32), (place - whole).astype(np.float32)
+
+
+def sample_small(
+    small: Array, size: tuple[int, int], rows: NDArray[np.intp], columns: NDArray[np.intp]
+) -> Array:
+    """A small map [h, w, C], enlarged to `size`, at some pixels: [samples, C]."""
+    places = Places.of(small.shape, size)
+    result = np.empty((rows.size, small.shape[2]), np.float32)
+    _sample(
+        small, places.rows[rows], places.row_shares[rows], places.columns[columns],
+        places.column_shares[columns], result,
+    )  # fmt: skip
+    return result
+
+
+@kernel
+def _sample(
+    small: Array,
+    rows: NDArray[np.uint32],
+    row_shares: Array,
+    columns: NDArray[np.uint32],
+    column_shares: Array,
+    result: Array,
+) -> None:
+    for i in range(rows.size):
+        y, x = rows[i], columns[i]
+        below, right = min(y + 1, small.shape[0] - 1), min(x + 1, small.shape[1] - 1)
+        down, across = row_shares[i], column_shares[i]
+        for c in range(small.shape[2]):
+            upper = small[y, x, c] + across * (small[y, right, c] - small[y, x, c])
+            lower = small[below, x, c] + across * (small[below, right, c] - small[below, x, c])
+            result[i, c] = upper + down * (lower - upper)
