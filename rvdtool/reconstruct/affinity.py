@@ -21,7 +21,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rvdtool.raw.frame import CfaPhase
 from rvdtool.reconstruct.brightness import (
     BLOCK,
     Ratio,
@@ -39,9 +38,9 @@ from rvdtool.reconstruct.flow import (
     sample,
     sample_mosaic,
 )
-from rvdtool.reconstruct.highlights import Highlights, describe
 from rvdtool.reconstruct.inverse_isp import Estimate
 from rvdtool.reconstruct.isp_features import Rgb
+from rvdtool.reconstruct.lights import CERTAIN, HEADROOM, beyond_limit, still_full
 from rvdtool.reconstruct.motion import Grey, Motion, trust
 from rvdtool.reconstruct.statistics import (
     Array,
@@ -58,12 +57,9 @@ WINDOW = 7
 NOISIEST = np.float32(6)
 """… of which this times the noise of fit and RAW 1 may be noise: three times what both frames have;
 it is 1.7 times at most where frame 1 is in view."""
-BLIND = np.float32(0.45)
-"""Where a clip state is met that frame 1 doesn't show, another colour than the photosite's own
-clipped, the fit is off by half of this share of the room up to white, RMS (0.19 to 0.26)."""
 FITS_OWN = np.float32(0.1)
-"""Share of that variance which the fit is weighed by; the rest is in all candidates alike. Chosen
-on development clips: lossless ones rose by 1.6 dB in the mean."""
+"""Share of an unseen highlight's variance which the fit is weighed by; the rest is in all
+candidates alike. Chosen on development clips: lossless ones rose by 1.6 dB in the mean."""
 NO_WAY = np.float32(1e3)
 """Variance of what isn't there (outside the other frame)."""
 
@@ -219,7 +215,7 @@ def gather(
     motion: Motion,
     previous_fit: Array,
     previous_clipped: NDArray[np.uint8],
-    previous_brightness: Ratio,
+    level: Ratio,
     exposure: float | None,
     tracks_gain: bool,
 ) -> Evidence:
@@ -233,7 +229,7 @@ def gather(
         motion: its flows.
         previous_fit: the previous frame's, as bright as frame 1, [H, W].
         previous_clipped: where it is clipped, and not 0, [H, W].
-        previous_brightness: of the previous frame against frame 1.
+        level: the frame's brightness against frame 1 if nothing but a known exposure has changed.
         exposure: how much more than frame 1 the frame was exposed; None: that is its brightness.
         tracks_gain: whether the ISP made what brightness there is.
     """
@@ -248,12 +244,22 @@ def gather(
     now = block_means(estimate.value)
     free = block_means(np.maximum(clipped.astype(np.float32), was_clipped)) < 0.01
     free &= not motion.cut
-    shading = previous_brightness.shading
-    brightness = track(
-        ratio_mode(now, block_means(first_fit), sure, block_means(shading_delta_far), shading),
-        ratio_mode(now, block_means(previous_fit), free, block_means(shading_delta_near), shading),
-        previous_brightness,
+    anchored, neighbour = (
+        ratio_mode(
+            now,
+            block_means(other),
+            trusted,
+            block_means(delta),
+            level.shading,
+            calibration.shown,
+            level.value,
+        )
+        for other, trusted, delta in (
+            (first_fit, sure, shading_delta_far),
+            (previous_fit, free, shading_delta_near),
+        )
     )
+    brightness = track(anchored, neighbour, level)
     terms = brightness.shading.terms.astype(np.float32)
     shade = np.exp(shading_delta_far @ terms)
     first_fit, residual, first_raw = first_fit * shade, residual * shade, first_raw * shade
@@ -263,16 +269,24 @@ def gather(
     gain = np.float32(brightness.value)
     value, lower_bound = estimate.value / gain, estimate.lower_bound / gain
     total_variance = calibration.inverse_isp.error(estimate) / (gain * gain)
-    unseen_state = calibration.inverse_isp.error.unseen_state(estimate)
+    learned = calibration.inverse_isp.error.of_rare_states(estimate) / (gain * gain)
     exposure = brightness.value if exposure is None else exposure
-    step, blind = _beyond_limit(
-        calibration.phase, rgb, value, lower_bound, unseen_state, 1 / exposure, tracks_gain
+    step, blind = beyond_limit(
+        calibration.phase, rgb, value, lower_bound, learned, 1 / exposure, tracks_gain
     )
-    fine, total_variance = calibration.fine(value), total_variance + FITS_OWN * blind
-    value = value + step
+    missed, blind, tried = calibration.rare(estimate.clipped, learned > 0, blind)
+    fine = calibration.fine(value)
+    total_variance = total_variance + (FITS_OWN + (1 - FITS_OWN) * tried) * blind
+    value = np.where(learned > 0, np.minimum(value + step + missed, 1 / exposure), value)
+    full = still_full(calibration.lights, rgb, calibration.phase, far) & (not motion.lost)
+    least = min(HEADROOM, 1 / exposure)
+    lower_bound = np.where(full, np.maximum(lower_bound, np.float32(least)), lower_bound)
+    value = np.where(full, np.maximum(value, lower_bound), value)
+    first_raw = np.where(full, np.maximum(first_raw, lower_bound), first_raw)
     noise = calibration.noise(np.maximum(value, first_fit))
     highest = NOISIEST * (fine + noise)
-    fine = fine + blind
+    fine = np.where(full, CERTAIN, fine + blind)
+    total_variance = np.where(full, CERTAIN, total_variance)
     # Of a RAW carried to a clipped place: its noise, and the detail that sampling blurs.
     carried = noise + blurred
     flow_variance_far, flow_variance_near = (
@@ -314,40 +328,6 @@ def gather(
         residual_variance=np.where(clipped, carried, 2 * RELIABLE * total_variance),
         lower_bound=lower_bound,
     )
-
-
-def _beyond_limit(
-    phase: CfaPhase,
-    rgb: Rgb,
-    value: Array,
-    lower_bound: Array,
-    unseen_state: NDArray[np.bool_],
-    white: float,
-    tracks_gain: bool,
-) -> tuple[Array, Array]:
-    """How far above the fit clipped photosites are to be put of which frame 1 says nothing, and the
-    variance of what remains unknown, [H, W] each; 0 elsewhere.
-
-    Args:
-        phase: of the mosaic.
-        rgb: the current frame.
-        value: the fit.
-        lower_bound: see `Evidence`.
-        unseen_state: where frame 1 doesn't show the clip state.
-        white: the most that a photosite can have, as bright as frame 1.
-        tracks_gain: see `gather`.
-    """
-    step = np.zeros_like(value)
-    blind = (BLIND / 2 * np.where(unseen_state, np.maximum(np.float32(white) - value, 0), 0)) ** 2
-    own = np.argwhere(unseen_state & (lower_bound > 0))
-    if len(own):
-        at = tuple(own.T)
-        share, error = Highlights.load()(describe(rgb, phase, lower_bound, white, tracks_gain, own))
-        room = np.maximum(np.float32(white) - lower_bound[at], 0)
-        # From the limit, which the fit may be above or below.
-        step[at] = lower_bound[at] + share * room - value[at]
-        blind[at] = (error * room) ** 2
-    return step, blind
 
 
 def _carry(

@@ -6,6 +6,10 @@ measured on what surely shows the same thing in both frames, as the *mode* of ma
 shadows and mistaken matches spread out, the frame's brightness doesn't. A lens darkens what moves
 towards the corners; that shading is estimated along with it, and remembered.
 
+Light may change by eight stops and more. Noise spreads the ratios, too: how widely they are
+searched, how much each counts and how far the result can be trusted follow from the noise. What
+lies within the measurement's own error is not taken for a change.
+
 The sRGB video can't tell whether the ISP or the exposure (or the light) brightened a frame; RAW
 changes with the latter only. A camera's ISP holds its gain where its exposure can do the work, so
 brightness is put down to the ISP only in videos that LibRaw's defaults have rendered.
@@ -21,7 +25,7 @@ from rvdtool.raw.dng import SMALLEST
 from rvdtool.raw.frame import RawFrame
 from rvdtool.raw.render import default_render
 from rvdtool.reconstruct.isp_features import Rgb
-from rvdtool.reconstruct.statistics import Array
+from rvdtool.reconstruct.statistics import Array, Curve
 
 BLOCK = 8
 ENOUGH_BLOCKS = 40
@@ -29,11 +33,26 @@ DARKEST = 0.01
 """Blocks darker than this (normalised) have no ratio worth having."""
 DEAD_ZONE = 0.004
 """Against the previous frame, smaller changes (log) count as none: else errors add up."""
-
+CERTAIN = 1.5
+"""A change of so many standard errors counts as none; much larger ones count in full."""
+BLOCKS_PER_WITNESS = 4
+"""Blocks that are as good as one whose noise is independent."""
+NOISIEST_RATIO = 0.25
+"""Standard deviation of the logarithm from which a block's ratio says nothing."""
+JUMP = 0.5
+"""A ratio that is farther (log) from the expected one is found …"""
+UNEXPECTED = 1.5
+"""… if so many times as many blocks agree on it: a lamp may light half of a scene."""
 
 _SHADING_PRIOR = 0.3
 _MEMORY = 0.95
 _SLOPES = np.arange(-1.0, 0.45, 0.05)
+_WIDEST = 6.0
+"""Ratios are looked for between exp(−_WIDEST) and exp(_WIDEST): more than eight stops either way"""
+_BIN = 0.004
+_NEAR = 0.015
+"""Ratios that differ from the mode by less (log) are averaged; by more, if noise explains it."""
+_MUCH_DARKER = 0.5
 SAME_RENDERING = 0.02
 """Mean difference of coded block means, 0..1: LibRaw's own rendering stays below it through a
 codec, a camera's differs more."""
@@ -91,10 +110,17 @@ class Shading:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How one frame's brightness compares, and the shading as known now."""
+    """How one frame's brightness compares, and the shading as known now.
+
+    Attributes:
+        value: the ratio.
+        shading: of the lens.
+        error: standard error of the ratio's logarithm.
+    """
 
     value: float
     shading: Shading
+    error: float = 0.0
 
 
 def shading_terms(at: Array) -> Array:
@@ -118,6 +144,8 @@ def ratio_mode(
     trusted: NDArray[np.bool_],
     shading_delta: Array,
     shading: Shading,
+    noise: Curve,
+    expected: float,
 ) -> Ratio | None:
     """Mode of value / reference over trusted blocks; None if too few are left.
 
@@ -127,45 +155,79 @@ def ratio_mode(
         shading_delta: by how much the `shading_terms` of a block's place exceed those of the
             place it came from, [H, W, 3].
         shading: as known before.
+        noise: variance of a photosite's noise in `value` and `reference`, by intensity.
+        expected: the ratio if nothing but a known exposure has changed.
     """
-    usable = trusted & (value > DARKEST / 2) & (reference > DARKEST)
+    if trusted.sum() < ENOUGH_BLOCKS:
+        return None
+    darker = float(np.median(value[trusted])) / max(float(np.median(reference[trusted])), 1e-6)
+    # What got much darker is dark by right, and so was what got much brighter.
+    least = DARKEST / 2 * (darker if darker < _MUCH_DARKER else 1)
+    least_reference = DARKEST / (darker if darker > 1 / _MUCH_DARKER else 1)
+    usable = trusted & (value > max(least, 1e-5)) & (reference > max(least_reference, 1e-5))
+    spread = _log_deviation(value, reference, noise)
+    usable &= spread < NOISIEST_RATIO
     if usable.sum() < ENOUGH_BLOCKS:
         return None
     logs = np.log(value[usable] / reference[usable]).astype(np.float64)
-    far = shading_delta[usable].astype(np.float64)
-    terms, mode = _start(logs, far, shading)
-    evidence = np.zeros((3, 4))
+    far, spread = shading_delta[usable].astype(np.float64), spread[usable].astype(np.float64)
+    weights = 1 / (1 + (spread / _BIN) ** 2)
+    terms, mode = _start(logs, far, shading, weights, float(np.median(spread)), expected)
+    evidence, error = np.zeros((3, 4)), NOISIEST_RATIO
     for _ in range(4):
-        near = np.abs(logs - far @ terms - mode) < 0.015
+        near = np.abs(logs - far @ terms - mode) < np.maximum(_NEAR, 3 * spread)
         if not near.any():
             break
-        x, y = far[near] - far[near].mean(axis=0), logs[near] - logs[near].mean()
-        evidence = np.column_stack([x.T @ x, x.T @ y])
+        w = weights[near] / weights[near].sum()
+        x, y = far[near] - w @ far[near], logs[near] - w @ logs[near]
+        evidence = len(w) * np.column_stack([x.T @ (w[:, None] * x), x.T @ (w * y)])
         terms = Shading(shading.evidence + evidence).terms
-        mode = float((logs[near] - far[near] @ terms).mean())
-    return Ratio(float(np.exp(mode)), shading.learn(evidence))
+        rest = logs[near] - far[near] @ terms
+        mode = float(w @ rest)
+        # Neighbouring blocks aren't independent: demosaicing and codecs reach across them.
+        error = float(np.sqrt(BLOCKS_PER_WITNESS * (w**2 @ (rest - mode) ** 2)))
+    return Ratio(float(np.exp(mode)), shading.learn(evidence), error)
+
+
+def _log_deviation(value: Array, reference: Array, noise: Curve) -> Array:
+    """Standard deviation of log(value / reference) that the photosites' noise makes, [H, W]."""
+    relative = [noise(x) / np.maximum(x, 1e-6) ** 2 for x in (value, reference)]
+    return np.sqrt((relative[0] + relative[1]) / np.float32(BLOCK * BLOCK))
 
 
 def _start(
-    logs: NDArray[np.float64], far: NDArray[np.float64], shading: Shading
+    logs: NDArray[np.float64],
+    far: NDArray[np.float64],
+    shading: Shading,
+    weights: NDArray[np.float64],
+    spread: float,
+    expected: float,
 ) -> tuple[NDArray[np.float64], float]:
-    """The shading under which most ratios agree, and the ratio they agree on."""
+    """The shading under which most ratios agree, and the (logarithmic) ratio they agree on."""
     candidates = [shading.terms]
     if far[:, :2].sum(axis=1).std() > 0.01:  # else shading doesn't show
         candidates += [np.array([slope, slope, 0.0]) for slope in _SLOPES]
-    peaks = [_peak(logs - far @ terms) for terms in candidates]
+    peaks = [_peak(logs - far @ terms, weights, spread, expected) for terms in candidates]
     heights = np.array([height for _, height in peaks], np.float64)
     heights[0] *= 1.1  # what is known is given up only for something clearly better
     best = int(heights.argmax())
     return candidates[best], peaks[best][0]
 
 
-def _peak(logs: NDArray[np.float64]) -> tuple[float, float]:
-    """Where a smoothed histogram is highest, and how high."""
-    width = 0.004
-    edges = np.arange(-1.6, 1.6 + width, width)
-    smooth = np.convolve(np.histogram(logs, edges)[0], [1, 2, 3, 2, 1], "same")
-    return float(edges[smooth.argmax()]) + width / 2, float(smooth.max())
+def _peak(
+    logs: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    spread: float,
+    expected: float,
+) -> tuple[float, float]:
+    """Where a smoothed histogram is highest, and how high. Noise asks for more smoothing."""
+    edges = np.arange(-_WIDEST, _WIDEST + _BIN, _BIN)
+    smooth = np.convolve(np.histogram(logs, edges, weights=weights)[0], [1, 2, 3, 2, 1], "same")
+    if spread > 2 * _BIN:
+        smooth = cv2.GaussianBlur(smooth[None], (0, 0), spread / _BIN / 2)[0]
+    unlikely = np.abs(edges[:-1] + _BIN / 2 - np.log(expected)) > JUMP
+    smooth = np.where(unlikely, smooth / UNEXPECTED, smooth)
+    return float(edges[smooth.argmax()]) + _BIN / 2, float(smooth.max())
 
 
 def track(anchored: Ratio | None, neighbour: Ratio | None, previous: Ratio) -> Ratio:
@@ -174,10 +236,20 @@ def track(anchored: Ratio | None, neighbour: Ratio | None, previous: Ratio) -> R
     Args:
         anchored: ratio to frame 1; None if too little of it is in view.
         neighbour: ratio to the previous frame's estimate (whose brightness is taken out already).
-        previous: of the previous frame.
+        previous: what it is if nothing changed: the previous frame's, or by the known exposure.
     """
     if anchored is not None:
-        return anchored
-    if neighbour is None or abs(np.log(neighbour.value / previous.value)) < DEAD_ZONE:
+        return _shrunk(anchored, previous, 0.0)
+    if neighbour is None:
         return previous
-    return neighbour
+    return _shrunk(neighbour, previous, DEAD_ZONE)
+
+
+def _shrunk(measured: Ratio, previous: Ratio, dead_zone: float) -> Ratio:
+    """A measured ratio, drawn to the previous one by as much as the change may be an error."""
+    change = float(np.log(measured.value / previous.value))
+    error = CERTAIN * measured.error
+    if abs(change) <= max(error, dead_zone):
+        return replace(measured, value=previous.value)
+    change *= 1 - (error / change) ** 2
+    return replace(measured, value=previous.value * float(np.exp(change)))

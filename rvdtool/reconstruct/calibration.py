@@ -8,6 +8,7 @@ import numpy as np
 from rvdtool.raw.frame import CfaPhase
 from rvdtool.reconstruct.inverse_isp import InverseIsp
 from rvdtool.reconstruct.isp_features import Rgb
+from rvdtool.reconstruct.lights import RareStates, lights
 from rvdtool.reconstruct.motion import Grey
 from rvdtool.reconstruct.statistics import (
     ROUNDING,
@@ -30,20 +31,26 @@ class Calibration:
         sources: [H, W, 4], sampled together along a flow: the fit, its denoised residual, the
             denoised RAW, and the power of the detail that sampling blurs.
         clipped: 0 or 1 per photosite, float [H, W].
+        lights: where its RAW is full, see `lights`, [H, W].
+        rare: what it says of rare clip states.
         grey: picture for the flow.
         smooth: variance of the part of the fit's error that can be carried along.
         fine: variance of the rest.
         noise: variance of the RAW's noise.
+        shown: the same of the fit's.
     """
 
     inverse_isp: InverseIsp
     phase: CfaPhase
     sources: Array
     clipped: Array
+    lights: Array
+    rare: RareStates
     grey: Grey
     smooth: Curve
     fine: Curve
     noise: Curve
+    shown: Curve
 
     @classmethod
     def measure(
@@ -70,4 +77,17 @@ class Calibration:
         fine = Curve.mean(value[free], ((residual - carried) ** 2)[free])
         sources = np.stack([value, carried, shrink(raw, noise(value), 5), blurred], axis=-1)
         clipped = (~free).astype(np.float32)
-        return cls(inverse_isp, phase, sources, clipped, grey, smooth, fine, noise)
+        learned = inverse_isp.error.of_rare_states(estimate)
+        return cls(
+            inverse_isp=inverse_isp,
+            phase=phase,
+            sources=sources,
+            clipped=clipped,
+            lights=lights(raw, rgb, phase),
+            rare=RareStates.measure(rgb, raw, phase, estimate, learned, by_libraw),
+            grey=grey,
+            smooth=smooth,
+            fine=fine,
+            noise=noise,
+            shown=noise_variance(value, value, free),
+        )

@@ -10,7 +10,7 @@ chain what it saw in training. Its own frames in their place gave the same quali
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Self
 
 import cv2
@@ -28,7 +28,7 @@ from rvdtool.reconstruct.flow import Flow, flow_image
 from rvdtool.reconstruct.fusion import fuse
 from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.motion import Grey, Motion, MotionTracker, NearFlow
-from rvdtool.reconstruct.statistics import Array, noise_variance
+from rvdtool.reconstruct.statistics import Array
 
 if TYPE_CHECKING:
     from rvdtool.network.calibrated import CalibratedFagdn
@@ -213,7 +213,7 @@ class Chain:
             motion,
             past.fit,
             past.clipped,
-            past.brightness,
+            self._level(past.index + 1, past.brightness),
             self._exposure(past.index + 1, exposure),
             self.tracks_gain,
         )
@@ -283,11 +283,20 @@ class Chain:
             return self._exposures[index]
         return hidden.value if self.tracks_gain else None
 
+    def _level(self, index: int, previous: Ratio) -> Ratio:
+        """A frame's brightness if nothing has changed since the previous one but a known exposure.
+
+        An ISP whose gain is tracked mostly hides the exposure.
+        """
+        if self._exposures is None or self.tracks_gain:
+            return previous
+        step = self._exposures[index] / self._exposures[index - 1]
+        return replace(previous, value=previous.value * step)
+
     def _make_meter(self) -> ExposureMeter | None:
         """What reads hidden exposures, calibrated on frame 1, which is the state."""
-        calibration, fit = self.calibration, self.state.fit
-        shown = noise_variance(fit, fit, calibration.clipped == 0)
-        return ExposureMeter.measure(calibration.noise, shown, calibration.fine)
+        calibration = self.calibration
+        return ExposureMeter.measure(calibration.noise, calibration.shown, calibration.fine)
 
     def _mosaic(self, value: Array, prior: Prior) -> Mosaic:
         """Normalised RAW as bright as frame 1 → a frame's DN within 0..white, uint16 [H, W]."""

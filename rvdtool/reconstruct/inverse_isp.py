@@ -53,7 +53,9 @@ STATE_RIDGE = 0.1
 STATE_SAMPLES = 20
 """Photosites in a clip state on frame 1 below which it gets no regression of its own."""
 KNOWN_SAMPLES = 100
-"""… and below which nothing is known of its errors."""
+"""… and below which that is not believed alone."""
+UNKNOWN = np.float32(1e6)
+"""Variance of what nothing is known of."""
 SATURATED = 0.995
 """Normalised RAW from which a photosite counts as saturated: so much light there was, or more."""
 ROUNDS = 4
@@ -156,12 +158,13 @@ class ErrorModel:
     """Variance of the estimate on frame 1, per CFA position, by intensity and by clip state."""
 
     def __init__(
-        self, curves: dict[tuple[int, int], tuple[Curve, Array]], known: NDArray[np.bool_]
+        self, curves: dict[tuple[int, int], tuple[Curve, Array, Array]], known: NDArray[np.bool_]
     ) -> None:
         """`measure` makes one.
 
         Args:
-            curves: per CFA position, the variance by intensity and by clip state, [8].
+            curves: per CFA position, the variance by intensity, by clip state, [8], and that of
+                the state's own regression, [8], as it is on other photosites than its samples.
             known: clip states that frame 1 shows at all positions, [8].
         """
         self._curves, self._known = curves, known
@@ -177,23 +180,33 @@ class ErrorModel:
             clipped = estimate.clipped[at[0] :: 2, at[1] :: 2]
             free = Curve.mean(value[clipped == 0], here[clipped == 0], lowest=MIN_VARIANCE)
             states = np.full(8, max(worst, float(free.values.max())), np.float32)
+            own = np.full(8, UNKNOWN, np.float32)
             for state in range(1, 8):
                 inside = here[clipped == state]
+                spare = inside.size - _STATE_COLUMNS - 1
+                if inside.size >= STATE_SAMPLES and spare > 0:
+                    optimism = (inside.size + _STATE_COLUMNS + 1) / spare
+                    own[state] = max(float(inside.mean()) * optimism, MIN_VARIANCE)
                 if inside.size >= KNOWN_SAMPLES:
                     states[state] = max(float(inside.mean()), MIN_VARIANCE)
                 else:
                     known[state] = False
-            curves[at] = (free, states)
+            curves[at] = (free, states, own)
         return cls(curves, known)
 
-    def unseen_state(self, estimate: Estimate) -> NDArray[np.bool_]:
-        """Where clip states are met of which frame 1 shows too little to know anything, [H, W]."""
-        return ~self._known[estimate.clipped]
+    def of_rare_states(self, estimate: Estimate) -> Array:
+        """Variance of the estimate by its clip state's own regression where frame 1 shows too
+        little of that state for it to be believed alone, [H, W]; 0 elsewhere."""
+        result = np.zeros_like(estimate.value)
+        for at, (_, _, own) in self._curves.items():
+            variances = np.where(self._known, 0, own).astype(np.float32)
+            result[at[0] :: 2, at[1] :: 2] = variances[estimate.clipped[at[0] :: 2, at[1] :: 2]]
+        return result
 
     def __call__(self, estimate: Estimate) -> Array:
         """Variance per photosite, [H, W]."""
         result = np.empty_like(estimate.value)
-        for at, (free, states) in self._curves.items():
+        for at, (free, states, _) in self._curves.items():
             clipped = estimate.clipped[at[0] :: 2, at[1] :: 2]
             variance = free(estimate.value[at[0] :: 2, at[1] :: 2])
             result[at[0] :: 2, at[1] :: 2] = np.where(clipped > 0, states[clipped], variance)

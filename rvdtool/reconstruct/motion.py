@@ -15,6 +15,9 @@ Grey = NDArray[np.uint8]
 FLAT = 1.5
 """Of 255: a picture that varies by less (standard deviation) shows nothing to recognise."""
 
+NOISY = 4.0
+"""Where pictures differ by more than so many times what noise makes, they show different things."""
+
 NearFlow = Callable[[int, tuple[int, int]], Flow]
 """A source of flows other than our own: frame index, (height, width) → flow to the frame before."""
 
@@ -100,15 +103,36 @@ class MotionTracker:
 def trust(grey: Grey, warped: Array) -> NDArray[np.bool_]:
     """Where two pictures surely show the same thing, whatever their brightness: bool [H, W].
 
-    Local normalised cross-correlation above 0.97 over 13×13 pixels that have texture.
+    Local normalised cross-correlation above 0.97 where there is texture. What noise hides shows in
+    pictures that are blurred more, over larger windows; it counts where the finer pictures differ
+    by no more than noise does.
     """
-    one, two = (cv2.blur(image.astype(np.float32), (5, 5)) for image in (grey, warped))
-    mean_one, mean_two = box(one, 13), box(two, 13)
-    variance_one = box(one * one, 13) - mean_one * mean_one
-    variance_two = box(two * two, 13) - mean_two * mean_two
-    covariance = box(one * two, 13) - mean_one * mean_two
-    norm = np.sqrt(np.maximum(variance_one * variance_two, 1e-6))
-    return (covariance > 0.97 * norm) & (variance_one > 4)
+    (same, missed), *coarser = (
+        _agreement(grey, warped, *scale) for scale in ((5, 13, 4.0), (13, 31, 1.0), (27, 61, 0.5))
+    )
+    # Most of a frame is matched rightly: the quarter that agrees best shows what noise does.
+    noise = missed <= NOISY * np.quantile(missed, 0.25)
+    return same | (noise & (coarser[0][0] | coarser[1][0]))
+
+
+def _agreement(
+    grey: Grey, warped: Array, blur: int, window: int, least: float
+) -> tuple[NDArray[np.bool_], Array]:
+    """At one scale, [H, W] each: where two pictures agree, and the variance of what they don't.
+
+    Args:
+        grey, warped: the pictures.
+        blur, window: in pixels.
+        least: variance below which there is no texture.
+    """
+    one, two = (box(image.astype(np.float32), blur) for image in (grey, warped))
+    mean_one, mean_two = box(one, window), box(two, window)
+    variance_one = box(one * one, window) - mean_one * mean_one
+    variance_two = box(two * two, window) - mean_two * mean_two
+    covariance = box(one * two, window) - mean_one * mean_two
+    correlation = covariance / np.sqrt(np.maximum(variance_one * variance_two, 1e-6))
+    missed = variance_one * (1 - np.clip(correlation, 0, 1) ** 2)
+    return (correlation > 0.97) & (variance_one > least), missed
 
 
 def same_scene(grey: Grey, warped: Array) -> bool:

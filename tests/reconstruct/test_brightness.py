@@ -17,6 +17,7 @@ from rvdtool.reconstruct.brightness import (
     track,
 )
 from rvdtool.reconstruct.chain import Chain, GainMode
+from rvdtool.reconstruct.statistics import Curve
 
 BLOCKS = (24, 32)
 EVERYWHERE = np.ones(BLOCKS, bool)
@@ -43,9 +44,11 @@ def ratio(
     trusted: NDArray[np.bool_] = EVERYWHERE,
     far: Array | None = None,
     shading: Shading = UNKNOWN,
+    noise: float = 1e-6,
 ) -> Ratio | None:
     far = apart(0) if far is None else far
-    return ratio_mode(value, reference, trusted, far, shading)
+    curve = Curve(np.zeros(1, np.float32), np.full(1, noise, np.float32))
+    return ratio_mode(value, reference, trusted, far, shading, curve, 1.0)
 
 
 def found(*arguments: Array) -> float:
@@ -54,7 +57,7 @@ def found(*arguments: Array) -> float:
     return result.value
 
 
-@pytest.mark.parametrize("factor", [0.4, 0.9, 0.998, 1.0, 1.1, 2.5])
+@pytest.mark.parametrize("factor", [1 / 128, 0.4, 0.9, 0.998, 1.0, 1.1, 2.5, 200])
 def test_the_brightness_is_found(factor: float) -> None:
     assert found(factor * blocks() * grain(), blocks()) == pytest.approx(factor, rel=1e-3)
 
@@ -122,10 +125,40 @@ def test_shading_terms_are_measured_from_the_centre() -> None:
     assert np.allclose(terms, terms[::-1, ::-1])
 
 
+def test_noise_widens_the_search_and_owns_its_error() -> None:
+    """Blocks 5 % off each, as under a telescope: the mode of a narrow histogram is anywhere."""
+    errors, claimed = [], []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        value = 0.98 * blocks() * rng.normal(1, 0.05, BLOCKS).astype(np.float32)
+        result = ratio(value, blocks(), noise=64 * (0.05 * 0.3) ** 2)
+        assert result is not None
+        errors.append(np.log(result.value / 0.98))
+        claimed.append(result.error)
+    assert np.sqrt(np.mean(np.square(errors))) < 0.004
+    assert 0.5 < np.mean(claimed) / np.sqrt(np.mean(np.square(errors))) < 4
+
+
+def test_a_lamp_that_lights_part_of_the_scene_is_not_its_brightness() -> None:
+    value = blocks() * grain()
+    value[:, 14:] *= 6  # 18 of 32 columns
+    assert found(value, blocks()) == pytest.approx(1, rel=1e-3)
+
+
+def test_changes_within_the_error_count_as_none() -> None:
+    before = Ratio(1.0, UNKNOWN)
+    assert track(Ratio(1.004, UNKNOWN, error=0.003), None, before).value == 1.0
+    assert track(Ratio(1.1, UNKNOWN, error=0.003), None, before).value == pytest.approx(
+        1.1, abs=1e-3
+    )
+    known = Ratio(8.0, UNKNOWN)
+    assert track(Ratio(8.02, UNKNOWN, error=0.01), None, known).value == 8.0
+
+
 def test_what_is_anchored_to_frame_1_comes_first() -> None:
     one, other, before = (Ratio(value, UNKNOWN) for value in (1.0005, 0.8, 1.1))
-    assert track(one, other, before) is one
-    assert track(one, None, before) is one
+    assert track(one, other, before).value == pytest.approx(one.value)
+    assert track(one, None, before).value == pytest.approx(one.value)
 
 
 def test_small_changes_against_the_neighbour_do_not_add_up() -> None:

@@ -1,0 +1,171 @@
+"""Lights beyond what the sRGB frame can show: lamps, reflections of the sun, stars.
+
+A clipped sRGB frame only says that a light is brighter than the limit. The reference RAW says more:
+where a photosite was full there, and the same thing is as bright now, it is full now. Of a clip
+state that the reference frame shows at a few photosites only, a learned guess stands in
+(`highlights.py`), set right by what it misses at those few.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.raw.bayer import color_index
+from rvdtool.raw.frame import CfaPhase
+from rvdtool.reconstruct.flow import Flow, outside, sample_mosaic
+from rvdtool.reconstruct.highlights import Highlights, describe
+from rvdtool.reconstruct.inverse_isp import MIN_VARIANCE, SATURATED, Estimate
+from rvdtool.reconstruct.isp_features import CLIP, Rgb
+from rvdtool.reconstruct.statistics import Array
+
+BLIND = np.float32(0.45)
+"""Where a clip state is met that frame 1 doesn't show, another colour than the photosite's own
+clipped, the fit is off by half of this share of the room up to white, RMS (0.19 to 0.26)."""
+CERTAIN = np.float32(1e-6)
+"""Variance of what is full: rounding, and nothing else."""
+HEADROOM = 1.25
+"""Lights are mostly far beyond full: with as much less light they would be full still."""
+SHOWN = np.float32(CLIP - 0.05)
+"""Coded sRGB, 0..1, that a full light shows at least: below the limit, as codecs blur lights."""
+FEW = 10
+"""Photosites whose say is as good as the learned guess's."""
+
+
+def lights(raw: Array, rgb: Rgb, phase: CfaPhase) -> Array:
+    """Where a frame's RAW is full, and its sRGB as bright as can be: 0 or 1, [H, W].
+
+    Args:
+        raw: normalised, [H, W].
+        rgb, phase: of that frame.
+    """
+    return ((raw >= SATURATED) & (_own(rgb, phase) >= SHOWN)).astype(np.float32)
+
+
+def still_full(first: Array, rgb: Rgb, phase: CfaPhase, far: Flow) -> NDArray[np.bool_]:
+    """Photosites that are full in the reference frame and as bright as can be in sRGB now, [H, W].
+
+    Args:
+        first: `lights` of the reference frame.
+        rgb, phase: of the current frame.
+        far: its flow to the reference frame, [H, W, 2].
+    """
+    if not first.any():
+        return np.zeros(rgb.shape[:2], bool)
+    return (sample_mosaic(first, far) > 0.5) & (_own(rgb, phase) >= SHOWN) & ~outside(far)
+
+
+def _own(rgb: Rgb, phase: CfaPhase) -> Array:
+    """Each photosite's own colour in an sRGB frame, coded 0..1, [H, W]."""
+    at = color_index(phase, (rgb.shape[0], rgb.shape[1]))
+    own = np.take_along_axis(rgb, at[..., None], axis=2)[..., 0]
+    return own.astype(np.float32) / np.float32(np.iinfo(rgb.dtype).max)
+
+
+@dataclass(frozen=True)
+class RareStates:
+    """What the reference frame says of the clip states of which it shows too little to learn from.
+
+    Attributes:
+        missed: by how much the fit with `beyond_limit` is too low there, [8, 3] by clip state and
+            colour; drawn towards 0 by as much as photosites are few.
+        variance: of what remains, likewise.
+        tried: how much the reference frame has to say, 0..1, likewise.
+        colors: of the photosites, [H, W].
+    """
+
+    missed: Array
+    variance: Array
+    tried: Array
+    colors: NDArray[np.uint8]
+
+    @classmethod
+    def measure(
+        cls,
+        rgb: Rgb,
+        raw: Array,
+        phase: CfaPhase,
+        estimate: Estimate,
+        learned: Array,
+        tracked: bool,
+    ) -> Self:
+        """From the reference frame.
+
+        Args:
+            rgb, raw, phase, estimate: of it.
+            learned, tracked: see `beyond_limit`.
+        """
+        step, _ = beyond_limit(
+            phase, rgb, estimate.value, estimate.lower_bound, learned, 1, tracked
+        )
+        rest = raw - np.minimum(estimate.value + step, 1)
+        colors = color_index(phase, (raw.shape[0], raw.shape[1]))
+        rare = learned > 0
+        group = (3 * estimate.clipped.astype(np.intp) + colors)[rare]
+
+        def total(quantity: Array) -> Array:
+            sums = np.bincount(group, quantity, minlength=24)
+            return sums.reshape(8, 3).astype(np.float32)
+
+        count = total(np.ones_like(rest[rare]))
+        missed: Array = total(rest[rare]) / (count + np.float32(FEW))
+        left = (rest[rare] - missed.reshape(-1)[group]) ** 2
+        variance = total(left) / np.maximum(count, np.float32(1))
+        return cls(missed, variance.astype(np.float32), count / (count + np.float32(FEW)), colors)
+
+    def __call__(
+        self, clipped: NDArray[np.uint8], rare: NDArray[np.bool_], blind: Array
+    ) -> tuple[Array, Array, Array]:
+        """What to add to a frame's fit, variance of what remains, and `tried`, [H, W] each.
+
+        Args:
+            clipped: the frame's clip state, [H, W].
+            rare: where that is a rare one, [H, W].
+            blind: variance by `beyond_limit`.
+        """
+        at = clipped, self.colors
+        missed, tried = (np.where(rare, x[at], 0) for x in (self.missed, self.tried))
+        return missed, np.where(rare, np.maximum(blind, self.variance[at]), blind), tried
+
+
+def beyond_limit(
+    phase: CfaPhase,
+    rgb: Rgb,
+    value: Array,
+    lower_bound: Array,
+    learned: Array,
+    white: float,
+    tracked: bool,
+) -> tuple[Array, Array]:
+    """How far above the fit clipped photosites are to be put of which frame 1 says little, and the
+    variance of what remains unknown, [H, W] each; 0 elsewhere.
+
+    Args:
+        phase: of the mosaic.
+        rgb: the current frame.
+        value: the fit.
+        lower_bound: the least that a clipped photosite can have, [H, W].
+        learned: variance of the fit where the clip state is rare, [H, W], else 0; see
+            `ErrorModel.of_rare_states`.
+        white: the most that a photosite can have, as bright as frame 1.
+        tracked: whether the ISP made what brightness there is.
+    """
+    step, rare = np.zeros_like(value), learned > 0
+    room = np.maximum(np.float32(white) - value, 0)
+    blind = np.where(rare, _both((BLIND / 2 * room) ** 2, learned), 0)
+    own = np.argwhere(rare & (lower_bound > 0))
+    if len(own):
+        at = tuple(own.T)
+        share, error = Highlights.load()(describe(rgb, phase, lower_bound, white, tracked, own))
+        room = np.maximum(np.float32(white) - lower_bound[at], 0)
+        # From the limit, which the fit may be above or below.
+        guess, doubt = lower_bound[at] + share * room, (error * room) ** 2
+        step[at] = (guess - value[at]) * learned[at] / (learned[at] + doubt + MIN_VARIANCE)
+        blind[at] = _both(doubt, learned[at])
+    return step, blind
+
+
+def _both(one: Array, other: Array) -> Array:
+    """Variance of what two independent estimates of these variances say together."""
+    return one * other / (one + other + np.float32(MIN_VARIANCE))

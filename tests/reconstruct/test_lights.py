@@ -1,0 +1,66 @@
+"""Lights that are full in the reference frame are full in the others; rare clip states."""
+
+import cv2
+import numpy as np
+import pytest
+from small_shots import BLACK, SIZE, WHITE, Array, mosaic, pan, raw_frame, render
+
+from rvdtool.network.calibrated import CalibratedConfig, CalibratedFagdn
+from rvdtool.raw.bayer import normalise
+from rvdtool.raw.frame import CfaPhase
+from rvdtool.reconstruct.chain import Chain
+from rvdtool.reconstruct.lights import lights, still_full
+
+
+def night(count: int, radius: int = 4, radiance: float = 5.0) -> list[Array]:
+    """A dark street with three lamps, seen by a camera that moves."""
+    frames = []
+    for index, scene in enumerate(pan(count)):
+        lamps = np.zeros((8 * SIZE[0], 8 * SIZE[1], 3), np.float32)
+        for x, y in ((30, 30), (70, 50), (100, 20)):
+            at = (8 * x - round(10 * index), 8 * y + round(6 * index))
+            cv2.circle(lamps, at, 8 * radius, (radiance,) * 3, -1)
+        lamps = cv2.resize(lamps, SIZE[::-1], interpolation=cv2.INTER_AREA)
+        frames.append(0.3 * scene + cv2.GaussianBlur(lamps, (0, 0), 0.8))
+    return frames
+
+
+@pytest.mark.parametrize("radius", [2, 5])
+def test_lamps_stay_full(radius: int) -> None:
+    """… in all colours, or they would come out pink or cyan; and the noise-free truth agrees."""
+    scenes = night(4, radius)
+    chain = Chain(raw_frame(scenes[0]), render(scenes[0]))
+    for scene in scenes[1:]:
+        step = chain.step(render(scene))
+    true = np.clip(mosaic(scene), 0, 1)
+    got = normalise(step.mosaic, BLACK, WHITE)
+    full = true == 1
+    # A border that is half a pixel off can't be told.
+    inside = cv2.erode(full.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    assert full.sum() > 20
+    assert got[inside].min() > 0.99
+    for color in range(3):
+        own = full & (np.indices(SIZE).sum(axis=0) % 2 == color % 2)
+        assert got[own].mean() > 0.97
+    assert np.sqrt(np.mean((got - true)[~full] ** 2)) < 0.02
+
+
+def test_a_network_does_not_undo_it() -> None:
+    scenes = night(2)
+    network = CalibratedFagdn(CalibratedConfig()).eval()
+    for parameter in network.head.parameters():
+        parameter.data.normal_(0, 3)  # whatever it answers
+    chain = Chain(raw_frame(scenes[0]), render(scenes[0]), network=network)
+    got = normalise(chain.step(render(scenes[1])).mosaic, BLACK, WHITE)
+    full = cv2.erode((mosaic(scenes[1]) >= 1).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    assert got[full].min() > 0.98
+
+
+def test_a_lamp_that_goes_out_is_not_full() -> None:
+    scenes = night(2)
+    first = lights(np.clip(mosaic(scenes[0]), 0, 1), render(scenes[0]), CfaPhase.RGGB)
+    far = np.zeros((*SIZE, 2), np.float32)
+    assert still_full(first, render(scenes[0]), CfaPhase.RGGB, far).any()
+    assert not still_full(first, render(pan(1)[0]), CfaPhase.RGGB, far).any()
+    beyond = np.full((*SIZE, 2), 1e4, np.float32)
+    assert not still_full(first, render(scenes[0]), CfaPhase.RGGB, beyond).any()
