@@ -163,7 +163,7 @@ class _Placed:
         if self._assumed_silent is not None and begin < self._assumed_silent:
             raise VideoError(
                 f"stream {self.track.stream} lies more than {LAG} s away from the others in the "
-                "file; rewrap it (ffmpeg -i IN -map 0 -c copy OUT.mov)"
+                "file; rewrap it (ffmpeg -i IN -map 0:v -map 0:a -c copy OUT.mov)"
             )
         self._end = begin + len(piece.samples)
         samples = piece.samples[max(0, self.filled - begin) :]

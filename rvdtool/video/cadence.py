@@ -57,8 +57,8 @@ class Cadence:
 def cadence(info: VideoInfo) -> Cadence:
     """Tell constant from variable frame rate.
 
-    It is constant if at the nominal rate each frame falls into its own slot, one after the other,
-    from the first to the last. Else the rate is that of the median interval.
+    It is constant if at the nominal rate, or at that of the median interval, each frame falls into
+    its own slot, one after the other, from the first to the last. Else the rate is the median's.
     """
     ticks = np.array(info.timestamps, np.int64)
     if len(ticks) < 2:
@@ -66,10 +66,11 @@ def cadence(info: VideoInfo) -> Cadence:
     steps = np.diff(ticks) * float(info.time_base)
     shortest, longest = float(steps.min()), float(steps.max())
     spread = (1 / longest if longest else np.inf), (1 / shortest if shortest else np.inf)
-    for rate in (_standard(float(info.rate), EXACT), info.rate):
+    typical = _typical_rate(steps, info)
+    for rate in (_standard(float(info.rate), EXACT), info.rate, typical):
         if rate and np.array_equal(slots_of(info, rate), np.arange(len(ticks))):
             return Cadence(rate, False, *spread)
-    return Cadence(_typical_rate(steps, info), True, *spread)
+    return Cadence(typical, True, *spread)
 
 
 def slots_of(info: VideoInfo, rate: Fraction) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from small_movies import NTSC, Sound, counting, make_movie
 
+from rvdtool.delivery import sound
 from rvdtool.delivery.sound import Picture, write_sound
 from rvdtool.errors import VideoError
 from rvdtool.raw.timecode import TimeCode
@@ -26,12 +27,17 @@ def movie(path: Path, *sounds: Sound, **options: object) -> FileSource:
     return FileSource(make_movie(path, [GREY] * FRAMES, sounds=sounds, **options))
 
 
-def write(source: FileSource, folder: Path, said: list[str] | None = None) -> list[Path]:
+def write(
+    source: FileSource,
+    folder: Path,
+    said: list[str] | None = None,
+    seconds: Fraction | None = None,
+) -> list[Path]:
     info = probe(source)
     picture = Picture(
         video=source.path.name,
         start=info.timestamps[0] * info.time_base,
-        seconds=info.frame_count / NTSC,
+        seconds=info.frame_count / NTSC if seconds is None else seconds,
         rate=NTSC,
         time_code=TimeCode(0, NTSC),
         reel="clip",
@@ -189,6 +195,35 @@ def test_a_gap_is_silence(tmp_path: Path) -> None:
     assert not found[first:at].any()
     np.testing.assert_array_equal(found[at:], samples[end : end + len(found) - at])
     assert "has gaps or overlaps at 1 place (silence there" in said[0]
+
+
+SECONDS = Fraction(5, 2)
+
+
+def test_what_is_written_second_by_second_is_whole(tmp_path: Path) -> None:
+    first, second = counting(110_000, 1, seed=1), counting(100_000, 2, seed=2)
+    source = movie(tmp_path / "clip.mov", Sound(first), Sound(second, start=Fraction(1, 4)))
+    (path,) = write(source, tmp_path / "out", seconds=SECONDS)
+    expected = np.zeros((120_000, 3), np.int32)
+    expected[:110_000, :1] = first
+    expected[12_000:112_000, 1:] = second
+    np.testing.assert_array_equal(decoded(path), expected)
+
+
+def test_tracks_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a program may write them that doesn't interleave; waiting for one has an end."""
+    tracks = [counting(120_000, 1, seed=seed) for seed in (1, 2)]
+    source = movie(tmp_path / "clip.mov", *map(Sound, tracks))
+    read = sound.read_sound
+    monkeypatch.setattr(
+        sound, "read_sound", lambda *given: sorted(read(*given), key=lambda piece: piece.track)
+    )
+    (path,) = write(source, tmp_path / "near", seconds=SECONDS)
+    np.testing.assert_array_equal(decoded(path), np.hstack(tracks))
+    monkeypatch.setattr(sound, "LAG", 1)
+    with pytest.raises(VideoError, match="stream 2 lies more than 1 s away"):
+        write(source, tmp_path / "far", seconds=SECONDS)
+    assert list((tmp_path / "far").iterdir()) == []
 
 
 def test_large_files_are_rf64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,6 +141,12 @@ def test_rounded_times_are_constant_all_the_same() -> None:
             assert (found.rate, found.variable) == (NTSC, False)
 
 
+def test_a_header_that_counts_fields_changes_nothing() -> None:
+    ticks = [3600 * k + (k % 3) for k in range(1000)]
+    found = cadence(at_times(ticks, Fraction(1, 90000), Fraction(50)))
+    assert (found.rate, found.variable) == (25, False)
+
+
 def test_a_phones_uneven_times() -> None:
     """Jitter, a frame left out now and then, and a header that says three times as much."""
     ticks, now = [], 0
