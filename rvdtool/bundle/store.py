@@ -32,6 +32,7 @@ from rvdtool.bundle.manifest import (
     MAX_MANIFEST_BYTES,
     VERSION,
     Exposures,
+    Homography,
     Manifest,
     Member,
     Padding,
@@ -117,6 +118,11 @@ class Reference:
         size = self._entry.transform.grid_size
         mosaic = from_planes(self.read_planes(), CfaPhase(self._entry.phase), size)
         return convert.raw_frame(self._entry, mosaic)
+
+    @property
+    def is_resampled(self) -> bool:
+        """Whether the RAW's photosites lay beside the video's pixels and were interpolated."""
+        return isinstance(self._entry.transform, Homography)
 
     def read_planes(self) -> NDArray[np.uint16]:
         """Planes R, Gr, Gb, B as they are stored, with their padding: [4, height, width], DN.

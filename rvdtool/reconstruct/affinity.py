@@ -236,6 +236,7 @@ def gather(
     size = estimate.value.shape[0], estimate.value.shape[1]
     near, far = resize_flow(motion.near, size), resize_flow(motion.far, size)
     first_fit, residual, first_raw, blurred = cv2.split(sample_mosaic(calibration.sources, far))
+    agreement = None if calibration.agreement is None else sample(calibration.agreement, far)
     clipped = estimate.clipped > 0
     before = np.dstack([previous_fit, (previous_clipped > 0).astype(np.float32)])
     previous_fit, was_clipped = cv2.split(sample_mosaic(before, near))
@@ -308,11 +309,23 @@ def gather(
                 clipped, total_variance, np.minimum(calibration.smooth(value), total_variance)
             ),
         ),
-        anchored=_carry(
-            value, clipped, lower_bound, first_raw, residual, flow_variance_far, residual_variance
+        anchored=_where_raw_agrees(
+            _carry(
+                value,
+                clipped,
+                lower_bound,
+                first_raw,
+                residual,
+                flow_variance_far,
+                residual_variance,
+            ),
+            agreement,
         ),
-        warped=Candidate(
-            first_raw, np.where(clipped, NO_WAY, 2 * flow_variance_far + 1.5 * noise + blurred)
+        warped=_where_raw_agrees(
+            Candidate(
+                first_raw, np.where(clipped, NO_WAY, 2 * flow_variance_far + 1.5 * noise + blurred)
+            ),
+            agreement,
         ),
         fine=fine,
         clipped=estimate.clipped,
@@ -352,6 +365,22 @@ def _carry(
     short = np.where(clipped, np.maximum(lower_bound - raw, 0), 0)
     brought = np.where(clipped, np.maximum(raw, lower_bound), value + residual)
     return Candidate(brought, flow_variance + residual_variance + short * short)
+
+
+def _where_raw_agrees(candidate: Candidate, agreement: Array | None) -> Candidate:
+    """A candidate made of RAW 1, believed no more where that RAW doesn't show what its frame shows.
+
+    Args:
+        candidate: brought along the flow.
+        agreement: `Calibration.agreement`, likewise.
+    """
+    if agreement is None:
+        return candidate
+    # Precision falls with the square: half-agreeing borders are narrow and carry halos.
+    variance = candidate.variance / np.maximum(agreement * agreement, 1 / NO_WAY)
+    return replace(
+        candidate, variance=np.where(agreement > 0, np.minimum(variance, NO_WAY), NO_WAY)
+    )
 
 
 def _sure_blocks(

@@ -84,6 +84,7 @@ def trace(
     spool: Spool,
     step_done: Callable[[], None],
     arrival: RawFrame | None = None,
+    agreement: Array | None = None,
 ) -> Trace:
     """Run a chain over the frames between its reference and another one.
 
@@ -94,6 +95,7 @@ def trace(
         spool: an empty one.
         step_done: called after every frame.
         arrival: the reference at the other end.
+        agreement: how surely that one shows what its frame shows, 0..1, [H, W]; None: everywhere.
     """
     waypoints = []
     for step in steps(chain, pictures):
@@ -107,9 +109,25 @@ def trace(
     if arrival is not None:
         difference = _normalised(reference, step.mosaic) - _normalised(arrival, arrival.mosaic)
         difference /= waypoints[-1].exposure
-        squared = block_means(difference * difference)
-        error = box(squared, SMOOTHING) + np.float32(OVERALL * squared.mean()) + LEAST
+        error = _error(difference * difference, agreement)
     return Trace(reference, tuple(waypoints), chain.tracks_gain, spool, error)
+
+
+def _error(squared: Array, agreement: Array | None) -> Array:
+    """Mean squared error by block, [H//8, W//8], of what the arrival can judge.
+
+    Where the RAW there shows something else than its frame, the surroundings' error stands.
+    """
+    if agreement is None:
+        means = block_means(squared)
+        return box(means, SMOOTHING) + np.float32(OVERALL * means.mean()) + LEAST
+    judged = (agreement == 1).astype(np.float32)
+    means, shares = block_means(squared * judged), block_means(judged)
+    overall = means.sum() / max(float(shares.sum()), 1e-6)
+    # The frame's error counts as a little more evidence everywhere: else 0 / 0.
+    near = box(means, SMOOTHING) + np.float32(1e-3 * overall)
+    near /= box(shares, SMOOTHING) + np.float32(1e-3)
+    return near + np.float32(OVERALL * overall) + LEAST
 
 
 def blend(one: Trace, other: Trace, age: int, other_age: int) -> Array:

@@ -58,19 +58,22 @@ SAME_RENDERING = 0.02
 codec, a camera's differs more."""
 
 
-def has_auto_brightness(reference: RawFrame, rgb: Rgb) -> bool:
+def has_auto_brightness(reference: RawFrame, rgb: Rgb, agreement: Array | None = None) -> bool:
     """Whether frame 1 looks as LibRaw's defaults (the paper's protocol) render its RAW.
 
     Args:
         reference: the true RAW of frame 1, on the video's grid.
         rgb: frame 1, [H, W, 3].
+        agreement: how surely both show the same, 0..1, [H, W]; None: everywhere.
     """
     if min(reference.size) < SMALLEST:
         return False
     rendered = default_render(replace(reference, orientation=1))
     coded = rgb.astype(np.float32) / np.float32(np.iinfo(rgb.dtype).max)
     difference = block_means(coded) - block_means(rendered.astype(np.float32) / np.float32(255))
-    return bool(np.abs(difference).mean() < SAME_RENDERING)
+    if agreement is not None:
+        difference = difference[block_means(agreement) == 1]
+    return bool(difference.size and np.abs(difference).mean() < SAME_RENDERING)
 
 
 def block_means(mosaic: Array) -> Array:

@@ -1,14 +1,21 @@
-"""What frame 1 teaches, once: the inverse ISP, what it misses there, and by how much it errs."""
+"""What frame 1 teaches, once: the inverse ISP, what it misses there, and by how much it errs.
+
+Only where its RAW shows what the frame shows. A still taken a moment before the video has people
+standing elsewhere; such places (`agreement` below 1) teach nothing, and their RAW is used nowhere:
+the inverse ISP's answer stands in for it.
+"""
 
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rvdtool.raw.frame import CfaPhase
 from rvdtool.reconstruct.inverse_isp import InverseIsp
 from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.lights import RareStates, lights
+from rvdtool.reconstruct.match import FOLLOWED, Match, softened, unexplained
 from rvdtool.reconstruct.motion import Grey
 from rvdtool.reconstruct.statistics import (
     ROUNDING,
@@ -20,6 +27,12 @@ from rvdtool.reconstruct.statistics import (
     shrink,
 )
 
+LEAST_AGREEING = 0.02
+"""Share of a frame that has to agree with its RAW for the rest to be left out of the fit."""
+ROUNDS = 3
+"""Refits where RAW and frame disagree somewhere, with less weight on what the last didn't explain.
+"""
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -29,7 +42,9 @@ class Calibration:
         inverse_isp: sRGB → RAW.
         phase: of the RAW.
         sources: [H, W, 4], sampled together along a flow: the fit, its denoised residual, the
-            denoised RAW, and the power of the detail that sampling blurs.
+            denoised RAW, and the power of the detail that sampling blurs. Where RAW and frame
+            disagree, the residual fades to 0 and the RAW to the fit.
+        agreement: how surely RAW and frame show the same, 0..1, [H, W]; None: everywhere.
         clipped: 0 or 1 per photosite, float [H, W].
         lights: where its RAW is full, see `lights`, [H, W].
         rare: what it says of rare clip states.
@@ -43,6 +58,7 @@ class Calibration:
     inverse_isp: InverseIsp
     phase: CfaPhase
     sources: Array
+    agreement: Array | None
     clipped: Array
     lights: Array
     rare: RareStates
@@ -54,7 +70,14 @@ class Calibration:
 
     @classmethod
     def measure(
-        cls, rgb: Rgb, raw: Array, phase: CfaPhase, grey: Grey, *, by_libraw: bool = False
+        cls,
+        rgb: Rgb,
+        raw: Array,
+        phase: CfaPhase,
+        grey: Grey,
+        *,
+        match: Match = Match(None),
+        by_libraw: bool = False,
     ) -> Self:
         """Calibrate.
 
@@ -63,11 +86,16 @@ class Calibration:
             raw: its normalised RAW, float32 [H, W].
             phase: of the RAW.
             grey: `flow_image(rgb)`.
+            match: of the two.
             by_libraw: whether LibRaw's defaults rendered `rgb`.
         """
-        inverse_isp = InverseIsp.calibrate(rgb, raw, phase, by_libraw=by_libraw)
-        estimate = inverse_isp(rgb)
-        value, free = estimate.value, estimate.clipped == 0
+        inverse_isp = _fit(rgb, raw, phase, match, by_libraw)
+        estimate, agreement = inverse_isp(rgb), match.agreement
+        if agreement is not None:
+            agreement = agreement * softened(unexplained(raw, estimate, agreement == 1))
+        agrees = where_to_learn(raw, agreement)
+        value, free = estimate.value, (estimate.clipped == 0) & agrees
+        raw = faded(raw, value, agreement)
         residual = raw - value
         typical = Curve.quantile(value[free], fine_power(residual)[free], 0.5)
         carried = shrink(residual, typical(value), 7)
@@ -76,14 +104,15 @@ class Calibration:
         smooth = Curve.mean(value[free], lag_covariance(residual)[free], lowest=ROUNDING)
         fine = Curve.mean(value[free], ((residual - carried) ** 2)[free])
         sources = np.stack([value, carried, shrink(raw, noise(value), 5), blurred], axis=-1)
-        clipped = (~free).astype(np.float32)
-        learned = inverse_isp.error.of_rare_states(estimate)
+        clipped = (estimate.clipped > 0).astype(np.float32)
+        learned = np.where(agrees, inverse_isp.error.of_rare_states(estimate), 0)
         return cls(
             inverse_isp=inverse_isp,
             phase=phase,
             sources=sources,
+            agreement=agreement,
             clipped=clipped,
-            lights=lights(raw, rgb, phase),
+            lights=lights(np.where(agrees, raw, 0), rgb, phase),
             rare=RareStates.measure(rgb, raw, phase, estimate, learned, by_libraw),
             grey=grey,
             smooth=smooth,
@@ -91,3 +120,43 @@ class Calibration:
             noise=noise,
             shown=noise_variance(value, value, free),
         )
+
+
+def _fit(rgb: Rgb, raw: Array, phase: CfaPhase, match: Match, by_libraw: bool) -> InverseIsp:
+    """The inverse ISP from what RAW and frame have in common.
+
+    Where they are of different moments, `match` leaves finer differences: by iteratively
+    reweighted least squares they lose their say, unless nothing else shows such colours.
+    """
+    start = where_to_learn(raw, match.agreement)
+    if match.agreement is None:
+        return InverseIsp.calibrate(rgb, raw, phase, by_libraw=by_libraw)
+    weight = start.astype(np.float32)
+    if match.elsewhere is not None:
+        followed = match.elsewhere.agrees & ~start
+        raw = np.where(followed, match.elsewhere.raw, raw)
+        weight = np.where(followed, FOLLOWED, weight)
+    inverse_isp = InverseIsp.calibrate(rgb, raw, phase, weight=weight, by_libraw=by_libraw)
+    for _ in range(ROUNDS):
+        doubt = (1 + unexplained(raw, inverse_isp(rgb), start)) ** 2
+        inverse_isp = InverseIsp.calibrate(
+            rgb, raw, phase, weight=weight / doubt, by_libraw=by_libraw
+        )
+    return inverse_isp
+
+
+def where_to_learn(raw: Array, agreement: Array | None) -> NDArray[np.bool_]:
+    """Where the fit and its errors are learned from, bool [H, W].
+
+    Everywhere if hardly anything agrees (a RAW that was forced upon a video): colours of another
+    scene are better than none.
+    """
+    agrees = np.ones(raw.shape, bool) if agreement is None else agreement == 1
+    return agrees if agrees.mean() >= LEAST_AGREEING else np.ones_like(agrees)
+
+
+def faded(raw: Array, value: Array, agreement: Array | None) -> Array:
+    """RAW where it agrees with its frame, the fit where it doesn't, [H, W]."""
+    if agreement is None:
+        return raw
+    return np.where(agreement == 1, raw, value + agreement * (raw - value)).astype(np.float32)

@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from rvdtool.errors import InputError, MismatchError
 from rvdtool.raw.bayer import denormalise, normalise
 from rvdtool.raw.frame import Mosaic, RawFrame
-from rvdtool.reconstruct.affinity import Evidence, Prior, gather
+from rvdtool.reconstruct.affinity import NO_WAY, Evidence, Prior, gather
 from rvdtool.reconstruct.brightness import BLOCK, Ratio, Shading, has_auto_brightness
-from rvdtool.reconstruct.calibration import Calibration
+from rvdtool.reconstruct.calibration import Calibration, faded
 from rvdtool.reconstruct.exposure import Exposure, ExposureMeter
 from rvdtool.reconstruct.flow import Flow, flow_image
 from rvdtool.reconstruct.fusion import fuse
 from rvdtool.reconstruct.isp_features import Rgb
+from rvdtool.reconstruct.match import Match
 from rvdtool.reconstruct.motion import Grey, Motion, MotionTracker, NearFlow
 from rvdtool.reconstruct.statistics import Array
 
@@ -112,6 +113,12 @@ class Chain:
     """De-renders a clip frame by frame, in display order.
 
     `observe` and `advance` are the two halves of `step`; observing may run ahead in another thread.
+
+    Attributes:
+        state: after the last frame that is done.
+        calibration: on frame 1.
+        tracks_gain: whether changes of brightness are put down to the ISP.
+        first: how frame 1 was made; None: its RAW is that very frame and stays as it is.
     """
 
     def __init__(
@@ -122,6 +129,7 @@ class Chain:
         gain: GainMode = "auto",
         exposures: Sequence[float] | None = None,
         network: "CalibratedFagdn | None" = None,
+        match: Match | None = None,
     ) -> None:
         """Calibrate on frame 1.
 
@@ -133,6 +141,7 @@ class Chain:
             exposures: how much more each frame was exposed than frame 1, by index; None: not known.
                 What is known leaves nothing to `gain`.
             network: what answers; None: the fusion.
+            match: of `reference` and `rgb`; None: compared here, photosites taken as recorded.
 
         Raises:
             MismatchError: RAW and frame differ in size.
@@ -151,8 +160,11 @@ class Chain:
         grey = flow_image(rgb)
         raw = self._normalised(reference, reference.mosaic)
         self._reference = reference
-        by_libraw = has_auto_brightness(reference, rgb)
-        self.calibration = Calibration.measure(rgb, raw, reference.phase, grey, by_libraw=by_libraw)
+        match = Match.of(reference, rgb) if match is None else match
+        by_libraw = has_auto_brightness(reference, rgb, match.agreement)
+        self.calibration = Calibration.measure(
+            rgb, raw, reference.phase, grey, match=match, by_libraw=by_libraw
+        )
         self._tracker = MotionTracker(grey, flow)
         self._exposures = exposures
         self.tracks_gain = gain == "track" or (gain == "auto" and by_libraw)
@@ -174,6 +186,33 @@ class Chain:
         self._meter = self._make_meter() if self.tracks_gain and exposures is None else None
         self._seen = _Seen.after(self.state)
         self._learned = self.encode_reference(network, rgb) if network else None
+        self.first = None if match.is_frame else self._reconstruct_first(rgb, grey)
+
+    def _reconstruct_first(self, rgb: Rgb, grey: Grey) -> Step:
+        """Frame 1 as the others are made, and the state, where its RAW is not that very frame."""
+        estimate = self.calibration.inverse_isp(rgb)
+        still = np.zeros((*grey.shape, 2), np.float32)
+        motion = Motion(still, still)
+        evidence = gather(
+            self.calibration,
+            rgb,
+            estimate,
+            grey,
+            motion,
+            self.state.fit,
+            self.state.clipped,
+            Ratio(1.0, Shading()),
+            1.0,
+            self.tracks_gain,
+        )
+        nothing = np.full_like(estimate.value, NO_WAY)
+        prior = evidence.with_previous(estimate.value, nothing)
+        value, variance = fuse(prior)
+        mosaic = self._mosaic(value, prior)
+        self.state = replace(self.state, mosaic=mosaic, variance=variance)
+        if self._learned is not None:
+            mosaic = self.predict(self._learned, prior, rgb)
+        return Step(self.state, mosaic, motion, prior)
 
     def resume(self, state: ChainState) -> None:
         """Go on after `state`, which an earlier run of the same chain left."""
@@ -269,6 +308,7 @@ class Chain:
         packing = Packing.of(self._reference.size, self._reference.phase)
         raw = self._normalised(self._reference, self._reference.mosaic)
         estimate = self.calibration.inverse_isp(rgb)
+        raw = faded(raw, estimate.value, self.calibration.agreement)
         variance = self.calibration.inverse_isp.error(estimate)
         shown = pack_reference(packing, rgb, raw, estimate, variance)
         return Learned(network, packing, shown, self.tracks_gain)

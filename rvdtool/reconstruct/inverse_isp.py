@@ -63,6 +63,8 @@ ROUNDS = 4
 MAX_SAMPLES = 40_000
 """Photosites per CFA position used by the regression; more changes nothing measurable."""
 MIN_VARIANCE = 1e-12
+TYPICAL = 0.25
+"""Weight from which a photosite tells how clipped colours behave, and how far off the fit is."""
 
 
 @dataclass(frozen=True)
@@ -130,24 +132,33 @@ class InverseIsp:
         self.error = error
 
     @classmethod
-    def calibrate(cls, rgb: Rgb, raw: Array, phase: CfaPhase, *, by_libraw: bool = False) -> Self:
+    def calibrate(
+        cls,
+        rgb: Rgb,
+        raw: Array,
+        phase: CfaPhase,
+        *,
+        weight: Array | None = None,
+        by_libraw: bool = False,
+    ) -> Self:
         """Fit on frame 1.
 
         Args:
             rgb: coded sRGB, uint8 or uint16 [H, W, 3].
             raw: normalised mosaic, float32 [H, W], not clipped.
             phase: of the mosaic.
+            weight: how far each photosite is learned from, 0..1, [H, W]; None: all alike.
             by_libraw: whether LibRaw's defaults rendered `rgb`.
         """
         features = Features(rgb)
-        positions = {
-            at: _fit_position(
-                features, raw[at[0] :: 2, at[1] :: 2], at, int(phase.pattern[at]), by_libraw
-            )
-            for at in POSITIONS
-        }
+        weight = np.ones_like(raw) if weight is None else weight
+        positions = {}
+        for at in POSITIONS:
+            own = np.s_[at[0] :: 2, at[1] :: 2]
+            color = int(phase.pattern[at])
+            positions[at] = _fit_position(features, raw[own], weight[own], at, color, by_libraw)
         estimate = _apply(positions, features)
-        return cls(positions, ErrorModel.measure(estimate, raw))
+        return cls(positions, ErrorModel.measure(estimate, raw, weight >= TYPICAL))
 
     def __call__(self, rgb: Rgb) -> Estimate:
         """Estimate the normalised RAW of one sRGB frame of the calibrated clip."""
@@ -170,14 +181,16 @@ class ErrorModel:
         self._curves, self._known = curves, known
 
     @classmethod
-    def measure(cls, estimate: Estimate, raw: Array) -> Self:
-        """From the estimate on frame 1 and its true normalised RAW."""
+    def measure(cls, estimate: Estimate, raw: Array, agrees: NDArray[np.bool_]) -> Self:
+        """From the estimate on frame 1 and its true normalised RAW, where they show the same."""
         squared = (raw - estimate.value) ** 2
-        worst = max(float(squared.mean()), MIN_VARIANCE)
+        worst = max(float(squared[agrees].mean()), MIN_VARIANCE)
         curves, known = {}, np.ones(8, bool)
         for at in POSITIONS:
-            here, value = squared[at[0] :: 2, at[1] :: 2], estimate.value[at[0] :: 2, at[1] :: 2]
-            clipped = estimate.clipped[at[0] :: 2, at[1] :: 2]
+            sites = np.s_[at[0] :: 2, at[1] :: 2]
+            same = agrees[sites]
+            here, value = squared[sites][same], estimate.value[sites][same]
+            clipped = estimate.clipped[sites][same]
             free = Curve.mean(value[clipped == 0], here[clipped == 0], lowest=MIN_VARIANCE)
             states = np.full(8, max(worst, float(free.values.max())), np.float32)
             own = np.full(8, UNKNOWN, np.float32)
@@ -213,51 +226,63 @@ class ErrorModel:
         return result
 
 
-def _ridge(rows: Array, target: Array, ridge: float = RIDGE) -> tuple[Array, float]:
+def _ridge(
+    rows: Array, target: Array, ridge: float = RIDGE, weight: Array | None = None
+) -> tuple[Array, float]:
     """Least squares with a small ridge on standardised columns: (weights, constant)."""
-    mean = rows.mean(axis=0, dtype=np.float64)
+    share = np.float64(1) if weight is None else (weight / weight.mean(dtype=np.float64))[:, None]
+    mean = (rows * share).mean(axis=0, dtype=np.float64)
     spread = rows.std(axis=0, dtype=np.float64) + 1e-9
-    center = float(target.mean(dtype=np.float64))
+    center = float((target[:, None] * share).mean(dtype=np.float64))
     columns = (rows - mean) / spread
-    gram = columns.T @ columns / len(rows) + ridge * np.eye(rows.shape[1])
-    solution = np.linalg.solve(gram, columns.T @ (target - center) / len(rows))
+    scaled = columns * share
+    gram = scaled.T @ columns / len(rows) + ridge * np.eye(rows.shape[1])
+    solution = np.linalg.solve(gram, scaled.T @ (target - center) / len(rows))
     weights = solution / spread
     return weights.astype(np.float32), center - float(mean @ weights)
 
 
 def _fit_position(
-    features: Features, raw: Array, at: tuple[int, int], color: int, by_libraw: bool
+    features: Features,
+    raw: Array,
+    weight: Array,
+    at: tuple[int, int],
+    color: int,
+    by_libraw: bool,
 ) -> Position:
     """Regression at one CFA position on the photosites where nothing nearby is clipped."""
     side = 2 * RADIUS + 1
     near_clip = cv2.dilate((features.clipped > 0).astype(np.uint8), np.ones((side, side), np.uint8))
-    usable, full = near_clip[at[0] :: 2, at[1] :: 2] == 0, raw >= SATURATED
+    usable, full = (weight > 0) & (near_clip[at[0] :: 2, at[1] :: 2] == 0), raw >= SATURATED
     keep, saturated = usable & ~full, _thinned(usable & full)
     if keep.sum() < 4 * side * side * 3:  # almost everything is clipped: take what there is
-        keep, saturated = np.ones_like(keep), np.zeros_like(keep)
+        keep, saturated = weight > 0, np.zeros_like(keep)
     keep = _thinned(keep)
-    columns, target = design(features, at, keep), raw[keep]
+    columns, target, weight_kept = design(features, at, keep), raw[keep], weight[keep]
     weights = np.zeros(COLUMNS, np.float32)
     if by_libraw:
         used = slice(LINEAR, LINEAR + 3 + 3 * NEIGHBOURS)
-        weights[used], constant = _ridge(columns[:, used], target)
+        weights[used], constant = _ridge(columns[:, used], target, weight=weight_kept)
     else:
         full_columns = design(features, at, saturated)
-        weights, constant = _regress(columns, target, full_columns, color)
-    return Position.of(weights, constant, color, _fit_states(features, raw, at))
+        weights, constant = _regress(columns, target, weight_kept, full_columns, color)
+    states = _fit_states(features, raw, weight >= TYPICAL, at)
+    return Position.of(weights, constant, color, states)
 
 
-def _regress(columns: Array, target: Array, full: Array, color: int) -> tuple[Array, float]:
+def _regress(
+    columns: Array, target: Array, weight: Array, full: Array, color: int
+) -> tuple[Array, float]:
     """Weights and constant under the prior.
 
     Args:
-        columns, target: of the regression.
+        columns, target, weight: of the regression.
         full: columns of photosites whose RAW is saturated. That says that there was no less: they
             join where the fit would have it less.
         color: of the photosites.
     """
     prior, count, gain = IspPrior.load(), len(columns), own_gain(columns, target, color)
-    moments = Moments.of(columns, target / np.float32(gain), count)
+    moments = Moments.of(columns, target / np.float32(gain), count, weight / weight.mean())
     solution = prior.weights(moments, color, count)
     for _ in range(ROUNDS):
         short = full[gain * (full @ solution[:-1] + solution[-1]) < 1]
@@ -276,12 +301,14 @@ def _thinned(keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return result
 
 
-def _fit_states(features: Features, raw: Array, at: tuple[int, int]) -> Array:
+def _fit_states(
+    features: Features, raw: Array, agrees: NDArray[np.bool_], at: tuple[int, int]
+) -> Array:
     """One small regression per clip state that frame 1 shows often enough; NaN elsewhere."""
     states = np.full((8, _STATE_COLUMNS + 1), np.nan, np.float32)
     clipped = features.clipped[at[0] :: 2, at[1] :: 2]
     for state in range(1, 8):
-        inside = clipped == state
+        inside = agrees & (clipped == state)
         if inside.sum() < STATE_SAMPLES:
             continue
         inside = _thinned(inside)

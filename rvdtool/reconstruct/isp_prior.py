@@ -48,10 +48,13 @@ class Moments:
     power: float
 
     @classmethod
-    def of(cls, design: Array, target: Array, count: int) -> Self:
-        """Of [samples, COLUMNS] and [samples], divided by `count`."""
+    def of(cls, design: Array, target: Array, count: int, weight: Array | None = None) -> Self:
+        """Of [samples, COLUMNS] and [samples], weighted, divided by `count`."""
         full = np.concatenate([design, np.ones((len(design), 1), np.float32)], axis=1)
         full, target = full.astype(np.float64), target.astype(np.float64)
+        if weight is not None:
+            root = np.sqrt(weight.astype(np.float64))
+            full, target = full * root[:, None], target * root
         return cls(full.T @ full / count, full.T @ target / count, float(target @ target) / count)
 
     def __add__(self, other: Self) -> "Moments":

@@ -3,7 +3,8 @@
     frames before the first reference    backward from it
     frames between two references        forward and backward, blended
     frames after the last reference      forward from it
-    a reference's own frame              as it is
+    a reference's own frame              as it is, if the RAW is that very frame; else made like
+                                         the others, by a chain that starts there
 
 Every chain starts anew at a reference, on which it calibrates. One that runs backward needs its
 frames in reverse, so the frames between two references wait on disk (`Spool`), with what the chains
@@ -15,7 +16,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import Field, dataclass, replace
 from itertools import islice, pairwise, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 from rvdtool.bundle.store import Reference
 from rvdtool.errors import BundleError, MismatchError
@@ -24,6 +25,7 @@ from rvdtool.raw.frame import RawFrame
 from rvdtool.reconstruct.blend import Trace, blend, steps, trace
 from rvdtool.reconstruct.chain import Chain, ChainState, GainMode
 from rvdtool.reconstruct.flow import Flow, read_flow, read_flow_to_next
+from rvdtool.reconstruct.match import Match
 from rvdtool.reconstruct.motion import NearFlow
 from rvdtool.reconstruct.pipeline import ReadAhead
 from rvdtool.reconstruct.spool import Spool
@@ -74,6 +76,7 @@ class Result:
         brightness: against the reference it was made from.
         exposure: how much of that is in the RAW, too.
         trusted: share of it that surely shows what that reference shows, 0..1; None: it is one.
+        differing: share of it in which its own RAW shows something else, 0..1; 0 without one.
         tracks_gain: whether changes of brightness are put down to the ISP.
         cut: whether it shows another scene than the frame before.
         state: of the chain that goes on from here; None where none does.
@@ -85,6 +88,7 @@ class Result:
     brightness: float = 1.0
     exposure: float = 1.0
     trusted: float | None = None
+    differing: float = 0.0
     tracks_gain: bool = False
     cut: bool = False
     state: State | None = None
@@ -101,11 +105,20 @@ class Start:
 
 @dataclass(frozen=True)
 class _Anchor:
-    """A reference with its sRGB frame: where chains start and arrive."""
+    """A reference with its sRGB frame, and how they match: where chains start and arrive."""
 
     index: int
     raw: RawFrame
     rgb: Rgb
+    match: Match
+
+    @classmethod
+    def of(cls, reference: Reference, rgb: Rgb) -> Self:
+        raw = _read(reference)
+        if raw.size != rgb.shape[:2]:  # the chain refuses it
+            return cls(reference.index, raw, rgb, Match(None))
+        match = Match.of(raw, rgb, resampled=reference.is_resampled)
+        return cls(reference.index, raw, rgb, match)
 
 
 def require_usable(references: Sequence[Reference], name: Path) -> None:
@@ -165,13 +178,21 @@ def reconstruct(
                 for frame in islice(decoded, reference.index - first):
                     if todo:
                         pictures.append(frame.rgb)
-                after = _Anchor(reference.index, _read(reference), next(decoded).rgb)
+                after = _Anchor.of(reference, next(decoded).rgb)
                 if todo:
                     yield from _before(clip, before, after, pictures, todo, advance)
-            yield None if after.index <= done else Result(after.index, after.raw)
+            yield None if after.index <= done else _own_frame(clip, after)
             before = after
         if before is not None:
             yield from _after(clip, before, (frame.rgb for frame in decoded), start)
+
+
+def _own_frame(clip: Clip, anchor: _Anchor) -> Result:
+    """The frame that a reference belongs to."""
+    chain = None if anchor.match.is_frame else _chain(clip, anchor, 1)
+    first = chain and chain.first
+    raw = anchor.raw.with_mosaic(first.mosaic) if first else anchor.raw
+    return Result(anchor.index, raw, differing=anchor.match.differing)
 
 
 def _before(
@@ -269,7 +290,8 @@ def _trace(
     chain = _chain(clip, start, 1 if forward else -1)
     if end is None:
         return trace(chain, start.raw, way, spool, step_done)
-    return trace(chain, start.raw, itertools.chain(way, [end.rgb]), spool, step_done, end.raw)
+    whole = itertools.chain(way, [end.rgb])
+    return trace(chain, start.raw, whole, spool, step_done, end.raw, end.match.agreement)
 
 
 def _chain(clip: Clip, start: _Anchor, direction: Literal[1, -1]) -> Chain:
@@ -279,7 +301,7 @@ def _chain(clip: Clip, start: _Anchor, direction: Literal[1, -1]) -> Chain:
         along = clip.exposures[start.index :: direction]
         exposures = [exposure / along[0] for exposure in along]
     flow = None if clip.flows is None else near_flow(clip.flows, start.index, direction)
-    return Chain(start.raw, start.rgb, flow, clip.gain, exposures, clip.network)
+    return Chain(start.raw, start.rgb, flow, clip.gain, exposures, clip.network, start.match)
 
 
 def near_flow(files: Sequence[Path], start: int, direction: Literal[1, -1]) -> NearFlow:

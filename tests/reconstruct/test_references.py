@@ -42,6 +42,7 @@ class Reference:
 
     index: int
     frame: RawFrame
+    is_resampled: bool = False
 
 
 def references(raws: Sequence[RawFrame], indices: Sequence[int]) -> tuple[Reference, ...]:

@@ -22,6 +22,7 @@ class Calibrated(ChainMethod):
         "research.benchmark.calibrated",
         "research.benchmark.fusion",
         "reconstruct",
+        "matching",
         "network.calibrated",
         "network.gla",
     )

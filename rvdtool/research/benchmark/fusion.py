@@ -47,7 +47,7 @@ class Fusion(ChainMethod):
     """What `rvdtool derender` does without a network."""
 
     name = "fusion"
-    sources = ("research.benchmark.fusion", "reconstruct")
+    sources = ("research.benchmark.fusion", "reconstruct", "matching")
 
     def read(self, clip: Clip, links: Iterator[Link]) -> Iterator[Prediction]:
         """As `ChainMethod.read`."""

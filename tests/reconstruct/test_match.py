@@ -1,0 +1,79 @@
+"""Where the RAW shows something else than its own frame, the result shows what the video shows."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from small_shots import BLACK, SIZE, WHITE, Array, mosaic, pan, psnr, raw_frame, render, texture
+
+from rvdtool.raw.bayer import normalise
+from rvdtool.reconstruct.chain import Chain
+from rvdtool.reconstruct.match import Match
+
+WHERE = np.s_[40:104, 60:140]
+LARGE = (144, 192)
+
+
+def with_object(scenes: Sequence[Array], kind: str) -> list[Array]:
+    """The scenes with something in them that stays where it is."""
+    height, width = (part.stop - part.start for part in WHERE)
+    thing = {
+        "textured": 1.2 * texture((height, width), 7),
+        "flat": np.full((height, width, 3), (0.1, 0.3, 0.1), np.float32),
+    }[kind]
+    result = [scene.copy() for scene in scenes]
+    for scene in result:
+        scene[WHERE] = thing
+    return result
+
+
+def errors(estimate: np.ndarray, scene: Array) -> tuple[float, float]:
+    """PSNR where the object is, and well away from it."""
+    value, true = normalise(estimate, BLACK, WHITE), mosaic(scene)
+    away = np.ones(value.shape, bool)
+    away[32:112, 52:148] = False
+    return psnr(value[WHERE], true[WHERE]), psnr(value[away], true[away])
+
+
+@pytest.mark.parametrize("kind", ["textured", "flat"])
+def test_what_came_in_after_the_still_is_in_every_frame(kind: str) -> None:
+    """Its colours are known from elsewhere in the frame, and so is what it is."""
+    scenes = pan(3, size=LARGE)
+    shown = with_object(scenes, kind)
+    chain = Chain(raw_frame(scenes[0]), render(shown[0]))
+    assert chain.first is not None
+    frames = [chain.first.mosaic, *(chain.step(render(scene)).mosaic for scene in shown[1:])]
+    for frame, scene in zip(frames, shown, strict=True):
+        inside, away = errors(frame, scene)
+        assert inside > 38  # the RAW's own content is at 20
+        assert away > 45
+
+
+def test_what_left_after_the_still_is_gone() -> None:
+    scenes = pan(2, size=LARGE)
+    chain = Chain(raw_frame(with_object(scenes, "textured")[0]), render(scenes[0]))
+    assert chain.first is not None
+    assert min(errors(chain.first.mosaic, scenes[0])) > 38
+    assert min(errors(chain.step(render(scenes[1])).mosaic, scenes[1])) > 38
+
+
+def test_half_a_frame_that_differs_spoils_nothing() -> None:
+    scene, other = texture(LARGE, 1), texture(LARGE, 2)
+    shown = scene.copy()
+    shown[:, 96:] = other[:, 96:]
+    chain = Chain(raw_frame(scene), render(shown))
+    assert chain.first is not None
+    value = normalise(chain.first.mosaic, BLACK, WHITE)
+    assert psnr(value[:, :84], mosaic(shown)[:, :84]) > 45
+    assert psnr(value[:, 108:], mosaic(shown)[:, 108:]) > 35
+
+
+def test_a_resampled_raw_is_not_the_frame() -> None:
+    """Interpolation blurs it; the frame is made as its neighbours are."""
+    scene = texture(SIZE, 1)
+    reference = raw_frame(scene)
+    match = Match.of(reference, render(scene), resampled=True)
+    assert match.agreement is None
+    first = Chain(reference, render(scene), match=match).first
+    assert first is not None
+    assert psnr(normalise(first.mosaic, BLACK, WHITE), mosaic(scene)) > 50
