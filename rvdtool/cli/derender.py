@@ -26,10 +26,10 @@ def derender(
         ),
     ],
     compression: Annotated[
-        Literal["ljpeg", "none", "log10"],
+        Literal["ljpeg", "none", "log10", "jxl"],
         typer.Option(
-            help="Lossless JPEG, none, or log10: a third smaller, in ten bits whose steps stay "
-            "below the noise."
+            help="Lossless JPEG, none, log10 (a third smaller, in ten bits whose steps stay below "
+            "the noise), or jxl (lossless JPEG XL, smaller, which few programs open: DNG 1.7)."
         ),
     ] = "ljpeg",
     flow: Annotated[

@@ -17,7 +17,7 @@ import numpy as np
 from rvdtool._version import __version__
 from rvdtool.errors import RawError
 from rvdtool.files import write_beside
-from rvdtool.raw import companding
+from rvdtool.raw import companding, jpegxl
 from rvdtool.raw.companding import Curve, curve
 from rvdtool.raw.frame import CameraProfile, Exposure, RawFrame, Rect, Tag
 from rvdtool.raw.tiff import (
@@ -32,12 +32,12 @@ from rvdtool.raw.tiff import (
 )
 from rvdtool.raw.timecode import TimeCode
 
-Compression = Literal["ljpeg", "none", "log10"]
+Compression = Literal["ljpeg", "none", "log10", "jxl"]
 
 SMALLEST = 22
 """LibRaw and dcraw refuse RAW images with fewer rows or columns."""
 
-_COMPRESSION_TAG = {"none": 1, "ljpeg": 7, "log10": 7}
+_COMPRESSION_TAG = {"none": 1, "ljpeg": 7, "log10": 7, "jxl": 52546}
 _CFA = 32803
 _D65 = 21
 _UNKNOWN_CAMERA_MATRIX = (
@@ -60,8 +60,8 @@ def encode_dng(
 
     Args:
         frame: any phase, odd sizes too; at least 22×22, since LibRaw refuses smaller ones.
-        compression: lossless JPEG, none, or `log10`: ten bits in steps below the noise
-            (`raw.companding`), then lossless JPEG.
+        compression: lossless JPEG; none; `log10`, ten bits in steps below the noise
+            (`raw.companding`), then lossless JPEG; or lossless JPEG XL, which few readers open.
         rate: nominal frames per second, for the FrameRate tag.
         time_code: of this frame, for the TimeCodes tag.
         reel: the clip's name, for the ReelName tag.
@@ -108,6 +108,8 @@ def _curve(frame: RawFrame) -> Curve:
 def _encode_strip(frame: RawFrame, compression: Compression) -> bytes:
     if compression == "none":
         return frame.mosaic.astype("<u2").tobytes()
+    if compression == "jxl":
+        return jpegxl.encode(frame.mosaic)
     mosaic, bits = frame.mosaic, 16
     if compression == "log10":
         mosaic, bits = _curve(frame).encode(frame.mosaic), companding.BITS
@@ -152,10 +154,16 @@ def _ifd0(frame: RawFrame, compression: Compression, strip_size: int) -> Iterato
         Tag(50713, SHORT, 2, (2, 2)),  # BlackLevelRepeatDim
         Tag(50714, black_type, 4, black),  # BlackLevel
         Tag(50717, LONG, 1, frame.white),  # WhiteLevel
-        # Which DNG this is, and what a reader must know
-        Tag(50706, BYTE, 4, (1, 4, 0, 0)),  # DNGVersion
-        Tag(50707, BYTE, 4, (1, 3, 0, 0)),  # DNGBackwardVersion: 1.3 brought opcode lists
     )
+    # Which DNG this is, and what a reader must know
+    if compression == "jxl":
+        yield Tag(50975, SHORT, 1, 2)  # RowInterleaveFactor
+        yield Tag(52547, SHORT, 1, 2)  # ColumnInterleaveFactor
+        yield Tag(50706, BYTE, 4, (1, 7, 1, 0))  # DNGVersion
+        yield Tag(50707, BYTE, 4, (1, 7, 1, 0))  # DNGBackwardVersion: 1.7.1 brought the two
+    else:
+        yield Tag(50706, BYTE, 4, (1, 4, 0, 0))  # DNGVersion
+        yield Tag(50707, BYTE, 4, (1, 3, 0, 0))  # DNGBackwardVersion: 1.3 brought opcode lists
     if compression == "log10":
         table = _curve(frame).table.tolist()
         yield Tag(50712, SHORT, len(table), tuple(table))  # LinearizationTable

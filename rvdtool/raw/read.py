@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from rvdtool.errors import RawError, UsageError
 from rvdtool.files import describe, require_file
-from rvdtool.raw import fits
+from rvdtool.raw import fits, jpegxl
 from rvdtool.raw.frame import (
     PHASES,
     CameraProfile,
@@ -41,7 +41,7 @@ from rvdtool.raw.maker import camera_name, raw_kind
 from rvdtool.raw.mlv import read_mlv
 from rvdtool.raw.mlv_blocks import is_mlv
 from rvdtool.raw.sequence import list_sequence
-from rvdtool.raw.tags import dng_metadata
+from rvdtool.raw.tags import JpegXl, dng_metadata
 
 _PNG_MAGIC = b"\x89PNG"
 
@@ -64,7 +64,7 @@ _LEAST_BITS = 1
 """Per photosite, of all compressions that cameras use; a black frame in lossless JPEG has it."""
 
 _LEAST_PLAIN_BITS = 0.25
-"""Deflate, unlike cameras' compressions, makes nearly nothing of a black frame."""
+"""Deflate and JPEG XL, unlike cameras' compressions, make nearly nothing of a black frame."""
 
 _PLAIN_COMPRESSIONS = {1: "none", 5: "LZW", 8: "deflate", 32773: "PackBits", 32946: "deflate"}
 
@@ -147,15 +147,13 @@ def _refuse_other_formats(path: Path) -> None:
 
 def _read_dng(path: Path, header: Header) -> RawFrame:
     meta = dng_metadata(header)
-    with _opened(path) as raw:
-        _require_flat(raw)
-        image = raw.raw_image
-        if image.shape != meta.stored_size:
-            raise RawError(
-                f"its tags say {meta.stored_size} photosites but {image.shape} were decoded; "
-                "convert it with Adobe DNG Converter"
-            )
-        mosaic, black = meta.black.levelled(_cut(image, meta.active_area), meta.white)
+    if meta.jpeg_xl:
+        stored = _decode_jpeg_xl(path, meta.jpeg_xl, meta.stored_size)
+    else:
+        stored = _decode_by_libraw(path, meta.stored_size)
+    mosaic, black = meta.black.levelled(
+        np.ascontiguousarray(_part(stored, meta.active_area)), meta.white
+    )
     return RawFrame(
         mosaic=mosaic,
         phase=meta.phase,
@@ -167,6 +165,25 @@ def _read_dng(path: Path, header: Header) -> RawFrame:
         default_crop=meta.default_crop,
         exposure=meta.exposure,
     )
+
+
+def _decode_by_libraw(path: Path, size: tuple[int, int]) -> Mosaic:
+    with _opened(path) as raw:
+        _require_flat(raw)
+        if raw.raw_image.shape != size:
+            raise RawError(
+                f"its tags say {size} photosites but {raw.raw_image.shape} were decoded; "
+                "convert it with Adobe DNG Converter"
+            )
+        return np.array(raw.raw_image)  # LibRaw's memory goes with the file
+
+
+def _decode_jpeg_xl(path: Path, place: JpegXl, size: tuple[int, int]) -> Mosaic:
+    """LibRaw opens none, as rawpy brings it."""
+    _require_filled(size, place.size, _LEAST_PLAIN_BITS)
+    with path.open("rb") as file:
+        file.seek(place.offset)
+        return jpegxl.decode(file.read(place.size), size, quarters=place.quarters)
 
 
 def _read_maker(path: Path, header: Header | None) -> RawFrame:
@@ -185,7 +202,7 @@ def _read_maker(path: Path, header: Header | None) -> RawFrame:
         colors = _bayer_colors(raw, area)
         black = raw.black_level_per_channel
         white = int(raw.white_level)
-        mosaic = _cut(raw.raw_image, area)
+        mosaic = _part(raw.raw_image, area).copy()  # LibRaw's memory goes with the file
         if not mosaic[-1].any():
             raise RawError("cut short: its last row is all zeros; copy it from the card again")
         return RawFrame(
@@ -328,9 +345,8 @@ def _require_flat(raw: Any) -> None:
         )
 
 
-def _cut(image: NDArray[np.uint16], area: Rect) -> Mosaic:
-    """A copy of the active area: LibRaw's memory goes when the file is closed."""
-    return image[area.top : area.top + area.height, area.left : area.left + area.width].copy()
+def _part(image: NDArray[np.uint16], area: Rect) -> Mosaic:
+    return image[area.top : area.top + area.height, area.left : area.left + area.width]
 
 
 def _read_plain(path: Path, levels: MosaicLevels) -> RawFrame:

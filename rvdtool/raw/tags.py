@@ -55,6 +55,15 @@ _CONVERT = "convert it with Adobe DNG Converter"
 
 
 @dataclass(frozen=True)
+class JpegXl:
+    """Where a mosaic lies as one JPEG XL file, and whether its sites lie in quarters."""
+
+    offset: int
+    size: int
+    quarters: bool
+
+
+@dataclass(frozen=True)
 class DngMetadata:
     """All of a RawFrame but its mosaic, and where that lies in the stored image."""
 
@@ -68,6 +77,7 @@ class DngMetadata:
     orientation: int
     default_crop: Rect | None
     exposure: Exposure
+    jpeg_xl: JpegXl | None
 
 
 def dng_metadata(header: Header) -> DngMetadata:
@@ -92,6 +102,7 @@ def dng_metadata(header: Header) -> DngMetadata:
         orientation=_orientation(header.first),
         default_crop=_default_crop(ifd, area),
         exposure=_exposure(header),
+        jpeg_xl=_jpeg_xl(ifd),
     )
 
 
@@ -101,9 +112,9 @@ def _bayer_image(header: Header) -> Ifd:
     if not mosaics:
         raise RawError(_what_instead_of_mosaic(header))
     ifd = mosaics[0]
-    if ifd.number("Compression", 1) == _JPEG_XL:
+    if ifd.number("Compression", 1) == _JPEG_XL and _jpeg_xl(ifd) is None:
         raise RawError(
-            f"its mosaic is in JPEG XL, which LibRaw can't open; {_CONVERT}, compatible with "
+            f"its mosaic is in JPEG XL of a kind that can't be read; {_CONVERT}, compatible with "
             "DNG 1.6 or older"
         )
     if ifd.number("SampleFormat", 1) == 3:
@@ -112,6 +123,21 @@ def _bayer_image(header: Header) -> Ifd:
     _require_room(ifd)
     header.require_whole()
     return ifd
+
+
+def _jpeg_xl(ifd: Ifd) -> JpegXl | None:
+    """As `raw.dng` writes it; None for another compression, or tiles, or a table on top."""
+    offsets, sizes = ifd.numbers("StripOffsets"), ifd.numbers("StripByteCounts")
+    factors = ifd.number("RowInterleaveFactor", 1), ifd.number("ColumnInterleaveFactor", 1)
+    if (
+        ifd.number("Compression", 1) != _JPEG_XL
+        or len(offsets) != 1
+        or len(sizes) != 1
+        or factors not in ((1, 1), (2, 2))
+        or ifd.tag("LinearizationTable")
+    ):
+        return None
+    return JpegXl(int(offsets[0]), int(sizes[0]), quarters=factors == (2, 2))
 
 
 def _what_instead_of_mosaic(header: Header) -> str:

@@ -9,6 +9,8 @@ import tifffile
 from pairwise import pairwise
 from raw_samples import make_frame
 
+from rvdtool.errors import RawError
+from rvdtool.raw import jpegxl
 from rvdtool.raw.companding import curve
 from rvdtool.raw.dng import encode_dng, write_dng
 from rvdtool.raw.frame import CfaPhase
@@ -128,3 +130,41 @@ def test_ten_bits_are_read_alike(tmp_path, dcraw, adobe, exiftool, size, bits):
     with tifffile.TiffFile(path) as tiff:
         assert tiff.pages.first.tags["LinearizationTable"].value == tuple(found.table.tolist())
     assert np.array_equal(read_raw(path).mosaic, found.table[codes])
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("bits", [10, 16])
+def test_adobe_and_we_read_jpeg_xl(tmp_path, adobe, size, bits):
+    """LibRaw, dcraw, darktable 4.2 and RawTherapee 5.9 don't."""
+    frame = make_frame(size, CfaPhase.GBRG, bits)
+    path = tmp_path / "a.dng"
+    write_dng(frame, path, compression="jxl")
+    dng = adobe(path)
+    assert np.array_equal(dng.raw_pixels[..., 0], frame.mosaic)
+    assert dng.get_bayer_pattern() == "GBRG"
+    read = read_raw(path)
+    assert np.array_equal(read.mosaic, frame.mosaic)
+    for name in ("phase", "black", "white", "bits", "profile", "orientation", "exposure"):
+        assert getattr(read, name) == getattr(frame, name), name
+
+
+@pytest.mark.parametrize("cut", [0, 20, 200])
+def test_damaged_jpeg_xl(tmp_path, cut):
+    path = tmp_path / "a.dng"
+    write_dng(make_frame(), path, compression="jxl")
+    data = path.read_bytes()
+    if cut:
+        path.write_bytes(data[:-cut])
+        message = "cut short"
+    else:
+        path.write_bytes(data[:-300] + bytes(300))
+        message = "JPEG XL can't be decoded"
+    with pytest.raises(RawError, match=message):
+        read_raw(path)
+
+
+def test_jpeg_xl_of_another_size_is_refused(tmp_path):
+    """Before anything is decoded into memory that the tags don't speak of."""
+    picture = jpegxl.encode(make_frame((400, 400)).mosaic)
+    with pytest.raises(RawError, match="JPEG XL can't be decoded"):
+        jpegxl.decode(picture, (40, 40), quarters=True)

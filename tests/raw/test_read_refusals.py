@@ -117,7 +117,10 @@ def test_floating_point_mosaics(path):
 
 
 def test_jpeg_xl_mosaics(path):
+    """One strip is read; tiles, as cameras may write them, not."""
     write_camera_dng(path, MOSAIC, compression=52546)
+    assert np.array_equal(read_raw(path).mosaic, MOSAIC)
+    write_camera_dng(path, MOSAIC, compression=52546, tile=(16, 16))
     refused(path, "JPEG XL.*Adobe DNG Converter")
 
 
