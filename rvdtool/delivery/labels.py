@@ -153,19 +153,18 @@ def _start(
     video = bundle.manifest.video.name
     if tags.time_code is not None:
         try:
-            start = TimeCode.parse(tags.time_code, rate)
+            start = _of_file(tags, tags.time_code, rate)
         except UsageError as error:
             say(f"{video}: not used: {error}; --timecode says another")
         else:
             return start.after(bundle.video_info.undecodable), f"from {video}"
-    for entry in bundle.manifest.references:
-        if not is_intact(bundle, entry.raw.member):
-            raise BundleError(f"{bundle.path}: {entry.raw.member.name} is damaged")
-        part = bundle.slices[entry.raw.member.name]
-        with open_bytes(SliceSource(bundle.path, part.offset, part.size)) as file:
-            data = read_time_code_tag(file, part.size)
-        if data is None:
-            continue
+    entry = bundle.manifest.references[0]
+    if not is_intact(bundle, entry.raw.member):
+        raise BundleError(f"{bundle.path}: {entry.raw.member.name} is damaged")
+    part = bundle.slices[entry.raw.member.name]
+    with open_bytes(SliceSource(bundle.path, part.offset, part.size)) as file:
+        data = read_time_code_tag(file, part.size)
+    if data is not None:
         try:
             start = TimeCode.decode(data, rate).after(-int(slots[entry.frame_index]))
         except UsageError as error:
@@ -193,6 +192,18 @@ def exposed(bundle: Bundle, frame: RawFrame, index: int) -> RawFrame:
         return frame
     references = [reference.index for reference in bundle.references]
     return replace(frame, exposure=_exposure(said, references, index, frame.exposure))
+
+
+def _of_file(tags: ClipTags, label: str, rate: Fraction) -> TimeCode:
+    """A file's label at the frames' rate, also where it numbers pairs of frames.
+
+    Raises:
+        UsageError: it is none of this rate.
+    """
+    base = max(1, round(rate))
+    group = base // tags.base if tags.base and base % tags.base == 0 else 1
+    found = TimeCode.parse(label, rate / group)
+    return TimeCode(group * found.number, rate, found.drop)
 
 
 def _exposure(said: Exposures, references: Sequence[int], index: int, own: Exposure) -> Exposure:

@@ -1,12 +1,16 @@
 """Start time code and date, as ffmpeg writes them into the containers that have them."""
 
+import struct
 import subprocess
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from video_clips import make_clip, picture
 
+from rvdtool.delivery.labels import _of_file
 from rvdtool.video.clip import ClipTags, read_clip_tags
 from rvdtool.video.png import write_png
 from rvdtool.video.source import FileSource, open_source
@@ -34,7 +38,7 @@ def test_time_code(suffix: str, code: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["mov", "mp4", "mkv"])
 def test_date(suffix: str, tmp_path: Path) -> None:
     source = rewritten(tmp_path, suffix, "-metadata", "creation_time=2026-01-02T03:04:05.000000Z")
-    assert read_clip_tags(source, None) == ClipTags(None, "2026-01-02 03:04:05")
+    assert read_clip_tags(source, None) == ClipTags(recorded="2026-01-02 03:04:05")
 
 
 def test_nothing_said(tmp_path: Path) -> None:
@@ -42,3 +46,34 @@ def test_nothing_said(tmp_path: Path) -> None:
     (tmp_path / "frames").mkdir()
     write_png(np.ascontiguousarray(picture(0)), tmp_path / "frames" / "1.png")
     assert read_clip_tags(open_source(tmp_path / "frames"), None) == ClipTags()
+
+
+def paired(path: Path) -> None:
+    """Make a MOV's time code track number pairs of frames, as some cameras of 60 a second do."""
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        packet = next(container.demux(container.streams.data[0]))
+        place, counter = packet.pos, int.from_bytes(bytes(packet))
+    data[place : place + 4] = (counter // 2).to_bytes(4)
+    entry = data.index(b"tmcd", data.index(b"stsd", data.index(b"gmhd"))) + 4 + 16
+    timescale, duration, frames = struct.unpack_from(">IIB", data, entry)
+    assert (timescale, duration, frames) == (60000, 1001, 60)
+    struct.pack_into(">IIB", data, entry, timescale, 2 * duration, 30)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("mark", [":", ";"])
+def test_labels_may_number_pairs_of_frames(mark: str, tmp_path: Path) -> None:
+    code = f"14:23:11{mark}10"
+    source = rewritten(tmp_path, "mov", "-r", "60000/1001", "-timecode", code)
+    assert (read_clip_tags(source, 0).time_code, read_clip_tags(source, 0).base) == (code, 60)
+    paired(source.path)
+    shown = subprocess.run(
+        ["ffprobe", "-v", "error", "-show_entries", "stream_tags=timecode", "-of", "csv=p=0",
+         str(source.path)],
+        check=True, capture_output=True, text=True,
+    ).stdout.split()  # fmt: skip
+    assert set(shown) == {f"14:23:11{mark}05"}
+    tags = read_clip_tags(source, 0)
+    assert (tags.time_code, tags.base) == (f"14:23:11{mark}05", 30)
+    assert str(_of_file(tags, tags.time_code, Fraction(60000, 1001))) == code
