@@ -6,7 +6,7 @@ when that is cut, turned or resampled. All other opcodes that hold positions can
 
 Maps are written in the one form that all readers apply: four maps of the same shape, one for each
 site, whose points span the image from border to border. darktable applies no other set of maps, and
-RawTherapee doesn't look at origin and spacing.
+RawTherapee (5.10) doesn't look at origin and spacing.
 """
 
 import struct
@@ -45,6 +45,10 @@ map is linear, and points that lie otherwise round off its bends."""
 
 _MOST_POINTS = 129
 """Along a side. Shading is smooth; the finest maps of cameras have some 60."""
+
+
+_LARGEST_GAIN = 1000
+"""Cameras' shading goes to 4 or so; beyond this, or below its inverse, a map is damaged."""
 
 
 @dataclass(frozen=True)
@@ -203,9 +207,12 @@ def _gain_map(opcode: _Opcode) -> _GainMap | None:
     values = opcode.data[_AREA.size + _GRID.size :]
     if len(values) != 4 * down * across * planes or not values:
         return None
-    gains = np.frombuffer(values, ">f4").astype(np.float64)
+    with np.errstate(invalid="ignore"):  # some kinds of NaN, which are refused below
+        gains = np.frombuffer(values, ">f4").astype(np.float64)
     spacing, origin = (steps[0], steps[1]), (steps[2], steps[3])
-    if not np.isfinite([*steps, *gains]).all() or gains.min() <= 0 or min(area[6:]) < 1:
+    if not np.isfinite([*steps, *gains]).all() or min(area[6:]) < 1:
+        return None
+    if gains.min() < 1 / _LARGEST_GAIN or gains.max() > _LARGEST_GAIN:
         return None
     if any(n > 1 and step <= 0 for n, step in zip((down, across), spacing, strict=True)):
         return None
