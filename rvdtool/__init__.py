@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from rvdtool.raw.frame import RawFrame as RawFrame
     from rvdtool.raw.read import MosaicLevels as MosaicLevels
     from rvdtool.raw.read import read_raw as read_raw
+    from rvdtool.raw.timecode import TimeCode as TimeCode
 
 _HOMES = {
     "Bundle": "rvdtool.bundle.store",
@@ -66,6 +67,7 @@ _HOMES = {
     "RawFrame": "rvdtool.raw.frame",
     "Scores": "rvdtool.evaluate.metrics",
     "Still": "rvdtool.capture.stills",
+    "TimeCode": "rvdtool.raw.timecode",
     "compare": "rvdtool.evaluate.compare",
     "derender": "rvdtool.delivery.folder",
     "derender_to_folder": "rvdtool.delivery.folder",
