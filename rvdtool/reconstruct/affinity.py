@@ -26,25 +26,36 @@ from rvdtool.reconstruct.brightness import (
     Ratio,
     block_means,
     ratio_mode,
-    shading_terms,
     track,
 )
 from rvdtool.reconstruct.calibration import Calibration
+from rvdtool.reconstruct.candidates import (
+    gather_strip,
+    previous_strip,
+    tables_of,
+)
+from rvdtool.reconstruct.compiled import in_strips
+from rvdtool.reconstruct.difference import (
+    WINDOW,
+    floor_of,
+    shade_of,
+    shading_delta,
+    squares,
+)
+from rvdtool.reconstruct.fit import Fit
 from rvdtool.reconstruct.flow import (
     Flow,
-    coordinates,
     outside,
     resize_flow,
     sample,
-    sample_mosaic,
+    sample_mosaics,
 )
 from rvdtool.reconstruct.inverse_isp import Estimate
 from rvdtool.reconstruct.isp_features import Rgb
-from rvdtool.reconstruct.lights import CERTAIN, HEADROOM, beyond_limit, still_full
+from rvdtool.reconstruct.lights import CERTAIN
 from rvdtool.reconstruct.motion import Grey, Motion, trust
 from rvdtool.reconstruct.statistics import (
     Array,
-    Curve,
     box,
 )
 
@@ -52,14 +63,9 @@ KAPPA = 0.2
 """Error variance of a warped residual per squared photometric error beyond the noise floor."""
 RELIABLE = 0.05
 """… and at least this share of the fit's own variance (anchored); twice it where warped often."""
-WINDOW = 7
-"""Photometric errors are averaged over this many pixels."""
 NOISIEST = np.float32(6)
 """… of which this times the noise of fit and RAW 1 may be noise: three times what both frames have;
 it is 1.7 times at most where frame 1 is in view."""
-FITS_OWN = np.float32(0.1)
-"""Share of an unseen highlight's variance which the fit is weighed by; the rest is in all
-candidates alike. Chosen on development clips: lossless ones rose by 1.6 dB in the mean."""
 NO_WAY = np.float32(1e3)
 """Variance of what isn't there (outside the other frame)."""
 
@@ -179,18 +185,18 @@ class Evidence:
             raw: its normalised RAW, as bright as frame 1, [H, W].
             variance: of its predictable error, [H, W].
         """
-        raw, variance = cv2.split(sample_mosaic(np.dstack([raw, variance]), self.near))
-        raw *= self.shade
-        flow_variance = np.where(outside(self.near), NO_WAY, variance + self.flow_variance)
-        previous = _carry(
-            self.fit.value,
-            self.clipped > 0,
-            self.lower_bound,
-            raw,
-            raw - self.previous_fit,
-            flow_variance,
-            self.residual_variance,
-        )
+        brought = sample_mosaics(np.dstack([raw, variance]), self.near)
+        previous = Candidate(np.empty_like(raw), np.empty_like(raw))
+        carried = previous.value, previous.variance
+
+        def strip(first: int, last: int) -> None:
+            previous_strip(
+                first, last, self.fit.value, self.clipped, self.lower_bound, brought, self.shade,
+                self.previous_fit, self.near, self.flow_variance, self.residual_variance,
+                NO_WAY, carried,
+            )  # fmt: skip
+
+        in_strips(raw.shape[0], strip)
         return Prior(
             fit=self.fit,
             anchored=self.anchored,
@@ -235,112 +241,105 @@ def gather(
     """
     size = estimate.value.shape[0], estimate.value.shape[1]
     near, far = resize_flow(motion.near, size), resize_flow(motion.far, size)
-    first_fit, residual, first_raw, blurred = cv2.split(sample_mosaic(calibration.sources, far))
-    agreement = None if calibration.agreement is None else sample(calibration.agreement, far)
-    clipped = estimate.clipped > 0
+    brought = sample_mosaics(calibration.sources, far)
     before = np.dstack([previous_fit, (previous_clipped > 0).astype(np.float32)])
-    previous_fit, was_clipped = cv2.split(sample_mosaic(before, near))
-    shading_delta_far, shading_delta_near = _shading_delta(far), _shading_delta(near)
+    previous_fit, was_clipped = sample_mosaics(before, near)
     sure = _sure_blocks(calibration, estimate, grey, motion.far) & (not motion.lost)
-    now = block_means(estimate.value)
-    free = block_means(np.maximum(clipped.astype(np.float32), was_clipped)) < 0.01
+    clipped = (estimate.clipped > 0).astype(np.float32)
+    free = block_means(np.maximum(clipped, was_clipped)) < 0.01
     free &= not motion.cut
+    now = block_means(estimate.value)
     anchored, neighbour = (
         ratio_mode(
             now,
             block_means(other),
             trusted,
-            block_means(delta),
+            shading_delta(block_means(flow), size),
             level.shading,
             calibration.shown,
             level.value,
         )
-        for other, trusted, delta in (
-            (first_fit, sure, shading_delta_far),
-            (previous_fit, free, shading_delta_near),
-        )
+        for other, trusted, flow in ((brought[0], sure, far), (previous_fit, free, near))
     )
     brightness = track(anchored, neighbour, level)
-    terms = brightness.shading.terms.astype(np.float32)
-    shade = np.exp(shading_delta_far @ terms)
-    first_fit, residual, first_raw = first_fit * shade, residual * shade, first_raw * shade
-    shade = np.exp(shading_delta_near @ terms)
-    previous_fit = previous_fit * shade
-
-    gain = np.float32(brightness.value)
-    value, lower_bound = estimate.value / gain, estimate.lower_bound / gain
-    total_variance = calibration.inverse_isp.error(estimate) / (gain * gain)
-    learned = calibration.inverse_isp.error.of_rare_states(estimate) / (gain * gain)
     exposure = brightness.value if exposure is None else exposure
-    step, blind = beyond_limit(
-        calibration.phase, rgb, value, lower_bound, learned, 1 / exposure, tracks_gain
+    fit = Fit.of(calibration, estimate, brightness.value)
+    fit.add_highlights(calibration, rgb, 1 / exposure, tracks_gain)
+    if not motion.lost:
+        fit.keep_full(calibration, rgb, far, 1 / exposure)
+    shade_far, shade_near = (shade_of(flow, brightness.shading) for flow in (far, near))
+    squared = (
+        squares(fit.value, brought[0], shade_far),
+        squares(fit.value, previous_fit, shade_near),
     )
-    missed, blind, tried = calibration.rare(estimate.clipped, learned > 0, blind)
-    fine = calibration.fine(value)
-    total_variance = total_variance + (FITS_OWN + (1 - FITS_OWN) * tried) * blind
-    value = np.where(learned > 0, np.minimum(value + step + missed, 1 / exposure), value)
-    full = still_full(calibration.lights, rgb, calibration.phase, far) & (not motion.lost)
-    least = min(HEADROOM, 1 / exposure)
-    lower_bound = np.where(full, np.maximum(lower_bound, np.float32(least)), lower_bound)
-    value = np.where(full, np.maximum(value, lower_bound), value)
-    first_raw = np.where(full, np.maximum(first_raw, lower_bound), first_raw)
-    noise = calibration.noise(np.maximum(value, first_fit))
-    highest = NOISIEST * (fine + noise)
-    fine = np.where(full, CERTAIN, fine + blind)
-    total_variance = np.where(full, CERTAIN, total_variance)
-    # Of a RAW carried to a clipped place: its noise, and the detail that sampling blurs.
-    carried = noise + blurred
-    flow_variance_far, flow_variance_near = (
-        np.where(
-            outside(flow) | missing,
-            NO_WAY,
-            KAPPA * _excess(value - other, value, ~clipped, flow, highest),
-        )
-        for other, flow, missing in (
-            (first_fit, far, motion.lost),
-            (previous_fit, near, motion.cut),
-        )
-    )
-    residual_variance = np.where(clipped, carried, RELIABLE * total_variance)
+    flows = _Flows((far, near), (motion.lost, motion.cut), squared)
+    made = _candidates(calibration, fit, brought, shade_far, flows)
+    agreement = None if calibration.agreement is None else sample(calibration.agreement, far)
     return Evidence(
-        fit=Candidate(
-            value,
-            np.where(
-                clipped, total_variance, np.minimum(calibration.smooth(value), total_variance)
-            ),
-        ),
-        anchored=_where_raw_agrees(
-            _carry(
-                value,
-                clipped,
-                lower_bound,
-                first_raw,
-                residual,
-                flow_variance_far,
-                residual_variance,
-            ),
-            agreement,
-        ),
-        warped=_where_raw_agrees(
-            Candidate(
-                first_raw, np.where(clipped, NO_WAY, 2 * flow_variance_far + 1.5 * noise + blurred)
-            ),
-            agreement,
-        ),
-        fine=fine,
+        fit=Candidate(fit.value, made.fit_variance),
+        anchored=_where_raw_agrees(Candidate(*made.anchored), agreement),
+        warped=_where_raw_agrees(Candidate(brought[2], made.warped_variance), agreement),
+        fine=fit.fine,
         clipped=estimate.clipped,
         brightness=brightness,
         exposure=exposure,
         trusted=float(sure.mean()),
-        first_fit=first_fit,
+        first_fit=brought[0],
         previous_fit=previous_fit,
         far=far,
         near=near,
-        shade=shade,
-        flow_variance=flow_variance_near,
-        residual_variance=np.where(clipped, carried, 2 * RELIABLE * total_variance),
-        lower_bound=lower_bound,
+        shade=shade_near,
+        flow_variance=made.near_variance,
+        residual_variance=made.residual_variance,
+        lower_bound=fit.lower_bound,
     )
+
+
+@dataclass(frozen=True)
+class _Flows:
+    """Flows to frame 1 and to the previous frame, whether they mean nothing, and the mean squared
+    difference of the fits along them."""
+
+    flows: tuple[Flow, Flow]
+    missing: tuple[bool, bool]
+    squared: tuple[Array, Array]
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What `gather_strip` makes, [H, W] each."""
+
+    fit_variance: Array
+    anchored: tuple[Array, Array]
+    warped_variance: Array
+    near_variance: Array
+    residual_variance: Array
+
+
+def _candidates(
+    calibration: Calibration, fit: Fit, brought: Array, shade: Array, flows: _Flows
+) -> _Made:
+    """The candidates' variances, and the anchored one; RAW 1 in `brought` becomes shaded."""
+    floors = [
+        floor_of(fit, squared, flow)
+        for squared, flow in zip(flows.squared, flows.flows, strict=True)
+    ]
+    tables = tables_of([calibration.fine, calibration.noise, calibration.smooth, *floors])
+    constants = np.array([KAPPA, RELIABLE, NOISIEST, NO_WAY, CERTAIN], np.float32)
+    results = np.empty((6, *fit.value.shape), np.float32)
+    made = _Made(results[0], (results[1], results[2]), results[3], results[4], results[5])
+    sources = tuple(brought)
+
+    def strip(first: int, last: int) -> None:
+        gather_strip(
+            first, last, fit.value, fit.clipped, fit.full, fit.lower_bound, fit.blind, sources,
+            shade, flows.flows, flows.missing, flows.squared, tables, constants, fit.fine,
+            fit.total, made.fit_variance, made.anchored, made.warped_variance,
+            made.near_variance, made.residual_variance,
+        )  # fmt: skip
+
+    in_strips(fit.value.shape[0], strip)
+    return made
 
 
 def _carry(
@@ -398,28 +397,3 @@ def _sure_blocks(
     bright = cv2.resize(first_clipped, (columns, rows), interpolation=cv2.INTER_AREA)
     now = block_means((estimate.clipped > 0).astype(np.float32))
     return (same > 0.7) & (bright < 0.01) & (now == 0)
-
-
-def _shading_delta(flow: Flow) -> Array:
-    """By how much `shading_terms` of each pixel exceed those of where it came from: [H, W, 3].
-
-    What came from outside is sampled at the border; beyond it, the terms would grow without bound.
-    """
-    here = coordinates(np.zeros_like(flow))
-    corner = np.array([flow.shape[1] - 1, flow.shape[0] - 1], np.float32)
-    return shading_terms(here) - shading_terms(np.clip(here + flow, 0, corner))
-
-
-def _excess(
-    difference: Array, value: Array, free: NDArray[np.bool_], flow: Flow, highest: Array
-) -> Array:
-    """Local mean squared difference beyond the noise floor, [H, W].
-
-    The floor at each intensity is the quarter of the frame that agrees best: most of a frame is
-    matched rightly, and what is left there is the noise of both sides. Not so at intensities that
-    the other frame hardly shows: hence the floor is `highest` at most.
-    """
-    usable = free & ~outside(flow)
-    squared = box(difference * difference, WINDOW)
-    floor = Curve.quantile(value[usable][::5], squared[usable][::5], 0.25)
-    return np.maximum(squared - np.float32(1.5) * np.minimum(floor(value), highest), 0)

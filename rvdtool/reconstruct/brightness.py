@@ -126,16 +126,17 @@ class Ratio:
     error: float = 0.0
 
 
-def shading_terms(at: Array) -> Array:
+def shading_terms(at: Array, size: tuple[int, int]) -> Array:
     """x², y² and (x² + y²)² of places in a frame, measured from its centre, its corners at 1.
 
     Args:
-        at: absolute pixels (x, y), [H, W, 2], of a frame of H×W.
+        at: absolute pixels (x, y), [h, w, 2].
+        size: of the frame, (H, W).
 
     Returns:
-        [H, W, 3].
+        [h, w, 3].
     """
-    height, width = at.shape[:2]
+    height, width = size
     middle = np.array([(width - 1) / 2, (height - 1) / 2], np.float32)
     square = (at - middle) ** 2 / np.float32((middle**2).sum())
     return np.concatenate([square, square.sum(axis=-1, keepdims=True) ** 2], axis=-1)
@@ -224,8 +225,9 @@ def _peak(
     expected: float,
 ) -> tuple[float, float]:
     """Where a smoothed histogram is highest, and how high. Noise asks for more smoothing."""
-    edges = np.arange(-_WIDEST, _WIDEST + _BIN, _BIN)
-    smooth = np.convolve(np.histogram(logs, edges, weights=weights)[0], [1, 2, 3, 2, 1], "same")
+    bins, reach = round(2 * _WIDEST / _BIN), (-_WIDEST, _WIDEST)
+    counts, edges = np.histogram(logs, bins, reach, weights=weights)
+    smooth = np.convolve(counts, [1, 2, 3, 2, 1], "same")
     if spread > 2 * _BIN:
         smooth = cv2.GaussianBlur(smooth[None], (0, 0), spread / _BIN / 2)[0]
     unlikely = np.abs(edges[:-1] + _BIN / 2 - np.log(expected)) > JUMP

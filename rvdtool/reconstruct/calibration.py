@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.raw.frame import CfaPhase
-from rvdtool.reconstruct.inverse_isp import InverseIsp
+from rvdtool.reconstruct.inverse_isp import InverseIsp, find
 from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.lights import RareStates, lights
 from rvdtool.reconstruct.match import FOLLOWED, Match, softened, unexplained
@@ -105,7 +105,9 @@ class Calibration:
         fine = Curve.mean(value[free], ((residual - carried) ** 2)[free])
         sources = np.stack([value, carried, shrink(raw, noise(value), 5), blurred], axis=-1)
         clipped = (estimate.clipped > 0).astype(np.float32)
-        learned = np.where(agrees, inverse_isp.error.of_rare_states(estimate), 0)
+        error = inverse_isp.error
+        rare = find(agrees & error.is_rare[estimate.clipped])
+        learned = error.of_rare_states(estimate.clipped, rare)
         return cls(
             inverse_isp=inverse_isp,
             phase=phase,
@@ -113,7 +115,7 @@ class Calibration:
             agreement=agreement,
             clipped=clipped,
             lights=lights(np.where(agrees, raw, 0), rgb, phase),
-            rare=RareStates.measure(rgb, raw, phase, estimate, learned, by_libraw),
+            rare=RareStates.measure(rgb, raw, phase, estimate, rare, learned, by_libraw),
             grey=grey,
             smooth=smooth,
             fine=fine,

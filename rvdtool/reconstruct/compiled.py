@@ -29,7 +29,7 @@ _RELAXED = {"contract", "nsz", "arcp", "reassoc"}
 
 # A loop over many arrays becomes vectors only if the compiler may ask, before it runs, whether two
 # of them overlap; it asks no more than 8 such questions by itself.
-binding.set_option("", "-runtime-memory-check-threshold=200")
+binding.set_option("", "-runtime-memory-check-threshold=1000")
 
 
 def kernel(function: Callable[..., None]) -> Callable[..., None]:

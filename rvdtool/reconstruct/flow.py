@@ -13,11 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.errors import InputError, MismatchError
-from rvdtool.reconstruct.statistics import POSITIONS, Array
+from rvdtool.reconstruct.candidates import sample_strip
+from rvdtool.reconstruct.compiled import in_strips
+from rvdtool.reconstruct.statistics import Array
 from rvdtool.video.listing import natural_key
 
 Flow = NDArray[np.float32]
 """[H, W, 2]: (dx, dy) from the current frame to the other one."""
+
+
+Where = tuple[NDArray[np.intp], NDArray[np.intp]]
+"""Rows and columns of some places."""
 
 
 WORKING_SIDE = 960
@@ -44,19 +50,24 @@ def coordinates(flow: Flow) -> Array:
 
 
 def sample_mosaic(mosaic: Array, flow: Flow) -> Array:
-    """Warp Bayer mosaics, [H, W] or up to four as [H, W, C], without mixing colours.
+    """Warp a Bayer mosaic, [H, W] → [H, W]; see `sample_mosaics`."""
+    return sample_mosaics(mosaic[..., None], flow)[0]
+
+
+def sample_mosaics(mosaics: Array, flow: Flow) -> Array:
+    """Warp Bayer mosaics together, [H, W, C] → [C, H, W], without mixing colours.
 
     Each of the four positions of the CFA cell is sampled from its own half-size grid, at the place
-    to which the flow at that very photosite points.
+    to which the flow at that very photosite points. Bilinear; edges are repeated.
     """
-    result = np.empty(mosaic.shape, np.float32)
-    target = coordinates(flow)
-    for row, column in POSITIONS:
-        at = (target[row::2, column::2] - np.array([column, row], np.float32)) * np.float32(0.5)
-        plane = np.ascontiguousarray(mosaic[row::2, column::2])
-        result[row::2, column::2] = cv2.remap(
-            plane, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
+    mosaics, flow = np.ascontiguousarray(mosaics), np.ascontiguousarray(flow)
+    height, width, count = mosaics.shape
+    result = np.empty((count, height, width), np.float32)
+
+    def strip(first: int, last: int) -> None:
+        sample_strip(first, last, mosaics, flow, result)
+
+    in_strips(height, strip)
     return result
 
 
@@ -66,6 +77,32 @@ def outside(flow: Flow) -> NDArray[np.bool_]:
     at = coordinates(flow)
     x, y = at[..., 0], at[..., 1]
     return (x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)
+
+
+def leaves(flow: Flow, where: Where) -> NDArray[np.bool_]:
+    """`outside` at some places alone, [places]."""
+    (height, width), (rows, columns) = flow.shape[:2], where
+    x, y = columns + flow[where][:, 0], rows + flow[where][:, 1]
+    return (x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)
+
+
+def sample_mosaic_at(mosaic: Array, flow: Flow, where: Where) -> Array:
+    """`sample_mosaic` at some photosites alone, [photosites]."""
+    (height, width), (rows, columns) = mosaic.shape, where
+    odd_row, odd_column = rows % 2, columns % 2
+    most_y, most_x = (height - odd_row - 1) // 2, (width - odd_column - 1) // 2
+    y = np.clip((rows - odd_row + flow[where][:, 1]) / 2, 0, most_y)
+    x = np.clip((columns - odd_column + flow[where][:, 0]) / 2, 0, most_x)
+    top, left = np.floor(y).astype(np.intp), np.floor(x).astype(np.intp)
+
+    def at(row: NDArray[np.intp], column: NDArray[np.intp]) -> Array:
+        return mosaic[
+            2 * np.minimum(row, most_y) + odd_row, 2 * np.minimum(column, most_x) + odd_column
+        ]
+
+    upper = at(top, left) + (x - left) * (at(top, left + 1) - at(top, left))
+    lower = at(top + 1, left) + (x - left) * (at(top + 1, left + 1) - at(top + 1, left))
+    return np.asarray(upper + (y - top) * (lower - upper), np.float32)
 
 
 def compose(to_middle: Flow, middle_to_far: Flow) -> Flow:
@@ -79,6 +116,8 @@ def resize_flow(flow: Flow, size: tuple[int, int]) -> Flow:
     if flow.shape[:2] == size:
         return flow
     scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
+    if width > flow.shape[1]:
+        return cv2.resize(flow * scale, (width, height), interpolation=cv2.INTER_LINEAR)
     return cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR) * scale
 
 

@@ -3,6 +3,8 @@
 import numpy as np
 
 from rvdtool.reconstruct.affinity import Prior
+from rvdtool.reconstruct.candidates import fuse_strip
+from rvdtool.reconstruct.compiled import in_strips
 from rvdtool.reconstruct.statistics import Array
 
 
@@ -13,25 +15,19 @@ def fuse(prior: Prior) -> tuple[Array, Array]:
     weighted by the inverse of the former. Warped RAW has none of the fit's fine error but noise of
     its own; it is weighed against the blend of the others by whole variances.
 
+    The candidates are no independent witnesses (all stem from frame 1), so the blend is believed
+    only as much as their harmonic mean, not as their sum of precisions.
+
     Returns:
         (normalised RAW [H, W], variance of its predictable error [H, W]).
     """
-    candidates = (prior.fit, prior.anchored, prior.previous)
-    precisions = [1 / candidate.variance for candidate in candidates]
-    total = precisions[0] + precisions[1] + precisions[2]
-    blend = sum(
-        (
-            precision * candidate.value
-            for precision, candidate in zip(precisions, candidates, strict=True)
-        ),
-        start=np.zeros_like(total),
-    )
-    blend /= total
+    candidates = (prior.fit, prior.anchored, prior.previous, prior.warped)
+    values = tuple(candidate.value for candidate in candidates)
+    variances = tuple(candidate.variance for candidate in candidates)
+    result, variance = np.empty((2, *prior.fine.shape), np.float32)
 
-    rest = 1 / total + prior.fine
-    share = rest / (rest + prior.warped.variance)
-    result = blend + share * (prior.warped.value - blend)
-    # The candidates are no independent witnesses (all stem from frame 1), so the blend is believed
-    # only as much as their harmonic mean, not as their sum of precisions.
-    variance = np.minimum(len(candidates) / total, prior.fit.variance)
-    return result.astype(np.float32), variance.astype(np.float32)
+    def strip(first: int, last: int) -> None:
+        fuse_strip(first, last, values, variances, prior.fine, result, variance)
+
+    in_strips(result.shape[0], strip)
+    return result, variance

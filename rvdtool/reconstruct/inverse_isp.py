@@ -67,6 +67,16 @@ TYPICAL = 0.25
 """Weight from which a photosite tells how clipped colours behave, and how far off the fit is."""
 
 
+Where = tuple[NDArray[np.intp], NDArray[np.intp]]
+"""Rows and columns of some photosites, in reading order."""
+
+
+def find(mask: NDArray[np.bool_]) -> Where:
+    """Where a mask [H, W] is true."""
+    rows, columns = np.nonzero(mask)
+    return rows, columns
+
+
 @dataclass(frozen=True)
 class Estimate:
     """What the sRGB frame alone says about its RAW frame.
@@ -207,14 +217,32 @@ class ErrorModel:
             curves[at] = (free, states, own)
         return cls(curves, known)
 
-    def of_rare_states(self, estimate: Estimate) -> Array:
-        """Variance of the estimate by its clip state's own regression where frame 1 shows too
-        little of that state for it to be believed alone, [H, W]; 0 elsewhere."""
-        result = np.zeros_like(estimate.value)
-        for at, (_, _, own) in self._curves.items():
-            variances = np.where(self._known, 0, own).astype(np.float32)
-            result[at[0] :: 2, at[1] :: 2] = variances[estimate.clipped[at[0] :: 2, at[1] :: 2]]
-        return result
+    def of_rare_states(self, clipped: NDArray[np.uint8], where: Where) -> Array:
+        """Variance of the estimate by its clip state's own regression at some photosites where
+        frame 1 shows too little of that state for it to be believed alone, [photosites].
+
+        Args:
+            clipped: clip state, [H, W].
+            where: rows and columns of the photosites.
+        """
+        own = np.stack([self._curves[at][2] for at in POSITIONS])
+        rows, columns = where
+        return own[2 * (rows % 2) + columns % 2, clipped[where]]
+
+    @property
+    def curves(self) -> list[Curve]:
+        """Variance where nothing is clipped, by position in the cell."""
+        return [self._curves[at][0] for at in POSITIONS]
+
+    @property
+    def of_states(self) -> Array:
+        """Variance by position in the cell and by clip state, [4, 8]."""
+        return np.stack([self._curves[at][1] for at in POSITIONS])
+
+    @property
+    def is_rare(self) -> NDArray[np.bool_]:
+        """Clip states of which frame 1 shows too little, [8]."""
+        return ~self._known & (np.arange(8) > 0)
 
     def __call__(self, estimate: Estimate) -> Array:
         """Variance per photosite, [H, W]."""
@@ -332,7 +360,7 @@ def _state_design(features: Features, rows: NDArray[np.intp], columns: NDArray[n
 
 def _apply(positions: dict[tuple[int, int], Position], features: Features) -> Estimate:
     value, lower_bound = apply_weights(_weights(positions), features)
-    rows, columns = np.nonzero(features.clipped)
+    rows, columns = find(features.clipped > 0)
     if rows.size:
         states = np.empty((2, 2, 8, _STATE_COLUMNS + 1), np.float32)
         for at, position in positions.items():

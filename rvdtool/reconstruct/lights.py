@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from rvdtool.raw.bayer import color_index
 from rvdtool.raw.frame import CfaPhase
-from rvdtool.reconstruct.flow import Flow, outside, sample_mosaic
+from rvdtool.reconstruct.flow import Flow, leaves, sample_mosaic_at
 from rvdtool.reconstruct.highlights import Highlights, describe
-from rvdtool.reconstruct.inverse_isp import MIN_VARIANCE, SATURATED, Estimate
+from rvdtool.reconstruct.inverse_isp import MIN_VARIANCE, SATURATED, Estimate, Where, find
 from rvdtool.reconstruct.isp_features import CLIP, Rgb
-from rvdtool.reconstruct.statistics import Array
+from rvdtool.reconstruct.statistics import POSITIONS, Array
 
 BLIND = np.float32(0.45)
 """Where a clip state is met that frame 1 doesn't show, another colour than the photosite's own
@@ -40,7 +40,7 @@ def lights(raw: Array, rgb: Rgb, phase: CfaPhase) -> Array:
         raw: normalised, [H, W].
         rgb, phase: of that frame.
     """
-    return ((raw >= SATURATED) & (_own(rgb, phase) >= SHOWN)).astype(np.float32)
+    return ((raw >= SATURATED) & _shows_full(rgb, phase)).astype(np.float32)
 
 
 def still_full(first: Array, rgb: Rgb, phase: CfaPhase, far: Flow) -> NDArray[np.bool_]:
@@ -51,16 +51,23 @@ def still_full(first: Array, rgb: Rgb, phase: CfaPhase, far: Flow) -> NDArray[np
         rgb, phase: of the current frame.
         far: its flow to the reference frame, [H, W, 2].
     """
+    full = np.zeros((rgb.shape[0], rgb.shape[1]), bool)
     if not first.any():
-        return np.zeros(rgb.shape[:2], bool)
-    return (sample_mosaic(first, far) > 0.5) & (_own(rgb, phase) >= SHOWN) & ~outside(far)
+        return full
+    bright = find(_shows_full(rgb, phase))
+    if bright[0].size:
+        full[bright] = (sample_mosaic_at(first, far, bright) > 0.5) & ~leaves(far, bright)
+    return full
 
 
-def _own(rgb: Rgb, phase: CfaPhase) -> Array:
-    """Each photosite's own colour in an sRGB frame, coded 0..1, [H, W]."""
-    at = color_index(phase, (rgb.shape[0], rgb.shape[1]))
-    own = np.take_along_axis(rgb, at[..., None], axis=2)[..., 0]
-    return own.astype(np.float32) / np.float32(np.iinfo(rgb.dtype).max)
+def _shows_full(rgb: Rgb, phase: CfaPhase) -> NDArray[np.bool_]:
+    """Where an sRGB frame is as bright as a full light in the photosite's own colour, [H, W]."""
+    limit = int(np.ceil(SHOWN * np.iinfo(rgb.dtype).max))
+    bright = np.empty((rgb.shape[0], rgb.shape[1]), bool)
+    for row, column in POSITIONS:
+        own = rgb[row::2, column::2, phase.pattern[row, column]]
+        bright[row::2, column::2] = own >= limit
+    return bright
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,7 @@ class RareStates:
         raw: Array,
         phase: CfaPhase,
         estimate: Estimate,
+        rare: Where,
         learned: Array,
         tracked: bool,
     ) -> Self:
@@ -94,39 +102,37 @@ class RareStates:
 
         Args:
             rgb, raw, phase, estimate: of it.
-            learned, tracked: see `beyond_limit`.
+            rare, learned, tracked: see `beyond_limit`.
         """
         step, _ = beyond_limit(
-            phase, rgb, estimate.value, estimate.lower_bound, learned, 1, tracked
+            phase, rgb, estimate.value, estimate.lower_bound, rare, learned, 1, tracked
         )
-        rest = raw - np.minimum(estimate.value + step, 1)
+        rest = raw[rare] - np.minimum(estimate.value[rare] + step, 1)
         colors = color_index(phase, (raw.shape[0], raw.shape[1]))
-        rare = learned > 0
-        group = (3 * estimate.clipped.astype(np.intp) + colors)[rare]
+        group = 3 * estimate.clipped[rare].astype(np.intp) + colors[rare]
 
         def total(quantity: Array) -> Array:
             sums = np.bincount(group, quantity, minlength=24)
             return sums.reshape(8, 3).astype(np.float32)
 
-        count = total(np.ones_like(rest[rare]))
-        missed: Array = total(rest[rare]) / (count + np.float32(FEW))
-        left = (rest[rare] - missed.reshape(-1)[group]) ** 2
+        count = total(np.ones_like(rest))
+        missed: Array = total(rest) / (count + np.float32(FEW))
+        left = (rest - missed.reshape(-1)[group]) ** 2
         variance = total(left) / np.maximum(count, np.float32(1))
         return cls(missed, variance.astype(np.float32), count / (count + np.float32(FEW)), colors)
 
     def __call__(
-        self, clipped: NDArray[np.uint8], rare: NDArray[np.bool_], blind: Array
+        self, clipped: NDArray[np.uint8], rare: Where, blind: Array
     ) -> tuple[Array, Array, Array]:
-        """What to add to a frame's fit, variance of what remains, and `tried`, [H, W] each.
+        """What to add to a frame's fit, variance of what remains, and `tried`, [photosites] each.
 
         Args:
             clipped: the frame's clip state, [H, W].
-            rare: where that is a rare one, [H, W].
-            blind: variance by `beyond_limit`.
+            rare: photosites where that is a rare one.
+            blind: variance by `beyond_limit`, [photosites].
         """
-        at = clipped, self.colors
-        missed, tried = (np.where(rare, x[at], 0) for x in (self.missed, self.tried))
-        return missed, np.where(rare, np.maximum(blind, self.variance[at]), blind), tried
+        at = clipped[rare], self.colors[rare]
+        return self.missed[at], np.maximum(blind, self.variance[at]), self.tried[at]
 
 
 def beyond_limit(
@@ -134,35 +140,35 @@ def beyond_limit(
     rgb: Rgb,
     value: Array,
     lower_bound: Array,
+    rare: Where,
     learned: Array,
     white: float,
     tracked: bool,
 ) -> tuple[Array, Array]:
     """How far above the fit clipped photosites are to be put of which frame 1 says little, and the
-    variance of what remains unknown, [H, W] each; 0 elsewhere.
+    variance of what remains unknown, [photosites] each.
 
     Args:
         phase: of the mosaic.
         rgb: the current frame.
-        value: the fit.
+        value: the fit, [H, W].
         lower_bound: the least that a clipped photosite can have, [H, W].
-        learned: variance of the fit where the clip state is rare, [H, W], else 0; see
-            `ErrorModel.of_rare_states`.
+        rare: photosites in a rare clip state, in reading order.
+        learned: variance of the fit there, [photosites]; see `ErrorModel.of_rare_states`.
         white: the most that a photosite can have, as bright as frame 1.
         tracked: whether the ISP made what brightness there is.
     """
-    step, rare = np.zeros_like(value), learned > 0
-    room = np.maximum(np.float32(white) - value, 0)
-    blind = np.where(rare, _both((BLIND / 2 * room) ** 2, learned), 0)
-    own = np.argwhere(rare & (lower_bound > 0))
-    if len(own):
-        at = tuple(own.T)
-        share, error = Highlights.load()(describe(rgb, phase, lower_bound, white, tracked, own))
-        room = np.maximum(np.float32(white) - lower_bound[at], 0)
+    value, bound = value[rare], lower_bound[rare]
+    blind = _both((BLIND / 2 * np.maximum(np.float32(white) - value, 0)) ** 2, learned)
+    step, own = np.zeros_like(value), bound > 0
+    if own.any():
+        where = np.stack(rare, axis=1)[own]
+        share, error = Highlights.load()(describe(rgb, phase, lower_bound, white, tracked, where))
+        room, learned = np.maximum(np.float32(white) - bound[own], 0), learned[own]
         # From the limit, which the fit may be above or below.
-        guess, doubt = lower_bound[at] + share * room, (error * room) ** 2
-        step[at] = (guess - value[at]) * learned[at] / (learned[at] + doubt + MIN_VARIANCE)
-        blind[at] = _both(doubt, learned[at])
+        guess, doubt = bound[own] + share * room, (error * room) ** 2
+        step[own] = (guess - value[own]) * learned / (learned + doubt + MIN_VARIANCE)
+        blind[own] = _both(doubt, learned)
     return step, blind
 
 

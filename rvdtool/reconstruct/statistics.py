@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import cv2
@@ -54,15 +55,24 @@ class Curve:
 
     def __call__(self, intensity: Array) -> Array:
         """The quantity at each intensity; any shape."""
+        table, low, scale = self.table
+        index = (intensity - low) * scale
+        return table[np.clip(index, 0, _STEPS - 1).astype(np.int16)]
+
+    @cached_property
+    def table(self) -> tuple[Array, np.float32, np.float32]:
+        """Values at even steps, where these begin, and steps per unit of intensity.
+
+        np.interp on every photosite would cost more than the rest of the chain.
+        """
         steps = np.arange(_STEPS, dtype=np.float32)
         low, high = (
             float(self.centers[0]),
             max(float(self.centers[-1]), float(self.centers[0]) + 1e-6),
         )
         table = np.interp(low + steps * ((high - low) / (_STEPS - 1)), self.centers, self.values)
-        # A table: np.interp on every photosite would cost more than the rest of the chain.
-        index = (intensity - np.float32(low)) * np.float32((_STEPS - 1) / (high - low))
-        return table.astype(np.float32)[np.clip(index, 0, _STEPS - 1).astype(np.int16)]
+        scale = np.float32((_STEPS - 1) / (high - low))
+        return table.astype(np.float32), np.float32(low), scale
 
 
 def box(image: Array, side: int) -> Array:

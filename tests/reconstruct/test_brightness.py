@@ -35,7 +35,9 @@ def grain(deviation: float = 0.003) -> Array:
 def apart(shift: float) -> Array:
     """Places that were `shift` blocks farther to the right in the other frame."""
     y, x = np.mgrid[: BLOCKS[0], : BLOCKS[1]].astype(np.float32)
-    return shading_terms(np.dstack([x, y])) - shading_terms(np.dstack([x + shift, y]))
+    return shading_terms(np.dstack([x, y]), x.shape) - shading_terms(
+        np.dstack([x + shift, y]), x.shape
+    )
 
 
 def ratio(
@@ -118,7 +120,7 @@ def test_without_shading_none_is_learned() -> None:
 
 def test_shading_terms_are_measured_from_the_centre() -> None:
     y, x = np.mgrid[:9, :13].astype(np.float32)
-    terms = shading_terms(np.dstack([x, y]))
+    terms = shading_terms(np.dstack([x, y]), x.shape)
     assert np.allclose(terms[4, 6], 0)
     assert np.allclose(terms[0, 0, :2].sum(), 1)
     assert np.allclose(terms[..., 2], terms[..., :2].sum(axis=-1) ** 2)

@@ -20,6 +20,7 @@ from rvdtool.reconstruct.flow import (
     estimate_flow,
     flow_image,
     invert,
+    leaves,
     list_flows,
     outside,
     read_flow,
@@ -27,6 +28,8 @@ from rvdtool.reconstruct.flow import (
     resize_flow,
     sample,
     sample_mosaic,
+    sample_mosaic_at,
+    sample_mosaics,
     working_size,
 )
 
@@ -52,13 +55,20 @@ def inner(array: NDArray[Any], margin: int = 8) -> NDArray[Any]:
     return array[margin:-margin, margin:-margin]
 
 
+def sampled(mosaic: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """One mosaic, or several together: [H, W(, C)]."""
+    if mosaic.ndim == 2:
+        return sample_mosaic(mosaic, flow)
+    return np.moveaxis(sample_mosaics(mosaic, flow), 0, -1)
+
+
 @every_size
 @channels
 def test_zero_flow_is_the_identity(size: tuple[int, int], shape: tuple[int, ...]) -> None:
     image = noise(*size, *shape)
     zero = constant_flow(size, 0, 0)
     assert np.array_equal(sample(image, zero), image)
-    assert np.array_equal(sample_mosaic(image, zero), image)
+    assert np.array_equal(sampled(image, zero), image)
     assert not outside(zero).any()
 
 
@@ -79,7 +89,7 @@ def test_mosaics_are_shifted_exactly_by_whole_cells(
     size: tuple[int, int], shape: tuple[int, ...], dx: int, dy: int
 ) -> None:
     mosaic = noise(*size, *shape)
-    shifted = sample_mosaic(mosaic, constant_flow(size, dx, dy))
+    shifted = sampled(mosaic, constant_flow(size, dx, dy))
     top, left = max(0, -dy), max(0, -dx)
     bottom, right = size[0] - max(0, dy), size[1] - max(0, dx)
     wanted = mosaic[top + dy : bottom + dy, left + dx : right + dx]
@@ -102,6 +112,16 @@ def test_colours_never_mix(size: tuple[int, int], seed: int, reach: float) -> No
     mosaic = np.tile(cell, (9, 13))[: size[0], : size[1]]
     flow = np.random.default_rng(seed).uniform(-reach, reach, (*size, 2)).astype(np.float32)
     assert np.array_equal(sample_mosaic(mosaic, flow), mosaic)
+
+
+@every_size
+def test_single_photosites_are_sampled_as_all_are(size: tuple[int, int]) -> None:
+    mosaic = noise(*size)
+    flow = np.random.default_rng(2).normal(0, 8, (*size, 2)).astype(np.float32)
+    where = np.nonzero(noise(*size) > 0.5)
+    some, every = sample_mosaic_at(mosaic, flow, where), sample_mosaic(mosaic, flow)
+    assert np.allclose(some, every[where], atol=1e-5)
+    assert np.array_equal(leaves(flow, where), outside(flow)[where])
 
 
 def test_outside_begins_half_a_pixel_beyond_the_edge() -> None:

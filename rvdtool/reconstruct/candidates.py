@@ -1,0 +1,352 @@
+"""Loops over the photosites behind `affinity.py` and `fusion.py`: one pass each."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.reconstruct.compiled import exp, inline, kernel
+from rvdtool.reconstruct.statistics import Array, Curve
+
+_0, _1, _2, _3 = (np.float32(number) for number in (0, 1, 2, 3))
+_HALF, _ONE_AND_A_HALF = np.float32(0.5), np.float32(1.5)
+
+FINE, NOISE, SMOOTH, FLOOR_FAR, FLOOR_NEAR, ERROR = 0, 1, 2, 3, 4, 5
+"""Places in `Tables`; errors have four, one per position in the cell."""
+
+Tables = tuple[Array, Array, Array]
+"""Curves as tables, [curves, steps]; where each begins, and steps per unit."""
+
+
+def tables_of(curves: Sequence[Curve]) -> Tables:
+    """Curves as kernels take them."""
+    parts = [curve.table for curve in curves]
+    low, scale = (np.array([part[k] for part in parts], np.float32) for k in (1, 2))
+    return np.stack([part[0] for part in parts]), low, scale
+
+
+@inline
+def _read(tables: Tables, number: int, x: Array, result: Array) -> None:
+    """The values of a curve; see `Curve.__call__`."""
+    table, low, scale = tables[0][number], tables[1][number], tables[2][number]
+    most = np.float32(table.size - 1)
+    for i in range(result.size):
+        place = min(max((x[i] - low) * scale, _0), most)
+        result[i] = table[np.uint32(place)]
+
+
+@kernel
+def sample_strip(first: int, last: int, mosaic: Array, flow: Array, result: Array) -> None:
+    """Rows of `sample_mosaic`: [H, W, C] along a flow → [C, H, W]."""
+    height, width, count = mosaic.shape
+    flat = mosaic.reshape(-1)
+    half = (width + 1) // 2
+    corners = np.empty((4, half), np.uint64)
+    shares = np.empty((2, half), np.float32)
+    for y in range(first, last):
+        for dx in range(2):
+            _corners(y, dx, flow[y, dx:], (height, width, count), corners, shares)
+            for c in range(count):
+                _between(flat[c:], corners, shares, result[c, y, dx:])
+
+
+@inline
+def _between(samples: Array, corners: NDArray[np.uint64], shares: Array, result: Array) -> None:
+    """Bilinear samples; every second place of the result is filled."""
+    upper_left, upper_right, lower_left, lower_right = corners
+    right, down = shares
+    for i in range((result.size + 1) // 2):
+        upper, lower = samples[upper_left[i]], samples[lower_left[i]]
+        upper += right[i] * (samples[upper_right[i]] - upper)
+        lower += right[i] * (samples[lower_right[i]] - lower)
+        result[2 * i] = upper + down[i] * (lower - upper)
+
+
+@inline
+def _corners(
+    y: int,
+    dx: int,
+    flow: Array,
+    shape: tuple[int, int, int],
+    corners: NDArray[np.uint64],
+    shares: Array,
+) -> None:
+    """Where the four samples around each place lie, at one column of the cells."""
+    height, width, count = shape
+    own_y, columns = np.float32(y - y % 2), (width - dx + 1) // 2
+    most_y = np.float32((height - y % 2 + 1) // 2 - 1)
+    most_x = np.float32(columns - 1)
+    one, two, three, four = corners
+    right, below = shares
+    for i in range(columns):
+        across = min(max(flow[2 * i, 0] * _HALF + np.float32(i), _0), most_x)
+        down = min(max((flow[2 * i, 1] + own_y) * _HALF, _0), most_y)
+        left, top = np.floor(across), np.floor(down)
+        row = (2 * np.int64(top) + y % 2) * width
+        next_row = row + (2 * width if top < most_y else 0)
+        column = 2 * np.int64(left) + dx
+        next_column = column + (2 if left < most_x else 0)
+        one[i], two[i] = (row + column) * count, (row + next_column) * count
+        three[i], four[i] = (next_row + column) * count, (next_row + next_column) * count
+        right[i], below[i] = across - left, down - top
+
+
+@kernel
+def shade_strip(first: int, last: int, flow: Array, terms: Array, shade: Array) -> None:
+    """By which factor the lens darkens each place more than the one it came from.
+
+    Args:
+        first, last: rows.
+        flow: [H, W, 2].
+        terms: see `Shading`.
+        shade: the result, [H, W].
+    """
+    height, width = shade.shape
+    middle_x, middle_y = np.float32(width - 1) * _HALF, np.float32(height - 1) * _HALF
+    per_square = _1 / (middle_x * middle_x + middle_y * middle_y)
+    end_x, end_y = np.float32(width - 1), np.float32(height - 1)
+    for y in range(first, last):
+        along, result = flow[y], shade[y]
+        for x in range(width):
+            own_x, own_y = np.float32(x), np.float32(y)
+            other_x = min(max(own_x + along[x, 0], _0), end_x)
+            other_y = min(max(own_y + along[x, 1], _0), end_y)
+            own = _shading(own_x - middle_x, own_y - middle_y, per_square, terms)
+            other = _shading(other_x - middle_x, other_y - middle_y, per_square, terms)
+            result[x] = exp(own - other)
+
+
+@inline
+def _shading(x: np.float32, y: np.float32, per_square: np.float32, terms: Array) -> np.float32:
+    square_x, square_y = x * x * per_square, y * y * per_square
+    square = square_x + square_y
+    return terms[0] * square_x + terms[1] * square_y + terms[2] * square * square
+
+
+@kernel
+def scale_strip(
+    first: int,
+    last: int,
+    estimate: tuple[Array, Array],
+    clipped: NDArray[np.uint8],
+    gain: np.float32,
+    tables: Tables,
+    of_states: Array,
+    value: Array,
+    lower_bound: Array,
+    fine: Array,
+    total: Array,
+) -> None:
+    """Take the brightness out of an estimate, and say how far off it is.
+
+    Args:
+        first, last: rows.
+        estimate: value and lower bound, [H, W] each.
+        clipped: clip state, [H, W].
+        gain: the brightness.
+        tables: `FINE`, and four of `ERROR`.
+        of_states: variance by position and clip state, [4, 8].
+        value, lower_bound, fine, total: the results; `total` is the variance of the estimate.
+    """
+    per_gain = _1 / gain
+    per_square = per_gain * per_gain
+    width = value.shape[1]
+    free = np.empty((2, width), np.float32)
+    for y in range(first, last):
+        known, bound, state = estimate[0][y], estimate[1][y], clipped[y]
+        one, at_least, error = value[y], lower_bound[y], total[y]
+        for dx in range(2):
+            _read(tables, ERROR + 2 * (y % 2) + dx, known, free[dx])
+        for x in range(width):
+            one[x] = known[x] * per_gain
+            at_least[x] = bound[x] * per_gain
+        _read(tables, FINE, one, fine[y])
+        for dx in range(2):
+            by_state, own = of_states[2 * (y % 2) + dx], free[dx]
+            for x in range(dx, width, 2):
+                variance = by_state[state[x]] if state[x] > 0 else own[x]
+                error[x] = variance * per_square
+
+
+@kernel
+def square_strip(
+    first: int, last: int, value: Array, other: Array, shade: Array, squared: Array
+) -> None:
+    """Shade the other frame's fit, in place, and square its difference to this one's."""
+    for y in range(first, last):
+        row, others, shades, squares = value[y], other[y], shade[y], squared[y]
+        for x in range(row.size):
+            shaded = others[x] * shades[x]
+            others[x] = shaded
+            difference = row[x] - shaded
+            squares[x] = difference * difference
+
+
+@kernel
+def gather_strip(
+    first: int,
+    last: int,
+    value: Array,
+    clipped: NDArray[np.uint8],
+    full: NDArray[np.uint8],
+    lower_bound: Array,
+    blind: Array,
+    brought: tuple[Array, Array, Array, Array],
+    shade_far: Array,
+    flows: tuple[Array, Array],
+    missing: tuple[bool, bool],
+    squared: tuple[Array, Array],
+    tables: Tables,
+    constants: Array,
+    fine: Array,
+    total: Array,
+    fit_variance: Array,
+    anchored: tuple[Array, Array],
+    warped_variance: Array,
+    near_variance: Array,
+    residual_variance: Array,
+) -> None:
+    """The candidates but for what the previous RAW adds; see `affinity.gather`.
+
+    Args:
+        first, last: rows.
+        value, clipped, full, lower_bound: of the fit; `full` is 0 or 1, [H, W].
+        blind: variance of what a clipped photosite of an unseen state hides, [H, W].
+        brought: fit (shaded), residual, RAW and blurred detail of the reference frame; the RAW
+            becomes shaded.
+        shade_far: lens shading against the reference frame, factor.
+        flows, missing, squared: to the reference and to the previous frame: flow [H, W, 2], whether
+            it means nothing, mean squared difference of the fits.
+        tables: all but `ERROR`.
+        constants: κ, reliable, noisiest, no way, certain.
+        fine: variance of the fine error; `blind` is added.
+        total: variance of the fit.
+        fit_variance, anchored, warped_variance, near_variance, residual_variance: results.
+    """
+    width = value.shape[1]
+    kappa, reliable, noisiest = constants[0], constants[1], constants[2]
+    no_way, certain = constants[3], constants[4]
+    lines = np.empty((7, width), np.float32)
+    brightest, noise, smooth, floor_far, floor_near, out_far, out_near = lines
+    for y in range(first, last):
+        fit, first_fit, residual = value[y], brought[0][y], brought[1][y]
+        first_raw, blurred, shade = brought[2][y], brought[3][y], shade_far[y]
+        state, is_full, bound, hidden = clipped[y], full[y], lower_bound[y], blind[y]
+        squared_far, squared_near = squared[0][y], squared[1][y]
+        for x in range(width):
+            brightest[x] = max(fit[x], first_fit[x])
+        _read(tables, NOISE, brightest, noise)
+        _read(tables, SMOOTH, fit, smooth)
+        _read(tables, FLOOR_FAR, fit, floor_far)
+        _read(tables, FLOOR_NEAR, fit, floor_near)
+        _outside(y, flows[0], missing[0], out_far)
+        _outside(y, flows[1], missing[1], out_near)
+        of_fine, of_total, of_fit, of_warped = (
+            fine[y],
+            total[y],
+            fit_variance[y],
+            warped_variance[y],
+        )
+        carried, of_carried = anchored[0][y], anchored[1][y]
+        of_near, of_residual = near_variance[y], residual_variance[y]
+        for x in range(width):
+            inside, certainly = state[x] > 0, is_full[x] > 0
+            highest = noisiest * (of_fine[x] + noise[x])
+            of_fine[x] = certain if certainly else of_fine[x] + hidden[x]
+            variance = certain if certainly else of_total[x]
+            of_fit[x] = variance if inside else min(smooth[x], variance)
+            far = squared_far[x] - _ONE_AND_A_HALF * min(floor_far[x], highest)
+            far = no_way if out_far[x] > _0 else kappa * max(far, _0)
+            near = squared_near[x] - _ONE_AND_A_HALF * min(floor_near[x], highest)
+            of_near[x] = no_way if out_near[x] > _0 else kappa * max(near, _0)
+            raw = first_raw[x] * shade[x]
+            raw = max(raw, bound[x]) if certainly else raw
+            first_raw[x] = raw
+            short = max(bound[x] - raw, _0) if inside else _0
+            moved = fit[x] + residual[x] * shade[x]
+            carried[x] = max(raw, bound[x]) if inside else moved
+            of_clipped = noise[x] + blurred[x]
+            own = of_clipped if inside else reliable * variance
+            of_carried[x] = far + own + short * short
+            loose = _2 * far + _ONE_AND_A_HALF * noise[x] + blurred[x]
+            of_warped[x] = no_way if inside else loose
+            of_residual[x] = of_clipped if inside else _2 * reliable * variance
+
+
+@kernel
+def previous_strip(
+    first: int,
+    last: int,
+    value: Array,
+    clipped: NDArray[np.uint8],
+    lower_bound: Array,
+    brought: Array,
+    shade: Array,
+    previous_fit: Array,
+    flow: Array,
+    near_variance: Array,
+    residual_variance: Array,
+    no_way: np.float32,
+    carried: tuple[Array, Array],
+) -> None:
+    """The candidate that the previous RAW makes; see `Evidence.with_previous`.
+
+    Args:
+        first, last: rows.
+        value, clipped, lower_bound: of the fit.
+        brought: the previous RAW and the variance of its error, along the flow, [2, H, W].
+        shade, previous_fit, flow, near_variance, residual_variance: see `Evidence`.
+        no_way: variance of what isn't there.
+        carried: value and variance of the result.
+    """
+    width = value.shape[1]
+    out = np.empty(width, np.float32)
+    for y in range(first, last):
+        fit, state, bound, factor = value[y], clipped[y], lower_bound[y], shade[y]
+        of_raw, raws, before = brought[1, y], brought[0, y], previous_fit[y]
+        of_near, of_residual = near_variance[y], residual_variance[y]
+        result, variance = carried[0][y], carried[1][y]
+        _outside(y, flow, False, out)
+        for x in range(width):
+            raw, inside = raws[x] * factor[x], state[x] > 0
+            of_flow = no_way if out[x] > _0 else of_raw[x] + of_near[x]
+            short = max(bound[x] - raw, _0) if inside else _0
+            moved = fit[x] + raw - before[x]
+            result[x] = max(raw, bound[x]) if inside else moved
+            variance[x] = of_flow + of_residual[x] + short * short
+
+
+@kernel
+def fuse_strip(
+    first: int,
+    last: int,
+    values: tuple[Array, Array, Array, Array],
+    variances: tuple[Array, Array, Array, Array],
+    fine: Array,
+    result: Array,
+    variance: Array,
+) -> None:
+    """Rows of `fusion.fuse`."""
+    for y in range(first, last):
+        for x in range(result.shape[1]):
+            of_fit = variances[0][y, x]
+            p0, p1, p2 = _1 / of_fit, _1 / variances[1][y, x], _1 / variances[2][y, x]
+            total = p0 + p1 + p2
+            blend = p0 * values[0][y, x] + p1 * values[1][y, x] + p2 * values[2][y, x]
+            blend = blend / total
+            rest = _1 / total + fine[y, x]
+            share = rest / (rest + variances[3][y, x])
+            result[y, x] = blend + share * (values[3][y, x] - blend)
+            variance[y, x] = min(_3 / total, of_fit)
+
+
+@inline
+def _outside(y: int, flow: Array, everywhere: bool, result: Array) -> None:
+    """1 where a row's flow leaves the other frame, or everywhere, else 0; see `flow.outside`."""
+    along, most_x = flow[y], np.float32(flow.shape[1]) - _HALF
+    own_y, most_y = np.float32(y), np.float32(flow.shape[0]) - _HALF
+    always = _1 if everywhere else _0
+    for x in range(result.size):
+        at_x, at_y = np.float32(x) + along[x, 0], own_y + along[x, 1]
+        inside = (at_x >= -_HALF) & (at_y >= -_HALF) & (at_x <= most_x) & (at_y <= most_y)
+        result[x] = always if inside else _1
