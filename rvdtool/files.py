@@ -48,6 +48,18 @@ def require_file(path: Path, what: str) -> Path:
     return path
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, if they aren't there.
+
+    Raises:
+        OutputError: it can't be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: this folder can't be made: {describe(error)}") from error
+
+
 @contextmanager
 def write_beside(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
     """Open a file beside `path`; give it that name only when all went well.

@@ -43,6 +43,14 @@ _IN_PLACE = 0.5
 _TIE = 0.005
 """Scores that differ less say nothing about which frame it is: the earliest is taken."""
 
+_MUCH_LESS = 0.7
+"""Of what the named frame leaves unexplained, another one that matches pixel for pixel leaves less
+than this share."""
+_CLEARLY = 0.03
+"""By how much more another frame must score where each is aligned for itself …"""
+_NEAR = 2
+"""… among so many frames to each side: it costs a tenth of a second for each."""
+
 _FINE = 1280
 """Values along the longer side of the pictures that are registered …"""
 _COARSE = 400
@@ -64,11 +72,13 @@ class Alignment:
         index: the video frame that it matches best.
         transform: from the active area to the grid.
         score: how well they match, -1..1.
+        again: how well the frame fits at another place in comparison, 0..1 (`guess.fits_again`).
     """
 
     index: int
     transform: Transform
     score: float
+    again: float = 0.0
 
     @property
     def outside(self) -> float:
@@ -130,6 +140,53 @@ def align(raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture]) -> Al
     return registered
 
 
+def right_frame(
+    raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture], found: Alignment
+) -> int:
+    """The frame that a RAW belongs to, where the one that was named has frames around it.
+
+    Another than the named one only if that is clear: if the RAW matches it pixel for pixel, or
+    clearly better where both are aligned. A scene that hardly changes gives no such frame.
+
+    Args:
+        raw: as read.
+        info: the video.
+        pictures: of the named frame and some around it, by index.
+        found: how it was aligned with the named one.
+    """
+    best = found.index, 0.0
+    for transform in candidates(raw, info):
+        if transform.grid_size != (info.height, info.width):
+            continue
+        frame = on_grid(raw, transform, info.rotation)
+        fine = {i: p if p.step % 2 == 0 else p.coarser(2) for i, p in pictures.items()}
+        own = raw_picture(frame, fine[found.index].step)
+        own_detail = detail(own.grey)
+        scores = {i: correlation(own_detail, detail(p.grey)) for i, p in fine.items()}
+        index = max(scores, key=lambda i: scores[i])
+        named, other = scores[found.index], scores[index]
+        clear = other - named > _TIE and 1 - other < _MUCH_LESS * (1 - named)
+        if clear and other >= max(MATCH, best[1]) and displacement(own, fine[index]) <= _IN_PLACE:
+            best = index, other
+    if best[0] == found.index and isinstance(found.transform, Homography):
+        return _clearly_better(raw, pictures, found.index, np.array(found.transform.matrix))
+    return best[0]
+
+
+def _clearly_better(
+    raw: RawFrame, pictures: Mapping[int, Picture], named: int, matrix: "Matrix"
+) -> int:
+    """Among frames that are aligned each for itself, from where the named one lies."""
+    from rvdtool.capture.register import refined
+
+    picture = raw_picture(raw, 2 * -(-max(raw.size) // (4 * _COARSE)))
+    near = {i: p for i, p in pictures.items() if abs(i - named) <= _NEAR}
+    scores = {i: refined(picture, _coarse(p), matrix)[1] for i, p in near.items()}
+    index = max(scores, key=lambda i: scores[i])
+    clear = scores[index] - scores[named] > _CLEARLY
+    return index if clear and scores[index] >= MATCH else named
+
+
 def candidates(raw: RawFrame, info: VideoInfo) -> Iterator[CropAndTurn]:
     """All geometries that the RAW's tags and the video's rotation suggest, the likeliest first.
 
@@ -180,6 +237,7 @@ def _earliest_best(scores: Mapping[int, float]) -> int:
 def _registered(raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture]) -> Alignment:
     """The best match through a homography."""
     try:
+        from rvdtool.capture.guess import fits_again
         from rvdtool.capture.register import refined, with_lens
     except ImportError as error:
         raise MismatchError(
@@ -199,9 +257,8 @@ def _registered(raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture])
     matrix, _ = refined(picture, pictures[index], found[index][0])
     matrix, bent, _ = with_lens(picture, pictures[index], matrix, raw.size)
     transform = _homography(raw, info, matrix, bent)
-    return Alignment(
-        index, transform, match_score(on_grid(raw, transform, info.rotation), pictures[index])
-    )
+    score = match_score(on_grid(raw, transform, info.rotation), pictures[index])
+    return Alignment(index, transform, score, fits_again(picture, pictures[index], matrix))
 
 
 def _anchor(

@@ -22,6 +22,10 @@ _STEPS = 25
 _SMALL = 96
 """Values along the longer side of the video in `by_search`."""
 _TURNS = (-3.0, -1.5, 0.0, 1.5, 3.0)
+_REPEAT = 240
+"""Values along the longer side of the video in `fits_again` …"""
+_BESIDE = 4
+"""… and how many to each side are the same place."""
 _NARROWEST = 0.3
 """Share of the longer side of the RAW that the video shows at least, for `by_search`."""
 
@@ -123,3 +127,39 @@ def _describe(grey: Grey) -> tuple[NDArray[Any], NDArray[Any]]:
     sift = cv2.SIFT.create(nfeatures=_FEATURES, contrastThreshold=_CONTRAST)
     keys, descriptors = sift.detectAndCompute(stretched, None)
     return np.array([key.pt for key in keys]).reshape(-1, 2), descriptors
+
+
+def fits_again(raw: Picture, video: Picture, matrix: Matrix) -> float:
+    """How well the video fits the RAW at the best other place, by how well it does at its own.
+
+    Where a texture repeats itself (a fence, a wall of bricks, tiles), the likeliest place may be a
+    period off. Only shifts are tried, by at least a few values of a small picture.
+
+    Args:
+        raw: the RAW.
+        video: a frame.
+        matrix: where it lies.
+
+    Returns:
+        0 (nowhere else) .. 1 (as well); 0 where the RAW has no room for another place.
+    """
+    small = video.coarser(-(-max(video.grey.shape) // _REPEAT))
+    template = detail(small.grey)
+    sides = [side * raw.step for side in raw.grey.shape[::-1]]
+    corners = np.linalg.inv(matrix) @ [[0, sides[0], 0, sides[0]], [0, 0, *[sides[1]] * 2], [1] * 4]
+    corners = corners[:2] / corners[2]
+    # All of the RAW, but at most three videos wide and high.
+    extent = np.array(small.grey.shape[::-1]) * small.step
+    first = np.maximum(corners.min(1), -extent) // small.step
+    last = np.minimum(corners.max(1), 2 * extent) // small.step
+    size = (last - first).astype(int)
+    if (size <= template.shape[::-1]).any():
+        return 0.0
+    onto = matrix @ [[1, 0, first[0] * small.step], [0, 1, first[1] * small.step], [0, 0, 1]]
+    picture, inside = warp(raw, Picture(np.zeros(size[::-1], np.float32), small.step), onto)
+    scores = cv2.matchTemplate(detail(picture) * inside, template, cv2.TM_CCOEFF_NORMED)
+    y, x = np.ogrid[: scores.shape[0], : scores.shape[1]]
+    here = np.maximum(abs(y + first[1]), abs(x + first[0])) <= _BESIDE
+    own = float(scores[here].max(initial=0))
+    other = float(scores[~here].max(initial=0))
+    return float(np.clip(other / own, 0, 1)) if own > 0 else 0.0

@@ -1,59 +1,39 @@
 """A video and RAW frames of it become a bundle."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice, pairwise
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rvdtool.bundle.archive import InputFile
 from rvdtool.bundle.convert import on_grid, with_pixel_aspect
 from rvdtool.bundle.manifest import require_file_name
 from rvdtool.bundle.store import ReferenceInput, VideoInput, create
-from rvdtool.capture.align import MATCH, OUTSIDE, Alignment, align, frame_picture, sizes
-from rvdtool.capture.compare import Picture
 from rvdtool.capture.exposures import read_exposures
-from rvdtool.capture.preview import preview_row
+from rvdtool.capture.match import Match, Raw, judge_all, match_all
+from rvdtool.capture.preview import Rgb8
 from rvdtool.capture.stills import Still
+from rvdtool.capture.verdict import Verdict
 from rvdtool.errors import MismatchError, UsageError
+from rvdtool.files import make_folder
 from rvdtool.notes import Say, keep_quiet
-from rvdtool.raw.frame import RawFrame
 from rvdtool.raw.mlv_blocks import find_chunks
 from rvdtool.raw.one_frame import one_frame_file
-from rvdtool.raw.read import MosaicLevels, read_raw
+from rvdtool.raw.read import MosaicLevels
 from rvdtool.raw.sequence import list_sequence
-from rvdtool.video.decode import Assume, probe, read_frames
-from rvdtool.video.frame import VideoFrame, VideoInfo
+from rvdtool.video.decode import Assume, probe
+from rvdtool.video.frame import VideoInfo
 from rvdtool.video.png import write_png
-from rvdtool.video.source import ImageSource, VideoSource, open_source
+from rvdtool.video.source import ImageSource, open_source
 
 SUFFIX = ".rvd"
 
 SEARCH = 30
 """First frames of a video among which a RAW's own is looked for."""
-
-
-@dataclass(frozen=True)
-class _Raw:
-    """A RAW file on its way into the bundle.
-
-    Attributes:
-        file: with one frame.
-        index: of the video frame that the user says it belongs to; None: to be found.
-        levels: what the user said about a plain mosaic.
-    """
-
-    file: InputFile
-    index: int | None
-    levels: MosaicLevels | None
-
-    def read(self) -> RawFrame:
-        return read_raw(self.file.path, levels=self.levels)
 
 
 def pack(
@@ -72,6 +52,8 @@ def pack(
     force: bool = False,
     overwrite: bool = False,
     advance: Callable[[int], None] | None = None,
+    looked: Callable[[int], None] = lambda count: None,
+    judged: Callable[[Verdict], None] = lambda verdict: None,
     say: Say = keep_quiet,
 ) -> Path:
     """Put a video and RAW frames of it into a bundle.
@@ -83,7 +65,8 @@ def pack(
         raw: the RAW of one of the video's first frames: a DNG, a camera's own RAW file, a Magic
             Lantern recording or CinemaDNG folder (its first frame), or, with `levels`, a 16-bit
             one-channel TIFF or PNG. Or several, with the frames that they belong to.
-        out: the bundle; by default beside the video, with the suffix `.rvd`.
+        out: the bundle, or a folder for it; by default beside the video, with the suffix `.rvd`.
+            Folders that are missing are made.
         levels: what the numbers of a plain mosaic mean.
         assume: how to read the video's colour where the stream is silent, wrong, or refused.
         rate: frames per second of a folder of pictures.
@@ -91,10 +74,13 @@ def pack(
         as_listed: take a folder's pictures even if their numbers have gaps or their names differ.
         exposures: a CSV file that says how each frame was exposed (`capture.exposures`).
         search: how many first frames to compare a RAW with whose frame isn't given.
-        preview: a PNG to write that shows how the RAWs match; also written when they don't.
+        preview: a PNG to write that shows how the RAWs match; also written when they don't. If
+            none is given and a match is doubtful, one is written beside the bundle.
         force: take RAWs that don't match.
         overwrite: replace an existing bundle and preview.
         advance: called with how many more bytes have been copied.
+        looked: called, before that, with how many more frames have been compared with the RAWs.
+        judged: called with how well each RAW matches.
         say: told what was assumed, chosen or left out.
 
     Returns:
@@ -113,6 +99,8 @@ def pack(
     is_folder = isinstance(source, ImageSource)
     name = video.resolve().name if is_folder else video.name  # of `.` too
     target = _beside(video, is_folder) if out is None else out
+    with suppress(OSError):  # a name too long is refused when it is written
+        target = target / bundle_name(video) if target.is_dir() else target
     frames = source.frames if isinstance(source, ImageSource) else (source,)
     originals = [*(frame.path for frame in frames), *_originals(stills)]
     originals += [] if exposures is None else [exposures]
@@ -129,90 +117,37 @@ def pack(
 
         info = probe(source, assume, stream=stream, say=say)
         raws = [
-            _Raw(file, still.index(info), levels)
+            Raw(file, still.index(info), levels)
             for file, still in zip(raw_files, stills, strict=True)
         ]
         said = None if exposures is None else read_exposures(exposures, info)
-        aligned = _align_all(raws, source, info, search)
-        if preview is not None:
-            _write_preview(preview, aligned, source, info, overwrite)
-        _refuse_mismatch(aligned, info, video, force)
+        matches = match_all(raws, source, info, search, looked)
+        show_all = preview is not None
+        verdicts, rows = judge_all(matches, source, info, force=force, show_all=show_all)
+        if show_all:
+            _show(rows, preview, target, overwrite, say)
+        _refuse(matches, verdicts, video)
+        make_folder(target.parent)
         create(
             target,
             VideoInput(name, video_files, is_folder, info),
-            _references(aligned, info, say),
+            _references(matches, info, say),
             exposures=said,
             overwrite=overwrite,
             advance=advance,
         )
+    for verdict in verdicts:
+        judged(verdict)
+    if not show_all:
+        _show(rows, preview, target, overwrite, say)
     return target
 
 
-_Aligned = list[tuple[_Raw, Alignment]]
-
-
-class _Pictures(Mapping[int, Picture]):
-    """Pictures of the frames that are searched, in 16 bits: thirty of a 4K video are 55 MB."""
-
-    def __init__(self) -> None:
-        self._kept: dict[int, tuple[NDArray[np.uint16], int]] = {}
-
-    def keep(self, index: int, picture: Picture) -> None:
-        """Add a frame's picture; greys (0..1) are rounded to 1/65535."""
-        self._kept[index] = np.rint(picture.grey * 65_535).astype(np.uint16), picture.step
-
-    def __getitem__(self, index: int) -> Picture:
-        grey, step = self._kept[index]
-        return Picture(np.divide(grey, 65_535, dtype=np.float32), step)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._kept)
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-
-def _align_all(raws: Sequence[_Raw], source: VideoSource, info: VideoInfo, search: int) -> _Aligned:
-    """Each RAW with the frame it matches, in order of the frames; the video is decoded once."""
-    window = range(min(search, info.frame_count) if any(r.index is None for r in raws) else 0)
-    wanted = {*window, *(raw.index for raw in raws if raw.index is not None)}
-    pictures = _Pictures()
-    aligned: _Aligned = []
-    for index, picture in map(_picture, _chosen_frames(source, info, wanted)):
-        if index in window:
-            pictures.keep(index, picture)
-        for raw in raws:
-            if raw.index == index:
-                aligned.append((raw, align(raw.read(), info, {index: picture})))
-    aligned += [(raw, align(raw.read(), info, pictures)) for raw in raws if raw.index is None]
-    aligned.sort(key=lambda pair: pair[1].index)
-    for (one, here), (other, there) in pairwise(aligned):
-        if here.index == there.index:
-            raise UsageError(
-                f"{one.file.path} and {other.file.path} both belong to frame {here.index}; "
-                "give one RAW for a frame"
-            )
-    return aligned
-
-
-def _chosen_frames(source: VideoSource, info: VideoInfo, wanted: set[int]) -> Iterator[VideoFrame]:
-    """Decode as far as the last wanted frame. Decoding ahead pays only for more than the first.
-
-    No loop variable: it would hold a frame while the next one is decoded.
-    """
-    last = max(wanted)
-    frames = islice(read_frames(source, info, ahead=last > 0), last + 1)
-    return filter(lambda frame: frame.index in wanted, frames)
-
-
-def _picture(frame: VideoFrame) -> tuple[int, Picture]:
-    return frame.index, frame_picture(frame.rgb)
-
-
-def _references(aligned: _Aligned, info: VideoInfo, say: Say) -> Iterator[ReferenceInput]:
+def _references(matches: Sequence[Match], info: VideoInfo, say: Say) -> Iterator[ReferenceInput]:
     """One at a time: a hundred 4K frames wouldn't fit into memory."""
     said: set[tuple[str, ...]] = set()
-    for raw, found in aligned:
+    for match in matches:
+        raw, found = match.raw, match.found
         frame = on_grid(raw.read(), found.transform, info.rotation)
         frame = with_pixel_aspect(frame, info.sample_aspect)
         dropped = frame.profile.dropped
@@ -225,39 +160,43 @@ def _references(aligned: _Aligned, info: VideoInfo, say: Say) -> Iterator[Refere
         yield ReferenceInput(raw.file, found.index, frame, found.transform, found.score, raw.levels)
 
 
-def _write_preview(
-    path: Path, aligned: _Aligned, source: VideoSource, info: VideoInfo, overwrite: bool
+def _show(
+    rows: Sequence[Rgb8], preview: Path | None, target: Path, overwrite: bool, say: Say
 ) -> None:
-    shown = _chosen_frames(source, info, {found.index for _, found in aligned})
-    rows = [
-        preview_row(on_grid(raw.read(), found.transform, info.rotation), frame.rgb)
-        for (raw, found), frame in zip(aligned, shown, strict=True)
-    ]
-    write_png(np.concatenate(rows), path, overwrite=overwrite)
+    """Write the preview that was asked for, or one that wasn't, where something is doubtful."""
+    if preview is not None:
+        make_folder(preview.parent)
+        write_png(np.concatenate(rows), preview, overwrite=overwrite)
+    elif rows:
+        path = _unused(target.with_name(f"{target.stem}.preview.png"))
+        write_png(np.concatenate(rows), path)
+        say(f"{path}: shows frame, RAW and difference of what is doubtful; please look at it")
 
 
-def _refuse_mismatch(aligned: _Aligned, info: VideoInfo, video: Path, force: bool) -> None:
+def _unused(path: Path) -> Path:
+    """The path, or the first of its kind that nothing lies at."""
+    numbers = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
+    return next(one for one in chain([path], numbers) if not os.path.lexists(one))
+
+
+def _refuse(matches: Sequence[Match], verdicts: Sequence[Verdict], video: Path) -> None:
     """Nobody should find out after the shoot that the RAW was another scene's.
 
     Raises:
-        MismatchError: a score below MATCH, or more than OUTSIDE of the grid without RAW.
+        MismatchError: a RAW is refused.
     """
-    for raw, found in () if force else aligned:
-        where = f"{raw.file.path} doesn't fit {video}"
-        transform = found.transform
-        size = sizes((transform.sensor_height, transform.sensor_width), info)
-        if found.score < MATCH:
+    for match, verdict in zip(matches, verdicts, strict=True):
+        if verdict.refusals:
             raise MismatchError(
-                f"{where}: its best match, with frame {found.index}, has a score of "
-                f"{found.score:.3f}; {MATCH:g} is needed ({size}). Is it the same scene? "
+                f"{match.raw.file.path} doesn't fit {video}: {'; '.join(verdict.refusals)}; "
                 "--preview shows both, --force takes it anyhow"
             )
-        if found.outside > OUTSIDE:
-            raise MismatchError(
-                f"{where}: {found.outside:.0%} of the video's picture lie beyond it; at most "
-                f"{OUTSIDE:.0%} may ({size}). Shoot it at least as wide, or --force takes it with "
-                "its border repeated"
-            )
+
+
+def bundle_name(video: Path) -> str:
+    """The bundle's file name when the user gives none."""
+    folder = video.resolve()
+    return folder.name + SUFFIX if video.is_dir() else video.with_suffix(SUFFIX).name
 
 
 def _beside(video: Path, is_folder: bool) -> Path:

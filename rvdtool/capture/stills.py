@@ -18,8 +18,9 @@ from rvdtool.errors import InputError, UsageError
 from rvdtool.video.frame import VideoInfo
 
 _HOW = (
-    "give FRAME=FILE (120=second.dng), SECONDSs=FILE (4.5s=second.dng), or *=PATTERN or "
-    "*s=PATTERN for many files whose names end in their frame or time"
+    "give FRAME=FILE (120=second.dng; frames are counted from 0), SECONDSs=FILE "
+    "(4.5s=second.dng), or *=PATTERN or *s=PATTERN for many files whose names end in their frame "
+    "or time"
 )
 _NUMBER = r"\d{1,12}(?:\.\d{1,9})?"
 
@@ -47,7 +48,8 @@ class Still:
         index = self.frame if self.seconds is None else _nearest(self.seconds, info)
         if index is not None and not 0 <= index < info.frame_count:
             raise UsageError(
-                f"{self.path}: of frame {index}, but the video has 0 to {info.frame_count - 1}"
+                f"{self.path}: of frame {index}, but the video has frames 0 to "
+                f"{info.frame_count - 1} (counted from 0)"
             )
         return index
 

@@ -5,6 +5,7 @@ Rich is imported when something is printed, so that the command line starts quic
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Task
     from rich.text import Text
+
+_EVERY = 10.0
+"""Seconds between lines of progress."""
 
 Unit = Literal["frames", "bytes", "videos", "steps"]
 
@@ -59,7 +63,9 @@ def fail(message: str, exit_code: int) -> int:
 def progress(
     label: str, total: int | None, unit: Unit = "frames"
 ) -> Iterator[Callable[[int], None]]:
-    """Show a bar with rate and time left on stderr while the block runs; silent when piped.
+    """Show a bar with rate and time left on stderr while the block runs.
+
+    When piped, one line every ten seconds.
 
     Yields `advance(n)`, which counts `n` more frames or bytes as done. `total` may be None when
     nobody knows it beforehand.
@@ -73,9 +79,29 @@ def progress(
 
     columns = (TextColumn("{task.description}"), BarColumn(), Amount(), TimeRemainingColumn())
     console = stderr()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    if not console.is_terminal:
+        yield _Lines(label, total, unit).advance
+        return
+    with Progress(*columns, console=console) as bar:
         task = bar.add_task(label, total=total)
         yield lambda amount: bar.advance(task, amount)
+
+
+class _Lines:
+    """Progress where no bar can be drawn: a line now and then."""
+
+    def __init__(self, label: str, total: int | None, unit: Unit) -> None:
+        self._label, self._total, self._unit = label, total, unit
+        self._done, self._started = 0, time.monotonic()
+        self._said = self._started
+
+    def advance(self, count: int) -> None:
+        self._done += count
+        now = time.monotonic()
+        if now - self._said >= _EVERY:
+            self._said = now
+            speed = self._done / (now - self._started)
+            note(f"{self._label}: {_amount(self._done, self._total, speed, self._unit)}")
 
 
 def _amount(done: float, total: float | None, speed: float | None, unit: Unit) -> str:

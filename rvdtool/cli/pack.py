@@ -1,6 +1,8 @@
 """`rvdtool pack`: a video and a RAW frame become a bundle."""
 
+import os
 import typing
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +14,9 @@ from rvdtool.cli.rates import parse_rate
 from rvdtool.errors import UsageError
 
 if typing.TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from rvdtool.bundle.manifest import Reference
+    from rvdtool.capture.verdict import Verdict
 
 
 def pack(
@@ -36,14 +38,18 @@ def pack(
         list[str] | None,
         typer.Option(
             "--raw",
-            help="RAW of a given frame: 120=second.dng, or 4.5s=second.dng; again for each. "
-            "Many at once: '*=stills/*.dng', whose names end in the frame's number ('*s=' in "
-            "seconds).",
+            help="RAW of a given frame, counted from 0: 120=second.dng, or 4.5s=second.dng; again "
+            "for each. Many at once: '*=stills/*.dng', whose names end in the frame's number "
+            "('*s=' in seconds).",
         ),
     ] = None,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="The bundle; by default beside VIDEO, as .rvd."),
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The bundle, or a folder for it; by default beside VIDEO, as .rvd.",
+        ),
     ] = None,
     exposures: Annotated[
         Path | None,
@@ -108,11 +114,12 @@ def pack(
         raise UsageError("no RAW frame: name one after the video, or with --raw FRAME=FILE")
     inputs = [*(video.iterdir() if video.is_dir() else [video]), *(s.path for s in stills)]
     total = sum(path.stat().st_size for path in inputs if path.is_file())
-    with console.progress("Packing", total, "bytes") as advance:
+    verdicts: list[Verdict] = []
+    with _progress(total) as (looked, advance):
         path = pack_bundle(
             video,
             stills,
-            output,
+            None if output is None else _target(output, video),
             levels=parse_levels(black, white, phase, bits),
             assume=Assume() if assume is None else Assume.parse(assume),
             rate=parse_rate(rate),
@@ -124,21 +131,50 @@ def pack(
             force=force,
             overwrite=overwrite,
             advance=advance,
+            looked=looked,
+            judged=verdicts.append,
             say=console.note,
         )
     manifest = open_bundle(path).manifest
     console.print_line(
         f"{path}: {manifest.video.frame_count} frames of "
-        f"{manifest.video.width}×{manifest.video.height}, {_matches(manifest.references)}"
+        f"{manifest.video.width}×{manifest.video.height}, {_matches(verdicts)}"
     )
 
 
-def _matches(references: "Sequence[Reference]") -> str:
-    first, last = references[0].frame_index, references[-1].frame_index
-    scores = [reference.match_score for reference in references]
-    if first == last:
-        return f"RAW matches frame {first} by {scores[0]:.3f}"
-    return (
-        f"{len(references)} RAWs match frames {first} to {last} by "
-        f"{min(scores):.3f} to {max(scores):.3f}"
+def _target(output: str, video: Path) -> Path:
+    """The bundle's path; an output that ends in a slash is a folder, also one to be made."""
+    from rvdtool.capture.pack import bundle_name
+
+    is_folder = output.endswith(("/", os.sep))
+    return Path(output) / bundle_name(video) if is_folder else Path(output)
+
+
+@contextmanager
+def _progress(total: int) -> "Iterator[tuple[Callable[[int], None], Callable[[int], None]]]":
+    """Two bars, one after the other: frames that are compared, then bytes that are copied."""
+    with ExitStack() as bars:
+        looked = bars.enter_context(console.progress("Matching", None))
+        copied: list[Callable[[int], None]] = []
+
+        def advance(count: int) -> None:
+            if not copied:
+                bars.close()
+                copied.append(bars.enter_context(console.progress("Packing", total, "bytes")))
+            copied[0](count)
+
+        yield looked, advance
+
+
+def _matches(verdicts: "Sequence[Verdict]") -> str:
+    if len(verdicts) == 1:
+        return f"RAW matches frame {verdicts[0].index}: {verdicts[0]}"
+    first, last = verdicts[0], verdicts[-1]
+    scores = [verdict.score for verdict in verdicts]
+    doubtful = [verdict for verdict in verdicts if verdict.word != "good"]
+    lines = [f"  frame {verdict.index}, {verdict.name}: {verdict}" for verdict in doubtful]
+    head = (
+        f"{len(verdicts)} RAWs match frames {first.index} to {last.index} by {min(scores):.3f} to "
+        f"{max(scores):.3f}: {len(verdicts) - len(doubtful)} good, {len(doubtful)} doubtful"
     )
+    return "\n".join([head, *lines])

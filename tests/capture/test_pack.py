@@ -181,23 +181,28 @@ def test_names_that_other_systems_lack_are_refused(shot: Any, tmp_path: Path) ->
         pack(video, shot.raw)
 
 
-def test_packing_imports_neither_torch_nor_opencv(shot: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("opencv", [True, False])
+def test_packing_needs_neither_torch_nor_opencv(shot: Any, tmp_path: Path, opencv: bool) -> None:
+    """Where sizes tell. What moved isn't looked for without OpenCV, and that is said."""
     script = (
-        "import sys; from rvdtool.cli import main;"
-        "code = main(['pack', *sys.argv[1:]]);"
-        "print(code, sorted({'torch', 'cv2', 'skimage', 'scipy'} & sys.modules.keys()))"
+        "import sys; from rvdtool.cli import main\n"
+        f"if not {opencv}: sys.modules['cv2'] = None\n"
+        "code = main(['pack', *sys.argv[1:]])\n"
+        "print(code, sorted({'torch', 'skimage', 'scipy'} & sys.modules.keys()))"
     )
     out = tmp_path / "clip.rvd"
     command = [sys.executable, "-c", script, str(shot.video), str(shot.raw), "-o", str(out)]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     assert run.stdout.splitlines()[-1] == "0 []"
+    assert ("what moved was not looked for" in run.stdout) != opencv
 
 
 def test_importing_capture_imports_neither_torch_nor_opencv() -> None:
     """All of it but registration, which is imported when sizes don't tell."""
     script = (
         "import pkgutil, sys, importlib, rvdtool.capture as room\n"
-        "names = {module.name for module in pkgutil.iter_modules(room.__path__)} - {'register'}\n"
+        "names = {module.name for module in pkgutil.iter_modules(room.__path__)}\n"
+        "names -= {'register', 'guess'}\n"
         "for name in names: importlib.import_module(f'rvdtool.capture.{name}')\n"
         "print(len(names), sorted({'torch', 'cv2', 'skimage', 'scipy'} & sys.modules.keys()))"
     )
@@ -277,7 +282,7 @@ def test_a_raw_of_another_frame_is_found(shot: Any, tmp_path: Path) -> None:
     bundle = open_bundle(pack(video, shot.raw))
     assert [reference.index for reference in bundle.references] == [3]
     assert all(check.ok for check in verify(bundle))
-    with pytest.raises(MismatchError, match=r"frame \d, has a score"):
+    with pytest.raises(MismatchError, match=r"frame \d \(counted from 0\), has a score"):
         pack(video, shot.raw, tmp_path / "other.rvd", search=3)
 
 

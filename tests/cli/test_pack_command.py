@@ -193,7 +193,34 @@ def test_sizes_that_differ_are_both_named(
     assert list(tmp_path.iterdir()) == [raw]
 
 
-@pytest.mark.parametrize("out", ["missing/clip.rvd", "file/clip.rvd", "folder", ".", "x" * 300])
+@pytest.mark.parametrize(
+    ("out", "where"),
+    [
+        ("missing/clip.rvd", "missing/clip.rvd"),
+        ("missing/and/another/", "missing/and/another/clip.rvd"),
+        ("folder", "folder/clip.rvd"),
+        ("folder/", "folder/clip.rvd"),
+        (".", "clip.rvd"),
+    ],
+)
+def test_an_output_may_be_a_folder_or_lie_in_one_to_be_made(
+    shot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str, where: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert run("pack", shot.video, shot.raw, "-o", out) == 0
+    assert (tmp_path / where).is_file()
+
+
+def test_a_refused_raw_leaves_no_folder_behind(shot: Any, tmp_path: Path) -> None:
+    other = shot.frame.with_mosaic(shot.frame.mosaic[::-1, ::-1].copy())
+    write_dng(other, tmp_path / "other.dng")
+    out = tmp_path / "missing" / "clip.rvd"
+    assert run("pack", shot.video, tmp_path / "other.dng", "-o", out) == 4
+    assert not out.parent.exists()
+
+
+@pytest.mark.parametrize("out", ["file/clip.rvd", "x" * 300])
 def test_an_output_that_cannot_be_written_is_one_line(
     shot: Any,
     tmp_path: Path,
@@ -202,12 +229,10 @@ def test_an_output_that_cannot_be_written_is_one_line(
     out: str,
 ) -> None:
     (tmp_path / "file").touch()
-    (tmp_path / "folder").mkdir()
     monkeypatch.chdir(tmp_path)
     assert run("pack", shot.video, shot.raw, "-o", out, "--overwrite") == 5
-    require_one_line(capsys.readouterr(), f"error: {out}: ")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
-    assert list((tmp_path / "folder").iterdir()) == []
+    require_one_line(capsys.readouterr(), f"error: {out.split('/')[0]}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
 
 def test_a_read_only_folder_is_one_line(

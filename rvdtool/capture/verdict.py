@@ -1,0 +1,218 @@
+"""Whether a RAW frame matches its video frame, in words: good, doubtful or refused, and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.bundle.convert import on_grid
+from rvdtool.bundle.manifest import Homography
+from rvdtool.capture.align import MATCH, OUTSIDE, Alignment, sizes
+from rvdtool.capture.compare import block_means, correlation, raw_picture, video_picture
+from rvdtool.raw.frame import CfaPhase, RawFrame
+from rvdtool.video.frame import Rgb, VideoInfo
+
+Word = Literal["good", "doubtful", "refused"]
+
+DIFFERS, DIFFERS_ALL = 0.01, 0.9
+"""Shares of the RAW that show something else than the frame: above, doubtful; refused."""
+
+_LOW = 0.5
+"""Scores below are doubtful even where nothing else is found: see docs/method/alignment.md."""
+_LOST = 0.5
+"""Share of the frame that is black or white: above, it says too little about the colours."""
+_DARK, _BRIGHT = 6 / 255, 250 / 255
+_BLURRED = 0.3
+"""Contrast of fine detail over that of coarse detail, of the frame by the RAW: below, blurred."""
+_FITS_AGAIN = 0.9
+"""Another place that fits so well in comparison makes the place doubtful."""
+_PHASE_BETTER, _PHASE_FITS = 0.4, 0.5
+"""By how much another phase's colours must correlate better (in Fisher's z, which is even over the
+range: artanh of the correlation), and how well at least. Of 65 pairs, the wrong phase was never
+better by more than 0.1."""
+_CELLS = 200
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be said about one RAW frame.
+
+    Attributes:
+        name: of the RAW file.
+        index: the video frame that it was compared with, counted from 0.
+        score: correlation of detail, -1..1.
+        differs: share of the RAW that shows something else than the frame, 0..1; None: it wasn't
+            looked at, which takes OpenCV.
+        refusals: why it doesn't match.
+        doubts: what to look at.
+        notes: what else was found.
+    """
+
+    name: str
+    index: int
+    score: float
+    differs: float | None
+    refusals: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def word(self) -> Word:
+        """The outcome."""
+        return "refused" if self.refusals else "doubtful" if self.doubts else "good"
+
+    def __str__(self) -> str:
+        """One line without the file's name: `doubtful (score 0.91): motion …`."""
+        reasons = "; ".join((*self.refusals, *self.doubts, *self.notes))
+        return f"{self.word} (score {self.score:.3f})" + (f": {reasons}" if reasons else "")
+
+
+def judge(name: str, placed: RawFrame, rgb: Rgb, found: Alignment, info: VideoInfo) -> Verdict:
+    """Compare a RAW frame with the video frame that it was aligned with.
+
+    Args:
+        name: of the RAW file.
+        placed: on the video's grid.
+        rgb: the video frame.
+        found: where it lies.
+        info: the video.
+    """
+    differs = _differs(rgb, placed)
+    refusals, doubts, notes = [], [], []
+    size = sizes((found.transform.sensor_height, found.transform.sensor_width), info)
+    if found.score < MATCH:
+        refusals.append(
+            f"its best match, with frame {found.index} (counted from 0), has a score of "
+            f"{found.score:.3f}; {MATCH:g} is needed ({size}). Is it the same scene?"
+        )
+    elif found.outside > OUTSIDE:
+        refusals.append(
+            f"{found.outside:.0%} of the video's picture lie beyond it; at most {OUTSIDE:.0%} may "
+            f"({size}). Shoot it at least as wide"
+        )
+    elif differs is not None and differs > DIFFERS_ALL:
+        refusals.append(f"{differs:.0%} of the RAW shows something else than frame {found.index}")
+    elif differs is not None and differs > DIFFERS:
+        doubts.append(
+            f"motion between still and frame, {_percent(differs)} of the RAW shows something else"
+        )
+    doubts += _of_the_frame(rgb, placed)
+    if found.again > _FITS_AGAIN:
+        doubts.append("the texture repeats itself, the RAW fits at several places")
+    if not refusals and not doubts and found.score < _LOW:
+        doubts.append("the score is low")
+    if isinstance(found.transform, Homography) and found.transform.lens is not None:
+        notes.append("lens distortion of the RAW corrected as in the video")
+    if differs is None:
+        notes.append("what moved was not looked for, which takes OpenCV")
+    return Verdict(
+        name, found.index, found.score, differs, tuple(refusals), tuple(doubts), tuple(notes)
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share > 0.015 else f"{100 * share:.1f} %"
+
+
+def _differs(rgb: Rgb, placed: RawFrame) -> float | None:
+    try:
+        from rvdtool.matching.disagreement import disagreement
+    except ImportError:
+        return None
+    return float(disagreement(rgb, placed).mean())
+
+
+def _of_the_frame(rgb: Rgb, placed: RawFrame) -> list[str]:
+    """Doubts about exposure and blur."""
+    doubts = []
+    luma = video_picture(rgb, 2).grey
+    lost = float(((luma < _DARK) | (luma > _BRIGHT)).mean())
+    if lost > _LOST:
+        doubts.append(f"exposure: {lost:.0%} of the frame is black or white")
+    sharpness = _sharpness(placed, rgb)
+    if sharpness < _BLURRED:
+        doubts.append(
+            f"blur: the frame has {sharpness:.0%} of the RAW's fine detail, by its coarse detail"
+        )
+    return doubts
+
+
+def _sharpness(placed: RawFrame, rgb: Rgb) -> float:
+    """The frame's share of the RAW's fine detail by that of coarse detail, along the worse axis.
+
+    As regressions on the RAW, so that the frame's own noise and sharpening don't count.
+    """
+    shares = []
+    for axis in (0, 1):
+        gains = []
+        for step in (4, 16):
+            own, other = raw_picture(placed, step).grey, video_picture(rgb, step).grey
+            height, width = (min(a, b) for a, b in zip(own.shape, other.shape, strict=True))
+            if min(height, width) < 8:
+                return 1.0
+            slopes = [np.diff(p[:height, :width], axis=axis) for p in (own, other)]
+            gains.append(float((slopes[0] * slopes[1]).sum() / max((slopes[0] ** 2).sum(), 1e-9)))
+        shares.append(gains[0] / gains[1] if gains[1] > 1e-3 else 1.0)
+    return max(0.0, min(shares))
+
+
+def better_phase(
+    raws: Mapping[CfaPhase, RawFrame], said: CfaPhase, rgb: Rgb, found: Alignment, info: VideoInfo
+) -> str | None:
+    """Say so if the video's colours fit another CFA phase clearly better than the one given.
+
+    Of two phases, greens in the same places, only red and blue are swapped: detail can't tell them
+    apart, colours can.
+
+    Args:
+        raws: the RAW as it is read with each phase.
+        said: the phase that was given.
+        rgb: the video frame.
+        found: where the RAW lies.
+        info: the video.
+    """
+    fits = {
+        phase: _color_fit(on_grid(raw, found.transform, info.rotation), rgb)
+        for phase, raw in raws.items()
+    }
+    best = max(fits, key=lambda phase: fits[phase])
+    apart = np.subtract(*np.arctanh(np.clip([fits[best], fits[said]], -0.999, 0.999)))
+    if fits[best] < _PHASE_FITS or apart < _PHASE_BETTER:
+        return None
+    return (
+        f"the frame's colours fit the phase {best.value}, not {said.value} (correlation "
+        f"{fits[best]:.2f} against {fits[said]:.2f}); give --phase {best.value}"
+    )
+
+
+def _color_fit(placed: RawFrame, rgb: Rgb) -> float:
+    """How well red and blue by green correlate between the two: the mean of both."""
+    step = 2 * -(-max(placed.size) // (2 * _CELLS))
+    own = _by_green(_cell_colors(placed, step))
+    other = _by_green([block_means(rgb[..., c], step) for c in range(3)])
+    return float(np.mean([correlation(a, b) for a, b in zip(own, other, strict=True)]))
+
+
+def _by_green(colors: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    """Red and blue by green, in square roots as codes nearly are; of what isn't dark."""
+    red, green, blue = (np.sqrt(np.maximum(color, 0)) for color in colors)
+    floor = np.float32(0.25) * green.mean() + np.float32(1e-6)
+    return [red / (green + floor), blue / (green + floor)]
+
+
+def _cell_colors(frame: RawFrame, step: int) -> list[NDArray[np.float32]]:
+    """Means of red, green and blue above black per step×step photosites."""
+    colors: list[NDArray[Any]] = [np.zeros((1, 1), np.float32) for _ in range(3)]
+    height, width = (side // 2 * 2 for side in frame.size)
+    for (row, column), color in np.ndenumerate(frame.phase.pattern):
+        sites = frame.mosaic[row:height:2, column:width:2].astype(np.float32)
+        means = block_means(sites - np.float32(frame.black[2 * row + column]), step // 2)
+        colors[color] = colors[color] + means / (2 if color == 1 else 1)
+    return colors
+
+
+def overruled(verdict: Verdict) -> Verdict:
+    """The same with --force: what would have been refused is doubtful."""
+    return replace(verdict, refusals=(), doubts=(*verdict.refusals, *verdict.doubts))
