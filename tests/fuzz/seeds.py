@@ -133,6 +133,8 @@ def _make_raws(folder: Path, frame: RawFrame) -> None:
     """Compressed and not, in strips and tiles, of either byte order, with a preview."""
     (folder / "ljpeg.dng").write_bytes(encode_dng(frame, rate=Fraction(25)))
     (folder / "none.dng").write_bytes(encode_dng(frame, compression="none"))
+    (folder / "log10.dng").write_bytes(encode_dng(frame, compression="log10"))
+    (folder / "jxl.dng").write_bytes(encode_dng(frame, compression="jxl"))
     crop = replace(frame, default_crop=Rect(2, 2, 40, 60), orientation=6)
     (folder / "crop.dng").write_bytes(encode_dng(crop))
     tags = [
