@@ -9,6 +9,7 @@ import numpy as np
 
 from rvdtool.errors import RawError
 from rvdtool.raw.frame import Mosaic
+from rvdtool.raw.header import DAMAGE
 
 _EFFORT = 2
 """As much work as lossless JPEG. 3 takes twice as long and saves 1 to 4 %."""
@@ -34,7 +35,7 @@ def decode(data: bytes, size: tuple[int, int], *, quarters: bool) -> Mosaic:
     stored = np.empty(size, np.uint16)
     try:  # a picture of another size is refused before it is decoded
         imagecodecs.jpegxl_decode(data, out=stored, numthreads=1)
-    except (imagecodecs.JpegxlError, ValueError) as error:
+    except (imagecodecs.JpegxlError, *DAMAGE) as error:
         raise RawError(f"damaged: its JPEG XL can't be decoded ({error})") from error
     if not quarters:
         return stored

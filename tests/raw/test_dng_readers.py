@@ -163,6 +163,15 @@ def test_damaged_jpeg_xl(tmp_path, cut):
         read_raw(path)
 
 
+def test_jpeg_xl_that_breaks_off_is_refused():
+    """imagecodecs raises one error at some places and another at others."""
+    frame = make_frame()
+    data = jpegxl.encode(frame.mosaic)
+    for end in range(len(data) - 1):
+        with pytest.raises(RawError, match="JPEG XL can't be decoded"):
+            jpegxl.decode(data[:end], frame.size, quarters=True)
+
+
 def test_jpeg_xl_of_another_size_is_refused(tmp_path):
     """Before anything is decoded into memory that the tags don't speak of."""
     picture = jpegxl.encode(make_frame((400, 400)).mosaic)
