@@ -85,6 +85,13 @@ def derender(
     no_audio: Annotated[
         bool, typer.Option("--no-audio", help="Leave out the video's sound.")
     ] = False,
+    confidence: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for a map of each frame (8-bit PNG): 4 × the PSNR in dB that is expected "
+            "there."
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run of this clip.")
     ] = False,
@@ -115,6 +122,7 @@ def derender(
         time_code=timecode,
         rate=parse_rate(rate),
         audio=not no_audio,
+        confidence=confidence,
     )
     with console.progress("De-rendering", opened.video_info.frame_count) as advance:
         report = derender_to_folder(opened, output, options, advance, console.note)
@@ -131,6 +139,8 @@ def derender(
                 "tracks_gain": report.tracks_gain,
                 "knows_exposures": report.knows_exposures,
                 "trusted": report.trusted,
+                "expected_psnr": report.expected,
+                "differing": report.differing,
                 "cuts": report.cuts,
                 "name": report.labels.stem,
                 "rate": str(report.labels.rate),
@@ -152,8 +162,13 @@ def derender(
         return
     console.print_line(
         f"{report.folder}: {report.frames} DNGs{true}{resumed}; brightness {low:.3f} to {high:.3f} "
-        f"({cause}), {report.trusted:.0%} of a frame surely matched to its reference on average"
+        f"({cause}){_expected(report)}"
     )
+    for index, share in report.differing.items():
+        console.print_line(
+            f"The RAW of frame {index} shows something else in {max(share, 0.001):.1%} of the "
+            "frame, as a still taken at another moment does: the video decides there"
+        )
     _print_labels(report)
     darkest, lightest = report.exposure
     if report.tracks_gain and not report.knows_exposures and darkest < lightest:
@@ -167,6 +182,15 @@ def derender(
             f"Another scene (or a blank frame) at frame {frames}: made from the reference's "
             "colours alone; `rvdtool pack --raw FRAME=FILE` gives a scene a RAW of its own"
         )
+
+
+def _expected(report: "DerenderReport") -> str:
+    """How good the frames are expected to be, in words."""
+    if not report.expected:
+        return ""
+    worst = min(report.expected, key=lambda index: report.expected[index])
+    mean = sum(report.expected.values()) / len(report.expected)
+    return f"; expected PSNR {mean:.1f} dB (worst frame {worst}: {report.expected[worst]:.1f} dB)"
 
 
 def _print_labels(report: "DerenderReport") -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +14,7 @@ import numpy as np
 
 from rvdtool._version import __version__
 from rvdtool.bundle.store import Bundle
+from rvdtool.delivery.confidence import ConfidenceMaps
 from rvdtool.delivery.labels import Labels, exposed, label
 from rvdtool.delivery.resume import load_checkpoint, save_checkpoint
 from rvdtool.delivery.sound import Picture, is_our_sound, write_sound
@@ -24,6 +25,7 @@ from rvdtool.raw.dng import Compression, write_dng
 from rvdtool.raw.frame import RawFrame
 from rvdtool.raw.sequence import frame_name, timestamps_name, write_timestamps
 from rvdtool.reconstruct.chain import ChainState, GainMode
+from rvdtool.reconstruct.confidence import expected_psnr
 from rvdtool.reconstruct.flow import list_flows
 from rvdtool.reconstruct.pipeline import WriteBehind
 from rvdtool.reconstruct.references import Clip, Result, Start, reconstruct, require_usable
@@ -55,6 +57,7 @@ class DerenderOptions:
         time_code: of frame 0, as `14:23:11:05`; None: the video's, else the RAW's.
         rate: frames per second, for a video of variable frame rate; None: that of its median.
         audio: write the video's sound beside the frames.
+        confidence: a folder for maps of where each frame can be believed; None: none are made.
     """
 
     compression: Compression = "ljpeg"
@@ -66,6 +69,7 @@ class DerenderOptions:
     time_code: str | None = None
     rate: Fraction | None = None
     audio: bool = True
+    confidence: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,10 @@ class DerenderReport:
             the noise gives away) or not (RAW follows).
         knows_exposures: whether neither had to be assumed, as the bundle says each exposure.
         trusted: mean share of a frame that surely shows what that reference shows, 0..1.
+        expected: for each frame of this run that was reconstructed by our own chain, the expected
+            PSNR in dB (the peak is white level − black level), by index.
+        differing: for each frame of this run whose own RAW shows something else than it does in
+            places, the share of these, 0..1, by index.
         cuts: frames after the last reference that show another scene than the one before them.
         labels: what the frames are labelled with.
         sound: the files with the video's sound.
@@ -98,6 +106,8 @@ class DerenderReport:
     tracks_gain: bool
     knows_exposures: bool
     trusted: float
+    expected: Mapping[int, float]
+    differing: Mapping[int, float]
     cuts: tuple[int, ...]
     labels: Labels
     sound: tuple[Path, ...]
@@ -114,8 +124,9 @@ def derender_to_folder(
 
     The video's sound goes into `NAME.wav`.
 
-    The bundle's RAWs are written as they are. Decoding, the chain and writing overlap; a few frames
-    are in memory, and those between two references in temporary files in `folder`.
+    A RAW of the bundle is written as it is if it is that very frame of the video; else its frame is
+    reconstructed like the others. Decoding, the chain and writing overlap; a few frames are in
+    memory, and those between two references in temporary files in `folder`.
 
     Args:
         bundle: an open bundle.
@@ -138,17 +149,23 @@ def derender_to_folder(
     start = run.prepare()
     sound = run.write_sound(say)
     brightness, exposure, trusted, tracks_gain, cuts = [1.0], [1.0], [], False, []
+    expected: dict[int, float] = {}
+    differing: dict[int, float] = {}
     frames = read_frames(bundle.video, bundle.video_info)
     with WriteBehind() as writer, closing(run.results(frames, start, advance)) as results:
         for result in results:
             if result is not None:
-                writer.submit(run.job(result.raw, result.index))
+                writer.submit(run.job(result))
                 if result.index % CHECKPOINT_EVERY == 0:
                     writer.wait()
                     run.save(Start(result.index, result.state))
                 brightness.append(result.brightness)
                 exposure.append(result.exposure)
                 trusted += [] if result.trusted is None else [result.trusted]
+                if result.expected is not None:
+                    expected[result.index] = expected_psnr(result.expected)
+                if result.differing:
+                    differing[result.index] = result.differing
                 tracks_gain |= result.tracks_gain
                 cuts += [result.index] if result.cut else []
             if advance and not (result and result.counted):
@@ -164,6 +181,8 @@ def derender_to_folder(
         tracks_gain=tracks_gain,
         knows_exposures=run.clip.exposures is not None,
         trusted=float(np.mean(trusted)) if trusted else 1.0,
+        expected=expected,
+        differing=differing,
         cuts=tuple(cuts),
         labels=run.labels,
         sound=tuple(sound),
@@ -230,6 +249,10 @@ class _Run:
             bundle, name=options.name, time_code=options.time_code, rate=options.rate, say=say
         )
         self._stem = self.labels.stem
+        self._maps: ConfidenceMaps | None = None
+        if options.confidence is not None:
+            size = self._info.height, self._info.width
+            self._maps = ConfidenceMaps(options.confidence, self._stem, size)
 
     def results(
         self,
@@ -247,6 +270,8 @@ class _Run:
 
     def prepare(self) -> Start | None:
         """Make the folder ready; return the state to go on from, if any."""
+        if self._maps is not None:
+            self._maps.check(self._folder, self._options.existing)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             remove_leftovers(self._folder)
@@ -280,10 +305,13 @@ class _Run:
         )
         return write_sound(self._bundle.video, self._folder, self._stem, picture, say)
 
-    def job(self, frame: RawFrame, index: int) -> Callable[[], None]:
-        """What writes one frame."""
+    def job(self, result: Result) -> Callable[[], None]:
+        """What writes one frame, and its map."""
+        frame, index, expected = result.raw, result.index, result.expected
 
         def write() -> None:
+            if self._maps is not None:
+                self._maps.write(expected, index)
             write_dng(
                 exposed(self._bundle, frame, index),
                 self._folder / frame_name(self._stem, index),
@@ -354,6 +382,8 @@ class _Run:
                 raise OutputError(
                     f"{self._folder}: {name} is missing; use --overwrite to start again"
                 )
+        if self._maps is not None:
+            self._maps.require(start.index)
         return start
 
     def _state_type(self) -> "type[ChainState | FagdnState]":
@@ -391,6 +421,8 @@ def _require_fitting(options: DerenderOptions, model: "Model", bundle: Bundle) -
         raise UsageError(f"{model.name}: a model of kind {model.kind!r} can't de-render a bundle")
     if options.gain != "auto":
         raise UsageError(f"{model.name}: FAGDN knows no gain; leave --gain out")
+    if options.confidence is not None:
+        raise UsageError(f"{model.name}: FAGDN can't tell its errors; leave --confidence out")
     if bundle.references and bundle.references[0].index != 0:
         raise BundleError(
             f"{bundle.path}: its first RAW belongs to frame {bundle.references[0].index}, but the "

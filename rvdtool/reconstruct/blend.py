@@ -54,7 +54,7 @@ class Trace:
         waypoints: one per frame.
         tracks_gain: as the chain's.
         spool: a record per frame: RAW as it would be written, uint16 [H, W]; flow to the reference,
-            [H//8, W//8, 2] in blocks.
+            [H//8, W//8, 2] in blocks; expected error, see `Step`.
         error: mean squared error where it arrived, as bright as its reference, by block,
             [H//8, W//8]; None: it didn't arrive at another reference.
     """
@@ -68,6 +68,10 @@ class Trace:
     def mosaic(self, age: int) -> Mosaic:
         """The RAW of the frame that lies `age` frames from the reference, uint16 [H, W]."""
         return self.spool[age - 1][0]
+
+    def expected(self, age: int) -> Array:
+        """Mean squared error that is expected of it, normalised, by block, [H//8, W//8]."""
+        return self.spool[age - 1][2]
 
 
 def steps(chain: Chain, pictures: Iterable[Rgb]) -> Iterator[Step]:
@@ -101,7 +105,7 @@ def trace(
     for step in steps(chain, pictures):
         state = step.state
         blocks = reference.size[0] // BLOCK, reference.size[1] // BLOCK
-        spool.append(step.mosaic, resize_flow(state.far, blocks))
+        spool.append(step.mosaic, resize_flow(state.far, blocks), step.expected)
         exposure = np.float32(state.exposure)
         waypoints.append(Waypoint(state.brightness, step.prior.trusted, exposure))
         step_done()
@@ -130,7 +134,7 @@ def _error(squared: Array, agreement: Array | None) -> Array:
     return near + np.float32(OVERALL * overall) + LEAST
 
 
-def blend(one: Trace, other: Trace, age: int, other_age: int) -> Array:
+def blend(one: Trace, other: Trace, age: int, other_age: int) -> tuple[Array, Array]:
     """Blend what two chains made of the same frame.
 
     Args:
@@ -138,16 +142,18 @@ def blend(one: Trace, other: Trace, age: int, other_age: int) -> Array:
         age, other_age: how many frames from their references the frame lies.
 
     Returns:
-        Normalised RAW, [H, W].
+        Normalised RAW, [H, W], and the mean squared error expected of it, by block, [H//8, W//8]:
+        the mean of both chains', as what they get wrong is much the same.
     """
-    mosaic, far = one.spool[age - 1]
-    other_mosaic, other_far = other.spool[other_age - 1]
+    mosaic, far, error = one.spool[age - 1]
+    other_mosaic, other_far, other_error = other.spool[other_age - 1]
     doubt = _doubt(one, age, other_far)
     other_doubt = _doubt(other, other_age, far)
     height, width = mosaic.shape
-    share = cv2.resize(other_doubt / (doubt + other_doubt), (width, height))
+    shares = other_doubt / (doubt + other_doubt)
+    share = cv2.resize(shares, (width, height))
     own, others = _normalised(one.reference, mosaic), _normalised(other.reference, other_mosaic)
-    return others + share * (own - others)
+    return others + share * (own - others), other_error + shares * (error - other_error)
 
 
 def _doubt(of: Trace, age: int, to_arrival: Flow) -> Array:

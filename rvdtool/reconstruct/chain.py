@@ -23,6 +23,7 @@ from rvdtool.raw.frame import Mosaic, RawFrame
 from rvdtool.reconstruct.affinity import NO_WAY, Evidence, Prior, gather
 from rvdtool.reconstruct.brightness import BLOCK, Ratio, Shading, has_auto_brightness
 from rvdtool.reconstruct.calibration import Calibration, faded
+from rvdtool.reconstruct.confidence import expected_error
 from rvdtool.reconstruct.exposure import Exposure, ExposureMeter
 from rvdtool.reconstruct.flow import Flow, flow_image
 from rvdtool.reconstruct.fusion import fuse
@@ -101,12 +102,15 @@ class Step:
         state: the new one.
         mosaic: the frame's RAW, uint16 [H, W]: the network's, or the state's where there is none.
         motion, prior: what it was made from.
+        expected: mean squared error that `mosaic` is expected to have, normalised, by block,
+            [H//8, W//8].
     """
 
     state: ChainState
     mosaic: Mosaic
     motion: Motion
     prior: Prior
+    expected: Array
 
 
 class Chain:
@@ -212,7 +216,7 @@ class Chain:
         self.state = replace(self.state, mosaic=mosaic, variance=variance)
         if self._learned is not None:
             mosaic = self.predict(self._learned, prior, rgb)
-        return Step(self.state, mosaic, motion, prior)
+        return self._step(mosaic, motion, prior)
 
     def resume(self, state: ChainState) -> None:
         """Go on after `state`, which an earlier run of the same chain left."""
@@ -293,7 +297,17 @@ class Chain:
         mosaic = self.state.mosaic
         if self._learned is not None:
             mosaic = self.predict(self._learned, prior, seen.rgb)
-        return Step(self.state, mosaic, seen.motion, prior)
+        return self._step(mosaic, seen.motion, prior)
+
+    def _step(self, mosaic: Mosaic, motion: Motion, prior: Prior) -> Step:
+        expected = expected_error(
+            prior,
+            self.state.variance,
+            age=self.state.index,
+            tracks_gain=self.tracks_gain,
+            by_network=self._learned is not None,
+        )
+        return Step(self.state, mosaic, motion, prior, expected)
 
     def encode_reference(self, network: "CalibratedFagdn", rgb: Rgb) -> "Learned":
         """Show frame 1 to a network.

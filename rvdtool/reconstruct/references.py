@@ -29,6 +29,7 @@ from rvdtool.reconstruct.match import Match
 from rvdtool.reconstruct.motion import NearFlow
 from rvdtool.reconstruct.pipeline import ReadAhead
 from rvdtool.reconstruct.spool import Spool
+from rvdtool.reconstruct.statistics import Array
 from rvdtool.video.frame import Rgb, VideoFrame
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class Result:
         brightness: against the reference it was made from.
         exposure: how much of that is in the RAW, too.
         trusted: share of it that surely shows what that reference shows, 0..1; None: it is one.
+        expected: mean squared error that is expected of it, normalised, by block, [H//8, W//8];
+            None: it is a true RAW, or nothing is known.
         differing: share of it in which its own RAW shows something else, 0..1; 0 without one.
         tracks_gain: whether changes of brightness are put down to the ISP.
         cut: whether it shows another scene than the frame before.
@@ -88,6 +91,7 @@ class Result:
     brightness: float = 1.0
     exposure: float = 1.0
     trusted: float | None = None
+    expected: Array | None = None
     differing: float = 0.0
     tracks_gain: bool = False
     cut: bool = False
@@ -192,7 +196,12 @@ def _own_frame(clip: Clip, anchor: _Anchor) -> Result:
     chain = None if anchor.match.is_frame else _chain(clip, anchor, 1)
     first = chain and chain.first
     raw = anchor.raw.with_mosaic(first.mosaic) if first else anchor.raw
-    return Result(anchor.index, raw, differing=anchor.match.differing)
+    return Result(
+        index=anchor.index,
+        raw=raw,
+        expected=first.expected if first else None,
+        differing=anchor.match.differing,
+    )
 
 
 def _before(
@@ -221,10 +230,10 @@ def _before(
         for index in todo:
             age = after.index - index
             note, reference = backward.waypoints[age - 1], after.raw
-            mosaic = backward.mosaic(age)
+            mosaic, expected = backward.mosaic(age), backward.expected(age)
             if before and forward:
                 note, reference = forward.waypoints[index - before.index - 1], before.raw
-                value = blend(forward, backward, index - before.index, age)
+                value, expected = blend(forward, backward, index - before.index, age)
                 mosaic = denormalise(value, reference.black, reference.white)
             raw = reference.with_mosaic(mosaic)
             yield Result(
@@ -233,6 +242,7 @@ def _before(
                 brightness=note.brightness,
                 exposure=float(note.exposure),
                 trusted=note.trusted,
+                expected=expected,
                 tracks_gain=backward.tracks_gain,
                 counted=True,
             )
@@ -269,6 +279,7 @@ def _after(
             brightness=state.brightness,
             exposure=state.exposure,
             trusted=step.prior.trusted,
+            expected=step.expected,
             tracks_gain=chain.tracks_gain,
             cut=step.motion.cut,
             state=state,

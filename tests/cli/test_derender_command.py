@@ -69,6 +69,9 @@ def test_json_is_for_programs(
     assert report["exposure"] == report["brightness"]  # nobody else has brightened it
     assert report["tracks_gain"] is False
     assert 0 <= report["trusted"] <= 1
+    assert set(report["expected_psnr"]) == {str(index) for index in range(1, FRAMES)}
+    assert all(20 < psnr < 90 for psnr in report["expected_psnr"].values())
+    assert report["differing"] == {}
 
 
 def test_options_reach_the_work(

@@ -36,7 +36,8 @@ def constant(
     """A chain that makes the same grey of every frame."""
     mosaic = denormalise(np.full(REFERENCE.size, value, np.float32), BLACK, WHITE)
     for _ in range(COUNT):
-        spool.append(mosaic, np.full((*BLOCKS, 2), flow, np.float32))
+        flows = np.full((*BLOCKS, 2), flow, np.float32)
+        spool.append(mosaic, flows, np.full(BLOCKS, 1e-4 * value, np.float32))
     waypoint = Waypoint(1.0, 0.9, np.float32(exposure))
     errors = np.broadcast_to(np.float32(error), BLOCKS).copy()
     return Trace(REFERENCE, (waypoint,) * COUNT, False, spool, errors)
@@ -44,7 +45,11 @@ def constant(
 
 def share(one: Trace, other: Trace, age: int, other_age: int) -> Array:
     """How much of `one`, which makes 0.75, is in the blend with `other`, which makes 0.25."""
-    return (blend(one, other, age, other_age) - 0.25) / 0.5
+    value, expected = blend(one, other, age, other_age)
+    result = (value - 0.25) / 0.5
+    # What is expected is weighed alike.
+    assert (expected / 1e-4 - 0.25).mean() / 0.5 == pytest.approx(result.mean(), abs=0.02)
+    return result
 
 
 def test_equals_are_averaged(spools: tuple[Spool, Spool]) -> None:
