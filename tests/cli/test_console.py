@@ -9,7 +9,7 @@ from rich.console import Console
 from rvdtool.cli import console
 
 
-def test_progress_is_silent_when_piped(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_short_job_is_silent_when_piped(capsys: pytest.CaptureFixture[str]) -> None:
     with console.progress("Packing", 2) as advance:
         advance(1)
     assert capsys.readouterr() == ("", "")
@@ -36,3 +36,17 @@ def test_json_is_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
 def test_results_are_not_read_as_markup(capsys: pytest.CaptureFixture[str]) -> None:
     console.print_line("[bold]clip.rvd " + "x" * 300)
     assert capsys.readouterr().out == "[bold]clip.rvd " + "x" * 300 + "\n"
+
+
+def test_progress_is_a_line_now_and_then_when_piped(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 4.0, 11.0, 12.0, 22.0])
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
+    with console.progress("Matching", 40) as advance:
+        for _ in range(4):
+            advance(10)
+    assert capsys.readouterr().err.splitlines() == [
+        "Matching: 20/40 frames 1.8/s",
+        "Matching: 40/40 frames 1.8/s",
+    ]
