@@ -111,7 +111,9 @@ def pack(
 
     stills = [*([] if raw is None else [Still(raw)]), *parse_stills(raws or ())]
     if not stills:
-        raise UsageError("no RAW frame: name one after the video, or with --raw FRAME=FILE")
+        raise UsageError(
+            "no RAW frame: name one after the video, or with --raw FRAME=FILE (counted from 0)"
+        )
     inputs = [*(video.iterdir() if video.is_dir() else [video]), *(s.path for s in stills)]
     total = sum(path.stat().st_size for path in inputs if path.is_file())
     verdicts: list[Verdict] = []

@@ -130,3 +130,16 @@ def test_what_was_there_in_the_raw_only_is_found_on_a_flat_wall() -> None:
     assert mask[80:160, 180:240].mean() > 0.85
     mask[70:170, 170:250] = False
     assert mask.mean() < 0.02
+
+
+@pytest.mark.parametrize("size", [(2, 2), (3, 5), (31, 47), (45, 1285)])
+@pytest.mark.parametrize("level", [0, 400, 1023])
+@pytest.mark.parametrize("code", [0, 90, 255])
+def test_every_size_and_level_gives_a_mask(size: tuple[int, int], level: int, code: int) -> None:
+    """Flat against flat: nothing says that they show different things."""
+    mosaic = np.full(size, level, np.uint16)
+    profile = CameraProfile("x", (1, 1, 1))
+    raw = RawFrame(mosaic, CfaPhase.GBRG, (64.0,) * 4, 1023, 10, profile)
+    mask = disagreement(np.full((*size, 3), code, np.uint8), raw)
+    assert (mask.shape, mask.dtype) == (size, np.float32)
+    assert (mask == 0).all()
