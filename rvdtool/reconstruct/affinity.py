@@ -53,7 +53,8 @@ from rvdtool.reconstruct.flow import (
 from rvdtool.reconstruct.inverse_isp import Estimate
 from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.lights import CERTAIN
-from rvdtool.reconstruct.motion import Grey, Motion, trust
+from rvdtool.reconstruct.motion import Grey, Motion, equally_bright, trust
+from rvdtool.reconstruct.other_light import errors_in_light, in_its_light
 from rvdtool.reconstruct.statistics import (
     Array,
     box,
@@ -245,6 +246,7 @@ def gather(
     before = np.dstack([previous_fit, (previous_clipped > 0).astype(np.float32)])
     previous_fit, was_clipped = sample_mosaics(before, near)
     sure = _sure_blocks(calibration, estimate, grey, motion.far) & (not motion.lost)
+    estimate = in_its_light(calibration, rgb, estimate, brought[0], sure)
     clipped = (estimate.clipped > 0).astype(np.float32)
     free = block_means(np.maximum(clipped, was_clipped)) < 0.01
     free &= not motion.cut
@@ -263,6 +265,9 @@ def gather(
     )
     brightness = track(anchored, neighbour, level)
     exposure = brightness.value if exposure is None else exposure
+    if estimate.away is not None:
+        calibration = errors_in_light(calibration, brightness.value)
+        brought[1] *= 1 - estimate.away
     fit = Fit.of(calibration, estimate, brightness.value)
     fit.add_highlights(calibration, rgb, 1 / exposure, tracks_gain)
     if not motion.lost:
@@ -274,6 +279,9 @@ def gather(
     )
     flows = _Flows((far, near), (motion.lost, motion.cut), squared)
     made = _candidates(calibration, fit, brought, shade_far, flows)
+    if estimate.stray is not None:
+        fit_variance = made.fit_variance
+        fit_variance += np.where(fit.full > 0, 0, estimate.stray / fit.gain**2)
     agreement = None if calibration.agreement is None else sample(calibration.agreement, far)
     return Evidence(
         fit=Candidate(fit.value, made.fit_variance),
@@ -386,8 +394,8 @@ def _sure_blocks(
     calibration: Calibration, estimate: Estimate, grey: Grey, far: Flow
 ) -> NDArray[np.bool_]:
     """Blocks that surely show what frame 1 shows, unclipped in both: bool [H//8, W//8]."""
-    warped = sample(calibration.grey.astype(np.float32), far)
-    inside = trust(grey, warped) & ~outside(far)
+    now, first = equally_bright(grey, calibration.grey)
+    inside = trust(now, sample(first.astype(np.float32), far)) & ~outside(far)
     height, width = grey.shape
     first_clipped = sample(
         cv2.resize(calibration.clipped, (width, height), interpolation=cv2.INTER_AREA), far
@@ -395,5 +403,5 @@ def _sure_blocks(
     rows, columns = (side // BLOCK for side in estimate.value.shape)
     same = cv2.resize(inside.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
     bright = cv2.resize(first_clipped, (columns, rows), interpolation=cv2.INTER_AREA)
-    now = block_means((estimate.clipped > 0).astype(np.float32))
-    return (same > 0.7) & (bright < 0.01) & (now == 0)
+    clipped = block_means((estimate.clipped > 0).astype(np.float32))
+    return (same > 0.7) & (bright < 0.01) & (clipped == 0)

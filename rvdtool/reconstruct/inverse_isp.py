@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from rvdtool.raw.frame import CfaPhase
 from rvdtool.reconstruct.isp_apply import Weights, apply_weights
+from rvdtool.reconstruct.isp_beyond import Beyond
 from rvdtool.reconstruct.isp_features import (
     COLUMNS,
     CONTEXTS,
@@ -86,11 +87,15 @@ class Estimate:
         clipped: clip state per photosite, uint8 [H, W]: bit 0, 1, 2 for R, G, B clipped.
         lower_bound: the least normalised RAW that a photosite can have, as its own colour is
             clipped, [H, W]; 0 where it isn't.
+        away: how surely the light is another than in frame 1, 0..1, [H, W]; None: see `Beyond`.
+        stray: variance of what isn't known of the ISP in that light, [H, W]; None: it isn't.
     """
 
     value: Array
     clipped: NDArray[np.uint8]
     lower_bound: Array
+    away: Array | None = None
+    stray: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -137,8 +142,14 @@ class Position:
 class InverseIsp:
     """sRGB → normalised RAW, calibrated on one frame pair."""
 
-    def __init__(self, positions: dict[tuple[int, int], Position], error: "ErrorModel") -> None:
+    def __init__(
+        self,
+        positions: dict[tuple[int, int], Position],
+        error: "ErrorModel",
+        beyond: Beyond | None = None,
+    ) -> None:
         self._positions = positions
+        self._beyond = beyond
         self.error = error
 
     @classmethod
@@ -167,12 +178,18 @@ class InverseIsp:
             own = np.s_[at[0] :: 2, at[1] :: 2]
             color = int(phase.pattern[at])
             positions[at] = _fit_position(features, raw[own], weight[own], at, color, by_libraw)
-        estimate = _apply(positions, features)
-        return cls(positions, ErrorModel.measure(estimate, raw, weight >= TYPICAL))
+        estimate = _apply(positions, None, features)
+        # LibRaw's curve is known, in any light.
+        beyond = None if by_libraw else Beyond.fit(features, raw, estimate.value, weight)
+        return cls(positions, ErrorModel.measure(estimate, raw, weight >= TYPICAL), beyond)
 
     def __call__(self, rgb: Rgb) -> Estimate:
         """Estimate the normalised RAW of one sRGB frame of the calibrated clip."""
-        return _apply(self._positions, Features(rgb))
+        return _apply(self._positions, None, Features(rgb))
+
+    def in_other_light(self, rgb: Rgb) -> Estimate | None:
+        """The same, supposed that the light is another than in frame 1; None if it isn't there."""
+        return _apply(self._positions, self._beyond, Features(rgb)) if self._beyond else None
 
 
 class ErrorModel:
@@ -358,8 +375,15 @@ def _state_design(features: Features, rows: NDArray[np.intp], columns: NDArray[n
     return np.concatenate([linear, coded, *around], axis=1)
 
 
-def _apply(positions: dict[tuple[int, int], Position], features: Features) -> Estimate:
+def _apply(
+    positions: dict[tuple[int, int], Position], beyond: Beyond | None, features: Features
+) -> Estimate:
+    away = beyond.away(features) if beyond else None
     value, lower_bound = apply_weights(_weights(positions), features)
+    stray = None
+    if beyond and away is not None:
+        value, stray = beyond(features, value, away)
+        lower_bound = np.where(lower_bound > 0, value, np.float32(0))
     rows, columns = find(features.clipped > 0)
     if rows.size:
         states = np.empty((2, 2, 8, _STATE_COLUMNS + 1), np.float32)
@@ -370,7 +394,8 @@ def _apply(positions: dict[tuple[int, int], Position], features: Features) -> Es
         stated = np.einsum("ij,ij->i", seen, own[:, :-1]) + own[:, -1]
         known = ~np.isnan(stated)
         value[rows[known], columns[known]] = stated[known]
-    return Estimate(np.minimum(value, 1, out=value), features.clipped, lower_bound)
+    np.minimum(value, 1, out=value)
+    return Estimate(value, features.clipped, lower_bound, away, stray)
 
 
 def _weights(positions: dict[tuple[int, int], Position]) -> Weights:

@@ -162,3 +162,14 @@ def test_brightness_and_noise_are_no_cut() -> None:
     one = flow_image(render(scene, 0.3))
     noisy = np.clip(one + rng.normal(0, 12, one.shape), 0, 255).astype(np.uint8)
     assert same_scene(noisy, flow_image(render(scene)).astype(np.float32))
+
+
+def test_noise_does_not_hide_what_is_the_same() -> None:
+    """Each frame's own noise, as large as the texture: 0 % were trusted."""
+    scene, rng = 60 + 200 * texture((192, 256), 3)[..., 1], np.random.default_rng(0)
+    first, now = (
+        np.clip(scene + rng.normal(0, 12, scene.shape), 0, 255).astype(np.uint8) for _ in range(2)
+    )
+    assert trust(now, first.astype(np.float32)).mean() > 0.5
+    other = 60 + 200 * texture((192, 256), 8)[..., 1] + rng.normal(0, 12, scene.shape)
+    assert trust(now, other.astype(np.float32)).mean() < 0.05

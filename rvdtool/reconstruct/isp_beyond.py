@@ -1,0 +1,137 @@
+"""The inverse ISP in light that the reference frame doesn't show.
+
+The regression of `inverse_isp.py` knows the ISP as it treats the reference frame's brightness.
+Where a frame is much darker or brighter, its products with the local brightness lead anywhere: that
+is kept within the reference frame's. So do its squares, where a photosite itself is much darker or
+brighter than any in the reference frame. There a law stands in that has no turning points: a mix of
+the linearised channels without a constant (light adds up, black is black), to a power. The power is
+how mix and regression part at the ends of the reference frame's brightness. Towards the dark, tone
+curves go on as they are; towards the light they bend the other way, so there it soon fades.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.reconstruct.isp_features import Features
+from rvdtool.reconstruct.statistics import POSITIONS, Array
+
+Line = tuple[float, float]
+"""Logarithm of the regression over the mix at one end of the brightness, and its slope there."""
+
+FADE = 0.1
+"""Local mean brightness (coded, 0..1) this far from the reference frame's is another light."""
+NEAR_END, FADE_STOPS = 0.75, 1.0
+"""The regression is believed so many stops beyond the ends, and not at all so many more."""
+DARK = np.float32(0.02)
+"""RAW errors are taken relative to the RAW plus this."""
+LOWEST = 1e-5
+STOP = np.float32(np.log(2))
+ENDS, TAIL = 0.01, 0.3
+"""The ends are at this quantile; slopes are those of so large a share of the photosites there."""
+CHANCE = 0.1
+"""Slopes of this size are half believed: noise and the matrix make them, too …"""
+STEEPEST = 0.6
+"""… and none are steeper."""
+MISSED = np.float32(0.05)
+"""Error of what the ISP does in another light, relative, RMS, per stop beyond the ends."""
+
+
+@dataclass(frozen=True)
+class Beyond:
+    """What stands in for the regression.
+
+    Attributes:
+        mix: on the linearised channels, [2, 2, 3] by CFA position.
+        ends: logarithm of the mix at the lower and the upper end, [2, 2, 2] by CFA position.
+        dark, light: how the regression parts from the mix there.
+        tones: (least, most) of each map of `Features.tones` on the reference frame.
+    """
+
+    mix: Array
+    ends: Array
+    dark: Line
+    light: Line
+    tones: tuple[tuple[float, float], ...]
+
+    @classmethod
+    def fit(cls, features: Features, raw: Array, regressed: Array, weight: Array) -> Self:
+        """On the reference frame.
+
+        Args:
+            features: of it.
+            raw: its normalised RAW, [H, W].
+            regressed: what the regression makes of it, [H, W].
+            weight: how far each photosite is learned from, 0..1, [H, W].
+        """
+        mix, ends = np.zeros((2, 2, 3), np.float32), np.zeros((2, 2, 2), np.float32)
+        above, over = [], []
+        for at in POSITIONS:
+            own = np.s_[at[0] :: 2, at[1] :: 2]
+            usable = (features.clipped[own] == 0) & (raw[own] < 1 - DARK) & (weight[own] > 0)
+            x, y = features.linear[own][usable].astype(np.float64), raw[own][usable]
+            each = weight[own][usable] / (np.maximum(y, 0) + DARK) ** 2
+            gram = (x * each[:, None]).T @ x
+            gram += 1e-6 * (np.trace(gram) + 1) * np.eye(3)
+            mix[at] = np.linalg.solve(gram, x.T @ (each * y))
+            z, by = np.log(np.maximum(x @ mix[at], LOWEST)), regressed[own][usable]
+            ends[at] = np.quantile(z, (ENDS, 1 - ENDS)) if z.size else 0
+            above.append(z - ends[at].mean())
+            over.append(np.log(np.maximum(by, LOWEST)) - z)
+        tones = tuple((float(tone.min()), float(tone.max())) for tone in features.tones)
+        middle = ends.mean(axis=2, keepdims=True)
+        low, high = (ends - middle).mean(axis=(0, 1))
+        z, parted = np.concatenate(above), np.concatenate(over)
+        dark = _line(z, parted, z <= np.quantile(z, TAIL), low) if z.size else (0.0, 0.0)
+        light = _line(z, parted, z >= np.quantile(z, 1 - TAIL), high) if z.size else (0.0, 0.0)
+        return cls(mix, ends, dark, light, tones)
+
+    def away(self, features: Features) -> Array | None:
+        """How surely a frame shows another light than the reference frame, 0..1, [H, W].
+
+        Keeps `features.tones` within the reference frame's. None: it is the same everywhere.
+        """
+        kept = [np.clip(t, *ends) for t, ends in zip(features.tones, self.tones, strict=True)]
+        apart = [np.abs(tone - near) for tone, near in zip(features.tones, kept, strict=True)]
+        features.tones = kept
+        if max(float(part.max()) for part in apart) == 0:
+            return None
+        full = [cv2.resize(part, features.size[::-1]) for part in apart]
+        return np.minimum(np.maximum.reduce(full) / np.float32(FADE), 1)
+
+    def __call__(self, features: Features, value: Array, away: Array) -> tuple[Array, Array]:
+        """A frame's estimate where its light is another, and the variance of its error, [H, W].
+
+        Args:
+            features: of the frame.
+            value: by the regression.
+            away: see there.
+        """
+        result, stray = value.copy(), np.zeros_like(value)
+        for at in POSITIONS:
+            own = np.s_[at[0] :: 2, at[1] :: 2]
+            mix = np.maximum(features.linear[own] @ self.mix[at], np.float32(LOWEST))
+            z = np.log(mix)
+            low, high = (np.float32(end) for end in self.ends[at])
+            darker, lighter = np.maximum(low - z, 0), np.maximum(z - high, 0)
+            over = np.where(z < high, self.dark[0], self.light[0]) - self.dark[1] * darker
+            over += self.light[1] * STOP * np.tanh(lighter / STOP)
+            law, stops = mix * np.exp(over), (darker + lighter) / STOP
+            share = away[own] * np.clip((stops - NEAR_END) / FADE_STOPS, 0, 1)
+            result[own] += share * (law - value[own])
+            stray[own] = (MISSED * away[own] * stops * result[own]) ** 2
+        return result, stray
+
+
+def _line(
+    z: NDArray[np.float64], over: NDArray[np.float64], part: NDArray[np.bool_], end: float
+) -> Line:
+    """A straight line through part of the photosites, at the end."""
+    x, y = z[part] - z[part].mean(), over[part]
+    slope = float(x @ y) / (float(x @ x) + 1e-9)
+    slope *= slope**2 / (slope**2 + CHANCE**2)
+    slope = float(np.clip(slope, -STEEPEST, STEEPEST))
+    return float(y.mean()) + slope * (float(end) - float(z[part].mean())), slope

@@ -1,0 +1,62 @@
+"""Light, or an exposure, that changes by many stops."""
+
+import numpy as np
+import pytest
+from small_shots import BLACK, WHITE, Array, mosaic, pan, psnr, raw_frame, render
+
+from rvdtool.raw.bayer import normalise
+from rvdtool.reconstruct.chain import Chain
+from rvdtool.reconstruct.flow import estimate_flow, flow_image, sample
+from rvdtool.reconstruct.motion import equally_bright, same_scene
+
+
+def after_step(base: float, factor: float, known: bool, scenes: list[Array]) -> float:
+    """PSNR, against the scene's own peak, in the second frame after the light has changed."""
+    exposures = [1, 1, factor, factor] if known else None
+    chain = Chain(raw_frame(base * scenes[0]), render(base * scenes[0]), exposures=exposures)
+    for index, scene in enumerate(scenes[1:4], start=1):
+        step = chain.step(render(scene * base * (factor if index > 1 else 1)))
+    assert not step.motion.cut
+    assert not step.motion.lost
+    assert step.state.brightness == pytest.approx(factor, rel=0.05)
+    true = np.clip(mosaic(scenes[3] * base * factor), 0, 1)
+    return psnr(normalise(step.mosaic, BLACK, WHITE), true, float(true.max()))
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("moving", [False, True])
+@pytest.mark.parametrize(
+    ("base", "factor"), [(0.4, 2), (0.4, 1 / 2), (0.1, 8), (1, 1 / 8), (0.05, 32), (1, 1 / 32)]
+)
+def test_many_stops_cost_no_more_than_one(
+    base: float, factor: float, moving: bool, known: bool
+) -> None:
+    """One stop cost 35 dB, three stops 19, or -9 where the exposure was known."""
+    scenes = pan(4) if moving else [pan(1)[0]] * 4
+    assert after_step(base, factor, known, scenes) > 35
+
+
+def circle(side: tuple[int, int]) -> Array:
+    y, x = np.mgrid[: side[0], : side[1]]
+    return ((x - 40) ** 2 + (y - 40) ** 2 < 30**2).astype(np.float32)[..., None]
+
+
+@pytest.mark.parametrize("factor", [1 / 8, 8])
+def test_a_lamp_is_no_cut(factor: float) -> None:
+    scene = pan(1)[0] * (0.1 if factor > 1 else 0.8)
+    lit = scene * (1 + (factor - 1) * circle(scene.shape[:2]))
+    now, before = equally_bright(flow_image(render(lit)), flow_image(render(scene)))
+    assert same_scene(now, sample(before.astype(np.float32), estimate_flow(now, before)))
+
+
+def test_what_moves_is_followed_into_the_dark() -> None:
+    one, two = pan(2, step=(3, -2))
+    now, before = equally_bright(flow_image(render(two / 32)), flow_image(render(one)))
+    flow = estimate_flow(now, before)[16:-16, 16:-16]
+    assert np.abs(np.median(flow, axis=(0, 1)) - (3, -2)).max() < 0.2
+
+
+def test_pictures_of_one_brightness_stay_as_they_are() -> None:
+    one, two = (flow_image(render(scene)) for scene in pan(2))
+    assert equally_bright(one, two)[0] is one
+    assert equally_bright(one, two)[1] is two
