@@ -180,9 +180,12 @@ def _clearly_better(
     from rvdtool.capture.register import refined
 
     picture = raw_picture(raw, 2 * -(-max(raw.size) // (4 * _COARSE)))
-    near = {i: p for i, p in pictures.items() if abs(i - named) <= _NEAR}
-    scores = {i: refined(picture, _coarse(p), matrix)[1] for i, p in near.items()}
-    index = max(scores, key=lambda i: scores[i])
+    scores: dict[int, float] = {}
+    index = named
+    while more := [i for i in pictures if abs(i - index) <= _NEAR and i not in scores]:
+        # If the best is the outermost, a still better one may lie beyond.
+        scores |= {i: refined(picture, _coarse(pictures[i]), matrix)[1] for i in more}
+        index = max(scores, key=lambda i: scores[i])
     clear = scores[index] - scores[named] > _CLEARLY
     return index if clear and scores[index] >= MATCH else named
 
