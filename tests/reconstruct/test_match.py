@@ -1,14 +1,18 @@
 """Where the RAW shows something else than its own frame, the result shows what the video shows."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from small_shots import BLACK, SIZE, WHITE, Array, mosaic, pan, psnr, raw_frame, render, texture
 
 from rvdtool.raw.bayer import normalise
+from rvdtool.raw.frame import RawFrame
 from rvdtool.reconstruct.chain import Chain
 from rvdtool.reconstruct.match import Match
+from rvdtool.reconstruct.references import Clip, reconstruct
+from rvdtool.video.frame import VideoFrame
 
 WHERE = np.s_[40:104, 60:140]
 LARGE = (144, 192)
@@ -77,3 +81,31 @@ def test_a_resampled_raw_is_not_the_frame() -> None:
     first = Chain(reference, render(scene), match=match).first
     assert first is not None
     assert psnr(normalise(first.mosaic, BLACK, WHITE), mosaic(scene)) > 50
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Stands for a bundle's."""
+
+    index: int
+    frame: RawFrame
+    is_resampled: bool = False
+
+
+@pytest.mark.parametrize("indices", [(0,), (2,), (0, 3), (1, 2)], ids=str)
+def test_every_reference_is_looked_at_and_every_frame_shows_what_the_video_shows(
+    indices: tuple[int, ...],
+) -> None:
+    """Forward, backward and blended chains; the references' own frames, too."""
+    scenes = pan(4, size=LARGE)
+    shown = with_object(scenes, "textured")
+    clip = Clip([Reference(i, raw_frame(scenes[i], seed=i)) for i in indices])  # type: ignore[misc]
+    video = (VideoFrame(index, render(scene), index) for index, scene in enumerate(shown))
+    results = [result for result in reconstruct(clip, video) if result is not None]
+    assert [result.index for result in results] == list(range(4))
+    for result, scene in zip(results, shown, strict=True):
+        inside, away = errors(result.raw.mosaic, scene)
+        assert inside > 36
+        assert away > 43
+        assert result.expected is not None
+        assert (result.differing > 0.1) == (result.index in indices)
