@@ -1,6 +1,7 @@
 """`rvdtool derender`: a bundle becomes a DNG sequence."""
 
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -13,6 +14,7 @@ from rvdtool.errors import UsageError
 if TYPE_CHECKING:
     from rvdtool.delivery.folder import DerenderReport
     from rvdtool.network.checkpoint import Model
+    from rvdtool.reconstruct.stages import Stages
 
 
 def derender(
@@ -92,6 +94,18 @@ def derender(
             "there."
         ),
     ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=256,
+            help="Threads that compute; by default one per core.",
+            show_default=False,
+        ),
+    ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Say where the time went, on stderr.")
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run of this clip.")
     ] = False,
@@ -106,6 +120,9 @@ def derender(
     """
     from rvdtool.bundle.store import open_bundle
     from rvdtool.delivery.folder import DerenderOptions, derender_to_folder
+    from rvdtool.reconstruct.compiled import cores
+    from rvdtool.reconstruct.stages import stage
+    from rvdtool.reconstruct.threads import use_threads
 
     if overwrite and resume:
         raise UsageError("--overwrite and --resume exclude each other; give one of them")
@@ -124,8 +141,12 @@ def derender(
         audio=not no_audio,
         confidence=confidence,
     )
+    use_threads(threads or cores())
+    start = perf_counter()
     with console.progress("De-rendering", opened.video_info.frame_count) as advance:
         report = derender_to_folder(opened, output, options, advance, console.note)
+    if profile:
+        _print_stages(stage, report.frames - report.resumed_at, perf_counter() - start)
     if as_json:
         console.print_json(
             {
@@ -191,6 +212,15 @@ def _expected(report: "DerenderReport") -> str:
     worst = min(report.expected, key=lambda index: report.expected[index])
     mean = sum(report.expected.values()) / len(report.expected)
     return f"; expected PSNR {mean:.1f} dB (worst frame {worst}: {report.expected[worst]:.1f} dB)"
+
+
+def _print_stages(stages: "Stages", frames: int, seconds: float) -> None:
+    """Stages run side by side, so their shares of the time can add up to more than all of it."""
+    rows = [*stages.seconds.items(), ("all, from start to end", seconds)]
+    for name, taken in rows:
+        console.note(
+            f"{name:<24} {1000 * taken / max(frames, 1):9.1f} ms a frame {taken / seconds:7.1%}"
+        )
 
 
 def _print_labels(report: "DerenderReport") -> None:

@@ -29,6 +29,7 @@ from rvdtool.reconstruct.confidence import expected_psnr
 from rvdtool.reconstruct.flow import list_flows
 from rvdtool.reconstruct.pipeline import WriteBehind
 from rvdtool.reconstruct.references import Clip, Result, Start, reconstruct, require_usable
+from rvdtool.reconstruct.stages import stage
 from rvdtool.video.decode import read_frames
 from rvdtool.video.frame import VideoFrame
 
@@ -151,11 +152,12 @@ def derender_to_folder(
     brightness, exposure, trusted, tracks_gain, cuts = [1.0], [1.0], [], False, []
     expected: dict[int, float] = {}
     differing: dict[int, float] = {}
-    frames = read_frames(bundle.video, bundle.video_info)
+    frames = stage.each("decoding", read_frames(bundle.video, bundle.video_info))
     with WriteBehind() as writer, closing(run.results(frames, start, advance)) as results:
         for result in results:
             if result is not None:
-                writer.submit(run.job(result))
+                with stage("waiting for writers"):
+                    writer.submit(run.job(result))
                 if result.index % CHECKPOINT_EVERY == 0:
                     writer.wait()
                     run.save(Start(result.index, result.state))
@@ -310,17 +312,18 @@ class _Run:
         frame, index, expected = result.raw, result.index, result.expected
 
         def write() -> None:
-            if self._maps is not None:
-                self._maps.write(expected, index)
-            write_dng(
-                exposed(self._bundle, frame, index),
-                self._folder / frame_name(self._stem, index),
-                compression=self._options.compression,
-                rate=self.labels.rate,
-                time_code=self.labels.time_code(index),
-                reel=self._stem,
-                overwrite=True,
-            )
+            with stage("writing"):
+                if self._maps is not None:
+                    self._maps.write(expected, index)
+                write_dng(
+                    exposed(self._bundle, frame, index),
+                    self._folder / frame_name(self._stem, index),
+                    compression=self._options.compression,
+                    rate=self.labels.rate,
+                    time_code=self.labels.time_code(index),
+                    reel=self._stem,
+                    overwrite=True,
+                )
 
         return write
 

@@ -6,7 +6,9 @@ chain can be trusted there; the blend weighs by its inverse. What else was tried
 (the chains' own variances among it), is in docs/method/reconstruction.md.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -16,13 +18,16 @@ from rvdtool.errors import UsageError
 from rvdtool.raw.bayer import normalise
 from rvdtool.raw.frame import Mosaic, RawFrame
 from rvdtool.reconstruct.brightness import BLOCK, block_means
-from rvdtool.reconstruct.chain import Chain, Step
+from rvdtool.reconstruct.chain import Chain, Observation, Step
+from rvdtool.reconstruct.compiled import threads
 from rvdtool.reconstruct.flow import Flow, resize_flow, sample
-from rvdtool.reconstruct.pipeline import ReadAhead
 from rvdtool.reconstruct.spool import Spool
+from rvdtool.reconstruct.stages import stage
 from rvdtool.reconstruct.statistics import Array, box
 from rvdtool.video.frame import Rgb
 
+MOST_ANSWERS = 4
+"""Frames that wait for the network or its answer at a time, at most."""
 SMOOTHING = 5
 """Errors are averaged over this many blocks each way: one frame's noise says little of a place."""
 OVERALL = 0.25
@@ -75,10 +80,37 @@ class Trace:
 
 
 def steps(chain: Chain, pictures: Iterable[Rgb]) -> Iterator[Step]:
-    """Run a chain over sRGB frames; observing one overlaps with advancing to the one before."""
-    with ReadAhead(chain.observe(rgb) for rgb in pictures) as observed:
-        for seen in observed:
-            yield chain.advance(seen)
+    """Run a chain over sRGB frames.
+
+    While one frame is observed, the one before is fused, and the network answers to those before
+    it. No more are in memory, as each is some twenty maps of the frame's size.
+    """
+    frames, workers = iter(pictures), max(1, threads() - 1)
+    answers: deque[Future[Step]] = deque()
+
+    def observe() -> Observation | None:
+        rgb = next(frames, None)
+        return None if rgb is None else chain.observe(rgb)
+
+    with ThreadPoolExecutor(1) as observer, ThreadPoolExecutor(workers) as answerers:
+        observing = observer.submit(observe)
+        while True:
+            with stage("waiting for candidates"):
+                seen = observing.result()
+            if seen is None:
+                break
+            observing = observer.submit(observe)
+            answers.append(answerers.submit(chain.answer, chain.fuse(seen), seen.rgb))
+            del seen
+            if len(answers) > min(workers, MOST_ANSWERS):
+                yield _first(answers)
+        while answers:
+            yield _first(answers)
+
+
+def _first(answers: "deque[Future[Step]]") -> Step:
+    with stage("waiting for the network"):
+        return answers.popleft().result()
 
 
 def trace(

@@ -340,6 +340,32 @@ def fuse_strip(
             variance[y, x] = min(_3 / total, of_fit)
 
 
+@kernel
+def whole_strip(
+    first: int,
+    last: int,
+    variances: tuple[Array, Array, Array, Array],
+    fine: Array,
+    variance: Array,
+    whole: Array,
+) -> None:
+    """Expected square of the fusion's whole error, as the warped RAW leaves of it.
+
+    Args:
+        first, last: rows.
+        variances: the candidates'.
+        fine: see `Prior`.
+        variance: of the fusion's predictable error.
+        whole: the result, [H, W].
+    """
+    for y in range(first, last):
+        v0, v1, v2, v3 = variances[0][y], variances[1][y], variances[2][y], variances[3][y]
+        rough, known, result = fine[y], variance[y], whole[y]
+        for x in range(result.size):
+            rest = _1 / (_1 / v0[x] + _1 / v1[x] + _1 / v2[x]) + rough[x]
+            result[x] = v3[x] / (rest + v3[x]) * (known[x] + rough[x])
+
+
 @inline
 def _outside(y: int, flow: Array, everywhere: bool, result: Array) -> None:
     """1 where a row's flow leaves the other frame, or everywhere, else 0; see `flow.outside`."""

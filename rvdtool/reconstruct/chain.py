@@ -30,6 +30,7 @@ from rvdtool.reconstruct.fusion import fuse
 from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.match import Match
 from rvdtool.reconstruct.motion import Grey, Motion, MotionTracker, NearFlow
+from rvdtool.reconstruct.stages import stage
 from rvdtool.reconstruct.statistics import Array
 
 if TYPE_CHECKING:
@@ -238,28 +239,31 @@ class Chain:
             rgb: uint8 or uint16 [H, W, 3], of frame 1's size.
         """
         past = self._seen
-        grey = flow_image(rgb)
-        estimate = self.calibration.inverse_isp(rgb)
-        blank = _blank(estimate.clipped, grey)
-        motion = self._tracker(past.index + 1, grey, past.grey, past.far, blank, past.lost)
+        with stage("inverse ISP"):
+            estimate = self.calibration.inverse_isp(rgb)
+        with stage("motion"):
+            grey = flow_image(rgb)
+            blank = _blank(estimate.clipped, grey)
+            motion = self._tracker(past.index + 1, grey, past.grey, past.far, blank, past.lost)
         exposure = past.exposure
         if self._meter and not motion.cut:
             free = estimate.clipped == 0
             exposure = exposure.after(
                 self._meter.read(estimate.value, free, past.fit, exposure.value, motion.near)
             )
-        evidence = gather(
-            self.calibration,
-            rgb,
-            estimate,
-            grey,
-            motion,
-            past.fit,
-            past.clipped,
-            self._level(past.index + 1, past.brightness),
-            self._exposure(past.index + 1, exposure),
-            self.tracks_gain,
-        )
+        with stage("candidates"):
+            evidence = gather(
+                self.calibration,
+                rgb,
+                estimate,
+                grey,
+                motion,
+                past.fit,
+                past.clipped,
+                self._level(past.index + 1, past.brightness),
+                self._exposure(past.index + 1, exposure),
+                self.tracks_gain,
+            )
         self._seen = _Seen(
             past.index + 1,
             grey,
@@ -274,11 +278,16 @@ class Chain:
 
     def advance(self, seen: Observation) -> Step:
         """De-render the frame after the state's, from its observation, and make it the state."""
+        return self.answer(self.fuse(seen), seen.rgb)
+
+    def fuse(self, seen: Observation) -> Step:
+        """`advance` without the network: the state goes on, and no step needs what it answers."""
         past = self.state
-        raw = self._normalised(self._reference, past.mosaic)
-        raw /= np.float32(past.exposure)
-        prior = seen.evidence.with_previous(raw, past.variance)
-        value, variance = fuse(prior)
+        with stage("fusion"):
+            raw = self._normalised(self._reference, past.mosaic)
+            raw /= np.float32(past.exposure)
+            prior = seen.evidence.with_previous(raw, past.variance)
+            value, variance = fuse(prior)
         self.state = ChainState(
             index=seen.index,
             mosaic=self._mosaic(value, prior),
@@ -294,10 +303,14 @@ class Chain:
             far=seen.motion.far,
             lost=seen.motion.lost,
         )
-        mosaic = self.state.mosaic
-        if self._learned is not None:
-            mosaic = self.predict(self._learned, prior, seen.rgb)
-        return self._step(mosaic, seen.motion, prior)
+        return self._step(self.state.mosaic, seen.motion, prior)
+
+    def answer(self, step: Step, rgb: Rgb) -> Step:
+        """Let the network answer to a step, if there is one; several steps may be asked at once."""
+        if self._learned is None:
+            return step
+        with stage("network"):
+            return replace(step, mosaic=self.predict(self._learned, step.prior, rgb))
 
     def _step(self, mosaic: Mosaic, motion: Motion, prior: Prior) -> Step:
         expected = expected_error(

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from rvdtool.reconstruct.affinity import Prior
 from rvdtool.reconstruct.brightness import block_means
+from rvdtool.reconstruct.candidates import whole_strip
+from rvdtool.reconstruct.compiled import in_strips
 from rvdtool.reconstruct.statistics import Array
 
 FUSION, NETWORK = (2.1, 2.4), (2.0, 2.0)
@@ -34,17 +36,18 @@ def expected_error(
         tracks_gain: whether changes of brightness are put down to the ISP.
         by_network: whether a network answered.
     """
-    shared = sum(
-        (1 / candidate.variance for candidate in (prior.fit, prior.anchored, prior.previous)),
-        start=np.zeros_like(variance),
-    )
-    rest = 1 / shared + prior.fine
-    own = prior.warped.variance / (rest + prior.warped.variance)
+    candidates = (prior.fit, prior.anchored, prior.previous, prior.warped)
+    variances = tuple(candidate.variance for candidate in candidates)
+    whole = np.empty_like(variance)
+
+    def strip(first: int, last: int) -> None:
+        whole_strip(first, last, variances, prior.fine, variance, whole)
+
+    in_strips(whole.shape[0], strip)
     start, growth = NETWORK if by_network else FUSION
     decibels = start + (0 if tracks_gain else growth * np.log10(max(age, 1)))
     scale = 10 ** (decibels / 10) * prior.exposure**2
-    means = block_means(own * (variance + prior.fine))
-    return np.maximum(means * np.float32(scale), np.float32(LEAST))
+    return np.maximum(block_means(whole) * np.float32(scale), np.float32(LEAST))
 
 
 def expected_psnr(error: Array) -> float:

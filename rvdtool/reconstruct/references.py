@@ -29,6 +29,7 @@ from rvdtool.reconstruct.match import Match
 from rvdtool.reconstruct.motion import NearFlow
 from rvdtool.reconstruct.pipeline import ReadAhead
 from rvdtool.reconstruct.spool import Spool
+from rvdtool.reconstruct.stages import stage
 from rvdtool.reconstruct.statistics import Array
 from rvdtool.video.frame import Rgb, VideoFrame
 
@@ -312,7 +313,8 @@ def _chain(clip: Clip, start: _Anchor, direction: Literal[1, -1]) -> Chain:
         along = clip.exposures[start.index :: direction]
         exposures = [exposure / along[0] for exposure in along]
     flow = None if clip.flows is None else near_flow(clip.flows, start.index, direction)
-    return Chain(start.raw, start.rgb, flow, clip.gain, exposures, clip.network, start.match)
+    with stage("calibration"):
+        return Chain(start.raw, start.rgb, flow, clip.gain, exposures, clip.network, start.match)
 
 
 def near_flow(files: Sequence[Path], start: int, direction: Literal[1, -1]) -> NearFlow:

@@ -120,16 +120,16 @@ def test_an_interrupted_run_is_resumed(
     whole, out = tmp_path / "whole", tmp_path / "raws"
     assert run("derender", shot.bundle, "-o", whole) == 0
     capsys.readouterr()
-    step = Chain.advance
+    answer = Chain.answer
 
-    def until(chain: Chain, seen: Any) -> Any:
-        if chain.state.index == 4:
+    def until(chain: Chain, step: Any, rgb: Any) -> Any:
+        if step.state.index == 5:
             raise KeyboardInterrupt
-        return step(chain, seen)
+        return answer(chain, step, rgb)
 
     monkeypatch.setattr(room, "CHECKPOINT_EVERY", 2)
     with monkeypatch.context() as patch:
-        patch.setattr(Chain, "advance", until)
+        patch.setattr(Chain, "answer", until)
         assert run("derender", shot.bundle, "-o", out) == 130
     assert capsys.readouterr() in (("", ""), ("", "error: interrupted\n"))  # as typer has it
     assert run("derender", shot.bundle, "-o", out, "--resume", "--compression", "none") == 5

@@ -18,6 +18,7 @@ from rvdtool.errors import OutputError
 from rvdtool.raw.dng import write_dng
 from rvdtool.raw.read import read_raw
 from rvdtool.raw.sequence import list_sequence
+from rvdtool.reconstruct.blend import MOST_ANSWERS
 from rvdtool.reconstruct.chain import Chain
 from rvdtool.video.encode import encode_video
 
@@ -85,7 +86,7 @@ def test_a_resumed_run_gives_the_same_bytes(
 ) -> None:
     """Stopped while a chain runs: before the first RAW (2 steps), between (2 × 4), after (2)."""
     monkeypatch.setattr(room, "CHECKPOINT_EVERY", 2)
-    step, taken = Chain.advance, iter(range(1, 100))
+    step, taken = Chain.fuse, iter(range(1, 100))
 
     def until(chain: Chain, seen: Any) -> Any:
         if next(taken) == at:
@@ -93,7 +94,7 @@ def test_a_resumed_run_gives_the_same_bytes(
         return step(chain, seen)
 
     with monkeypatch.context() as patch, pytest.raises(StoppedError):  # noqa: PT012
-        patch.setattr(Chain, "advance", until)
+        patch.setattr(Chain, "fuse", until)
         derender_to_folder(bundle, tmp_path)
     left = contents(tmp_path)
     left.pop(STATE_FILE, None)
@@ -108,7 +109,7 @@ def test_progress_is_told_while_chains_run_ahead(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the references, two chains of 4 steps come before the first of 3 frames."""
-    step, told, since = Chain.advance, [], [0]
+    step, told, since = Chain.fuse, [], [0]
 
     def counted(chain: Chain, seen: Any) -> Any:
         since[-1] += 1
@@ -118,11 +119,11 @@ def test_progress_is_told_while_chains_run_ahead(
         told.append(frames)
         since.append(0)
 
-    monkeypatch.setattr(Chain, "advance", counted)
+    monkeypatch.setattr(Chain, "fuse", counted)
     derender_to_folder(bundle, tmp_path, DerenderOptions(), advance)
     assert sum(told) == FRAMES
     assert sum(since) == 2 + 2 * 4 + 2
-    assert max(since) <= 3
+    assert max(since) <= 3 + MOST_ANSWERS  # that may be fused before the first one is told
 
 
 def test_who_names_the_cause_overrides_the_exposures(bundle: Bundle, tmp_path: Path) -> None:
