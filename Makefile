@@ -40,7 +40,7 @@ demo: $(INSTALLED)
 	$(BIN)/rvdtool derender $(DEMO)/clip.rvd -o $(DEMO)/raws
 	$(BIN)/rvdtool metrics $(DEMO)/raws $(CLIP)/ground_truth --video $(CLIP)/video.mp4 --sheet $(DEMO)/sheet.png
 	@echo
-	@echo "The RAW frames (DNG) lie in $(DEMO)/raws, the contact sheet is $(DEMO)/sheet.png"
+	@echo "The RAW frames (DNG) are in $(DEMO)/raws, the contact sheet is $(DEMO)/sheet.png"
 
 # What users get: a plain, unpinned `pip install .` and the three main commands. Only torch is held at
 # its pin, for which CI has a small CPU build: the newest one from PyPI takes 6 GB.

@@ -40,7 +40,7 @@ def require_file(path: Path, what: str) -> Path:
         InputError: it doesn't exist, is a folder, or may not be read.
     """
     if path.is_dir():
-        raise InputError(f"{path}: a folder, but {what} is a file")
+        raise InputError(f"{path}: is a folder, but {what} is a file")
     if not path.exists():
         raise InputError(f"{path}: no such file ({what} was expected)")
     if not os.access(path, os.R_OK):

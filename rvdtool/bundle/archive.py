@@ -249,7 +249,7 @@ def _require_whole(path: Path, file: BinaryIO) -> None:
     end = file.read()
     if len(end) < _END_SIZE or not end.startswith(_END_MAGIC) or end[-2:] != b"\0\0":
         raise BundleError(
-            f"{path}: its end is missing or not its own (cut short at {size} bytes?); copy it again"
+            f"{path}: its end is missing or damaged (cut short at {size} bytes?); copy it again"
         )
 
 
@@ -265,7 +265,7 @@ class _ListReader(FileIO):
         wanted = -1 if size is None else size
         data = super().read(min(wanted, _MAX_DIRECTORY + 1))
         if len(data) > _MAX_DIRECTORY or data.count(_ENTRY_MAGIC) > _MAX_MEMBERS:
-            raise BundleError(f"it lists more members than the largest bundle ({_MAX_MEMBERS})")
+            raise BundleError(f"it lists more members than a bundle can have ({_MAX_MEMBERS})")
         return data
 
 
@@ -278,10 +278,13 @@ def _lay_out(file: BinaryIO, infos: list[zipfile.ZipInfo], end: int) -> dict[str
         if len(name) > _MAX_NAME:
             raise BundleError(f"damaged: a member's name is {len(name)} characters long")
         if info.header_offset != position:
-            raise BundleError(f"damaged: bytes before member {quoted(name)} belong to nothing")
+            raise BundleError(f"damaged: unexpected bytes before member {quoted(name)}")
         plain = info.compress_type == zipfile.ZIP_STORED and info.compress_size == info.file_size
         if not plain or info.flag_bits & ~_UTF8_NAME:
-            raise BundleError(f"member {quoted(name)} isn't stored plainly, as a bundle's are")
+            raise BundleError(
+                f"member {quoted(name)} is compressed or encrypted; a bundle's members are "
+                "stored as they are"
+            )
         if name in slices:
             raise BundleError(f"has member {quoted(name)} twice")
         offset = _data_offset(file, info)

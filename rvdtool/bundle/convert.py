@@ -121,8 +121,9 @@ def on_grid(frame: RawFrame, transform: m.Transform, rotation: int) -> RawFrame:
     """
     if frame.size != (transform.sensor_height, transform.sensor_width):
         raise RawError(
-            f"an active area of {transform.sensor_width}×{transform.sensor_height} is expected; "
-            f"the RAW's is {frame.size[1]}×{frame.size[0]}"
+            "expected an active area of "
+            f"{transform.sensor_width}×{transform.sensor_height}; the RAW's is "
+            f"{frame.size[1]}×{frame.size[0]}"
         )
     match transform:
         case m.CropAndTurn(crop=rect):

@@ -30,7 +30,9 @@ def parse_manifest(data: bytes) -> Manifest:
     except ValidationError as error:
         raise BundleError(f"manifest.json is not a bundle's manifest: {_first(error)}") from error
     if head.format != FORMAT:
-        raise BundleError(f"manifest.json is of {reprlib.repr(head.format)}, not of {FORMAT!r}")
+        raise BundleError(
+            f"manifest.json has the format {reprlib.repr(head.format)}; expected {FORMAT!r}"
+        )
     if head.version > VERSION:
         raise BundleError(
             f"format version {head.version} is newer than this rvdtool knows ({VERSION}); "

@@ -52,7 +52,7 @@ def require_planes_bytes(count: int, size: tuple[int, int]) -> None:
     """
     pixels = 8 * size[0] * size[1]
     if not pixels < count <= pixels + _MOST_BESIDE:
-        raise BundleError(f"it has {count} bytes; {pixels} and some more are expected")
+        raise BundleError(f"it has {count} bytes; expected {pixels} and a short header")
 
 
 def decode_planes(data: bytes, size: tuple[int, int]) -> NDArray[np.uint16]:

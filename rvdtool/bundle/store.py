@@ -300,7 +300,7 @@ def open_bundle(path: Path) -> Bundle:
     slices = read_archive(path)
     described = slices.get(MANIFEST_MEMBER)
     if described is None:
-        raise BundleError(f"{path}: has no {MANIFEST_MEMBER}, so it is no bundle")
+        raise BundleError(f"{path}: has no {MANIFEST_MEMBER}, so it isn't a bundle")
     if described.size > MAX_MANIFEST_BYTES:
         raise BundleError(
             f"{path}: its {MANIFEST_MEMBER} is larger than {MAX_MANIFEST_BYTES} bytes"

@@ -33,9 +33,7 @@ def unpack(
     paths = [folder / name for name in targets]
     taken = [path for path in paths if path.exists()]
     if taken and not overwrite:
-        raise OutputError(
-            f"{taken[0]}: already exists; choose another folder, or overwrite on purpose"
-        )
+        raise OutputError(f"{taken[0]}: already exists; choose another folder, or use --overwrite")
     for path, member in zip(paths, targets.values(), strict=True):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -73,8 +73,8 @@ def _check_archive(bundle: Bundle) -> Check:
     except OSError as error:
         raise InputError(f"{bundle.path}: can't be read: {describe(error)}") from error
     if place is None:
-        return Check(ARCHIVE, True, "every byte between the members is right")
-    return Check(ARCHIVE, False, f"altered at byte {place}, or not put together as the format says")
+        return Check(ARCHIVE, True, "all bytes between the members are as expected")
+    return Check(ARCHIVE, False, f"altered at byte {place}, or written by another program")
 
 
 def _check_hash(bundle: Bundle, member: Member, advance: Advance | None) -> Check:
@@ -92,7 +92,7 @@ def _check_video(bundle: Bundle) -> Check:
         stated = {k: v for k, v in vars(said).items() if k in entry.model_fields_set}
         different = [k for k, v in stated.items() if getattr(found, k) != v]
         if different:
-            return Check(name, False, f"not as in the manifest: {', '.join(different)}")
+            return Check(name, False, f"differs from the manifest: {', '.join(different)}")
         count = sum(1 for _ in read_frames(bundle.unchecked_video, said))
     except RvdError as error:
         return Check(name, False, str(error))
@@ -118,13 +118,13 @@ def _check_reference(bundle: Bundle, entry: ReferenceEntry, reference: Reference
     except RvdError as error:
         return Check(name, False, str(error))
     if not np.array_equal(to_planes(expected.mosaic, expected.phase), planes):
-        return Check(name, False, "not the RAW file's pixels")
+        return Check(name, False, "its pixels aren't the RAW file's")
     said = entry.planes.padding
     if padding(expected.phase, expected.size) != (said.top, said.left, said.bottom, said.right):
-        return Check(name, False, "not padded as the manifest says")
+        return Check(name, False, "its padding isn't the manifest's")
     levels = (expected.phase, expected.black, expected.white, expected.bits, expected.orientation)
     if levels != (stored.phase, stored.black, stored.white, stored.bits, stored.orientation):
-        return Check(name, False, "levels, CFA phase or orientation are not the RAW file's")
+        return Check(name, False, "levels, CFA phase or orientation aren't the RAW file's")
     return Check(name, True, f"equal the RAW file; it belongs to frame {entry.frame_index}")
 
 

@@ -244,8 +244,8 @@ def _registered(raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture])
         from rvdtool.capture.register import refined, with_lens
     except ImportError as error:
         raise MismatchError(
-            f"{sizes(raw.size, info)}: they have to be aligned, which takes OpenCV; "
-            "install it (pip install opencv-python-headless)"
+            f"{sizes(raw.size, info)}: aligning them needs OpenCV; install it (pip "
+            "install opencv-python-headless)"
         ) from error
     step = 2 * -(-max(raw.size) // (2 * _RAW_FINE))
     picture = raw_picture(raw, step)

@@ -47,10 +47,10 @@ def read_exposures(path: Path, info: VideoInfo) -> Exposures:
             for row in table:
                 where = f"{path}, line {table.line_num}"
                 if None in row or None in row.values():
-                    raise InputError(f"{where}: not as many values as the header has names")
+                    raise InputError(f"{where}: needs one value for each column of the header")
                 index = _frame(where, key, row[key], frames)
                 if index in rows:
-                    raise InputError(f"{where}: frame {index} for the second time")
+                    raise InputError(f"{where}: frame {index} is listed twice")
                 rows[index] = {name: _value(where, name, row[name]) for name in columns}
     except OSError as error:
         raise InputError(f"{path}: can't be read: {describe(error)}") from error
@@ -91,7 +91,7 @@ def _frame(where: str, key: str, text: str, frames: dict[int, int]) -> int:
         return frames[int(text)]
     except (ValueError, KeyError) as error:
         raise InputError(
-            f"{where}: {key} {text!r} is none of the video's, which go from {min(frames)} to "
+            f"{where}: no frame has {key} {text!r}; the video's go from {min(frames)} to "
             f"{max(frames)}"
         ) from error
 
@@ -101,9 +101,11 @@ def _value(where: str, name: str, text: str) -> float:
         above, _, below = text.partition("/")
         value = float(above) / float(below or 1)
     except (ValueError, ZeroDivisionError) as error:
-        raise InputError(f"{where}: {name} {text!r} is not a number, as 0.02 or 1/50") from error
+        raise InputError(
+            f"{where}: {name} {text!r} is not a number such as 0.02 or 1/50"
+        ) from error
     if not 1 / LARGEST_FACTOR <= value <= LARGEST_FACTOR:
-        raise InputError(f"{where}: {name} {text!r} must be above 0, and of a camera's order")
+        raise InputError(f"{where}: {name} {text!r} must be above 0 and plausible for a camera")
     return value
 
 

@@ -138,7 +138,7 @@ def match_all(
         if one.found.index == other.found.index:
             raise UsageError(
                 f"{one.raw.file.path} and {other.raw.file.path} both belong to frame "
-                f"{one.found.index} (counted from 0); give one RAW for a frame"
+                f"{one.found.index} (counted from 0); give one RAW per frame"
             )
     return matches
 
@@ -197,8 +197,9 @@ def _with_more(verdict: Verdict, match: Match, rgb: Rgb, info: VideoInfo) -> Ver
     refusals = list(verdict.refusals)
     if match.right != match.found.index:
         refusals.append(
-            f"wrong frame: it is the RAW of frame {match.right}, not of frame "
-            f"{match.found.index} (frames are counted from 0); give --raw {match.right}=FILE"
+            f"wrong frame: this is the RAW of frame {match.right}, not of frame "
+            f"{match.found.index} (frames are counted from 0); give --raw "
+            f"{match.right}=FILE"
         )
     levels = match.raw.levels
     if levels is not None and verdict.score >= MATCH:

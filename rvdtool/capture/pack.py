@@ -170,7 +170,7 @@ def _show(
     elif rows:
         path = _unused(target.with_name(f"{target.stem}.preview.png"))
         write_png(np.concatenate(rows), path)
-        say(f"{path}: shows frame, RAW and difference of what is doubtful; please look at it")
+        say(f"{path}: please check the doubtful match: video frame, RAW and their difference")
 
 
 def _unused(path: Path) -> Path:
@@ -188,8 +188,8 @@ def _refuse(matches: Sequence[Match], verdicts: Sequence[Verdict], video: Path) 
     for match, verdict in zip(matches, verdicts, strict=True):
         if verdict.refusals:
             raise MismatchError(
-                f"{match.raw.file.path} doesn't fit {video}: {'; '.join(verdict.refusals)}; "
-                "--preview shows both, --force takes it anyhow"
+                f"{match.raw.file.path} doesn't match {video}: {'; '.join(verdict.refusals)}; "
+                "--preview shows both, --force accepts it anyway"
             )
 
 
@@ -261,7 +261,9 @@ def _refuse_outputs(target: Path, preview: Path | None, originals: list[Path]) -
                 f"{what}"
             )
     if preview is not None and os.path.realpath(preview) == os.path.realpath(target):
-        raise UsageError(f"{preview}: the bundle's name; choose another one for the preview")
+        raise UsageError(
+            f"{preview}: is also the bundle's name; choose another one for the preview"
+        )
 
 
 def _same_file(out: Path, files: list[Path]) -> Path | None:

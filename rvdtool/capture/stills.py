@@ -48,7 +48,7 @@ class Still:
         index = self.frame if self.seconds is None else _nearest(self.seconds, info)
         if index is not None and not 0 <= index < info.frame_count:
             raise UsageError(
-                f"{self.path}: of frame {index}, but the video has frames 0 to "
+                f"{self.path}: given for frame {index}, but the video has frames 0 to "
                 f"{info.frame_count - 1} (counted from 0)"
             )
         return index
@@ -94,7 +94,7 @@ def _still(text: str, path: Path, key: str) -> Still:
         return Still(path, frame=int(key))
     if re.fullmatch(_NUMBER + "s", key):
         return Still(path, seconds=Fraction(Decimal(key[:-1])))
-    raise UsageError(f"--raw {text}: {key!r} is no frame; {_HOW}")
+    raise UsageError(f"--raw {text}: {key!r} is not a frame; {_HOW}")
 
 
 def _nearest(seconds: Fraction, info: VideoInfo) -> int:
@@ -108,6 +108,7 @@ def _nearest(seconds: Fraction, info: VideoInfo) -> int:
     away = abs(info.timestamps[index] - tick) * info.time_base
     if away > 1 / (2 * info.rate) + info.time_base:
         raise UsageError(
-            f"{float(seconds):g} s: no frame is shown then; the next is {float(away):g} s away"
+            f"{float(seconds):g} s: no frame is shown at that time; the nearest is "
+            f"{float(away):g} s away"
         )
     return index

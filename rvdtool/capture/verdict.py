@@ -85,12 +85,14 @@ def judge(name: str, placed: RawFrame, rgb: Rgb, found: Alignment, info: VideoIn
     if found.score < MATCH:
         refusals.append(
             f"its best match, with frame {found.index} (counted from 0), has a score of "
-            f"{found.score:.3f}; {MATCH:g} is needed ({size}). Is it the same scene?"
+            f"{found.score:.3f}; at least {MATCH:g} is needed ({size}). Is it the same "
+            "scene?"
         )
     elif found.outside > OUTSIDE:
         refusals.append(
-            f"{found.outside:.0%} of the video's picture lie beyond it; at most {OUTSIDE:.0%} may "
-            f"({size}). Shoot it at least as wide"
+            f"it leaves {found.outside:.0%} of the video's picture uncovered; at most "
+            f"{OUTSIDE:.0%} is accepted ({size}). Take the RAW at least as wide as the "
+            "video"
         )
     elif differs is not None and differs > DIFFERS_ALL:
         refusals.append(f"{differs:.0%} of the RAW shows something else than frame {found.index}")
@@ -100,13 +102,13 @@ def judge(name: str, placed: RawFrame, rgb: Rgb, found: Alignment, info: VideoIn
         )
     doubts += _of_the_frame(rgb, placed)
     if found.again > _FITS_AGAIN:
-        doubts.append("the texture repeats itself, the RAW fits at several places")
+        doubts.append("the texture repeats, so the RAW fits at several places")
     if not refusals and not doubts and found.score < _LOW:
         doubts.append("the score is low")
     if isinstance(found.transform, Homography) and found.transform.lens is not None:
         notes.append("lens distortion of the RAW corrected as in the video")
     if differs is None:
-        notes.append("what moved was not looked for, which takes OpenCV")
+        notes.append("motion was not looked for, which needs OpenCV")
     return Verdict(
         name, found.index, found.score, differs, tuple(refusals), tuple(doubts), tuple(notes)
     )
@@ -134,7 +136,8 @@ def _of_the_frame(rgb: Rgb, placed: RawFrame) -> list[str]:
     sharpness = _sharpness(placed, rgb)
     if sharpness < _BLURRED:
         doubts.append(
-            f"blur: the frame has {sharpness:.0%} of the RAW's fine detail, by its coarse detail"
+            f"blur: the frame has {sharpness:.0%} of the RAW's fine detail, relative to "
+            "its coarse detail"
         )
     return doubts
 

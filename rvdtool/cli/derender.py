@@ -30,45 +30,50 @@ def derender(
     compression: Annotated[
         Literal["ljpeg", "none", "log10", "jxl"],
         typer.Option(
-            help="Lossless JPEG, none, log10 (a third smaller, in ten bits whose steps stay below "
-            "the noise), or jxl (lossless JPEG XL, smaller, which few programs open: DNG 1.7)."
+            help="ljpeg: lossless JPEG; log10: a third smaller, 10 bits whose steps stay "
+            "below the noise; jxl: lossless JPEG XL (DNG 1.7), smaller, but few programs "
+            "open it; none: uncompressed."
         ),
     ] = "ljpeg",
     flow: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of .npy optical flows, each from a frame to the next, instead of our own."
+            help="Folder of .npy optical flows, from each frame to the next, to use instead "
+            "of rvdtool's own."
         ),
     ] = None,
     gain: Annotated[
         Literal["auto", "track", "fixed"],
         typer.Option(
-            help="Whether changes of brightness are the ISP's, so that RAW stays (track), or the "
-            "exposure's, so that RAW follows (fixed); auto tracks what LibRaw's defaults rendered."
+            help="What changes the video's brightness: the camera's processing, so RAW stays "
+            "as it is (track), or the exposure, so RAW follows (fixed). auto: track for "
+            "videos rendered with LibRaw's defaults, else fixed."
         ),
     ] = "auto",
     model: Annotated[
         str,
         typer.Option(
-            help="A trained network: a name from `rvdtool models list`, or a model's folder; none: "
-            "fuse by variances alone."
+            help="A trained network: a name from `rvdtool models list`, or a model's folder. "
+            "none: combine the estimates by their variances, without a network."
         ),
     ] = DEFAULT_MODEL,
     device: Annotated[
         str | None,
-        typer.Option(help="Where the network runs: cpu, cuda, mps; the fastest by default."),
+        typer.Option(
+            help="Where the network runs: cpu, cuda or mps. By default the fastest available."
+        ),
     ] = None,
     bf16: Annotated[
         bool | None,
         typer.Option(
             "--bf16/--fp32",
-            help="Run the network in 16 or in 32 bits. By default ours runs in 16 on a CPU that is "
-            "made for it (AVX512-BF16), which costs less than 0.01 dB.",
+            help="Run the network in 16 or 32 bits. By default rvdtool's own networks run in "
+            "16 bits on CPUs with AVX512-BF16, which costs less than 0.01 dB.",
         ),
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(help="Name of the files and the reel; by default the clip's own."),
+        typer.Option(help="Name of the files and the reel; by default the video file's."),
     ] = None,
     timecode: Annotated[
         str | None,
@@ -80,18 +85,17 @@ def derender(
     rate: Annotated[
         str | None,
         typer.Option(
-            help="Frames per second, if the video's are uneven: 25 or 30000/1001; by default their "
-            "median."
+            help="Frames per second for a video of variable rate: 25 or 30000/1001; by "
+            "default that of its median interval."
         ),
     ] = None,
     no_audio: Annotated[
-        bool, typer.Option("--no-audio", help="Leave out the video's sound.")
+        bool, typer.Option("--no-audio", help="Don't write the video's sound.")
     ] = False,
     confidence: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for a map of each frame (8-bit PNG): 4 × the PSNR in dB that is expected "
-            "there."
+            help="Folder for a map of each frame (8-bit PNG): 4 × the expected PSNR in dB."
         ),
     ] = None,
     threads: Annotated[
@@ -109,9 +113,7 @@ def derender(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run of this clip.")
     ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Reconstruct a RAW frame (DNG) for every video frame of a bundle.
@@ -125,9 +127,9 @@ def derender(
     from rvdtool.reconstruct.threads import use_threads
 
     if overwrite and resume:
-        raise UsageError("--overwrite and --resume exclude each other; give one of them")
+        raise UsageError("--overwrite and --resume can't be combined; give one of them")
     if model == "none" and (device is not None or bf16 is not None):
-        raise UsageError("--device, --bf16 and --fp32 are about a network; leave out --model none")
+        raise UsageError("--device, --bf16 and --fp32 need a network; leave out --model none")
     opened = open_bundle(bundle)
     options = DerenderOptions(
         compression=compression,
@@ -187,21 +189,23 @@ def derender(
     )
     for index, share in report.differing.items():
         console.print_line(
-            f"The RAW of frame {index} shows something else in {max(share, 0.001):.1%} of the "
-            "frame, as a still taken at another moment does: the video decides there"
+            f"The RAW of frame {index} differs from the video in {max(share, 0.001):.1%} "
+            "of the frame, as if taken at another moment; there the video is followed"
         )
     _print_labels(report)
     darkest, lightest = report.exposure
     if report.tracks_gain and not report.knows_exposures and darkest < lightest:
         console.print_line(
-            f"Noise says that frames were exposed {darkest:.2f} to {lightest:.2f} times as much as "
-            "their reference; RAW follows. `rvdtool pack --exposures` would know it better"
+            f"The noise suggests that frames were exposed {darkest:.2f} to {lightest:.2f} "
+            "times as much as their reference; RAW follows. If you know the exposures, "
+            "give them to `rvdtool pack --exposures`"
         )
     if report.cuts:
         frames = ", ".join(map(str, report.cuts))
         console.print_line(
-            f"Another scene (or a blank frame) at frame {frames}: made from the reference's "
-            "colours alone; `rvdtool pack --raw FRAME=FILE` gives a scene a RAW of its own"
+            f"Scene change (or blank frame) at frame {frames}: reconstructed from the "
+            "reference's colours alone; `rvdtool pack --raw FRAME=FILE` gives a scene a "
+            "RAW of its own"
         )
 
 

@@ -63,9 +63,9 @@ def _exposure_facts(exposures: "Exposures") -> Iterator[tuple[str, str]]:
         values = getattr(exposures, name)
         if values is not None:
             label = {"time": "exposed", "iso": "ISO", "gain": "gain"}[name]
-            yield label, f"{min(values):g} to {max(values):g}{unit}, as you said for each frame"
+            yield label, f"{min(values):g} to {max(values):g}{unit}, as given for each frame"
     if exposures.white_balance is not None:
-        yield "balance", "white balance as you said for each frame"
+        yield "balance", "white balance, as given for each frame"
 
 
 def _reference_facts(reference: "Reference") -> Iterator[tuple[str, str]]:

@@ -9,21 +9,23 @@ from rvdtool.errors import UsageError
 if TYPE_CHECKING:
     from rvdtool.raw.read import MosaicLevels
 
-_PANEL = "What a plain TIFF, PNG or FITS mosaic doesn't say (all four)"
+_PANEL = "For a plain TIFF, PNG or FITS mosaic, which doesn't state these (give all four)"
 
 Black = Annotated[
     str | None,
     typer.Option(
-        help="Black level: one number, or four for the cell, row by row.", rich_help_panel=_PANEL
+        help="Black level: one number, or four for the 2×2 cell, row by row.",
+        rich_help_panel=_PANEL,
     ),
 ]
 White = Annotated[
-    int | None, typer.Option(help="The value that is saturated.", rich_help_panel=_PANEL)
+    int | None,
+    typer.Option(help="Value at which photosites are saturated.", rich_help_panel=_PANEL),
 ]
 Phase = Annotated[
-    str | None, typer.Option(help="RGGB, BGGR, GRBG or GBRG.", rich_help_panel=_PANEL)
+    str | None, typer.Option(help="CFA phase: RGGB, BGGR, GRBG or GBRG.", rich_help_panel=_PANEL)
 ]
-Bits = Annotated[int | None, typer.Option(help="Bits of a value, 1 to 16.", rich_help_panel=_PANEL)]
+Bits = Annotated[int | None, typer.Option(help="Bits per value, 1 to 16.", rich_help_panel=_PANEL)]
 
 
 def parse_levels(
@@ -48,7 +50,9 @@ def parse_levels(
         numbers = [float(number) for number in black.split(",")]
         first, second, third, fourth = numbers * 4 if len(numbers) == 1 else numbers
     except ValueError as error:
-        raise UsageError(f"--black {black}: give one number or four, as in 64,64,63,64") from error
+        raise UsageError(
+            f"--black {black}: give one number or four, such as 64,64,63,64"
+        ) from error
     if phase.upper() not in CfaPhase.__members__:
         raise UsageError(f"--phase {phase}: give one of {', '.join(CfaPhase.__members__)}")
     return MosaicLevels((first, second, third, fourth), white, CfaPhase(phase.upper()), bits)

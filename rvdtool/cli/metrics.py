@@ -41,7 +41,8 @@ def metrics(
         bool,
         typer.Option(
             "--include-first",
-            help="Count the first frame, too. The paper doesn't: it was given, not reconstructed.",
+            help="Count the first frame, too. By default it isn't counted, as in the paper: "
+            "it was given, not reconstructed.",
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
@@ -52,7 +53,7 @@ def metrics(
         Path | None, typer.Option(help="Write a contact sheet with error maps to this PNG.")
     ] = None,
     video: Annotated[
-        Path | None, typer.Option(help="The frames' video, to be shown on the sheet.")
+        Path | None, typer.Option(help="Video of these frames, to show on the sheet.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     black: Black = None,
@@ -67,7 +68,7 @@ def metrics(
     from rvdtool.evaluate.compare import compare, match_frames
 
     if video and not sheet:
-        raise UsageError("--video is shown on the contact sheet; give --sheet, too")
+        raise UsageError("--video needs --sheet, as the video is shown on the contact sheet")
     _require_writable([path for path in (csv_file, sheet) if path], overwrite)
     levels = parse_levels(black, white, phase, bits)
     matching = match_frames(predicted, true)
@@ -93,7 +94,7 @@ def _require_writable(paths: list[Path], overwrite: bool) -> None:
         if path.exists() and not overwrite:
             raise OutputError(f"{path}: already exists; choose another name, or use --overwrite")
         if not path.parent.is_dir():
-            raise OutputError(f"{path}: {path.parent} is no folder; make it first")
+            raise OutputError(f"{path}: {path.parent} isn't a folder; create it first")
 
 
 def _write_csv(comparison: "Comparison", path: Path, overwrite: bool) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="models",
-    help="List and show trained networks, or import the authors'.",
+    help="List and show trained networks, or import those of the paper's authors.",
     no_args_is_help=True,
 )
 
@@ -32,10 +32,10 @@ def import_(
         typer.Option("--output", "-o", help="Folder for the model.", show_default=False),
     ],
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a model that is there.")
+        bool, typer.Option("--overwrite", help="Replace an existing model.")
     ] = False,
 ) -> None:
-    """Turn a checkpoint of the paper's authors into a model; code in it is never run.
+    """Convert a checkpoint of the paper's authors into a model. Code in it is never run.
 
     Example: rvdtool models import RVD_Part1.pth -o models/rvd-part1
     """
@@ -61,7 +61,9 @@ def list_(as_json: AsJson = False) -> None:
     for model in models:
         console.print_line(_line(model))
     if not models:
-        console.note("no model comes with this rvdtool; derender works without one")
+        console.note(
+            "this rvdtool comes without models; `rvdtool derender --model none` works without one"
+        )
 
 
 @app.command()
@@ -71,7 +73,7 @@ def show(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Show what a model is, and how it came about; its weights are checked.
+    """Show a model's configuration and training, and check its weights.
 
     Example: rvdtool models show models/rvd-part1
     """

@@ -29,8 +29,9 @@ def pack(
     raw: Annotated[
         Path | None,
         typer.Argument(
-            help="RAW of one of the video's first frames: DNG, camera RAW, .mlv, CinemaDNG folder, "
-            "or a 16-bit mosaic as TIFF, PNG or FITS. Which frame is found out.",
+            help="RAW of one of the video's first frames: DNG, camera RAW, .mlv, CinemaDNG "
+            "folder, or a 16-bit mosaic as TIFF, PNG or FITS. The matching frame is "
+            "detected automatically.",
             show_default=False,
         ),
     ] = None,
@@ -38,9 +39,9 @@ def pack(
         list[str] | None,
         typer.Option(
             "--raw",
-            help="RAW of a given frame, counted from 0: 120=second.dng, or 4.5s=second.dng; again "
-            "for each. Many at once: '*=stills/*.dng', whose names end in the frame's number "
-            "('*s=' in seconds).",
+            help="RAW of a given frame, counted from 0: 120=second.dng, or by its time: "
+            "4.5s=second.dng. Repeatable. For many files: '*=stills/*.dng', whose names "
+            "end in the frame's number ('*s=': in seconds).",
         ),
     ] = None,
     output: Annotated[
@@ -48,25 +49,31 @@ def pack(
         typer.Option(
             "--output",
             "-o",
-            help="The bundle, or a folder for it; by default beside VIDEO, as .rvd.",
+            help="Bundle to write, or a folder for it; by default beside VIDEO, with the "
+            "suffix .rvd.",
         ),
     ] = None,
     exposures: Annotated[
         Path | None,
         typer.Option(
-            help="CSV with each frame's exposure: frame or pts, and exposure_time, iso, gain, "
-            "wb_red, wb_green, wb_blue (any of them)."
+            help="CSV of each frame's exposure, with a column frame or pts and any of "
+            "exposure_time, iso, gain, wb_red, wb_green, wb_blue."
         ),
     ] = None,
     search: Annotated[
-        int, typer.Option(min=1, help="First frames among which RAW's own is looked for.")
+        int,
+        typer.Option(
+            min=1, help="Number of first frames to search for the one that the RAW matches."
+        ),
     ] = 30,
     preview: Annotated[
         Path | None,
-        typer.Option(help="PNG to write: frame, aligned RAW and difference, side by side."),
+        typer.Option(
+            help="PNG to write: video frame, aligned RAW and their difference, side by side."
+        ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Take a RAW that doesn't match the video.")
+        bool, typer.Option("--force", help="Accept a RAW that doesn't match the video.")
     ] = False,
     rate: Annotated[
         str | None, typer.Option(help="Frames per second of a picture folder: 25 or 30000/1001.")
@@ -75,8 +82,8 @@ def pack(
         int | None,
         typer.Option(
             min=0,
-            help="Which of several video streams, by ffprobe's number; by default the one flagged "
-            "as default, or the largest.",
+            help="Video stream to use if there are several, by ffprobe's number; by default "
+            "the one flagged as default, or the largest.",
         ),
     ] = None,
     as_listed: Annotated[
@@ -84,23 +91,25 @@ def pack(
         typer.Option(
             "--as-listed",
             help="Take a folder's pictures in the order of their names, even if numbers are "
-            "missing or names follow several patterns.",
+            "missing or the names follow several patterns.",
         ),
     ] = False,
     assume: Annotated[
         str | None,
         typer.Option(
-            help="Read the video like this, whatever its stream says: "
-            "matrix=…,range=…,transfer=…,primaries=…,progressive (any of them)."
+            help="Read the video like this, whatever its stream says: any of "
+            "matrix=…,range=…,transfer=…,primaries=…,progressive."
         ),
     ] = None,
     black: Black = None,
     white: White = None,
     phase: Phase = None,
     bits: Bits = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the bundle.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing bundle.")
+    ] = False,
 ) -> None:
-    """Put a video and one RAW frame of it, or several, into a bundle.
+    """Put a video and one or more of its RAW frames into a bundle.
 
     Example: rvdtool pack clip.mp4 first.dng -o clip.rvd
     """
@@ -112,7 +121,8 @@ def pack(
     stills = [*([] if raw is None else [Still(raw)]), *parse_stills(raws or ())]
     if not stills:
         raise UsageError(
-            "no RAW frame: name one after the video, or with --raw FRAME=FILE (counted from 0)"
+            "no RAW frame given; name one after the video, or with --raw FRAME=FILE "
+            "(counted from 0)"
         )
     inputs = [*(video.iterdir() if video.is_dir() else [video]), *(s.path for s in stills)]
     total = sum(path.stat().st_size for path in inputs if path.is_file())

@@ -32,5 +32,5 @@ def parse_rate(text: str | None) -> "Fraction | None":
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if rate is not None and rate <= 0:
-        raise UsageError(f"--rate {text}: give frames per second, as 25 or 30000/1001")
+        raise UsageError(f"--rate {text}: give frames per second, such as 25 or 30000/1001")
     return rate

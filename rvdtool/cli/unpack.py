@@ -15,7 +15,7 @@ def unpack(
     ],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
-    """Write the video and the RAW frame back out of a bundle, byte for byte.
+    """Extract the video and the RAW frames from a bundle, byte for byte.
 
     Example: rvdtool unpack clip.rvd -o originals/
     """

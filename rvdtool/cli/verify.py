@@ -15,7 +15,7 @@ def verify(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
 ) -> None:
-    """Check a bundle: every hash is right, every frame decodes, the RAW equals its planes.
+    """Check a bundle: all hashes match, every frame decodes, each RAW equals its planes.
 
     Ends with exit code 3 if anything is damaged, and says what.
 

@@ -60,8 +60,8 @@ class ConfidenceMaps:
         strangers = [name for name in names if not own.fullmatch(name)]
         if strangers:
             raise OutputError(
-                f"{self.folder}: {strangers[0]} is no map of {self.stem}; choose another folder "
-                "for --confidence"
+                f"{self.folder}: {strangers[0]} is not a map of {self.stem}; choose another "
+                "folder for --confidence"
             )
 
     def require(self, last: int) -> None:

@@ -364,8 +364,8 @@ class _Run:
         )
         if strangers:
             raise OutputError(
-                f"{self._folder}: {strangers[0]} isn't of an earlier run of {self._stem}; choose "
-                "another folder (one clip per folder), or --name the clip as before"
+                f"{self._folder}: {strangers[0]} isn't from an earlier run of {self._stem}; "
+                "choose another folder (one clip per folder), or --name the clip as before"
             )
 
     def _load(self) -> Start:
@@ -423,13 +423,13 @@ def _require_fitting(options: DerenderOptions, model: "Model", bundle: Bundle) -
     if model.kind != "fagdn":
         raise UsageError(f"{model.name}: a model of kind {model.kind!r} can't de-render a bundle")
     if options.gain != "auto":
-        raise UsageError(f"{model.name}: FAGDN knows no gain; leave --gain out")
+        raise UsageError(f"{model.name}: FAGDN doesn't handle gain; leave out --gain")
     if options.confidence is not None:
-        raise UsageError(f"{model.name}: FAGDN can't tell its errors; leave --confidence out")
+        raise UsageError(f"{model.name}: FAGDN doesn't estimate its errors; leave out --confidence")
     if bundle.references and bundle.references[0].index != 0:
         raise BundleError(
-            f"{bundle.path}: its first RAW belongs to frame {bundle.references[0].index}, but the "
-            "published network starts at frame 0; de-render without --model"
+            f"{bundle.path}: its first RAW belongs to frame {bundle.references[0].index}, "
+            "but FAGDN starts at frame 0; leave out --model"
         )
 
 

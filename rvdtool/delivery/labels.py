@@ -110,8 +110,8 @@ def _name(name: str) -> str:
         raise UsageError(f"--name: {error}") from error
     if len(name.encode()) > LONGEST_STEM:
         raise UsageError(
-            f"{name[:40]}…: frames can be named with at most {LONGEST_STEM} bytes; --name gives "
-            "a shorter one"
+            f"{name[:40]}…: file names can have at most {LONGEST_STEM} bytes here; give a "
+            "shorter one with --name"
         )
     return name
 
@@ -120,17 +120,17 @@ def _rate(info: VideoInfo, video: str, given: Fraction | None, say: Say) -> Frac
     found = cadence(info)
     if given is not None and not found.variable:
         raise UsageError(
-            f"--rate: {video} keeps {found}; another rate is only for variable ones (that of a "
-            "folder of pictures is said when it is packed)"
+            f"--rate: {video} has a constant rate, {found}, which can't be changed here "
+            "(give the rate of a folder of pictures to `rvdtool pack`)"
         )
     if given is not None or not found.variable:
         return found.rate if given is None else given
     even = float(info.frame_count / found.rate)
     real = float((info.timestamps[-1] - info.timestamps[0]) * info.time_base + 1 / found.rate)
     say(
-        f"{video}: {found}, and frames are labelled so (--rate says another); each keeps its own "
-        f"time in its time code and the timestamps table. Played evenly they last {even:.2f} s "
-        f"instead of {real:.2f} s"
+        f"{video}: {found}, which the frames are labelled with (--rate changes it); "
+        "each keeps its own time in its time code and the timestamps table. Played "
+        f"at an even rate, they last {even:.2f} s instead of {real:.2f} s"
     )
     return found.rate
 
@@ -155,7 +155,7 @@ def _start(
         try:
             start = _of_file(tags, tags.time_code, rate)
         except UsageError as error:
-            say(f"{video}: not used: {error}; --timecode says another")
+            say(f"{video}: ignored: {error}; --timecode sets one")
         else:
             return start.after(bundle.video_info.undecodable), f"from {video}"
     entry = bundle.manifest.references[0]
@@ -168,10 +168,10 @@ def _start(
         try:
             start = TimeCode.decode(data, rate).after(-int(slots[entry.frame_index]))
         except UsageError as error:
-            say(f"{entry.raw.name}: not used: {error}; --timecode says another")
+            say(f"{entry.raw.name}: ignored: {error}; --timecode sets one")
         else:
             return start, f"from {entry.raw.name}"
-    return TimeCode(0, rate), "assumed, as neither video nor RAW has one; --timecode says another"
+    return TimeCode(0, rate), "assumed, as neither video nor RAW has one; --timecode sets it"
 
 
 def exposed(bundle: Bundle, frame: RawFrame, index: int) -> RawFrame:

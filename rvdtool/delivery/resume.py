@@ -67,7 +67,7 @@ def load_checkpoint(
         ) from error
     if found != key:
         raise OutputError(
-            f"{path.parent}: was begun from another bundle, with other options or another "
-            "version; use --overwrite to start again"
+            f"{path.parent}: was started from another bundle, with other options or by "
+            "another version; use --overwrite to start again"
         )
     return Start(frame, state(**values) if values else None)

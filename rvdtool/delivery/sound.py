@@ -89,7 +89,10 @@ def write_sound(
     tracks, unknown = list_tracks(source)
     if unknown:
         numbers = ", ".join(map(str, unknown))
-        say(f"{picture.video}: sound in stream {numbers} is in a codec unknown here; left out")
+        say(
+            f"{picture.video}: its sound in stream {numbers} is in a codec that can't be "
+            "decoded; left out"
+        )
     files = sound_files(folder, stem, tracks)
     for path, chosen in files:
         if not path.exists():
@@ -162,8 +165,9 @@ class _Placed:
             self._jumps += 1
         if self._assumed_silent is not None and begin < self._assumed_silent:
             raise VideoError(
-                f"stream {self.track.stream} lies more than {LAG} s away from the others in the "
-                "file; rewrap it (ffmpeg -i IN -map 0:v -map 0:a -c copy OUT.mov)"
+                f"stream {self.track.stream} is stored more than {LAG} s apart from the "
+                "others in the file; rewrap it (ffmpeg -i IN -map 0:v -map 0:a -c copy "
+                "OUT.mov)"
             )
         self._end = begin + len(piece.samples)
         samples = piece.samples[max(0, self.filled - begin) :]
@@ -208,7 +212,7 @@ class _Placed:
     def remark(self, tolerance: Fraction) -> str:
         """What was cut off or filled, beyond `tolerance` seconds; empty if nothing was."""
         if self._first is None:
-            return "holds nothing; it is silent"
+            return "is empty; silence is written"
         least, rate = tolerance * self.track.rate, self.track.rate
         gaps = {"begins": self._first, "ends": self._end - self._count}
         parts = []

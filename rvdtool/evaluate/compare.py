@@ -118,9 +118,10 @@ def match_frames(predicted: Path, true: Path) -> Matching:
     if names != true_names and (shared or len(ours) != len(theirs)):
         lonely = [frame for frame in (*ours, *theirs) if frame.stem not in shared]
         raise MismatchError(
-            f"{predicted} has {len(ours)} RAW frames and {true} has {len(theirs)}, of which "
-            f"{len(shared)} have the same name; without a partner: {_listed(lonely)}. "
-            "Both folders need the same names, or other names in equal number"
+            f"{predicted} has {len(ours)} RAW frames and {true} has {len(theirs)}, of "
+            f"which {len(shared)} have the same name; without a counterpart: "
+            f"{_listed(lonely)}. Both folders need the same names, or the same number of "
+            "frames"
         )
     pairs = tuple(FramePair(*pair) for pair in zip(ours, theirs, strict=True))
     return Matching("name" if shared else "order", pairs)
@@ -149,15 +150,21 @@ def compare(
     pairs = matching.pairs
     if len(pairs) == 1 and not include_first:
         raise UsageError(
-            f"{pairs[0].true} is the only frame, and the first frame isn't counted; "
-            "include it, or give more frames"
+            f"{pairs[0].true} is the only frame, and the first frame isn't counted; use "
+            "--include-first, or give more frames"
         )
     frame_files = [frame for pair in pairs for frame in (pair.predicted, pair.true)]
     plain = [frame.path for frame in frame_files if _is_plain(frame)]
     if levels and not plain:
-        raise UsageError("levels are for TIFF mosaics, but all files state their own")
+        raise UsageError(
+            "levels are only for plain mosaics, but all of these files state their own; "
+            "leave the levels out"
+        )
     if plain and not levels:
-        raise UsageError(f"{min(plain)}: a TIFF doesn't state its levels; give them")
+        raise UsageError(
+            f"{min(plain)}: a plain mosaic doesn't state its levels; give --black, "
+            "--white, --phase and --bits"
+        )
     frames = []
     with ThreadPoolExecutor(WORKERS) as workers:
         for index, scores in enumerate(workers.map(partial(_score_pair, levels=levels), pairs)):

@@ -161,7 +161,7 @@ def _published(mosaic: Mosaic, true: RawFrame) -> tuple[float, float]:
 def _require_same_shape(predicted: Image, true: Image) -> None:
     if predicted.shape != true.shape:
         raise MismatchError(
-            f"images to compare must have one shape; got {predicted.shape} and {true.shape}"
+            f"images to compare must have the same shape; got {predicted.shape} and {true.shape}"
         )
 
 

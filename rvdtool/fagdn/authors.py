@@ -77,7 +77,9 @@ def _require_plain_archive(file: Path) -> None:
     """Refuse what isn't a ZIP archive with stored members, or is larger than such a file can be."""
     size = require_file(file, "a checkpoint").stat().st_size
     if size > MAX_BYTES:
-        raise ModelError(f"{file}: {size:,} bytes; a checkpoint of theirs has less than a gigabyte")
+        raise ModelError(
+            f"{file}: {size:,} bytes; the authors' checkpoints have less than a gigabyte"
+        )
     try:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
@@ -100,7 +102,9 @@ def _read(file: Path) -> Mapping[str, Any]:
             f"(code is never run): {reason}"
         ) from error
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
-        raise ModelError(f"{file}: a checkpoint of theirs is a dict with a 'state_dict'")
+        raise ModelError(
+            f"{file}: not a checkpoint of the authors: those are a dict with a 'state_dict'"
+        )
     return checkpoint
 
 
@@ -109,9 +113,11 @@ def _state(checkpoint: Mapping[str, Any], file: Path) -> dict[str, Tensor]:
     state = {}
     for name, tensor in checkpoint["state_dict"].items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise ModelError(f"{file}: its state_dict maps names to tensors; {name!r} is otherwise")
+            raise ModelError(f"{file}: its state_dict must map names to tensors; {name!r} doesn't")
         if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
-            raise ModelError(f"{file}: {name} is no plain tensor: {tensor.layout}, {tensor.device}")
+            raise ModelError(
+                f"{file}: {name} is not a plain tensor: {tensor.layout}, {tensor.device}"
+            )
         state[name] = tensor.detach()
     if state and all(name.startswith(PREFIX) for name in state):
         return {name.removeprefix(PREFIX): tensor for name, tensor in state.items()}

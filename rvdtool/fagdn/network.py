@@ -57,7 +57,7 @@ class FagdnConfig:
         if not 1 <= self.features <= 256:
             raise ModelError(f"features must be 1..256; got {self.features}")
         if self.confidence_map and not self.warping:
-            raise ModelError("confidence_map needs warping: there is nothing else it could weight")
+            raise ModelError("confidence_map needs warping, as there is nothing else to weight")
 
 
 class Fagdn(nn.Module):

@@ -164,7 +164,9 @@ def save_model(
     except (ModelError, TypeError, ValueError) as error:
         raise UsageError(f"{folder}: not saved: {error}") from error
     if not overwrite and (folder / CONFIG_FILE).exists():
-        raise OutputError(f"{folder}: holds a model already; choose another name, or overwrite it")
+        raise OutputError(
+            f"{folder}: already holds a model; choose another name, or use --overwrite"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -301,7 +303,9 @@ def _read(path: Path, limit: int) -> bytes:
     except OSError as error:
         raise ModelError(f"{path}: can't be read: {describe(error)}") from error
     if len(data) > limit:
-        raise ModelError(f"{path}: larger than {limit:,} bytes, which is all such a model can need")
+        raise ModelError(
+            f"{path}: larger than {limit:,} bytes, the most that such a model can need"
+        )
     return data
 
 

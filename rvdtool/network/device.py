@@ -24,7 +24,7 @@ def choose_device(name: str | None) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:  # a PyTorch without CUDA asserts
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"no device {name!r} here: {reason}; leave it out, or say cpu") from error
+        raise UsageError(f"no device {name!r} here: {reason}; leave it out, or use cpu") from error
     return device
 
 

@@ -127,8 +127,8 @@ def require_readable_size(size: tuple[int, int]) -> None:
     height, width = size
     if not (min(size) > 0 and max(size) <= MAX_SIDE and height * width <= MAX_PHOTOSITES):
         raise RawError(
-            f"{width}×{height} photosites, as the file says, can't be: at most {MAX_SIDE} on a "
-            f"side and {MAX_PHOTOSITES} in all can be read"
+            f"the file claims {width}×{height} photosites; at most {MAX_SIDE} on a side "
+            f"and {MAX_PHOTOSITES} in all can be read"
         )
 
 

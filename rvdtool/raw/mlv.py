@@ -181,7 +181,9 @@ class _Index:
         if bits not in _PACKED or not width or not height:
             raise RawError(f"{width}×{height} at {bits} bits; expected 10, 12 or 14 bits")
         if not 0 <= black < white < 2**bits:
-            raise RawError(f"black level {black} and white level {white} can't be, at {bits} bits")
+            raise RawError(
+                f"black level {black} and white level {white} are impossible at {bits} bits"
+            )
         require_readable_size((height, width))
         lossless = bool(kind & _LJ92)
         self._require_room(width * height, 1 if lossless else bits, lossless)
@@ -240,11 +242,11 @@ class _Index:
 
     def _keep_first(self, stated: int) -> None:
         if not self.places:
-            raise RawError("no whole frame in it; copy it from the card again")
+            raise RawError("it has no complete frame; copy it from the card again")
         number = self.places[0][0]
         if number and len(self.places) < stated:
             raise RawError(
-                f"cut short or damaged, and the first frame that is whole has the number {number}; "
+                f"cut short or damaged: its first complete frame has the number {number}; "
                 "copy it from the card again"
             )
         self.places = self.places[:1]
@@ -252,12 +254,13 @@ class _Index:
     def _require_all(self, stated: int) -> None:
         numbers = [place[0] for place in self.places]
         if len(numbers) < max(stated, 1):
-            raise RawError(f"{len(numbers)} frames are here, but {max(stated, 1)} should be")
+            raise RawError(f"it has {len(numbers)} frames instead of {max(stated, 1)}")
         for one, two in pairwise(numbers):
             if two != one + 1:
                 raise RawError(
                     f"frame {two} follows frame {one}: frames were dropped while recording, or a "
-                    "file of the recording is missing; cut it with MLV App to a whole part"
+                    "file of the recording is missing; export a range without dropped frames in "
+                    "MLV App"
                 )
 
     def _require_room(self, photosites: int, bits: int, lossless: bool) -> None:
@@ -270,7 +273,9 @@ class _Index:
         most = _MOST_BYTES * photosites + _MOST_PADDING
         for number, _, _, size, _ in self.places:
             if size > most:
-                raise RawError(f"frame {number} has {size} bytes; {most} would be absurd already")
+                raise RawError(
+                    f"frame {number} claims {size} bytes; more than {most} is impossible"
+                )
             if size < need:
                 kind = "compressed " if lossless else ""
                 raise RawError(

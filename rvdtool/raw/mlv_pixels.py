@@ -51,7 +51,7 @@ def decode_lossless(data: bytes, size: tuple[int, int], bits: int) -> Mosaic:
         )
     end = data.rfind(_END)  # the camera pads; a decoder doesn't notice a missing end
     if end < 0 or _announced(data) != size[0] * size[1]:
-        raise RawError(f"not a whole lossless JPEG of {size[1]}×{size[0]} photosites")
+        raise RawError(f"not a complete lossless JPEG of {size[1]}×{size[0]} photosites")
     try:
         samples = np.asarray(imagecodecs.jpeg_decode(data[: end + 2]))
     except (imagecodecs.Jpeg8Error, ValueError) as error:

@@ -109,7 +109,10 @@ def read_raw(path: Path, *, levels: MosaicLevels | None = None) -> RawFrame:
     require_file(path, "a RAW frame")
     if is_mlv(path):
         if levels:
-            raise UsageError(f"{path}: a recording, which has its own levels: leave yours out")
+            raise UsageError(
+                f"{path}: a recording states its own levels; leave out --black, --white, "
+                "--phase and --bits"
+            )
         return read_mlv(path, first_only=True).read(0)
     try:
         return _read_plain(path, levels) if levels else _read_camera(path)
@@ -132,7 +135,10 @@ def _refuse_other_formats(path: Path) -> None:
     if not start:
         raise RawError("an empty file; was the copy from the card interrupted?")
     if start.startswith(_PNG_MAGIC):
-        raise RawError("a PNG; a 16-bit mosaic can be read if its levels and CFA phase are given")
+        raise RawError(
+            "a PNG; a 16-bit mosaic can be read if its levels and CFA phase are given "
+            "(--black, --white, --phase, --bits)"
+        )
     if start.startswith(fits.MAGIC):
         raise RawError(
             "a FITS file; its 16-bit mosaic can be read if its levels and CFA phase are given "
@@ -192,8 +198,9 @@ def _read_maker(path: Path, header: Header | None) -> RawFrame:
         header.require_whole()
         if not header.first.text("Make"):  # LibRaw takes some plain TIFFs for RAW
             raise RawError(
-                "a TIFF that no camera has put its name (Make) in, so it isn't RAW; a 16-bit "
-                "mosaic can be read if its levels and CFA phase are given"
+                "a TIFF without a camera's name (Make), so it isn't RAW; a 16-bit mosaic can "
+                "be read if its levels and CFA phase are given (--black, --white, --phase, "
+                "--bits)"
             )
     with _opened(path) as raw:
         _require_flat(raw)
@@ -230,8 +237,8 @@ def _bayer_colors(raw: Any, area: Rect) -> list[int]:
     if cell is None or cell.shape != (2, 2) or names not in PHASES or len(set(colors)) < 4:
         kind = "unknown" if cell is None else "X-Trans" if cell.shape == (6, 6) else names
         raise RawError(
-            f"its CFA pattern ({kind}) isn't 2×2 RGB Bayer; only that can be used: if the camera "
-            "can bin to plain Bayer, choose that"
+            f"its CFA pattern ({kind}) isn't 2×2 RGB Bayer, the only one supported; if "
+            "the camera can bin to plain Bayer, choose that"
         )
     return colors
 
@@ -382,14 +389,16 @@ def _read_tiff(path: Path) -> NDArray[Any]:
     if header is None:
         raise RawError("damaged: its tags can't be read")
     if header.is_dng:
-        raise UsageError(f"{path}: a DNG, which has its own levels: leave yours out")
+        raise UsageError(
+            f"{path}: a DNG states its own levels; leave out --black, --white, --phase and --bits"
+        )
     if len(header.images) != 1:
         raise RawError(f"a mosaic is one image with one channel; this is {len(header.images)}")
     with tifffile.TiffFile(path, is_ndpi=False) as tiff:
         page = tiff.pages.first
         if int(page.compression) not in _PLAIN_COMPRESSIONS:
             names = ", ".join(sorted(set(_PLAIN_COMPRESSIONS.values())))
-            raise RawError(f"its compression is {page.compression!r}; can be read: {names}")
+            raise RawError(f"its compression is {page.compression!r}; supported are {names}")
         _require_mosaic(page.dtype, page.shape)
         stored = path.stat().st_size
         _require_filled(page.shape, stored, _LEAST_PLAIN_BITS)

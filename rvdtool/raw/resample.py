@@ -148,8 +148,9 @@ def _require_sensible(
     covered = sites * across * down
     if not covered <= _WIDEST * max(sites, photosites):  # nor if it isn't a number
         raise RawError(
-            f"the homography puts a pixel on {sides[0]:.3g}×{sides[1]:.3g} photosites, which "
-            f"{size[1]}×{size[0]} pixels of {frame_size[1]}×{frame_size[0]} photosites can't have"
+            f"the homography makes a pixel span {sides[0]:.3g}×{sides[1]:.3g} photosites, "
+            f"too many for {size[1]}×{size[0]} pixels of {frame_size[1]}×{frame_size[0]} "
+            "photosites"
         )
 
 

@@ -46,7 +46,7 @@ def list_sequence(folder: Path) -> list[Path]:
     for path in sorted(frames):
         match = _NUMBER.search(path.stem)
         if match is None:
-            raise RawError(f"{path}: no number at the end of its name, so its place isn't known")
+            raise RawError(f"{path}: its name doesn't end in a number, so its place is unknown")
         clips.setdefault((path.stem[: match.start()], path.suffix.lower()), path)
         other = numbered.setdefault(int(match[1]), path)
         if len(clips) > 1:

@@ -153,9 +153,9 @@ def _what_instead_of_mosaic(header: Header) -> str:
     )
     if linear[0].number("Compression", 1) == _LOSSY_JPEG:
         return (
-            "a lossy DNG, as Lightroom and DNG Converter make with lossy compression: demosaiced, "
-            "then compressed as a JPEG, which nothing undoes; take the camera's original, or "
-            "convert that without lossy compression"
+            "a lossy DNG, as Lightroom and DNG Converter make with lossy compression: "
+            "demosaiced, then compressed as a JPEG, which can't be undone; use the "
+            "camera's original, or convert it without lossy compression"
         )
     codec = ", in JPEG XL" if linear[0].number("Compression", 1) == _JPEG_XL else ""
     return (
@@ -206,16 +206,16 @@ def _phase(ifd: Ifd) -> CfaPhase:
         shape = "×".join(map(str, repeat)) or "missing"
         kind = {"6×6": "X-Trans", "4×4": "quad-Bayer"}.get(shape, "unknown")
         raise RawError(
-            f"its CFA pattern is {shape} ({kind}); only 2×2 "
-            "Bayer can be used: if the camera can bin to plain Bayer, choose that"
+            f"its CFA pattern is {shape} ({kind}); only 2×2 Bayer is supported: if the "
+            "camera can bin to plain Bayer, choose that"
         )
     colors = [int(number) for number in ifd.numbers("CFAPattern", 4)]
     pattern = "".join("RGB"[color] if color in (0, 1, 2) else "?" for color in colors)
     planes = [int(number) for number in ifd.numbers("CFAPlaneColor", default=(0, 1, 2))]
     if planes != [0, 1, 2] or pattern not in PHASES or ifd.number("CFALayout", 1) != 1:
         raise RawError(
-            f"its CFA pattern is {pattern or 'missing'}, colours {planes}, "
-            f"layout {ifd.number('CFALayout', 1)}; only RGB Bayer on a square grid can be used"
+            f"its CFA pattern is {pattern or 'missing'}, colours {planes}, layout "
+            f"{ifd.number('CFALayout', 1)}; only RGB Bayer on a square grid is supported"
         )
     return CfaPhase(pattern)
 
@@ -246,8 +246,8 @@ def _white(ifd: Ifd, group: str) -> int:
     """WhiteLevel; without it, DNG takes all bits for granted, which few sensors reach."""
     if not ifd.tag("WhiteLevel"):
         raise RawError(
-            "it has no WhiteLevel, so nobody knows where it clips; if you do: "
-            f"exiftool -{group}:WhiteLevel=… FILE"
+            "it has no WhiteLevel, so where it clips is unknown; if you know: exiftool "
+            f"-{group}:WhiteLevel=… FILE"
         )
     return int(ifd.numbers("WhiteLevel", 1)[0])
 
@@ -304,8 +304,9 @@ def _neutral(camera: Ifd) -> tuple[float, float, float]:
         )
     if len(neutral) != 3 or not 0 < min(neutral) <= max(neutral) < 2**31:
         raise RawError(
-            "it has no usable AsShotNeutral, so nobody knows its white balance; if you do (the "
-            'camera\'s R G B of a white object): exiftool -IFD0:AsShotNeutral="… … …" FILE'
+            "it has no usable AsShotNeutral, so its white balance is unknown; if you "
+            "know it (the camera's R G B of a white object): exiftool "
+            '-IFD0:AsShotNeutral="… … …" FILE'
         )
     red, green, blue = neutral
     return red, green, blue

@@ -49,14 +49,15 @@ class TimeCode:
         match = _LABEL.fullmatch(label.strip())
         if match is None:
             raise UsageError(
-                f"time code {label!r}: give HH:MM:SS:FF, as 14:23:11:05 (14:23:11;05: drop-frame)"
+                f"time code {label!r}: give HH:MM:SS:FF, such as 14:23:11:05 (14:23:11;05 for "
+                "drop-frame)"
             )
         hours, minutes, seconds, frame = (int(match[k]) for k in (1, 2, 3, 5))
         drop = match[4] != ":"
         base = max(1, round(rate))
         if hours > 23 or minutes > 59 or seconds > 59 or frame >= base:
             raise UsageError(
-                f"time code {label}: at {float(rate):.5g} frames per second it goes to "
+                f"time code {label}: at {float(rate):.5g} frames per second the last one is "
                 f"23:59:59:{base - 1:02d}"
             )
         if drop and not can_drop(rate):
@@ -66,7 +67,7 @@ class TimeCode:
             )
         left_out = base // 15 if drop else 0
         if frame < left_out and seconds == 0 and minutes % 10:
-            raise UsageError(f"time code {label}: drop-frame time code leaves this number out")
+            raise UsageError(f"time code {label}: drop-frame time code skips this number")
         total = 60 * hours + minutes
         number = (60 * total + seconds) * base + frame - left_out * (total - total // 10)
         return cls(number, rate, drop)

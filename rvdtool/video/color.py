@@ -92,7 +92,7 @@ class Assume:
         for name, allowed in ALLOWED.items():
             value = getattr(self, name)
             if value is not None and value not in allowed:
-                raise UsageError(f"{name}={value}: {name} is one of {', '.join(allowed)}")
+                raise UsageError(f"{name}={value}: {name} must be one of {', '.join(allowed)}")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -170,7 +170,10 @@ def interpret(
     }
     if stream.is_rgb:
         if assume.matrix is not None or assume.range == "limited":
-            raise UsageError(f"{name}: RGB video has no matrix and full range; assume no other")
+            raise UsageError(
+                f"{name}: RGB video has no matrix and full range; leave out matrix and "
+                "range=limited"
+            )
         tags["matrix"], tags["range"] = ColorTag("rgb", "stream"), ColorTag("full", "stream")
     return ColorInterpretation(**tags)
 
@@ -203,7 +206,8 @@ def _refuse(stream: StreamColor, assume: Assume, defaults: dict[Property, str], 
     whole = given | {prop: defaults[prop] for prop in found}
     option = ",".join([f"{p}={v}" for p, v in whole.items()] + [PROGRESSIVE] * assume.progressive)
     raise VideoError(
-        f"{name}: its colour {', its '.join(f'{prop} is {what}' for prop, what in found.items())}; "
-        "only SDR video is read. Convert it, or say how to read it nevertheless: "
+        f"{name}: its colour "
+        f"{', its '.join((f'{prop} is {what}' for prop, what in found.items()))}; "
+        "only SDR video is supported. Convert it, or choose how to read it anyway: "
         f"--assume {option}"
     )

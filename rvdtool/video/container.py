@@ -117,9 +117,9 @@ def choose_stream(
     chosen = max(flagged or streams, key=_area)  # the first of several as large
     if len(streams) > 1:
         say(
-            f"{name}: has several video streams, {_list(streams)}; stream {chosen.index} is taken "
-            f"({'flagged as default' if len(flagged) == 1 else 'the largest'}), "
-            "--stream takes another"
+            f"{name}: has several video streams, {_list(streams)}; stream {chosen.index} "
+            f"is used ({('flagged as default' if len(flagged) == 1 else 'the largest')}); "
+            "--stream chooses another"
         )
     return _decodable(chosen, name)
 
@@ -130,7 +130,7 @@ def _stream_of_index(streams: list[VideoStream], index: int | None, name: str) -
     for stream in streams:
         if stream.index == index:
             return _decodable(stream, name)
-    raise UsageError(f"{name}: stream {index} is no video stream; it has {_list(streams)}")
+    raise UsageError(f"{name}: stream {index} is not a video stream; it has {_list(streams)}")
 
 
 def _decodable(stream: VideoStream, name: str) -> VideoStream:

@@ -25,9 +25,10 @@ from rvdtool.video.source import ImageSource, VideoSource
 from rvdtool.video.tags import refuse_unreadable, rotation_clockwise, stream_color, tags_of
 
 DEINTERLACE = (
-    "only progressive video is read. Deinterlace it, frame by frame (ffmpeg -i IN -vf "
-    "bwdif=mode=send_frame -c:v ffv1 -c:a copy OUT.mkv), or, if its frames are whole pictures and "
-    "only flagged as interlaced: --assume progressive"
+    "only progressive video is supported. Deinterlace it, frame by frame (ffmpeg "
+    "-i IN -vf bwdif=mode=send_frame -c:v ffv1 -c:a copy OUT.mkv), or, if its "
+    "frames are whole pictures and only flagged as interlaced: --assume "
+    "progressive"
 )
 
 __all__ = ["Assume", "probe", "read_frames"]
@@ -71,14 +72,14 @@ def probe(
         is_stream = container.format.name == "mpegts"
         codec, aspect = chosen.codec_context.name, chosen.sample_aspect_ratio
     if time_base is None or rate is None:
-        raise VideoError(f"{name}: says nothing about its time; rewrap it as MP4 or MKV")
+        raise VideoError(f"{name}: has no time information; rewrap it as MP4 or MKV")
     refuse_unreadable(first, name)
     if first.interlaced_frame and not assume.progressive:
         raise VideoError(f"{name}: interlaced; {DEINTERLACE}")
     if undecodable:
         say(
-            f"{name}: was cut without encoding it again; its first {undecodable} pictures can't be "
-            "decoded and are left out"
+            f"{name}: was cut without re-encoding; its first {undecodable} pictures can't "
+            "be decoded and are left out"
         )
     if is_stream and cut_within_packet(source):
         say(
@@ -161,8 +162,8 @@ def _demux(
             )
         if packet.pts is None:
             raise VideoError(
-                f"{name}: frame {len(shown)} has no timestamp; "
-                "encode it again, without loss (ffmpeg -i IN -c:v ffv1 -c:a copy OUT.mkv)"
+                f"{name}: frame {len(shown)} has no timestamp; re-encode it losslessly "
+                "(ffmpeg -i IN -c:v ffv1 -c:a copy OUT.mkv)"
             )
         if key is None and packet.is_keyframe:
             key = packet.pts
@@ -220,7 +221,7 @@ def _wrong_count(
         frame = _next_frame(frames, count, info, name)
     what = f"{count} frames could be decoded, but {info.frame_count} were expected"
     if count == info.frame_count:
-        what = f"all {count} frames could be decoded, but from frame {index} on at other times"
+        what = f"all {count} frames could be decoded, but at different times from frame {index} on"
     return VideoError(f"{name}: {what}; the file is damaged or cut off, or was altered")
 
 
@@ -229,7 +230,8 @@ def _refuse_changed(frame: AvFrame, index: int, info: VideoInfo, name: str) -> N
     if found != (info.width, info.height, info.pixel_format):
         raise VideoError(
             f"{name}: frame {index} changes to {found[0]}×{found[1]} {found[2]} from "
-            f"{info.width}×{info.height} {info.pixel_format}; only clips of one format are read"
+            f"{info.width}×{info.height} {info.pixel_format}; the format must stay the "
+            "same"
         )
     if frame.interlaced_frame and not info.taken_as_progressive:
         raise VideoError(f"{name}: frame {index} is interlaced; {DEINTERLACE}")

@@ -125,7 +125,7 @@ def encode_video(
         raise UsageError(f"{path}: no frames to encode")
     height, width = first.shape[:2]
     if not encoder.is_rgb and (width % 2 or height % 2):
-        raise UsageError(f"{path}: {codec} takes even sizes only, not {width}×{height}; use ffv1")
+        raise UsageError(f"{path}: {codec} needs even sizes, not {width}×{height}; use ffv1")
     with write_beside(path, overwrite=overwrite) as file:
         output = OutputFile(file)
         try:

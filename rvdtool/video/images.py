@@ -84,9 +84,9 @@ def _refuse_profile(profile: str | None, assume: Assume, name: str) -> None:
     if profile is None or is_srgb(profile) or told:
         return
     raise VideoError(
-        f"{name}: its colours are those of the ICC profile {profile!r}; only sRGB is read. Convert "
-        "it, or say how to read it nevertheless: "
-        "--assume transfer=iec61966-2-1,primaries=bt709"
+        f"{name}: its colours are those of the ICC profile {profile!r}; only sRGB is "
+        "supported. Convert it, or read it as sRGB anyway: --assume "
+        "transfer=iec61966-2-1,primaries=bt709"
     )
 
 

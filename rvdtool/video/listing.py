@@ -17,7 +17,7 @@ KINDS = {
 """Suffixes of the pictures that a video may be made of."""
 
 _NUMBERS = re.compile(r"(\d+)")
-_ANYHOW = "--as-listed takes all of them in this order"
+_ANYHOW = "use --as-listed to take all of them in this order"
 
 
 def natural_key(path: Path) -> tuple[list[tuple[int, str]], str]:
@@ -47,8 +47,8 @@ def list_pictures(folder: Path, *, as_listed: bool) -> list[Path]:
     for other in pictures:
         if KINDS[other.suffix.lower()] != KINDS[one.suffix.lower()]:
             raise VideoError(
-                f"{folder}: {one.name} and {other.name} are pictures of different kinds; put those "
-                "that are no frames elsewhere"
+                f"{folder}: {one.name} and {other.name} are pictures of different kinds; move "
+                "those that aren't frames elsewhere"
             )
     if not as_listed:
         _require_one_sequence(folder, pictures)
@@ -67,21 +67,22 @@ def _require_one_sequence(folder: Path, pictures: Sequence[Path]) -> None:
     for path, name in zip(pictures, names, strict=True):
         if [t.casefold() for t in name[::2]] != [t.casefold() for t in names[0][::2]]:
             raise VideoError(
-                f"{folder}: {pictures[0].name} and {path.name} are named by different patterns; "
-                f"put those that are no frames elsewhere, or {_ANYHOW}"
+                f"{folder}: {pictures[0].name} and {path.name} are named by different "
+                f"patterns; move those that aren't frames elsewhere, or {_ANYHOW}"
             )
     numbers = [[int(number) for number in name[1::2]] for name in names]
     changing = [k for k, values in enumerate(zip(*numbers, strict=True)) if len(set(values)) > 1]
     if len(changing) != 1:
         raise VideoError(
-            f"{folder}: in {pictures[0].name} … {pictures[-1].name} it isn't one number that "
-            f"counts the frames; rename them, or {_ANYHOW}"
+            f"{folder}: the names {pictures[0].name} … {pictures[-1].name} don't differ "
+            f"in exactly one number; rename them, or {_ANYHOW}"
         )
     for (early, late), (before, after) in zip(
         pairwise([values[changing[0]] for values in numbers]), pairwise(pictures), strict=True
     ):
         if late != early + 1:
             raise VideoError(
-                f"{folder}: {'two frames of one number' if late == early else 'a gap'}: "
-                f"{after.name} follows {before.name}; copy what is missing, or {_ANYHOW}"
+                f"{folder}: "
+                f"{'two frames with the same number' if late == early else 'a gap'}: "
+                f"{after.name} follows {before.name}; add what is missing, or {_ANYHOW}"
             )

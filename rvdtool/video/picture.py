@@ -45,7 +45,7 @@ def rotation_of(orientation: int, name: str) -> int:
     """
     if orientation in (2, 4, 5, 7):
         raise VideoError(
-            f"{name}: to be shown mirrored (orientation {orientation}), which isn't read; clear "
-            "that flag (exiftool -Orientation= FILE) if it's wrong"
+            f"{name}: flagged as mirrored (orientation {orientation}), which isn't "
+            "supported; clear that flag (exiftool -Orientation= FILE) if it's wrong"
         )
     return _ROTATIONS.get(orientation, 0)

@@ -97,14 +97,14 @@ def open_source(
     if not path.is_dir():
         if rate is not None:
             raise UsageError(
-                f"{path}: a video file brings its own frame rate; give none (if it is variable, "
-                "`rvdtool derender --rate` says as what to write it)"
+                f"{path}: a video file has its own frame rate; leave out --rate (if it is "
+                "variable, `rvdtool derender --rate` sets the DNGs' rate)"
             )
         return FileSource(require_file(path, "a video"))
     frames = list_pictures(path, as_listed=as_listed)
     if rate is None:
         rate = DEFAULT_IMAGE_RATE
-        say(f"{path}: no frame rate given, so {rate} per second is assumed; --rate says another")
+        say(f"{path}: no frame rate given, so {rate} per second is assumed; --rate sets it")
     return ImageSource(tuple(FileSource(p) for p in frames), rate)
 
 

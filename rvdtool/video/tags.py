@@ -61,13 +61,11 @@ def refuse_unreadable(frame: AvFrame, name: str) -> None:
     """
     form = frame.format
     if form.is_bayer:
-        raise VideoError(
-            f"{name}: RAW video ({form.name}); what is packed is the sRGB video beside it"
-        )
+        raise VideoError(f"{name}: RAW video ({form.name}); pack the sRGB video that belongs to it")
     is_float = "f16" in form.name or "f32" in form.name
     if form.has_palette or len(form.components) < 3 or is_float:
         raise VideoError(
-            f"{name}: pixel format {form.name}; only colour video of 8 to 16 bits is read"
+            f"{name}: pixel format {form.name}; only colour video of 8 to 16 bits is supported"
         )
 
 
@@ -82,12 +80,12 @@ def rotation_clockwise(frame: AvFrame, name: str) -> int:
         a, b, _, c, d, *_ = struct.unpack("=9i", matrix)
         if a * d - b * c < 0:
             raise VideoError(
-                f"{name}: to be shown mirrored, which isn't read; let FFmpeg mirror its pixels "
-                "(ffmpeg -i IN -c:v ffv1 -c:a copy OUT.mkv)"
+                f"{name}: flagged as mirrored, which isn't supported; let FFmpeg mirror its "
+                "pixels (ffmpeg -i IN -c:v ffv1 -c:a copy OUT.mkv)"
             )
     rotation = -frame.rotation % 360
     if rotation % 90:
         raise VideoError(
-            f"{name}: to be shown turned by {rotation}°; only 0, 90, 180, 270 are read"
+            f"{name}: flagged as turned by {rotation}°; only 0, 90, 180, 270 are supported"
         )
     return rotation

@@ -35,7 +35,7 @@ def read_header(file: io.RawIOBase, name: str) -> PictureHeader:
             raise RawError("damaged: its tags can't be read")
         return _header([Ifd(tags) for tags in tree.pages], size, name)
     except RawError as error:
-        raise VideoError(f"{name}: a TIFF that is no frame: {error}") from error
+        raise VideoError(f"{name}: a TIFF that can't be a frame: {error}") from error
 
 
 def decode_tiff(data: bytes, name: str) -> Rgb:
@@ -68,7 +68,7 @@ def _header(pages: list[Ifd], size: int, name: str) -> PictureHeader:
         VideoError: not one plain R'G'B' picture.
     """
     if len(pages) != 1:
-        raise VideoError(f"{name}: a TIFF of {len(pages)} pictures; a frame is one")
+        raise VideoError(f"{name}: a TIFF with {len(pages)} pages; a frame has one")
     page = pages[0]
     bits = {int(value) for value in page.numbers("BitsPerSample", default=(1,))}
     samples = page.number("SamplesPerPixel", 1)
@@ -83,8 +83,8 @@ def _header(pages: list[Ifd], size: int, name: str) -> PictureHeader:
     compression = page.number("Compression", 1)
     if compression not in _COMPRESSIONS:
         raise VideoError(
-            f"{name}: a TIFF in compression {compression}; uncompressed, LZW, Deflate and PackBits "
-            "are read"
+            f"{name}: a TIFF in compression {compression}; supported are uncompressed, "
+            "LZW, Deflate and PackBits"
         )
     height, width = page.number("ImageLength"), page.number("ImageWidth")
     require_readable_size((height, width))

@@ -144,7 +144,7 @@ def test_an_interrupted_run_is_resumed(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--overwrite", "--resume"], "exclude each other"),
+        (["--overwrite", "--resume"], "can't be combined"),
         (["--compression", "zip"], "'ljpeg', 'none'"),
         (["--gain", "up"], "'auto', 'track', 'fixed'"),
         (["--quality", "9"], "--quality"),
@@ -376,7 +376,7 @@ def test_help_comes_without_the_heavy_libraries(shot: Any) -> None:
     [
         (["--timecode", "noon"], "14:23:11:05"),
         (["--timecode", "10:00:00:30"], "23:59:59:29"),
-        (["--rate", "25"], "keeps 29.97 frames per second"),
+        (["--rate", "25"], "constant rate, 29.97 frames per second"),
         (["--rate", "0"], "--rate 0"),
         (["--name", "../x"], "--name"),
     ],

@@ -50,11 +50,11 @@ def test_levels_of_a_plain_mosaic_come_from_options(shot: Any, tmp_path: Path) -
     [
         (["--rate", "fast"], "--rate fast"),
         (["--rate", "25/0"], "--rate 25/0"),
-        (["--rate", "25"], "brings its own frame rate"),
+        (["--rate", "25"], "has its own frame rate"),
         (["--assume", "matrix"], "NAME=VALUE"),
         (["--assume", "matrix=bt000"], "bt709"),
         (["--black", "64"], "all of --black, --white, --phase and --bits"),
-        (LEVELS, "has its own levels"),
+        (LEVELS, "states its own levels"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(
@@ -338,7 +338,7 @@ def test_exposures_are_packed_and_shown(
     table.write_text("frame,iso\n" + "".join(f"{i},{100 + 50 * i}\n" for i in range(6)))
     assert run("pack", shot.video, shot.raw, "-o", out, "--exposures", table) == 0
     assert run("info", out) == 0
-    assert "ISO        100 to 350, as you said for each frame" in capsys.readouterr().out
+    assert "ISO        100 to 350, as given for each frame" in capsys.readouterr().out
     table.write_text("frame,iso\n0,100\n")
     assert run("pack", shot.video, shot.raw, "-o", out, "--exposures", table, "--overwrite") == 3
     require_one_line(capsys.readouterr(), "no row for frame 1")
@@ -357,7 +357,7 @@ def test_what_is_assumed_of_a_folder_is_one_line(
     assert run("pack", frames, shot.raw, "-o", out, "--as-listed") == 0
     printed = capsys.readouterr()
     assert printed.err.count("\n") == 1
-    assert "so 30 per second is assumed; --rate says another" in printed.err
+    assert "so 30 per second is assumed; --rate sets it" in printed.err
     told = ["--overwrite", "--as-listed", "--rate", "29.97"]
     assert run("pack", frames, shot.raw, "-o", out, *told) == 0
     assert capsys.readouterr().err == ""
@@ -368,4 +368,4 @@ def test_a_stream_that_is_not_there(
     shot: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("pack", shot.video, shot.raw, "-o", tmp_path / "a.rvd", "--stream", "1") == 2
-    require_one_line(capsys.readouterr(), "stream 1 is no video stream; it has 0 (64×48)")
+    require_one_line(capsys.readouterr(), "stream 1 is not a video stream; it has 0 (64×48)")

@@ -42,7 +42,7 @@ def test_what_is_there_is_checked_before_any_work(bundle: Bundle, tmp_path: Path
     folder = tmp_path / "maps"
     folder.mkdir()
     (folder / "holiday.png").write_bytes(b"dear")
-    for existing, words in (("refuse", "has files in it"), ("overwrite", "is no map of clip")):
+    for existing, words in (("refuse", "has files in it"), ("overwrite", "is not a map of clip")):
         options = DerenderOptions(confidence=folder, existing=existing)  # type: ignore[arg-type]
         with pytest.raises(OutputError, match=words):
             derender_to_folder(bundle, tmp_path / "raws", options)

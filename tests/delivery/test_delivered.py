@@ -151,9 +151,10 @@ def test_uneven_frames_keep_their_times(uneven: Delivered) -> None:
     assert uneven.time_codes() == [f"14:23:11;{5 + k:02d}" for k in (0, 1, 2, 4, 5, 6)]
     assert exiftool(uneven.frame(3))["IFD0:FrameRate"] == pytest.approx(29.97, abs=0.001)
     assert uneven.said[0] == (
-        "A001_C003.MOV: variable frame rate, 14.99 to 29.97 per second; the median is 29.97, and "
-        "frames are labelled so (--rate says another); each keeps its own time in its time code "
-        "and the timestamps table. Played evenly they last 0.20 s instead of 0.24 s"
+        "A001_C003.MOV: variable frame rate, 14.99 to 29.97 per second; the median is 29.97, "
+        "which the frames are labelled with (--rate changes it); each keeps its own time in its "
+        "time code and the timestamps table. Played at an even rate, they last 0.20 s "
+        "instead of 0.24 s"
     )
     table = (uneven.folder / "A001_C003_timestamps.csv").read_text().splitlines()
     assert table[6].startswith("5,A001_C003_000005.dng,0.206866667,3103/15000,30000/1001")
@@ -178,7 +179,7 @@ def test_options_count_before_the_clip(tmp_path: Path) -> None:
 def test_options_that_do_not_fit_are_refused(delivered: Delivered, tmp_path: Path) -> None:
     bundle = open_bundle(delivered.folder.parent / "packed.rvd")
     for options, says in (
-        ({"rate": Fraction(25)}, "keeps 29.97 frames per second"),
+        ({"rate": Fraction(25)}, "constant rate, 29.97 frames per second"),
         ({"time_code": "14:23:11:30"}, "23:59:59:29"),
         ({"name": "a/b"}, "--name"),
         ({"name": "n" * 201}, "at most 200 bytes"),
@@ -187,7 +188,7 @@ def test_options_that_do_not_fit_are_refused(delivered: Delivered, tmp_path: Pat
             derender_to_folder(bundle, tmp_path / "raws", DerenderOptions(**options))
     assert not (tmp_path / "raws").exists()
     again = DerenderOptions(name="B", existing="overwrite")
-    with pytest.raises(OutputError, match=r"A001_C003.* isn't of an earlier run of B.*--name"):
+    with pytest.raises(OutputError, match=r"A001_C003.* isn't from an earlier run of B.*--name"):
         derender_to_folder(bundle, delivered.folder, again)
 
 
@@ -269,6 +270,6 @@ def test_somebodys_own_sound_is_left_alone(
     bundle = open_bundle(delivered.folder.parent / "packed.rvd")
     own = delivered.wav.read_bytes().replace(b"rvdtool 0", b"Recorder0")
     (tmp_path / "A001_C003.wav").write_bytes(own)
-    with pytest.raises(OutputError, match=r"A001_C003\.wav isn't of an earlier run"):
+    with pytest.raises(OutputError, match=r"A001_C003\.wav isn't from an earlier run"):
         derender_to_folder(bundle, tmp_path, DerenderOptions(existing=existing))
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [own]

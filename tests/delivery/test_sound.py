@@ -221,7 +221,7 @@ def test_tracks_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (path,) = write(source, tmp_path / "near", seconds=SECONDS)
     np.testing.assert_array_equal(decoded(path), np.hstack(tracks))
     monkeypatch.setattr(sound, "LAG", 1)
-    with pytest.raises(VideoError, match="stream 2 lies more than 1 s away"):
+    with pytest.raises(VideoError, match="stream 2 is stored more than 1 s apart"):
         write(source, tmp_path / "far", seconds=SECONDS)
     assert list((tmp_path / "far").iterdir()) == []
 

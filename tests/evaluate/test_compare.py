@@ -138,7 +138,7 @@ def test_tiffs_score_as_the_same_dngs_do(tmp_path: Path) -> None:
 
 def test_tiffs_need_levels_and_dngs_refuse_them(tmp_path: Path) -> None:
     predicted, true = write_pair(tmp_path)
-    with pytest.raises(UsageError, match="levels are for TIFF"):
+    with pytest.raises(UsageError, match="levels are only for plain mosaics"):
         compare(match_frames(predicted, true), levels=LEVELS)
     tiffs = write_tiffs(tmp_path / "t", [random_mosaic(i) for i in range(4)])
     with pytest.raises(UsageError, match=r"000\.tiff"):

@@ -105,7 +105,7 @@ def test_existing_files_are_kept_unless_told(
         (["{predicted}", "{short}"], 4, "clip_000003.dng"),
         (["{predicted}", "{true}", "--black", "60"], 2, "--phase and --bits"),
         (["{predicted}", "{true}", "--video", "clip.mp4"], 2, "--sheet"),
-        (["{predicted}", "{true}", "--sheet", "{empty}/no/sheet.png"], 5, "make it first"),
+        (["{predicted}", "{true}", "--sheet", "{empty}/no/sheet.png"], 5, "create it first"),
         (["{predicted}", "{true}", "--sheet", "{empty}/s.png", "--video", "no.mp4"], 3, "no.mp4"),
     ],
 )

@@ -167,7 +167,7 @@ def test_a_bundle_is_derendered_and_a_stopped_run_goes_on_to_the_same_bytes(
 
 
 def test_a_gain_is_refused(bundle: Bundle, model: Model, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="knows no gain"):
+    with pytest.raises(UsageError, match="doesn't handle gain"):
         derender_to_folder(bundle, tmp_path, DerenderOptions(model=model, gain="fixed"))
 
 

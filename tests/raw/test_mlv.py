@@ -185,7 +185,7 @@ def test_missing_frames(tmp_path: Path) -> None:
     with pytest.raises(RawError, match="frame 2 follows frame 0"):
         read_mlv(path)
     path.write_bytes(file_header(clip, 3) + head + frames[0] + frames[1])
-    with pytest.raises(RawError, match="2 frames are here, but 3"):
+    with pytest.raises(RawError, match="2 frames instead of 3"):
         read_mlv(path)
     path.write_bytes(file_header(clip, 0) + head)
     with pytest.raises(RawError, match="0 frames"):
@@ -214,10 +214,10 @@ def test_only_the_first_frame_must_be_whole(tmp_path: Path) -> None:
         with pytest.raises(RawError):
             read_mlv(path)
     path.write_bytes(start + frames[1] + frames[0][:-50])
-    with pytest.raises(RawError, match="first frame that is whole has the number 1"):
+    with pytest.raises(RawError, match="first complete frame has the number 1"):
         read_raw(path)
     path.write_bytes(start + frames[0][:-50])
-    with pytest.raises(RawError, match="no whole frame"):
+    with pytest.raises(RawError, match="no complete frame"):
         read_raw(path)
 
 

@@ -91,16 +91,16 @@ def test_what_has_no_first_frame_is_refused(tmp_path: Path) -> None:
             pass
     path = tmp_path / "clip.mlv"
     path.write_bytes(mlv_bytes(random_mosaics(1))[:-1])
-    with pytest.raises(RawError, match=r"^[^:]*clip\.mlv: no whole frame in it"):
+    with pytest.raises(RawError, match=r"^[^:]*clip\.mlv: no complete frame in it"):
         read_raw(path)
-    with pytest.raises(RawError, match="no whole frame"), one_frame_file(path):
+    with pytest.raises(RawError, match="no complete frame"), one_frame_file(path):
         pass
 
 
 def test_a_recording_has_its_own_levels(tmp_path: Path) -> None:
     path = tmp_path / "clip.mlv"
     path.write_bytes(mlv_bytes(random_mosaics(1)))
-    with pytest.raises(UsageError, match="has its own levels"):
+    with pytest.raises(UsageError, match="states its own levels"):
         read_raw(path, levels=LEVELS)
 
 

@@ -84,7 +84,7 @@ def test_cut_short(tmp_path, write):
 def test_levels_only_for_files_without_their_own(tmp_path):
     path = tmp_path / "a.dng"
     write_dng(make_frame(), path)
-    with pytest.raises(UsageError, match="has its own levels"):
+    with pytest.raises(UsageError, match="states its own levels"):
         read_raw(path, levels=LEVELS)
     path.write_bytes(b"\xff\xd8\xff" + bytes(100))
     with pytest.raises(RawError, match="neither a TIFF, a PNG nor a FITS"):

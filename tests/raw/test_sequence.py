@@ -66,7 +66,7 @@ def test_what_lies_beside_the_frames_is_left_alone(folder):
         (("A_000000.dng", "B_000000.dng"), "A_000000.dng and B_000000.dng belong to different"),
         (("A_000000.dng", "A_000001.tif"), "different clips"),
         (("A_000000.dng", "A_0.dng"), "A_0.dng and A_000000.dng have the same number|and A_0"),
-        (("A_000000.dng", "notes.dng"), "notes.dng: no number at the end"),
+        (("A_000000.dng", "notes.dng"), "notes.dng: its name doesn't end in a number"),
     ],
 )
 def test_folders_that_hold_no_clip(folder, written, message):

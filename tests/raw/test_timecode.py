@@ -62,8 +62,8 @@ def test_labels_come_back(rate: Fraction) -> None:
         ("24:00:00:00", Fraction(25), "23:59:59:24"),
         ("14:23:11;05", Fraction(25), "drop-frame exists at 29.97"),
         ("14:23:11;05", Fraction(30), "drop-frame exists at 29.97"),
-        ("00:01:00;01", NTSC, "leaves this number out"),
-        ("00:01:00;03", 2 * NTSC, "leaves this number out"),
+        ("00:01:00;01", NTSC, "skips this number"),
+        ("00:01:00;03", 2 * NTSC, "skips this number"),
     ],
 )
 def test_labels_that_are_none(label: str, rate: Fraction, says: str) -> None:

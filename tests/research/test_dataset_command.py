@@ -44,7 +44,7 @@ def test_simulate_makes_a_folder(
         (["{photos}/none.json", "-s", "{photos}"], 3, "none.json: no such file"),
         (["{photos}/photo.png", "-s", "{photos}"], 3, "photo.png: not a recipe"),
         (["{photos}/recipe.json", "-s", "{photos}/elsewhere"], 3, "photo.png: source not found"),
-        (["{photos}/recipe.json", "-s", "{photos}", "--part", "test"], 2, "is about --rvd-sim"),
+        (["{photos}/recipe.json", "-s", "{photos}", "--part", "test"], 2, "--part needs --rvd-sim"),
         (["--rvd-sim", "--part", "tset", "-s", "{photos}"], 2, "tset: RVD-Sim has train, valid"),
         # Nothing of any other part is looked for.
         (["--rvd-sim", "--part", "photographs", "-s", "{photos}"], 3, "photographs/"),

@@ -157,8 +157,8 @@ def names_in(folder: Path, names: list[str]) -> Path:
     ("names", "says"),
     [
         (["a1.png", "a2.png", "a4.png"], r"a gap: a4\.png follows a2\.png"),
-        (["1.png", "01.png"], "isn't one number"),
-        (["shot1_1.png", "shot1_2.png", "shot2_3.png"], "isn't one number"),
+        (["1.png", "01.png"], "don't differ in exactly one number"),
+        (["shot1_1.png", "shot1_2.png", "shot2_3.png"], "don't differ in exactly one number"),
         (["1.png", "2.png", "cover.png"], "different patterns"),
         (["a1.png", "b2.png"], "different patterns"),
     ],

@@ -48,14 +48,14 @@ def test_which_of_several_streams(
     info = probe(source, say=said.append)
     assert (info.stream, info.frame_count) == (taken, (5, 7)[taken])
     (line,) = said
-    assert f"0 (64×48), 1 (96×64); stream {taken} is taken ({why}), --stream takes" in line
+    assert f"0 (64×48), 1 (96×64); stream {taken} is used ({why}); --stream chooses" in line
     frames = list(read_frames(source, info))
     assert [index_of(frame.rgb) for frame in frames] == list(range(info.frame_count))
     said.clear()
     other = probe(source, stream=1 - taken, say=said.append)
     assert (other.stream, other.frame_count, said) == (1 - taken, (7, 5)[taken], [])
     assert len(list(read_frames(source, other))) == other.frame_count
-    with pytest.raises(UsageError, match=r"stream 2 is no video stream; it has 0 \(64×48\), 1"):
+    with pytest.raises(UsageError, match=r"stream 2 is not a video stream; it has 0 \(64×48\), 1"):
         probe(source, stream=2)
 
 

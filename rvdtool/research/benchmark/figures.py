@@ -31,8 +31,9 @@ def require_matplotlib() -> None:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise UsageError(
-            "figures are drawn by Matplotlib, which isn't installed: pip install "
-            "'rvdtool[research]'; or leave out the results' folder: tables alone need none"
+            "figures need Matplotlib, which isn't installed: pip install "
+            "'rvdtool[research]'; or leave out the results' folder, as printed tables "
+            "don't need it"
         ) from error
 
 
@@ -93,7 +94,7 @@ def draw_error_maps(results: Sequence[Result], folder: Path, path: Path) -> None
         picture = clips[row].srgb(last.index)
         small = cv2.resize(picture, maps[0].shape[::-1], interpolation=cv2.INTER_AREA)
         axes[0].imshow(small)
-        axes[0].set_title(f"{clips[row].name}, frame {last.index + 1}", fontsize="small")
+        axes[0].set_title(f"{clips[row].name}, frame {last.index}", fontsize="small")
         for one, error, result in zip(axes[1:], maps, chosen, strict=True):
             drawn = one.imshow(100 * error, cmap="inferno", vmin=0, vmax=100 * scale)
             psnr = result.record.frames[-1].psnr_published

@@ -54,7 +54,7 @@ class Plan:
         if not self.methods or len(set(self.methods)) < len(self.methods):
             raise UsageError(f"methods must be named, each once; got {', '.join(self.methods)}")
         if self.every < 1 or self.jobs < 1 or (self.frames is not None and self.frames < 2):
-            raise UsageError("every and jobs are at least 1, frames at least 2")
+            raise UsageError("every and jobs must be at least 1, frames at least 2")
 
 
 @dataclass(frozen=True)

@@ -90,9 +90,9 @@ def comparison(results: Sequence[Result]) -> Table:
         )
     header = ("method", *FIGURES, "drift", "s / frame", "RAW bytes / frame", "frames scored")
     note = (
-        f"{PAPER}. {STRICT[0].upper()}{STRICT[1:]}. Means over frames 2 to the last, then over "
-        "videos. Drift: PSNR of the last ten frames minus the first ten. RAW bytes: what the "
-        "camera has to store, at its bits, uncompressed."
+        f"{PAPER}. {STRICT[0].upper()}{STRICT[1:]}. Means over all frames but the "
+        "first, then over videos. Drift: PSNR of the last ten frames minus the first "
+        "ten. RAW bytes: what the camera has to store, at its bits, uncompressed."
     )
     return Table("table1", "Table 1: all videos", note, header, tuple(rows))
 

@@ -19,8 +19,9 @@ def benchmark(
     methods: Annotated[
         str,
         typer.Option(
-            help="Separated by commas: copy-warp, inverse-isp, fusion, inf, or a trained model's "
-            "name or folder; a CAM's followed by +tuned is fine-tuned to every frame."
+            help="Separated by commas: copy-warp, inverse-isp, fusion, inf, or a trained "
+            "model's name or folder. +tuned after a CAM model fine-tunes it to every "
+            "frame."
         ),
     ] = DEFAULT_METHODS,
     output: Annotated[
@@ -28,26 +29,32 @@ def benchmark(
         typer.Option(
             "--output",
             "-o",
-            help="Folder for tables, figures and all figures per frame; resumed if it is there.",
+            help="Folder for tables, figures and the results of each frame; existing results "
+            "are resumed.",
         ),
     ] = None,
     frames: Annotated[
-        int | None, typer.Option(min=2, help="Frames of each video at most; all by default.")
+        int | None,
+        typer.Option(min=2, help="Use at most this many frames of each video; all by default."),
     ] = None,
     every: Annotated[
         int,
         typer.Option(
             min=1,
-            help="Only every N-th frame of methods that treat each by itself (inf, CAM).",
+            help="Only every N-th frame, for methods that treat each frame by itself (inf, CAM).",
         ),
     ] = 1,
     low_resolution: Annotated[
-        bool, typer.Option("--low-resolution", help="Everything at half size as well (Table 2).")
+        bool, typer.Option("--low-resolution", help="Also score everything at half size (Table 2).")
     ] = False,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Videos at a time.")] = 2,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Videos processed at a time.")
+    ] = 2,
     device: Annotated[
         str | None,
-        typer.Option(help="Where networks run: cpu, cuda, mps. The fastest there is by default."),
+        typer.Option(
+            help="Where networks run: cpu, cuda or mps. By default the fastest available."
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print every frame's figures as JSON.")

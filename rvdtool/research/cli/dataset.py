@@ -37,16 +37,16 @@ Sources = Annotated[
     typer.Option(
         "--sources",
         "-s",
-        help="Folder below which recipes' files are looked up; may be given several times.",
+        help="Folder to search for the recipes' files; repeatable.",
         show_default=False,
     ),
 ]
-Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Sequences made at a time.")]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Sequences processed at a time.")]
 
 
 @app.command()
 def simulate(
-    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to fill.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the data set.")],
     sources: Sources,
     recipes: Annotated[
         list[Path] | None,
@@ -54,21 +54,21 @@ def simulate(
     ] = None,
     standard_set: Annotated[
         bool,
-        typer.Option("--rvd-sim", help="Make the project's own set: train, validation and test."),
+        typer.Option("--rvd-sim", help="Make the project's own set, RVD-Sim."),
     ] = False,
     part: Annotated[
         list[str] | None,
-        typer.Option(help="Of that set, this part only; repeatable.", show_default=False),
+        typer.Option(help="Make only this part of RVD-Sim; repeatable.", show_default=False),
     ] = None,
     flow: Annotated[
         bool, typer.Option("--flow", help="Also write the simulated motion's flow.")
     ] = False,
     jobs: Jobs = 2,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Make videos of the same name again.")
+        bool, typer.Option("--overwrite", help="Make existing videos of the same name again.")
     ] = False,
 ) -> None:
-    """Simulate RAW video from stills and clips, as recipes say. What stands already is kept.
+    """Simulate RAW video from stills and clips by recipes. Finished videos are kept.
 
     Example: rvdtool research dataset simulate recipe.json --sources photos/ -o RVD/
     """
@@ -80,7 +80,7 @@ def simulate(
     if bool(recipes) == standard_set:
         raise UsageError("give either recipe files or --rvd-sim")
     if part and not standard_set:
-        raise UsageError("--part is about --rvd-sim; leave it out with recipe files")
+        raise UsageError("--part needs --rvd-sim; leave it out with recipe files")
     unknown = sorted(set(part or ()) - set(PARTS))
     if unknown:
         raise UsageError(f"--part {unknown[0]}: RVD-Sim has {', '.join(PARTS)}")
@@ -111,13 +111,17 @@ def build(
             help="Folders of RAW frames (DNG, CinemaDNG) and .mlv files; each becomes a video."
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to fill.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the data set.")],
     render: Annotated[
-        Rendering, typer.Option(help="LibRaw's defaults, as in the paper, or without flicker.")
+        Rendering,
+        typer.Option(
+            help="default: LibRaw's defaults, as in the paper; steady: no change of "
+            "brightness from frame to frame."
+        ),
     ] = Rendering.default,
-    drop: Annotated[int, typer.Option(min=0, help="Frames left out at the start.")] = 0,
+    drop: Annotated[int, typer.Option(min=0, help="Frames to skip at the start.")] = 0,
     keep: Annotated[
-        int, typer.Option(min=0, help="Frames kept of each sequence; 0 keeps all.")
+        int, typer.Option(min=0, help="Frames to keep of each sequence; 0 keeps all.")
     ] = 120,
     test_share: Annotated[
         float, typer.Option(min=0, max=0.99, help="Share of the videos that goes to test/.")
@@ -125,23 +129,25 @@ def build(
     flow: Annotated[
         FlowKind | None,
         typer.Option(
-            help="Also write optical flow to the next frame: calculated by DIS, or taken over from "
+            help="Also write optical flow to the next frame: computed by DIS, or copied from "
             "--flow-folder.",
             show_default=False,
         ),
     ] = None,
     flow_folder: Annotated[
         Path | None,
-        typer.Option(help="Has VIDEO/FRAME_flow.npy, frames numbered from 000000, as in the set."),
+        typer.Option(
+            help="Folder of VIDEO/FRAME_flow.npy, with frames numbered from 000000, as in the set."
+        ),
     ] = None,
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, help="Frames rendered at a time.")
     ] = 2,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Make videos of the same name again.")
+        bool, typer.Option("--overwrite", help="Make existing videos of the same name again.")
     ] = False,
 ) -> None:
-    """Build a data set from RAW sequences. What stands already is kept, frame by frame.
+    """Build a data set from RAW sequences. Finished frames are kept.
 
     Example: rvdtool research dataset build clips/* -o RVD/ --drop 5 --keep 120
     """
@@ -169,7 +175,7 @@ def build(
         count = sum(one.part == part for one in plans)
         if count:
             console.print_line(f"{output / part}: {count} videos")
-    console.note("tags.json holds proposals: look at them, and correct them where they are wrong")
+    console.note("tags.json holds proposals: check them, and correct them where they are wrong")
 
 
 @app.command()
@@ -178,11 +184,13 @@ def recipes(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the recipe files.")],
     count: Annotated[int, typer.Option(min=1, help="Recipes to draw.")] = 10,
     frames: Annotated[int, typer.Option(min=1, help="Frames of each.")] = 24,
-    size: Annotated[str, typer.Option(help="Of the frames, as WIDTHxHEIGHT.")] = "448x320",
-    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other recipes.")] = 0,
+    size: Annotated[str, typer.Option(help="Frame size, as WIDTHxHEIGHT.")] = "448x320",
+    seed: Annotated[int, typer.Option(min=0, help="A different seed draws different recipes.")] = 0,
     camera: Annotated[
         Path | None,
-        typer.Option(help="A RAW file: its camera's colours and levels instead of drawn ones."),
+        typer.Option(
+            help="RAW file of a camera whose colours and levels to use instead of drawn ones."
+        ),
     ] = None,
 ) -> None:
     """Draw recipes for `simulate` from your own stills and clips.
@@ -206,5 +214,5 @@ def recipes(
 def _size(text: str) -> tuple[int, int]:
     width, cross, height = text.lower().partition("x")
     if not (cross and width.isdecimal() and height.isdecimal()):
-        raise UsageError(f"--size {text}: give width and height, as 640x448")
+        raise UsageError(f"--size {text}: give width and height, such as 640x448")
     return int(width), int(height)

@@ -21,8 +21,9 @@ def train(
     preset: Annotated[
         str,
         typer.Option(
-            help="paper: the published network as its paper trains it; published-code: as its "
-            "authors' code does; cam: CAM; fagdn: ours; fagdn-small: ours, a fifth as large.",
+            help="paper: FAGDN as its paper trains it; fagdn-code: as its authors' code does; "
+            "cam: CAM; fagdn-calibrated: ours; fagdn-calibrated-small: ours, a fifth as "
+            "large.",
             show_default=False,
         ),
     ],
@@ -31,41 +32,45 @@ def train(
         typer.Option(
             "--output",
             "-o",
-            help="Folder for logs, state and model; a run that is there is gone on with.",
+            help="Folder for logs, state and model; an existing run is resumed.",
             show_default=False,
         ),
     ],
     validation: Annotated[
         Path | None,
-        typer.Option(help="Folder in RVD's layout to score on now and then, chained."),
+        typer.Option(
+            help="Folder in RVD's layout to validate on, de-rendered from the first frame on."
+        ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Updates of the weights; the preset's by default.")
+        int | None, typer.Option(min=1, help="Updates of the weights; by default the preset's.")
     ] = None,
     epochs: Annotated[
         float | None,
-        typer.Option(min=0, help="… as passes over the data: one crop per pair of frames."),
+        typer.Option(
+            min=0, help="Passes over the data (one crop per pair of frames), instead of --steps."
+        ),
     ] = None,
     minutes: Annotated[
         float | None,
         typer.Option(
-            min=0, help="Stop after this long (validation not counted); the same command goes on."
+            min=0, help="Stop after this long, not counting validation; the same command continues."
         ),
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="Crops per step and process; the preset's by default.")
+        int | None, typer.Option(min=1, help="Crops per step and process; by default the preset's.")
     ] = None,
     crop: Annotated[
         int | None,
-        typer.Option(min=2, help="Side of the crops in photosites; the preset's by default."),
+        typer.Option(min=2, help="Side of the crops in photosites; by default the preset's."),
     ] = None,
     rate: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
     without: Annotated[
         list[str] | None,
         typer.Option(
-            help="Leave a part out (ablation), repeatable. fagdn: full_resolution, warping, "
-            "confidence_map, anchored, calibrated, chained; paper: warping, confidence_map, gla, "
-            "auxiliary_loss; cam: meta.",
+            help="Leave a part out (ablation); repeatable. fagdn-calibrated: full_resolution, "
+            "warping, confidence_map, anchored, calibrated, chained; paper: warping, "
+            "confidence_map, gla, auxiliary_loss; cam: meta.",
             show_default=False,
         ),
     ] = None,
@@ -73,41 +78,48 @@ def train(
         list[str] | None,
         typer.Option(
             "--with",
-            help="Add a part that is off by default, repeatable. fagdn: gla.",
+            help="Add a part that is off by default; repeatable. fagdn-calibrated: gla.",
             show_default=False,
         ),
     ] = None,
     start: Annotated[
         str | None,
         typer.Option(
-            help="A model (its name or folder) from whose weights a new run starts: to go on with "
+            help="Model (name or folder) whose weights a new run starts from, to train it on "
             "other data.",
             show_default=False,
         ),
     ] = None,
     evidence: Annotated[
         Path | None,
-        typer.Option(help="fagdn: where to keep what it computes first; evidence/ in the output."),
+        typer.Option(
+            help="fagdn-calibrated: folder for what it computes first; by default evidence/ "
+            "in the output."
+        ),
     ] = None,
     validate_every: Annotated[
-        int | None, typer.Option(min=1, help="Steps; 1000 by default.", show_default=False)
+        int | None,
+        typer.Option(min=1, help="Steps between validations; 1000 by default.", show_default=False),
     ] = None,
     validation_frames: Annotated[
-        int | None, typer.Option(min=2, help="Frames of each validation video; all by default.")
+        int | None,
+        typer.Option(
+            min=2, help="Use at most this many frames of each validation video; all by default."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, order, crops, dropout.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of weights, order, crops and dropout.")
+    ] = 0,
     precision: Annotated[str, typer.Option(help="32-true or bf16-mixed.")] = "32-true",
     accelerator: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "auto",
     devices: Annotated[
-        str, typer.Option(help="Devices (processes, on a CPU) per machine, or auto.")
+        str, typer.Option(help="Devices (on a CPU: processes) per machine, or auto.")
     ] = "auto",
     nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
-    workers: Annotated[
-        int, typer.Option(min=1, help="Threads that read frames, in each process.")
-    ] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Threads that read frames, per process.")] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Train a network, or go on where an earlier session stopped; the output is then a model.
+    """Train a network, or continue an earlier run. The output folder is a model.
 
     Example: rvdtool research train RVD/train --preset paper --validation RVD/validation -o run/
     """
@@ -169,4 +181,4 @@ def train(
     )
     if not result.finished:
         left = recipe.settings.steps - result.step
-        console.note(f"{left} steps are left; repeat the command to go on")
+        console.note(f"{left} steps are left; repeat the command to continue")

@@ -69,9 +69,11 @@ class BuildOptions:
         if self.drop < 0 or (self.keep is not None and self.keep < 1) or self.workers < 1:
             raise UsageError("drop is at least 0, keep and workers are at least 1")
         if not 0 <= self.test_share < 1:
-            raise UsageError(f"the test share is 0 or more and below 1; got {self.test_share}")
+            raise UsageError(
+                f"the test share must be at least 0 and below 1; got {self.test_share}"
+            )
         if (self.flow == "npy") != (self.flow_folder is not None):
-            raise UsageError("a folder of flows is needed for flow npy, and for nothing else")
+            raise UsageError("a folder of flows is needed for flow npy, and only then")
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,9 @@ def plan(sources: Sequence[Path], options: BuildOptions) -> list[Plan]:
     clips = [(path, open_clip(path)) for path in sources]
     named = {clip.name: (path, clip) for path, clip in clips}
     if len(named) < len(clips):
-        raise UsageError("two sequences have the same name; names become video names")
+        raise UsageError(
+            "two sequences have the same name; rename one, as names become video names"
+        )
     tests = round(options.test_share * len(named))
     marks = {round((k + 0.5) * len(named) / tests - 0.5) for k in range(tests)}
     return [
@@ -219,8 +223,8 @@ def _add_flow(one: Plan, writer: RvdWriter, options: BuildOptions) -> None:
         return
     if video != one.video:
         raise OutputError(
-            f"{writer.root}: {one.name} has {len(video.frames)} frames, now {len(one.frames)} are "
-            "wanted; keep as many as then, or overwrite it on purpose"
+            f"{writer.root}: {one.name} has {len(video.frames)} frames, but "
+            f"{len(one.frames)} are wanted now; keep as many as before, or use --overwrite"
         )
     write_flows(folder, video, options.flow_folder)
     _write_sheet(one, folder, flow=True)

@@ -95,7 +95,7 @@ def produce(
                 yield running[done]
         except BrokenProcessPool as error:
             raise OutputError(
-                f"{root}: a worker was killed, perhaps for want of memory; give fewer --jobs"
+                f"{root}: a worker was killed, perhaps for lack of memory; use fewer --jobs"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
@@ -187,8 +187,8 @@ def _stands(recipe: Recipe, writer: RvdWriter, options: ProduceOptions) -> bool:
     same = _recipe_of(recipe_path(writer.root, recipe)) == recipe
     if not same and not options.overwrite:
         raise OutputError(
-            f"{writer.root}: has a video {recipe.name} made from another recipe; "
-            "choose another folder, or overwrite it on purpose"
+            f"{writer.root}: has a video {recipe.name} made from another recipe; choose "
+            "another folder, or use --overwrite"
         )
     still = recipe.background.kind == "clip" or recipe.frames == 1  # has no flow that is known
     has_flow = still or (writer.root / "flow" / recipe.name).exists()

@@ -38,7 +38,7 @@ class SourceFolders:
         for folder in self.folders:
             if (folder / path).is_file():
                 return folder / path
-        places = ", ".join(str(folder) for folder in self.folders) or "no folder at all"
+        places = ", ".join(str(folder) for folder in self.folders) or "no folder"
         raise InputError(f"{path}: source not found below {places}; name its folder with --sources")
 
 
@@ -70,7 +70,7 @@ def iterate_clip(source: Source, folders: SourceFolders) -> Iterator[Image]:
     info = probe(video)
     if info.frame_count <= source.start:
         raise VideoError(
-            f"{source.path}: {info.frame_count} frames, but frame {source.start} asked"
+            f"{source.path}: {info.frame_count} frames, but it should start at frame {source.start}"
         )
     if info.bits != 8:
         raise VideoError(f"{source.path}: {info.bits} bits; clips with 8 bits are supported")

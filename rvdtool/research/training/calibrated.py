@@ -97,7 +97,10 @@ class CalibratedRecipe(Recipe):
         roots = [folder.root.resolve() for folder in (*folders, *filter(None, [validation]))]
         if len({root.name for root in roots}) < len(set(roots)):
             raise UsageError(
-                "two of the folders have one name, by which their evidence is kept; rename one: "
+                (
+                    "two of the folders have the same name, which their evidence is stored by; "
+                    "rename one:"
+                )
                 + ", ".join(str(root) for root in roots)
             )
 

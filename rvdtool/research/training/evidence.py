@@ -158,8 +158,8 @@ def require_same(clip: "EvidenceClip", folder: RvdFolder, video: Video) -> None:
     same = len(clip) == len(video.frames)
     if not same or not np.array_equal(clip.reference_mosaic, folder.read_raw(video, 0)):
         raise InputError(
-            f"{clip.folder}: evidence of another video than {video.video_name} in {folder.root}; "
-            "name another --evidence folder, or delete this one"
+            f"{clip.folder}: holds evidence of another video than {video.video_name} in "
+            f"{folder.root}; choose another --evidence folder, or delete this one"
         )
 
 

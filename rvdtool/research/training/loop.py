@@ -69,7 +69,7 @@ def make_fabric(
         UsageError: Fabric isn't installed, or there are no such devices.
     """
     if precision not in PRECISIONS:
-        raise UsageError(f"precision is one of {', '.join(PRECISIONS)}; got {precision}")
+        raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision}")
     try:
         from lightning_fabric import Fabric
     except ImportError as error:
@@ -249,8 +249,8 @@ class _Sitting:
         recent = self._all(self._state.recent, "mean")
         if not torch.isfinite(recent).all():
             raise UsageError(
-                f"the loss isn't a number any more before step {self._state.step}; the last good "
-                "state is kept; try a lower --rate"
+                f"the loss became infinite or NaN before step {self._state.step}; the last "
+                "good state is kept; try a lower --rate"
             )
         return recent
 

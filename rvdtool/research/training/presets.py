@@ -73,7 +73,7 @@ def make_recipe(
         UsageError: an unknown preset, or overrides that it can't fulfil.
     """
     if preset not in PRESETS:
-        raise UsageError(f"preset is one of {', '.join(PRESETS)}; got {preset}")
+        raise UsageError(f"preset must be one of {', '.join(PRESETS)}; got {preset}")
     settings = _settings(preset, folders, overrides, processes)
     without, frames, workers = overrides.without, overrides.validation_frames, overrides.workers
     if preset in OURS:
@@ -113,7 +113,7 @@ def _settings(
     preset: str, folders: Sequence[RvdFolder], overrides: Overrides, processes: int
 ) -> Settings:
     if overrides.steps is not None and overrides.epochs is not None:
-        raise UsageError("steps and epochs both say how long; give one of them")
+        raise UsageError("give either --steps or --epochs, not both")
     named = ("steps", "batch", "crop", "rate", "seed", "validate_every")
     changes = {
         name: getattr(overrides, name) for name in named if getattr(overrides, name) is not None

@@ -190,8 +190,8 @@ def switched_on(names: Sequence[str], known: Sequence[str]) -> Sequence[str]:
 def _require_known(names: Sequence[str], known: Sequence[str], what: str) -> None:
     unknown = [name for name in names if name not in known]
     if unknown:
-        can = f"what can is {', '.join(known)}" if known else "nothing can"
-        raise UsageError(f"nothing named {', '.join(unknown)} can be {what} here; {can}")
+        can = f"known: {', '.join(known)}" if known else "nothing can"
+        raise UsageError(f"no part named {', '.join(unknown)} can be {what} here; {can}")
 
 
 def require_multiple(crop: int, multiple: int) -> None:

@@ -96,7 +96,7 @@ def load_state(folder: Path, state: State) -> None:
         state.optimizer.load_state_dict(content["optimizer"])
         state.step = int(content["step"])
     except (*_DAMAGE, KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: can't be gone on with: {_first_line(error)}") from error
+        raise InputError(f"{path}: can't be resumed: {_first_line(error)}") from error
     state.seconds = float(content.get("seconds", 0.0))
     state.recent = content.get("recent", state.recent)
 
@@ -116,7 +116,7 @@ def earlier_sittings(folder: Path, facts: Mapping[str, JsonValue]) -> list[JsonV
     if not path.exists():
         if (folder / CONFIG_FILE).exists():
             raise UsageError(
-                f"{folder}: holds a model, but no run to go on with; name another folder"
+                f"{folder}: holds a model, but no run to resume; choose another folder"
             )
         return []
     try:
@@ -131,8 +131,8 @@ def earlier_sittings(folder: Path, facts: Mapping[str, JsonValue]) -> list[JsonV
     if changed:
         raise UsageError(
             f"{folder}: holds a run with another {', '.join(changed)} "
-            f"({before.get(changed[0])}, not {now.get(changed[0])}); "
-            "repeat its options to go on, or name another folder"
+            f"({before.get(changed[0])}, not {now.get(changed[0])}); repeat its options "
+            "to resume it, or choose another folder"
         )
     return sittings
 

@@ -250,7 +250,7 @@ def test_flow_may_be_asked_for_later(clip: Callable[..., Path], tmp_path: Path) 
     assert np.array_equal(root.read_flow(root.videos[0], 1), dis_flow(pictures[1], pictures[2]))
     assert (tmp_path / "set/train/sRGB/a/000000.png").stat().st_mtime_ns == stamp
     shutil.rmtree(tmp_path / "set/train/flow")
-    with pytest.raises(OutputError, match="has 3 frames, now 2 are wanted"):
+    with pytest.raises(OutputError, match="has 3 frames, but 2 are wanted"):
         _build([folder], tmp_path / "set", flow="dis", keep=2)
 
 
