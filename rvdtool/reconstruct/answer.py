@@ -24,7 +24,7 @@ from rvdtool.network.calibrated import (
 from rvdtool.reconstruct.affinity import Prior
 from rvdtool.reconstruct.compiled import exp, in_strips, inline, kernel, log
 from rvdtool.reconstruct.isp_features import Rgb
-from rvdtool.reconstruct.packing import Packing
+from rvdtool.reconstruct.packing import Packing, shown_brightness
 from rvdtool.reconstruct.statistics import Array
 
 _ROWS = 8
@@ -89,7 +89,7 @@ class Answer:
         features = torch.empty(shape, dtype=self._dtype)
         rgb = rgb if rgb.flags.c_contiguous else rgb.copy()
         peak = np.float32(np.iinfo(rgb.dtype).max)
-        flat = np.array([5 * np.log(prior.brightness.value), self._gain_tracked], np.float32)
+        flat = np.array([5 * shown_brightness(prior), self._gain_tracked], np.float32)
 
         def show(first: int, last: int) -> None:
             planes = np.empty((INPUTS, last - first, width), np.float32)

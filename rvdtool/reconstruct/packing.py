@@ -18,6 +18,9 @@ from rvdtool.reconstruct.inverse_isp import Estimate
 from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.statistics import Array
 
+BRIGHTEST = 0.7
+"""Networks are told of no larger logarithm of a frame's brightness: in three stops more light, the
+real one cost 5 dB."""
 _STATES = ((np.arange(8)[:, None] >> np.arange(3)) & 1).astype(np.float32)
 """Clip state → whether R, G, B is clipped."""
 
@@ -104,7 +107,7 @@ def pack_prior(packing: Packing, prior: Prior, rgb: Rgb, gain_tracked: bool) -> 
         ]
     ).astype(np.float32, copy=False)
     packed = _cells(packing.pack(maps))
-    brightness = [[float(np.log(prior.brightness.value)), float(gain_tracked)]]
+    brightness = [[shown_brightness(prior), float(gain_tracked)]]
     return Planes(
         rgb=packing.pack(_unit(rgb)),
         clipped=packing.pack(_states(prior.clipped)),
@@ -115,6 +118,11 @@ def pack_prior(packing: Packing, prior: Prior, rgb: Rgb, gain_tracked: bool) -> 
         flow=packing.pack_flow(prior.far),
         brightness=torch.tensor(brightness),
     )
+
+
+def shown_brightness(prior: Prior) -> float:
+    """Logarithm of a frame's brightness, as far as networks have met it in training."""
+    return float(np.clip(np.log(prior.brightness.value), -BRIGHTEST, BRIGHTEST))
 
 
 def pack_reference(

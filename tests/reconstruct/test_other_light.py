@@ -8,6 +8,7 @@ from rvdtool.raw.bayer import normalise
 from rvdtool.reconstruct.chain import Chain
 from rvdtool.reconstruct.flow import estimate_flow, flow_image, sample
 from rvdtool.reconstruct.motion import equally_bright, same_scene
+from rvdtool.reconstruct.packing import BRIGHTEST, shown_brightness
 
 
 def after_step(base: float, factor: float, known: bool, scenes: list[Array]) -> float:
@@ -60,3 +61,11 @@ def test_pictures_of_one_brightness_stay_as_they_are() -> None:
     one, two = (flow_image(render(scene)) for scene in pan(2))
     assert equally_bright(one, two)[0] is one
     assert equally_bright(one, two)[1] is two
+
+
+def test_networks_are_told_of_no_light_that_they_have_not_met() -> None:
+    scene = pan(1)[0]
+    chain = Chain(raw_frame(0.1 * scene), render(0.1 * scene))
+    bright = chain.step(render(0.8 * scene)).prior
+    assert bright.brightness.value == pytest.approx(8, rel=0.05)
+    assert shown_brightness(bright) == BRIGHTEST
