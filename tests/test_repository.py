@@ -1,4 +1,4 @@
-"""What holds for the repository as a whole: layers, pins, sizes, documents that tell the truth."""
+"""Checks of the repository as a whole: layers, pins, file sizes, documentation that is true."""
 
 import itertools
 import re
@@ -6,8 +6,9 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -46,10 +47,10 @@ def code_lines(document: Path) -> Iterator[str]:
     yield from re.findall(r"`([^`\n]+)`", fenced.sub("", text))
 
 
-def shown(command: str) -> list[tuple[str, list[str]]]:
-    """Where documents show `command`, and with which words."""
+def shown(command: str, documents: Iterable[Path] = DOCUMENTS) -> list[tuple[str, list[str]]]:
+    """The name of each document that shows `command`, and the words that follow it there."""
     found = []
-    for document in DOCUMENTS:
+    for document in documents:
         for line in code_lines(document):
             words = shlex.split(line.removeprefix("$ "), comments=True) if command in line else []
             if words[:1] == [command]:
@@ -63,15 +64,15 @@ def test_imports_go_one_way() -> None:
     assert run.returncode == 0, run.stdout
 
 
-def test_every_room_has_its_place_among_the_layers() -> None:
+def test_every_package_has_its_place_among_the_layers() -> None:
     contracts = project()["tool"]["importlinter"]["contracts"]
     layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
     placed = {
-        room.strip().removeprefix("rvdtool.") for layer in layers for room in layer.split("|")
+        name.strip().removeprefix("rvdtool.") for layer in layers for name in layer.split("|")
     }
-    rooms = {path.parent.name for path in (ROOT / "rvdtool").glob("*/__init__.py")}
+    packages = {path.parent.name for path in (ROOT / "rvdtool").glob("*/__init__.py")}
     modules = {path.stem for path in (ROOT / "rvdtool").glob("[a-z]*.py")}
-    assert placed == rooms | modules
+    assert placed == packages | modules
 
 
 def dependencies() -> list[str]:
@@ -134,6 +135,24 @@ def test_commands_and_options_in_documents_exist() -> None:
         known = {name for option in command.params for name in option.opts} | {"--help"}
         used = {word.split("=")[0] for word in rest if re.match(r"--?[a-z]", word)}
         assert used <= known, (document, words)
+
+
+def leaves(command: Any, names: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The names of all commands that aren't groups, such as ("research", "train")."""
+    if not hasattr(command, "commands"):
+        yield names
+        return
+    for name, part in command.commands.items():
+        yield from leaves(part, (*names, name))
+
+
+def test_every_command_is_shown_on_a_page_of_the_docs() -> None:
+    pages = [path for path in DOCUMENTS if path.is_relative_to(ROOT / "docs")]
+    calls = [tuple(words) for _, words in shown("rvdtool", pages)]
+    commands = set(leaves(get_command(app)))
+    assert len(commands) > 8
+    missing = {names for names in commands if not any(c[: len(names)] == names for c in calls)}
+    assert missing == set()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -79,12 +79,12 @@ class FagdnChain:
         rgb: Rgb,
         flow: FlowToNext | None = None,
     ) -> None:
-        """Start at frame 1.
+        """Start at the reference frame.
 
         Args:
             network: on any device, in evaluation mode; float32, or bfloat16 for speed.
-            reference: the true RAW of frame 1, on the video's grid.
-            rgb: frame 1, uint8 or uint16 [H, W, 3].
+            reference: the true RAW of the reference frame, on the video's grid.
+            rgb: the reference frame, uint8 or uint16 [H, W, 3].
             flow: where flows between neighbours come from; None: estimated.
 
         Raises:
@@ -117,7 +117,7 @@ class FagdnChain:
         """De-render the next frame, and make it the state.
 
         Args:
-            rgb: uint8 or uint16 [H, W, 3], of frame 1's size.
+            rgb: uint8 or uint16 [H, W, 3], of the reference frame's size.
         """
         return self.advance(self.observe(rgb))
 
@@ -125,7 +125,7 @@ class FagdnChain:
         """Bring the next frame that wasn't observed yet, and its flow, to the network's form.
 
         Args:
-            rgb: uint8 or uint16 [H, W, 3], of frame 1's size.
+            rgb: uint8 or uint16 [H, W, 3], of the reference frame's size.
         """
         (past, previous), phase, size = self._seen, self._reference.phase, self._reference.size
         grey = flow_image(rgb)

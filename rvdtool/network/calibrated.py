@@ -12,8 +12,8 @@ a reference frame (`gla.py`). What differs:
 - The output is no RAW frame but how to change the fusion by variances: factors on the candidates'
   precisions, and a correction in units of σ. All start at zero, so an untrained network *is* the
   training-free fusion. And it may choose among what is known, but hardly go beyond.
-- The reference frame is frame 1 with its true RAW and what the inverse ISP missed on it, encoded
-  once per clip; it never drifts.
+- The reference frame, with its true RAW and what the inverse ISP missed on it, is encoded once per
+  clip; it never drifts.
 """
 
 from dataclasses import dataclass
@@ -55,10 +55,10 @@ class Planes(NamedTuple):
         values: the candidates, [B, 4, 4, h, w]: candidate, then position in the cell.
         variances: of their errors; of the first three, without the fine error they share.
         fine: variance of the fine error, [B, 4, h, w].
-        fits: frame 1's and the previous frame's fit along their flows, [B, 2, 4, h, w].
-        flow: to frame 1 in cells of the deepest features, [B, 2, h / 8, w / 8] (x, y).
-        brightness: log of the current frame's brightness against frame 1, and whether the ISP made
-            it, [B, 2].
+        fits: the reference frame's and the previous frame's fit along their flows, [B, 2, 4, h, w].
+        flow: to the reference frame in cells of the deepest features, [B, 2, h / 8, w / 8] (x, y).
+        brightness: log of the current frame's brightness against the reference frame, and whether
+            the ISP made it, [B, 2].
     """
 
     rgb: Tensor
@@ -72,7 +72,7 @@ class Planes(NamedTuple):
 
 
 class ReferencePlanes(NamedTuple):
-    """The reference frame, packed: frame 1, where sRGB and RAW are known.
+    """The reference frame, where sRGB and RAW are known, packed.
 
     Attributes:
         rgb, clipped: as in `Planes`.
@@ -100,7 +100,7 @@ class CalibratedConfig:
         full_resolution: whether each photosite's own sRGB pixel is seen, or the mean of its cell.
         warping: whether anything is carried along a flow, or the fit is all there is.
         confidence_map: whether the candidates' variances are known, or taken to be equal.
-        anchored: whether the candidates from frame 1 (anchored, warped) are used.
+        anchored: whether the candidates from the reference frame (anchored, warped) are used.
         calibrated: whether differences are measured in units of σ, or of a constant.
     """
 

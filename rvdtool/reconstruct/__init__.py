@@ -1,1 +1,2 @@
-"""From a bundle to RAW frames: calibrate on frame 1, follow the motion, fuse by variance."""
+"""From a bundle to RAW frames: calibrate on the reference frame, follow the motion, fuse by
+variance."""

@@ -1,7 +1,9 @@
-"""The brightness of a frame: how much brighter its estimate is than frame 1's, for the same things.
+"""The brightness of a frame: how much brighter its estimate is than the reference frame's, for the
+same things.
 
 LibRaw's auto-brightness changes the ISP's gain in every frame; a camera's exposure, or the light,
-may change too. Either way the fit of frame 1 gives another number for the same thing. The ratio is
+may change too. Either way the fit of the reference frame gives another number for the same thing.
+The ratio is
 measured on what surely shows the same thing in both frames, as the *mode* of many ratios: moving
 shadows and mistaken matches spread out, the frame's brightness doesn't. A lens darkens what moves
 towards the corners; that shading is estimated along with it, and remembered.
@@ -59,11 +61,11 @@ codec, a camera's differs more."""
 
 
 def has_auto_brightness(reference: RawFrame, rgb: Rgb, agreement: Array | None = None) -> bool:
-    """Whether frame 1 looks as LibRaw's defaults (the paper's protocol) render its RAW.
+    """Whether the reference frame looks as LibRaw's defaults (the paper's protocol) render its RAW.
 
     Args:
-        reference: the true RAW of frame 1, on the video's grid.
-        rgb: frame 1, [H, W, 3].
+        reference: the true RAW of the reference frame, on the video's grid.
+        rgb: the reference frame, [H, W, 3].
         agreement: how surely both show the same, 0..1, [H, W]; None: everywhere.
     """
     if min(reference.size) < SMALLEST:
@@ -236,10 +238,11 @@ def _peak(
 
 
 def track(anchored: Ratio | None, neighbour: Ratio | None, previous: Ratio) -> Ratio:
-    """This frame's brightness: against frame 1 if that can be seen, else by the previous frame.
+    """This frame's brightness: against the reference frame if that can be seen, else by the
+    previous frame.
 
     Args:
-        anchored: ratio to frame 1; None if too little of it is in view.
+        anchored: ratio to the reference frame; None if too little of it is in view.
         neighbour: ratio to the previous frame's estimate (whose brightness is taken out already).
         previous: what it is if nothing changed: the previous frame's, or by the known exposure.
     """

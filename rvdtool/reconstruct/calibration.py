@@ -1,4 +1,5 @@
-"""What frame 1 teaches, once: the inverse ISP, what it misses there, and by how much it errs.
+"""What the reference frame teaches, once: the inverse ISP, what it misses there, and by how much
+it errs.
 
 Only where its RAW shows what the frame shows. A still taken a moment before the video has people
 standing elsewhere; such places (`agreement` below 1) teach nothing, and their RAW is used nowhere:
@@ -36,7 +37,7 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class Calibration:
-    """All that is learned from frame 1, where sRGB and RAW are both known.
+    """All that is learned from the reference frame, where sRGB and RAW are both known.
 
     Attributes:
         inverse_isp: sRGB → RAW.
@@ -82,7 +83,7 @@ class Calibration:
         """Calibrate.
 
         Args:
-            rgb: frame 1, [H, W, 3].
+            rgb: the reference frame, [H, W, 3].
             raw: its normalised RAW, float32 [H, W].
             phase: of the RAW.
             grey: `flow_image(rgb)`.

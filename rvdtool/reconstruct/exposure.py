@@ -28,7 +28,8 @@ ROUNDS = 3
 ENOUGH = 100
 """Flat blocks."""
 FLAT = (0.5, 1.15)
-"""Their power against the noise known from frame 1: more is texture, less no noise at all."""
+"""Their power against the noise known from the reference frame: more is texture, less no noise at
+all."""
 SAME = 0.03
 """Blocks whose levels differ by more (relative) don't show the same thing."""
 MANY = 5.0
@@ -60,7 +61,7 @@ class Exposure:
     """What is known of one frame's.
 
     Attributes:
-        value: how much more than frame 1 it was exposed.
+        value: how much more than the reference frame it was exposed.
         readings: how many there were so far that were no steps, older ones counting less.
         squares: sum of their squares, likewise: by how much readings are wrong in this video.
     """
@@ -96,7 +97,7 @@ class ExposureMeter:
 
     @classmethod
     def measure(cls, noise: Curve, shown: Curve, fine: Curve) -> Self | None:
-        """From frame 1; None where the video doesn't show the sensor's noise.
+        """From the reference frame; None where the video doesn't show the sensor's noise.
 
         Args:
             noise: variance of the RAW's noise.
@@ -124,8 +125,8 @@ class ExposureMeter:
         Args:
             fit: of the frame, however bright, [H, W].
             free: where nothing is clipped, [H, W].
-            before: the fit of the frame before, as bright as frame 1, [H, W].
-            exposed: how much more that was exposed than frame 1.
+            before: the fit of the frame before, as bright as the reference frame, [H, W].
+            exposed: how much more that was exposed than the reference frame.
             near: flow to the frame before.
         """
         level, power = block_means(fit), block_means(fine_power(fit))
@@ -163,7 +164,8 @@ class ExposureMeter:
         return Reading(whole, bool(agree and noise_alone))
 
     def _noise(self, level: Array, exposed: float | NDArray[np.float64]) -> Array:
-        """Variance of the noise of what is as bright as frame 1, but was exposed so much more."""
+        """Variance of the noise of what is as bright as the reference frame, but was exposed so
+        much more."""
         return np.asarray((self.shot * level * exposed + self.rest) / exposed**2, np.float32)
 
 

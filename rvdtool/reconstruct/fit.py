@@ -1,4 +1,5 @@
-"""The inverse ISP's estimate of a frame, as bright as frame 1, and what is known of its errors."""
+"""The inverse ISP's estimate of a frame, as bright as the reference frame, and what is known of
+its errors."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -22,7 +23,7 @@ candidates alike. Chosen on development clips: lossless ones rose by 1.6 dB in t
 
 @dataclass(frozen=True)
 class Fit:
-    """The fit as bright as frame 1, [H, W] each.
+    """The fit as bright as the reference frame, [H, W] each.
 
     Attributes:
         value, lower_bound: of the fit; see `Evidence`.
@@ -66,7 +67,7 @@ class Fit:
     def add_highlights(
         self, calibration: Calibration, rgb: Rgb, white: float, tracks_gain: bool
     ) -> None:
-        """What is beyond the limit in clip states of which frame 1 shows too little."""
+        """What is beyond the limit in clip states of which the reference frame shows too little."""
         error = calibration.inverse_isp.error
         if not error.is_rare.any():
             return
@@ -83,7 +84,7 @@ class Fit:
         self.blind[rare] = blind
 
     def keep_full(self, calibration: Calibration, rgb: Rgb, far: Flow, white: float) -> None:
-        """What was full in frame 1, and is as bright as can be, is full."""
+        """What was full in the reference frame, and is as bright as can be, is full."""
         if not calibration.lights.any():
             return
         full = still_full(calibration.lights, rgb, calibration.phase, far)

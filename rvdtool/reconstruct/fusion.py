@@ -15,8 +15,8 @@ def fuse(prior: Prior) -> tuple[Array, Array]:
     weighted by the inverse of the former. Warped RAW has none of the fit's fine error but noise of
     its own; it is weighed against the blend of the others by whole variances.
 
-    The candidates are no independent witnesses (all stem from frame 1), so the blend is believed
-    only as much as their harmonic mean, not as their sum of precisions.
+    The candidates are no independent witnesses (all stem from the reference frame), so the blend
+    is believed only as much as their harmonic mean, not as their sum of precisions.
 
     Returns:
         (normalised RAW [H, W], variance of its predictable error [H, W]).

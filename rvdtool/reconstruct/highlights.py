@@ -1,4 +1,4 @@
-"""How far beyond its limit a clipped colour goes that frame 1 doesn't show clipped.
+"""How far beyond its limit a clipped colour goes that the reference frame doesn't show clipped.
 
 Nobody can read that off one frame, but surroundings tell much: how wide the clipped place is, how
 steeply brightness rises towards it, which other channels are clipped, and how much room there is up
@@ -95,8 +95,8 @@ def describe(
     Args:
         rgb: the frame.
         phase: of its mosaic.
-        lower_bound: normalised RAW at the limit, as bright as frame 1, [H, W].
-        white: the most that a photosite can have, as bright as frame 1.
+        lower_bound: normalised RAW at the limit, as bright as the reference frame, [H, W].
+        white: the most that a photosite can have, as bright as the reference frame.
         tracked: whether the ISP made what brightness there is.
         where: (row, column) of each, [samples, 2].
     """

@@ -1,13 +1,13 @@
-"""What cameras' ISPs are like: keeps the inverse ISP sane where frame 1 shows nothing.
+"""What cameras' ISPs are like: keeps the inverse ISP sane where the reference frame shows nothing.
 
 A regression on one frame knows only the colours and brightnesses in that frame; beyond them it
 extrapolates wildly. But the weights that undo one camera's ISP are no arbitrary numbers. They were
 learned for 1200 simulated cameras with ISPs of their own (`examples/learn_isp_prior.py`), and their
-mean and covariance are the prior here: where frame 1 says much it decides, elsewhere the prior
-does (empirical Bayes, Efron and Morris 1973, for Bayesian linear regression).
+mean and covariance are the prior here: where the reference frame says much it decides, elsewhere
+the prior does (empirical Bayes, Efron and Morris 1973, for Bayesian linear regression).
 
-RAW is divided by the own channel's gain on frame 1 first, so that exposures and white balances are
-the same to the prior.
+RAW is divided by the own channel's gain on the reference frame first, so that exposures and white
+balances are the same to the prior.
 """
 
 from dataclasses import dataclass
@@ -98,12 +98,13 @@ class IspPrior:
         return cls(mean, inverse.transpose(0, 2, 1) @ inverse / WIDENED)
 
     def weights(self, moments: Moments, color: int, samples: int) -> Matrix:
-        """Most likely weights, given what frame 1 shows, [COLUMNS + 1].
+        """Most likely weights, given what the reference frame shows, [COLUMNS + 1].
 
-        How much frame 1 is believed follows from what it misses: found together, by iteration.
+        How much the reference frame is believed follows from what it misses: found together, by
+            iteration.
 
         Args:
-            moments: of frame 1, RAW divided by `own_gain`.
+            moments: of the reference frame, RAW divided by `own_gain`.
             color: the CFA position's: 0, 1, 2 for R, G, B.
             samples: photosites behind them.
         """

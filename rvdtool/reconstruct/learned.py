@@ -30,7 +30,7 @@ class Learned:
         Args:
             network: in evaluation mode.
             packing: of the clip's mosaics.
-            reference: frame 1.
+            reference: the reference frame.
             gain_tracked: whether changes of brightness are put down to the ISP.
         """
         self._network = network

@@ -21,8 +21,9 @@ from rvdtool.reconstruct.isp_features import CLIP, Rgb
 from rvdtool.reconstruct.statistics import POSITIONS, Array
 
 BLIND = np.float32(0.45)
-"""Where a clip state is met that frame 1 doesn't show, another colour than the photosite's own
-clipped, the fit is off by half of this share of the room up to white, RMS (0.19 to 0.26)."""
+"""Where a clip state is met that the reference frame doesn't show, another colour than the
+photosite's own clipped, the fit is off by half of this share of the room up to white, RMS (0.19 to
+0.26)."""
 CERTAIN = np.float32(1e-6)
 """Variance of what is full: rounding, and nothing else."""
 HEADROOM = 1.25
@@ -145,8 +146,8 @@ def beyond_limit(
     white: float,
     tracked: bool,
 ) -> tuple[Array, Array]:
-    """How far above the fit clipped photosites are to be put of which frame 1 says little, and the
-    variance of what remains unknown, [photosites] each.
+    """How far above the fit clipped photosites are to be put of which the reference frame says
+    little, and the variance of what remains unknown, [photosites] each.
 
     Args:
         phase: of the mosaic.
@@ -155,7 +156,7 @@ def beyond_limit(
         lower_bound: the least that a clipped photosite can have, [H, W].
         rare: photosites in a rare clip state, in reading order.
         learned: variance of the fit there, [photosites]; see `ErrorModel.of_rare_states`.
-        white: the most that a photosite can have, as bright as frame 1.
+        white: the most that a photosite can have, as bright as the reference frame.
         tracked: whether the ISP made what brightness there is.
     """
     value, bound = value[rare], lower_bound[rare]

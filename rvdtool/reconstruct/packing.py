@@ -128,7 +128,7 @@ def shown_brightness(prior: Prior) -> float:
 def pack_reference(
     packing: Packing, rgb: Rgb, raw: Array, estimate: Estimate, variance: Array
 ) -> ReferencePlanes:
-    """The network's view of frame 1.
+    """The network's view of the reference frame.
 
     Args:
         packing: of mosaics of this size and phase.

@@ -102,7 +102,7 @@ def test_padding_that_is_not_the_planes_is_found(shot: Any, tmp_path: Path) -> N
     other = {**said, "padding": {**said["padding"], "left": 0, "right": 0}}
     bundle = resealed(shot.bundle, tmp_path / "forged.rvd", {}, planes=other)
     (failed,) = [check for check in verify(open_bundle(bundle)) if not check.ok]
-    assert "padded" in failed.detail
+    assert "padding" in failed.detail
 
 
 def test_planes_that_are_no_tiff_are_found(shot: Any, tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_planes_that_would_fill_the_memory_are_not_read(
     else:
         data += bytes(2**20)
     bundle = open_bundle(resealed(shot.bundle, tmp_path / "forged.rvd", {PLANES: data}))
-    with pytest.raises(BundleError, match=r"compression 8|are expected"):
+    with pytest.raises(BundleError, match=r"compression 8|and a short header"):
         _ = bundle.references[0].frame
     assert [check.name for check in verify(bundle) if not check.ok] == [EQUAL]
 

@@ -267,7 +267,7 @@ def test_lossless_jpegs_that_are_not_whole_or_tiled(tmp_path: Path) -> None:
         read_mlv(path).read(0)
     data = mlv_bytes(mosaics, Clip(jpeg=2))
     path.write_bytes(data.replace(b"\xff\xd9", b"\0\0"))
-    with pytest.raises(RawError, match="not a whole lossless JPEG"):
+    with pytest.raises(RawError, match="not a complete lossless JPEG"):
         read_mlv(path).read(0)
     path.write_bytes(data[: data.index(b"\xff\xc3") + 5] + b"\xff" * 4 + data[-900:])
     with pytest.raises(RawError):

@@ -91,7 +91,7 @@ def test_what_has_no_first_frame_is_refused(tmp_path: Path) -> None:
             pass
     path = tmp_path / "clip.mlv"
     path.write_bytes(mlv_bytes(random_mosaics(1))[:-1])
-    with pytest.raises(RawError, match=r"^[^:]*clip\.mlv: no complete frame in it"):
+    with pytest.raises(RawError, match=r"^[^:]*clip\.mlv: it has no complete frame"):
         read_raw(path)
     with pytest.raises(RawError, match="no complete frame"), one_frame_file(path):
         pass

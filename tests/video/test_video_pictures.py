@@ -109,7 +109,7 @@ def test_tiffs_are_read_exactly(
     [
         ((13, 17), "minisblack", "1 × 16 bit"),
         ((13, 17, 4), "rgb", "4 × 16 bit.*rgb48le"),
-        ((2, 13, 17, 3), "rgb", "2 pictures"),
+        ((2, 13, 17, 3), "rgb", "2 pages"),
     ],
 )
 def test_other_tiffs(shape: tuple[int, ...], photometric: str, says: str, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ PARTS: dict[str, Callable[[Step], Array]] = {
     "previous-residual": lambda step: step.prior.previous.value,
     "anchored-residual": lambda step: step.prior.anchored.value,
 }
-"""Candidates by name, as bright as frame 1."""
+"""Candidates by name, as bright as the reference frame."""
 
 
 @dataclass(frozen=True)

@@ -222,7 +222,8 @@ def _draw_photograph(index: int) -> Recipe:
 
 
 def _draw_sweep(index: int) -> Recipe:
-    """A photograph filmed from one end to the other: frame 1 shows few of the colours to come."""
+    """A photograph filmed from one end to the other: the reference frame shows few of the colours
+    to come."""
     rng = np.random.default_rng([PARTS.index("sweeps"), index])
     scene = _photographed(read_photographs()[index], float(rng.choice((1, 1.5, 2, 4))))
     take = replace(_draw_take(rng, scene, (), "sweep", index, 20), camera_kind="hand")

@@ -21,8 +21,8 @@ from rvdtool.research.dataset.augment import Move, draw, fit
 from rvdtool.research.training.evidence import EvidenceClip
 
 MISLED = 0.5
-"""Share of the crops in which the flow to frame 1 is made wrong in places. It seldom is where the
-training scenes are clipped; so a network believes it there, also when it shouldn't."""
+"""Share of the crops in which the flow to the reference frame is made wrong in places. It seldom
+is where the training scenes are clipped; so a network believes it there, also when it shouldn't."""
 ON_CLIPPED = 0.5
 """Share of those in which the middle of such a place is clipped, if anything in the crop is."""
 

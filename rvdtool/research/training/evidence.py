@@ -1,9 +1,9 @@
 """What the chain sees and does in a video, on disk: training needs no flow and no calibration.
 
 Everything the network is given but the candidate made of the previous RAW depends on the video and
-frame 1 alone (`rvdtool.reconstruct.affinity.Evidence`). It is computed once per video, by the
-training-free chain, whose RAW frames are kept, too: each is a previous RAW as a chain makes it. All
-are memory-mapped arrays from which any frame's crop is read in milliseconds.
+the reference frame alone (`rvdtool.reconstruct.affinity.Evidence`). It is computed once per video,
+by the training-free chain, whose RAW frames are kept, too: each is a previous RAW as a chain makes
+it. All are memory-mapped arrays from which any frame's crop is read in milliseconds.
 
 Numbers are kept as small as their use allows: variances as their logarithm in steps of 12 %,
 candidates as float16 differences to the fit, flows in 1/128 pixel, what is smooth at a quarter of
@@ -210,7 +210,7 @@ def _flow_code(flow: Array) -> NDArray[np.int16]:
 
 @dataclass(frozen=True)
 class First:
-    """A crop of frame 1: what `pack_reference` takes."""
+    """A crop of the reference frame: what `pack_reference` takes."""
 
     rgb: Rgb
     raw: Array
@@ -247,7 +247,7 @@ class EvidenceClip:
         self.folder = folder
 
     def __len__(self) -> int:
-        """Number of frames, frame 1 included."""
+        """Number of frames, the reference frame included."""
         return len(self._scalars) + 1
 
     @cached_property
@@ -256,7 +256,7 @@ class EvidenceClip:
 
     @property
     def reference_mosaic(self) -> Mosaic:
-        """The RAW of frame 1, DN, uint16 [H, W]."""
+        """The RAW of the reference frame, DN, uint16 [H, W]."""
         return self._arrays["raw"][0]
 
     def rgb(self, index: int, move: Move) -> Rgb:
@@ -265,12 +265,12 @@ class EvidenceClip:
         return rgb
 
     def raw(self, index: int, move: Move) -> Array:
-        """A crop of the true normalised RAW as bright as frame 1, [h, w]."""
+        """A crop of the true normalised RAW as bright as the reference frame, [h, w]."""
         return self._mosaic("raw", index, move)
 
     def state(self, index: int, move: Move) -> tuple[Array, Array]:
         """What the training-free chain made of a frame: a crop of its normalised RAW as bright as
-        frame 1, [h, w], and the variance of its predictable error, [h, w]."""
+        the reference frame, [h, w], and the variance of its predictable error, [h, w]."""
         return (
             self._mosaic("state", index, move),
             _LOG_CODES[move.apply(self._arrays["state_v"][index])],
@@ -293,11 +293,11 @@ class EvidenceClip:
         return raw / np.float32(self.exposure(index))
 
     def exposure(self, index: int) -> float:
-        """How much brighter than frame 1 the chain takes a frame's RAW to be."""
+        """How much brighter than the reference frame the chain takes a frame's RAW to be."""
         return self._scalars[index - 1][1] if index else 1.0
 
     def first(self, move: Move) -> First:
-        """A crop of frame 1."""
+        """A crop of the reference frame."""
         arrays = self._arrays
         estimate = Estimate(
             _unfixed(move.apply(arrays["fit"][0])),

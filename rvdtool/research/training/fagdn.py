@@ -120,7 +120,8 @@ class FagdnRecipe(CropRecipe):
         return Outcome(loss, torch.stack([mse, ssim, auxiliary]).detach())
 
     def validate(self, network: Fagdn, index: int) -> tuple[float, ...]:
-        """Chained from frame 1 with the authors' chain; predictions are rounded, not truncated."""
+        """Chained from the reference frame with the authors' chain; predictions are rounded, not
+        truncated."""
         folder, video = self._videos[index]
         reference = reference_of(folder, video)
         flow = _folder_flow(folder, video)
