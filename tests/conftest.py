@@ -1,4 +1,4 @@
-"""A shot that several rooms test with: a video, the RAW of its first frame, and their bundle."""
+"""The shot that most tests use: a video, the RAW of its first frame, and their bundle."""
 
 import os
 import shutil

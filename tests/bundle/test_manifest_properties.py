@@ -176,7 +176,7 @@ def test_any_valid_manifest_survives(data: st.DataObject, written: Json) -> None
     assert manifest_bytes(parse_manifest(again)) == again
     assert json.loads(again) == said
     CHECK_SCHEMA(said)
-    # … and so do the types of the other rooms that are made of it
+    # … and so do the types of the other packages that are made of it
     video = parsed.video
     info = convert.video_info(video)
     entry = convert.video_entry(info, kind=video.kind, name=video.name, members=video.members)

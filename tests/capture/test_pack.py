@@ -200,8 +200,8 @@ def test_packing_needs_neither_torch_nor_opencv(shot: Any, tmp_path: Path, openc
 def test_importing_capture_imports_neither_torch_nor_opencv() -> None:
     """All of it but registration, which is imported when sizes don't tell."""
     script = (
-        "import pkgutil, sys, importlib, rvdtool.capture as room\n"
-        "names = {module.name for module in pkgutil.iter_modules(room.__path__)}\n"
+        "import pkgutil, sys, importlib, rvdtool.capture as capture\n"
+        "names = {module.name for module in pkgutil.iter_modules(capture.__path__)}\n"
         "names -= {'register', 'guess'}\n"
         "for name in names: importlib.import_module(f'rvdtool.capture.{name}')\n"
         "print(len(names), sorted({'torch', 'cv2', 'skimage', 'scipy'} & sys.modules.keys()))"

@@ -134,7 +134,7 @@ def test_a_texture_that_repeats_itself_is_doubtful(tmp_path: Path) -> None:
     shown = cv2.resize(wide[57:297, 63:383], (192, 144), interpolation=cv2.INTER_AREA)
     verdict, _ = verdict_of(write_video(tmp_path, [shown]), tmp_path / "raw.dng")
     assert verdict.word == "doubtful"
-    assert "repeats itself" in str(verdict)
+    assert "the texture repeats" in str(verdict)
 
 
 def test_a_scene_that_doesnt_repeat_itself_isnt_taken_for_one(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from command_line import require_one_line, run
 
-from rvdtool.delivery import folder as room
+from rvdtool.delivery import folder as delivery
 from rvdtool.delivery.folder import STATE_FILE
 from rvdtool.raw.read import read_raw
 from rvdtool.raw.sequence import list_sequence
@@ -127,7 +127,7 @@ def test_an_interrupted_run_is_resumed(
             raise KeyboardInterrupt
         return answer(chain, step, rgb)
 
-    monkeypatch.setattr(room, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(delivery, "CHECKPOINT_EVERY", 2)
     with monkeypatch.context() as patch:
         patch.setattr(Chain, "answer", until)
         assert run("derender", shot.bundle, "-o", out) == 130

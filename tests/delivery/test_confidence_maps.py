@@ -8,7 +8,7 @@ import pytest
 from small_shots import SIZE, make_bundle, pan
 
 from rvdtool.bundle.store import Bundle, open_bundle
-from rvdtool.delivery import folder as room
+from rvdtool.delivery import folder as delivery
 from rvdtool.delivery.folder import DerenderOptions, derender_to_folder
 from rvdtool.errors import OutputError, UsageError
 from rvdtool.reconstruct.chain import Chain
@@ -58,7 +58,7 @@ def test_a_resumed_run_makes_the_same_maps(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     derender_to_folder(bundle, tmp_path / "a", DerenderOptions(confidence=tmp_path / "whole"))
-    monkeypatch.setattr(room, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(delivery, "CHECKPOINT_EVERY", 2)
     parts = tmp_path / "parts"
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
         patch.setattr(Chain, "advance", _stopping_at(4))
@@ -72,7 +72,7 @@ def test_a_resumed_run_makes_the_same_maps(
 def test_maps_that_are_missing_are_named(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(delivery, "CHECKPOINT_EVERY", 2)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
         patch.setattr(Chain, "advance", _stopping_at(4))
         derender_to_folder(bundle, tmp_path / "raws")

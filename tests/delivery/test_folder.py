@@ -18,7 +18,7 @@ import pytest
 from small_shots import BLACK, RATE, SIZE, WHITE, make_bundle, mosaic, pan, psnr
 
 from rvdtool.bundle.store import Bundle, open_bundle
-from rvdtool.delivery import folder as room
+from rvdtool.delivery import folder as delivery
 from rvdtool.delivery.folder import (
     STATE_FILE,
     DerenderOptions,
@@ -55,7 +55,7 @@ def whole(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 @pytest.fixture
 def checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     """One after every third frame."""
-    monkeypatch.setattr(room, "CHECKPOINT_EVERY", 3)
+    monkeypatch.setattr(delivery, "CHECKPOINT_EVERY", 3)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -407,7 +407,7 @@ def other_colors(bundle: Bundle, folder: Path) -> DerenderReport:
 
 def other_version(bundle: Bundle, folder: Path) -> DerenderReport:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room, "__version__", "99")
+        patch.setattr(delivery, "__version__", "99")
         return derender_to_folder(bundle, folder, existing("resume"))
 
 
@@ -528,7 +528,7 @@ def test_a_full_disk_leaves_whole_frames_only(
     monkeypatch: pytest.MonkeyPatch,
     call: int,
 ) -> None:
-    """And when there is room again, the run can go on."""
+    """And when there is space again, the run can be resumed."""
     sync = os.fsync
     calls = iter(range(1, 10_000))
 
@@ -580,7 +580,7 @@ def test_a_damaged_video_leaves_whole_frames_only(
         raise VideoError("clip.mkv: frame 6 can't be decoded")
 
     with monkeypatch.context() as patch:
-        patch.setattr(room, "read_frames", damaged)
+        patch.setattr(delivery, "read_frames", damaged)
         with pytest.raises(VideoError, match="frame 6"):
             derender_to_folder(bundle, tmp_path)
     left = contents(tmp_path)

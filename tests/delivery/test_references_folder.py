@@ -12,7 +12,7 @@ from small_shots import RATE, SIZE, pan, raw_frame, render
 from rvdtool.bundle.store import Bundle, open_bundle
 from rvdtool.capture.pack import pack
 from rvdtool.capture.stills import Still
-from rvdtool.delivery import folder as room
+from rvdtool.delivery import folder as delivery
 from rvdtool.delivery.folder import STATE_FILE, DerenderOptions, derender, derender_to_folder
 from rvdtool.errors import OutputError
 from rvdtool.raw.dng import write_dng
@@ -85,7 +85,7 @@ def test_a_resumed_run_gives_the_same_bytes(
     at: int,
 ) -> None:
     """Stopped while a chain runs: before the first RAW (2 steps), between (2 × 4), after (2)."""
-    monkeypatch.setattr(room, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(delivery, "CHECKPOINT_EVERY", 2)
     step, taken = Chain.fuse, iter(range(1, 100))
 
     def until(chain: Chain, seen: Any) -> Any:
@@ -134,7 +134,7 @@ def test_who_names_the_cause_overrides_the_exposures(bundle: Bundle, tmp_path: P
 def test_other_flows_in_the_same_folder_are_noticed(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "CHECKPOINT_EVERY", 1)
+    monkeypatch.setattr(delivery, "CHECKPOINT_EVERY", 1)
     flows, raws = tmp_path / "flows", tmp_path / "raws"
     flows.mkdir()
     for index in range(FRAMES - 1):
@@ -144,7 +144,7 @@ def test_other_flows_in_the_same_folder_are_noticed(
         def fail(*_: Any) -> None:
             raise OSError("stop")
 
-        patch.setattr(room._Run, "finish", fail)
+        patch.setattr(delivery._Run, "finish", fail)
         derender_to_folder(bundle, raws, DerenderOptions(flow=flows))
     before = contents(raws)
     assert STATE_FILE in before

@@ -1,4 +1,4 @@
-"""Small RAW frames and clips for this room's tests."""
+"""Small RAW frames and clips for these tests."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -11,7 +11,7 @@ import torch
 from small_shots import make_bundle, pan
 
 from rvdtool.bundle.store import Bundle, open_bundle
-from rvdtool.delivery import folder as room
+from rvdtool.delivery import folder as delivery
 from rvdtool.delivery.folder import DerenderOptions, derender_to_folder
 from rvdtool.errors import BundleError, MismatchError, UsageError
 from rvdtool.fagdn.chain import FagdnChain, half_size, pad, zero_padding
@@ -138,7 +138,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_bundle_is_derendered_and_a_stopped_run_goes_on_to_the_same_bytes(
     bundle: Bundle, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "CHECKPOINT_EVERY", 3)
+    monkeypatch.setattr(delivery, "CHECKPOINT_EVERY", 3)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     options = DerenderOptions(model=model)
     report = derender_to_folder(bundle, whole, options)

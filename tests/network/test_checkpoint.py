@@ -257,7 +257,7 @@ def test_hostile_checkpoints_are_refused(theirs: dict[str, torch.Tensor], tmp_pa
         ({"state_dict": theirs | {bias: torch.zeros(4).half()}}, "float16"),
         ({"state_dict": theirs | {bias: torch.full((4,), torch.nan)}}, "NaN"),
         ({"state_dict": theirs | {bias: torch.zeros(4).to_sparse()}}, "not a plain tensor|weights"),
-        ({"state_dict": theirs | {bias: [0, 0, 0, 0]}}, "otherwise"),
+        ({"state_dict": theirs | {bias: [0, 0, 0, 0]}}, "must map names"),
     ):
         with pytest.raises(ModelError, match=told):
             import_authors(saved(file, content), target)

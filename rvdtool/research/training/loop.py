@@ -22,11 +22,11 @@ from rvdtool.research.training.curve import CURVE, VALIDATION, Log, draw_curve, 
 from rvdtool.research.training.recipe import Outcome, Recipe
 from rvdtool.research.training.state import (
     State,
-    earlier_sittings,
+    earlier_sessions,
     load_state,
     save_state,
     seed_step,
-    write_sittings,
+    write_sessions,
 )
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Result:
     Attributes:
         step: steps done in all.
         finished: whether those were all.
-        hours: spent on them, in all sittings, without validation.
+        hours: spent on them, in all sessions, without validation.
         validation: mean over the validation videos of each of the recipe's scores.
     """
 
@@ -110,7 +110,7 @@ def train(
         command: how to do the same again, for the model's description.
         start: a model from whose weights a new run starts; None: from fresh ones.
         minutes: stop after this long, validation not counted; calling again goes on.
-        advance: called with a number of steps done, at first those of earlier sittings.
+        advance: called with a number of steps done, at first those of earlier sessions.
         tell: called with a line when something was validated.
 
     Raises:
@@ -148,7 +148,7 @@ class _Sitting:
         if start is not None:
             _require_same_network(start, self._facts)
             self._facts["start"] = start.sha256
-        sittings = earlier_sittings(out, self._facts)
+        sessions = earlier_sessions(out, self._facts)
         torch.manual_seed(settings.seed)
         network = recipe.make_network()
         if start is not None:
@@ -170,9 +170,9 @@ class _Sitting:
         if self._first > settings.steps:
             raise UsageError(f"{out}: {self._first} steps are done, more than {settings.steps}")
         recipe.begin(self._first, fabric.global_rank, fabric.world_size)
-        self._sittings = [*sittings, self._description(command)]
+        self._sessions = [*sessions, self._description(command)]
         if fabric.is_global_zero:
-            write_sittings(out, self._facts, self._sittings)
+            write_sessions(out, self._facts, self._sessions)
             names = ("step", "loss", *recipe.figures, "steps_per_s")
             self._curve = Log(out / CURVE, names, self._first)
             # A finished run is scored again.
@@ -316,7 +316,7 @@ class _Sitting:
                 "steps_planned": self._recipe.settings.steps,
                 "hours": round(result.hours, 3),
                 "validation_psnr": figures,
-                "sittings": self._sittings,
+                "sessions": self._sessions,
             },
             overwrite=True,
         )

@@ -41,7 +41,7 @@ class State:
             kept.
         optimizer: of the network.
         step: steps done.
-        seconds: spent on them, in all sittings, without validation.
+        seconds: spent on them, in all sessions, without validation.
         recent: sum of loss and figures since the last row of curve.csv, and their number last.
     """
 
@@ -101,8 +101,8 @@ def load_state(folder: Path, state: State) -> None:
     state.recent = content.get("recent", state.recent)
 
 
-def earlier_sittings(folder: Path, facts: Mapping[str, JsonValue]) -> list[JsonValue]:
-    """The sittings of this run so far, by run.json; none if there is none.
+def earlier_sessions(folder: Path, facts: Mapping[str, JsonValue]) -> list[JsonValue]:
+    """The sessions of this run so far, by run.json; none if there is none.
 
     Args:
         folder: of the run.
@@ -121,7 +121,7 @@ def earlier_sittings(folder: Path, facts: Mapping[str, JsonValue]) -> list[JsonV
         return []
     try:
         content: dict[str, Any] = json.loads(path.read_text())
-        before, sittings = dict(content["facts"]), list(content["sittings"])
+        before, sessions = dict(content["facts"]), list(content["sessions"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged: {_first_line(error)}") from error
     now = json.loads(json.dumps(dict(facts)))
@@ -134,18 +134,18 @@ def earlier_sittings(folder: Path, facts: Mapping[str, JsonValue]) -> list[JsonV
             f"({before.get(changed[0])}, not {now.get(changed[0])}); repeat its options "
             "to resume it, or choose another folder"
         )
-    return sittings
+    return sessions
 
 
-def write_sittings(
-    folder: Path, facts: Mapping[str, JsonValue], sittings: Sequence[JsonValue]
+def write_sessions(
+    folder: Path, facts: Mapping[str, JsonValue], sessions: Sequence[JsonValue]
 ) -> None:
     """Write run.json, beside and renamed.
 
     Raises:
         OutputError: it can't be written.
     """
-    content = {"facts": dict(facts), "sittings": list(sittings)}
+    content = {"facts": dict(facts), "sessions": list(sessions)}
     with write_beside(folder / RUN_FILE, overwrite=True) as file:
         file.write(json.dumps(content, indent=1).encode() + b"\n")
 

@@ -86,7 +86,7 @@ def test_the_folders_own_flow_is_taken(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("start", [0, 2])
 def test_processes_share_the_batches_of_one(folder: RvdFolder, start: int) -> None:
-    """And a step's batch is the same however many steps ran before it in this sitting."""
+    """And a step's batch is the same however many steps ran before it in this session."""
 
     def batches(batch: int, **share: int) -> list[list[Run]]:
         settings = replace(TINY, batch=batch)
@@ -195,7 +195,7 @@ def test_parts_are_added_by_name(folder: RvdFolder, tmp_path: Path) -> None:
     ("overrides", "told"),
     [
         (Overrides(crop=66), "multiples"),
-        (Overrides(steps=3, epochs=1), "one of them"),
+        (Overrides(steps=3, epochs=1), "not both"),
         (Overrides(batch=0), "batch"),
     ],
 )

@@ -89,8 +89,8 @@ def test_time_is_up_and_the_same_command_goes_on(tmp_path: Path) -> None:
     assert (finished.step, finished.finished) == (6, True)
     require_equal(state(out), state(whole))
     assert curve(out) == curve(whole)
-    sittings: Any = load_model(out).training["sittings"]
-    assert [one["first_step"] for one in sittings] == [0, 1]
+    sessions: Any = load_model(out).training["sessions"]
+    assert [one["first_step"] for one in sessions] == [0, 1]
 
 
 def test_another_run_in_the_folder_is_left_alone(tmp_path: Path) -> None:
