@@ -61,7 +61,7 @@ def test_a_resumed_run_makes_the_same_maps(
     monkeypatch.setattr(delivery, "CHECKPOINT_EVERY", 2)
     parts = tmp_path / "parts"
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
-        patch.setattr(Chain, "advance", _stopping_at(4))
+        patch.setattr(Chain, "fuse", _stopping_at(4))
         derender_to_folder(bundle, tmp_path / "b", DerenderOptions(confidence=parts))
     options = DerenderOptions(confidence=parts, existing="resume")
     report = derender_to_folder(bundle, tmp_path / "b", options)
@@ -74,7 +74,7 @@ def test_maps_that_are_missing_are_named(
 ) -> None:
     monkeypatch.setattr(delivery, "CHECKPOINT_EVERY", 2)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
-        patch.setattr(Chain, "advance", _stopping_at(4))
+        patch.setattr(Chain, "fuse", _stopping_at(4))
         derender_to_folder(bundle, tmp_path / "raws")
     options = DerenderOptions(confidence=tmp_path / "maps", existing="resume")
     with pytest.raises(OutputError, match=r"clip_000000\.png: is missing"):
@@ -82,11 +82,11 @@ def test_maps_that_are_missing_are_named(
 
 
 def _stopping_at(index: int):  # type: ignore[no-untyped-def]
-    advance = Chain.advance
+    fuse = Chain.fuse
 
     def until(chain: Chain, seen: object) -> object:
         if chain.state.index + 1 == index:
             raise KeyboardInterrupt
-        return advance(chain, seen)  # type: ignore[arg-type]
+        return fuse(chain, seen)  # type: ignore[arg-type]
 
     return until
