@@ -14,7 +14,7 @@ CLIP := examples/nokia_n900
 DEMO := demo
 SMOKE := .venv-smoke
 
-.PHONY: test test-newest test-oldest lint demo smoke fuzz clean
+.PHONY: test test-newest test-oldest lint demo smoke fuzz clean bench
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
@@ -52,6 +52,10 @@ smoke:
 	$(SMOKE)/bin/rvdtool pack $(CLIP)/video.mp4 $(CLIP)/first.dng -o $(SMOKE)/clip.rvd
 	$(SMOKE)/bin/rvdtool derender $(SMOKE)/clip.rvd -o $(SMOKE)/raws
 	$(SMOKE)/bin/rvdtool metrics $(SMOKE)/raws $(CLIP)/ground_truth
+
+# How much faster than a pinned older commit, in one run, into bench.json. Wants a quiet machine.
+bench: $(INSTALLED)
+	$(BIN)/python examples/bench.py -o bench.json
 
 # Damaged and forged files by the thousand, and packs killed at any time: nothing but clear errors.
 fuzz: $(INSTALLED)

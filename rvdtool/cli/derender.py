@@ -131,19 +131,20 @@ def derender(
     if model == "none" and (device is not None or bf16 is not None):
         raise UsageError("--device, --bf16 and --fp32 need a network; leave out --model none")
     opened = open_bundle(bundle)
+    threads = threads or cores()
+    use_threads(threads)
     options = DerenderOptions(
         compression=compression,
         flow=flow,
         gain=gain,
         existing="overwrite" if overwrite else "resume" if resume else "refuse",
-        model=None if model == "none" else _placed(model, device, bf16),
+        model=None if model == "none" else _placed(model, device, bf16, threads),
         name=name,
         time_code=timecode,
         rate=parse_rate(rate),
         audio=not no_audio,
         confidence=confidence,
     )
-    use_threads(threads or cores())
     start = perf_counter()
     with console.progress("De-rendering", opened.video_info.frame_count) as advance:
         report = derender_to_folder(opened, output, options, advance, console.note)
@@ -236,7 +237,9 @@ def _print_labels(report: "DerenderReport") -> None:
     )
 
 
-def _placed(model: str, device: str | None, bf16: bool | None) -> "Model":
+def _placed(model: str, device: str | None, bf16: bool | None, threads: int) -> "Model":
+    import torch
+
     from rvdtool.network.checkpoint import load_model
     from rvdtool.network.device import choose_device, computes_in_bf16, place
 
@@ -244,4 +247,7 @@ def _placed(model: str, device: str | None, bf16: bool | None) -> "Model":
     if bf16 is None:
         bf16 = loaded.kind == "fagdn-calibrated" and computes_in_bf16(where)
     place(loaded.network, where, bf16=bf16)
+    # Ours answers to several frames at once instead: no thread waits for others within a layer, and
+    # the bytes are the same whatever the number.
+    torch.set_num_threads(1 if loaded.kind == "fagdn-calibrated" else threads)
     return loaded

@@ -102,7 +102,7 @@ def steps(chain: Chain, pictures: Iterable[Rgb]) -> Iterator[Step]:
             observing = observer.submit(observe)
             answers.append(answerers.submit(chain.answer, chain.fuse(seen), seen.rgb))
             del seen
-            if len(answers) > min(workers, MOST_ANSWERS):
+            if len(answers) >= min(workers, MOST_ANSWERS):
                 yield _first(answers)
         while answers:
             yield _first(answers)

@@ -26,7 +26,7 @@ Where = tuple[NDArray[np.intp], NDArray[np.intp]]
 """Rows and columns of some places."""
 
 
-WORKING_SIDE = 640
+WORKING_SIDE = 960
 """Flow is estimated on frames whose longer side is at most this, and enlarged: finer grids cost
 much and gain nothing measurable (docs/method/reconstruction.md)."""
 FARTHEST = 100_000

@@ -274,7 +274,7 @@ def _after(
         chain.resume(start.state)
     for step in steps(chain, pictures):
         state = step.state
-        yield Result(
+        result = Result(
             index=before.index + state.index,
             raw=before.raw.with_mosaic(step.mosaic),
             brightness=state.brightness,
@@ -285,6 +285,8 @@ def _after(
             cut=step.motion.cut,
             state=state,
         )
+        del step  # its prior is a dozen maps of the frame's size
+        yield result
 
 
 def _trace(

@@ -177,7 +177,7 @@ def test_resizing_scales_both_axes_by_themselves() -> None:
 
 def test_working_size() -> None:
     assert working_size((480, 640)) == (480, 640)
-    assert max(working_size((2160, 3840))) == 640
+    assert max(working_size((2160, 3840))) == 960
     assert min(working_size((2, 3))) >= 16
     height, width = working_size((1600, 900))
     assert abs(height / width - 16 / 9) < 0.01
