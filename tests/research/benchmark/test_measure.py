@@ -19,7 +19,7 @@ from rvdtool.research.benchmark.record import Place, error_map
 class Told(Method):
     """Predicts the truth plus `off`, and remembers which frames it was asked for."""
 
-    sources = ("benchmark.method",)
+    sources = ("research.benchmark.method",)
 
     def __init__(self, off: float = 5, *, alone: bool = False) -> None:
         self.name = "told"
@@ -124,7 +124,7 @@ def test_other_code_is_measured_again(
     clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     again(Told(), clip, tmp_path)
-    monkeypatch.setattr(Told, "sources", ("benchmark.clip",))
+    monkeypatch.setattr(Told, "sources", ("research.benchmark.clip",))
     method = Told()
     again(method, clip, tmp_path)
     assert method.asked

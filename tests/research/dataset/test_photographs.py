@@ -8,7 +8,7 @@ import pytest
 
 from rvdtool.research.dataset.photographs import read_photographs
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "collect_photographs.py"
+SCRIPT = Path(__file__).parents[3] / "examples" / "collect_photographs.py"
 
 
 def test_each_is_listed_once_and_large_enough() -> None:
