@@ -161,17 +161,20 @@ class Bundle:
     slices: dict[str, Slice]
     references: tuple[Reference, ...]
 
-    @cached_property
-    def video(self) -> VideoSource:
-        """The video, to be decoded in place; its bytes are those that were packed.
+    def checked_video(self) -> VideoSource:
+        """The video, to be decoded in place, after its hashes were checked.
 
-        They are hashed first, as no decoder should see damaged ones: that reads the video once,
-        when this is first asked for.
+        No decoder should see damaged bytes, so the first call reads the whole video; later ones
+        return the same source.
 
         Raises:
             InputError: the file can't be read.
             BundleError: the video is damaged.
         """
+        return self._checked_video
+
+    @cached_property
+    def _checked_video(self) -> VideoSource:
         for member in self.manifest.video.members:
             if not is_intact(self, member):
                 raise BundleError(

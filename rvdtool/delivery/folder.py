@@ -152,7 +152,7 @@ def derender_to_folder(
     brightness, exposure, trusted, tracks_gain, cuts = [1.0], [1.0], [], False, []
     expected: dict[int, float] = {}
     differing: dict[int, float] = {}
-    frames = stage.each("decoding", read_frames(bundle.video, bundle.video_info))
+    frames = stage.each("decoding", read_frames(bundle.checked_video(), bundle.video_info))
     with WriteBehind() as writer, closing(run.results(frames, start, advance)) as results:
         for result in results:
             if result is not None:
@@ -215,7 +215,7 @@ def derender(
     if model is not None and model.kind != "fagdn-calibrated":
         raise UsageError(f"{model.name}: of kind {model.kind!r}; only derender_to_folder runs it")
     clip = _clip(bundle, DerenderOptions(flow=flow, gain=gain, model=model), None)
-    frames = read_frames(bundle.video, bundle.video_info)
+    frames = read_frames(bundle.checked_video(), bundle.video_info)
     with closing(reconstruct(clip, frames)) as results:
         for result in results:
             if result is not None:
@@ -305,7 +305,7 @@ class _Run:
             reel=self._stem,
             recorded=self.labels.tags.recorded,
         )
-        return write_sound(self._bundle.video, self._folder, self._stem, picture, say)
+        return write_sound(self._bundle.checked_video(), self._folder, self._stem, picture, say)
 
     def job(self, result: Result) -> Callable[[], None]:
         """What writes one frame, and its map."""

@@ -81,7 +81,7 @@ def label(
     chosen = _rate(info, video.name, rate, say)
     given = None if time_code is None else TimeCode.parse(time_code, chosen)
     slots = slots_of(info, chosen)
-    tags = read_clip_tags(bundle.video, info.stream)
+    tags = read_clip_tags(bundle.checked_video(), info.stream)
     start, origin = (given, "as you said") if given else _start(bundle, tags, chosen, slots, say)
     return Labels(
         stem=stem,

@@ -71,10 +71,16 @@ def normalise(mosaic: Mosaic, black: Levels4, white: int) -> NDArray[np.float32]
 
 def denormalise(values: NDArray[np.floating[Any]], black: Levels4, white: int) -> Mosaic:
     """Normalised [H, W] → DN uint16, rounded and clipped to 0..white. Undoes `normalise`."""
+    return to_dn(values, black, white).round().astype(np.uint16)
+
+
+def to_dn(
+    values: NDArray[np.floating[Any]], black: Levels4, white: int
+) -> NDArray[np.floating[Any]]:
+    """Normalised [H, W] → DN, clipped to 0..white, not rounded."""
     size = (values.shape[0], values.shape[1])
     offset = _tile(np.array(black, np.float32).reshape(2, 2), size)
-    dn = np.rint(values * (np.float32(white) - offset) + offset)
-    return np.clip(dn, 0, white).astype(np.uint16)
+    return np.clip(values * (np.float32(white) - offset) + offset, 0, white)
 
 
 def crop(frame: RawFrame, rect: Rect) -> RawFrame:

@@ -82,8 +82,8 @@ def test_every_member_is_stored_and_has_no_date(shot: Any) -> None:
 
 def test_the_video_is_read_in_place(shot: Any) -> None:
     bundle, source = open_bundle(shot.bundle), FileSource(shot.video)
-    assert bundle.video_info == probe(source) == probe(bundle.video)
-    inside = [frame.rgb for frame in read_frames(bundle.video, bundle.video_info)]
+    assert bundle.video_info == probe(source) == probe(bundle.checked_video())
+    inside = [frame.rgb for frame in read_frames(bundle.checked_video(), bundle.video_info)]
     outside = [frame.rgb for frame in read_frames(source, probe(source))]
     assert np.array_equal(inside, outside)
 

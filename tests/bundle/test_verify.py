@@ -197,7 +197,7 @@ def test_no_decoder_sees_altered_bytes(
     assert [check.name for check in verify(bundle) if not check.ok] == [name]
     if name == VIDEO:
         with pytest.raises(BundleError, match=r"video/clip\.mp4 is damaged"):
-            _ = bundle.video
+            bundle.checked_video()
     if name == PLANES:
         with pytest.raises(BundleError, match=r"planes\.tiff is damaged"):
             _ = bundle.references[0].frame

@@ -39,7 +39,7 @@ def _use_opened(bundle: Bundle, out: Path) -> list[str]:
         *_said(lambda: _told(bundle)),
         *_said(lambda: _require_ok(bundle)),
         *_said(lambda: [reference.frame for reference in bundle.references]),
-        *_said(lambda: list(islice(read_frames(bundle.video, bundle.video_info), 20))),
+        *_said(lambda: list(islice(read_frames(bundle.checked_video(), bundle.video_info), 20))),
         *_said(lambda: _unpack(bundle, out)),
     ]
 

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from rvdtool.errors import ModelError
 from rvdtool.network.checkpoint import Model
+from rvdtool.raw.bayer import to_dn
 from rvdtool.research.benchmark.clip import Clip
-from rvdtool.research.benchmark.method import Method, Prediction, to_dn
+from rvdtool.research.benchmark.method import Method, Prediction
 from rvdtool.research.benchmark.packed import pack, unpack
 from rvdtool.research.peers.cam import OFFSETS, Cam, sample_loss
 
@@ -55,7 +56,7 @@ class CamMethod(Method):
                 torch.from_numpy(array)[None].to(self._device) for array in (frame.srgb, frame.raw)
             )
             result = reconstruct(self._network, srgb, planes, tuned=self._tuned)
-            values = to_dn(unpack(result[0].cpu().numpy(), raw), raw)
+            values = to_dn(unpack(result[0].cpu().numpy(), raw), raw.black, raw.white)
             yield Prediction(index, values, perf_counter() - start)
 
     def metadata_bytes(self, clip: Clip) -> float:

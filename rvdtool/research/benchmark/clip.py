@@ -1,13 +1,13 @@
 """One video of an RVD folder, at full or half size: what methods get and what they are held to."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from rvdtool.errors import MismatchError
-from rvdtool.raw.frame import CameraProfile, Mosaic, RawFrame
+from rvdtool.raw.frame import Mosaic, RawFrame
 from rvdtool.reconstruct.flow import resize_flow
 from rvdtool.research.dataset.rvd import Flow, Rgb8, RvdFolder, Video
 
@@ -45,20 +45,8 @@ class Clip:
         Raises:
             InputError: missing or damaged.
         """
-        camera = self.folder.camera(self.video)
-        profile = CameraProfile(
-            camera.name or "unknown",
-            camera.neutral or (1.0, 1.0, 1.0),
-            color_matrix=camera.color_matrix,
-        )
-        return RawFrame(
-            mosaic=self._mosaic(0),
-            phase=camera.phase,
-            black=camera.black,
-            white=camera.white,
-            bits=camera.bits,
-            profile=profile,
-        )
+        frame = self.folder.read_first(self.video)
+        return replace(frame, mosaic=halve_mosaic(frame.mosaic)) if self.half else frame
 
     def raw(self, index: int) -> RawFrame:
         """The true RAW of a frame.

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from time import perf_counter
 
-from rvdtool.raw.bayer import normalise
+from rvdtool.raw.bayer import normalise, to_dn
 from rvdtool.reconstruct.flow import estimate_flow, flow_image, resize_flow, sample_mosaic
 from rvdtool.research.benchmark.clip import Clip
-from rvdtool.research.benchmark.method import Method, Prediction, to_dn
+from rvdtool.research.benchmark.method import Method, Prediction
 
 
 class CopyWarp(Method):
@@ -26,5 +26,5 @@ class CopyWarp(Method):
             previous, grey = grey, flow_image(picture)
             flow = resize_flow(estimate_flow(grey, previous), reference.size)
             raw = sample_mosaic(raw, flow)
-            values = to_dn(raw, reference)
+            values = to_dn(raw, reference.black, reference.white)
             yield Prediction(index, values, perf_counter() - start)

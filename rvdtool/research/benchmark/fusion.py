@@ -7,11 +7,11 @@ from time import perf_counter
 
 import numpy as np
 
-from rvdtool.raw.bayer import normalise
+from rvdtool.raw.bayer import normalise, to_dn
 from rvdtool.reconstruct.chain import Chain, Step
 from rvdtool.reconstruct.statistics import Array
 from rvdtool.research.benchmark.clip import Clip
-from rvdtool.research.benchmark.method import Method, Prediction, to_dn
+from rvdtool.research.benchmark.method import Method, Prediction
 
 PARTS: dict[str, Callable[[Step], Array]] = {
     "inverse-isp+gain": lambda step: step.prior.fit.value,
@@ -69,7 +69,7 @@ class Part(ChainMethod):
         for link in links:
             state = link.step.state
             value = self._candidate(link.step) * np.float32(state.exposure)
-            values = to_dn(value, clip.reference)
+            values = to_dn(value, clip.reference.black, clip.reference.white)
             yield Prediction(state.index, values, link.seconds)
 
 
@@ -87,7 +87,9 @@ class KnownGain(ChainMethod):
             true = normalise(raw.mosaic, raw.black, raw.white)
             fit, free = prior.fit.value, prior.clipped == 0
             gain = float((true[free] * fit[free]).sum() / max((fit[free] ** 2).sum(), 1e-12))
-            yield Prediction(index, to_dn(fit * np.float32(gain), clip.reference), link.seconds)
+            bright = fit * np.float32(gain)
+            values = to_dn(bright, clip.reference.black, clip.reference.white)
+            yield Prediction(index, values, link.seconds)
 
 
 def run_chain(clip: Clip, last: int) -> Iterator[Link]:

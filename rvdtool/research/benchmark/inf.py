@@ -19,8 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from rvdtool.raw.bayer import to_dn
 from rvdtool.research.benchmark.clip import Clip
-from rvdtool.research.benchmark.method import Method, Prediction, to_dn
+from rvdtool.research.benchmark.method import Method, Prediction
 from rvdtool.research.benchmark.packed import PackedFrame, Planes, pack, unpack
 
 OMEGA = 30.0
@@ -68,7 +69,7 @@ class Inf(Method):
             picture, raw = clip.srgb(index), clip.raw(index)
             start = perf_counter()
             planes = reconstruct(pack(picture, raw), self._options, seed=index, at=self._device)
-            values = to_dn(unpack(planes, raw), raw)
+            values = to_dn(unpack(planes, raw), raw.black, raw.white)
             yield Prediction(index, values, perf_counter() - start)
 
     def metadata_bytes(self, clip: Clip) -> float:

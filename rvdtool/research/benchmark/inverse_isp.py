@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from time import perf_counter
 
-from rvdtool.raw.bayer import normalise
+from rvdtool.raw.bayer import normalise, to_dn
 from rvdtool.reconstruct.brightness import has_auto_brightness
 from rvdtool.reconstruct.inverse_isp import InverseIsp
 from rvdtool.research.benchmark.clip import Clip
-from rvdtool.research.benchmark.method import Method, Prediction, to_dn
+from rvdtool.research.benchmark.method import Method, Prediction
 
 
 class Inverse(Method):
@@ -35,6 +35,6 @@ class Inverse(Method):
         for index in range(1, wanted[-1] + 1):
             picture = clip.srgb(index)
             start = perf_counter()
-            values = to_dn(inverse(picture).value, reference)
+            values = to_dn(inverse(picture).value, reference.black, reference.white)
             yield Prediction(index, values, perf_counter() - start + calibration)
             calibration = 0.0

@@ -1,19 +1,17 @@
 """What a method of the benchmark is: something that predicts a clip's RAW frames."""
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-import rvdtool
-from rvdtool.raw.frame import Mosaic, RawFrame
+from rvdtool.raw.frame import Mosaic
 from rvdtool.research.benchmark.clip import Clip
+from rvdtool.research.fingerprint import code_fingerprint
 
 if TYPE_CHECKING:
     from rvdtool.network.checkpoint import Model
@@ -82,28 +80,3 @@ def switches_of(model: "Model") -> dict[str, bool]:
     """What a model's configuration and training switched on or off: an ablation's columns."""
     facts = {**model.config, **model.training}
     return {name: value for name, value in facts.items() if isinstance(value, bool)}
-
-
-def code_fingerprint(sources: Sequence[str]) -> str:
-    """SHA-256 of the code and data of packages and modules, named as in `reconstruct.flow`."""
-    digest = hashlib.sha256()
-    root = Path(rvdtool.__file__).parent
-    for source in sorted(sources):
-        place = root / source.replace(".", "/")
-        files = [place.with_suffix(".py")]
-        if place.is_dir():  # what was learned counts, too
-            files = sorted(file for file in place.iterdir() if file.suffix in (".py", ".npz"))
-        for file in files:
-            digest.update(file.relative_to(root).as_posix().encode())
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
-def to_dn(values: NDArray[np.float32], reference: RawFrame) -> Values:
-    """Normalised [H, W] → DN float [H, W], clipped to 0..white, not rounded."""
-    height, width = values.shape
-    cell = np.array(reference.black, np.float32).reshape(2, 2)
-    offset = np.tile(cell, (height // 2 + 1, width // 2 + 1))[:height, :width]
-    return np.clip(
-        values * (np.float32(reference.white) - offset) + offset, 0, np.float32(reference.white)
-    )

@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from rvdtool.errors import InputError, MismatchError, OutputError, RawError
 from rvdtool.files import describe, require_file, write_beside
-from rvdtool.raw.frame import CfaPhase, Levels4, Mosaic, RawFrame
+from rvdtool.raw.frame import CameraProfile, CfaPhase, Levels4, Mosaic, RawFrame
 from rvdtool.raw.header import DAMAGE
 from rvdtool.video.png import decode_png, read_header
 
@@ -127,6 +127,26 @@ class RvdFolder:
         if mosaic.ndim != 2 or mosaic.dtype != np.uint16:
             raise RawError(f"{path}: {mosaic.dtype} {list(mosaic.shape)}; expected uint16 [H, W]")
         return np.asarray(mosaic)
+
+    def read_first(self, video: Video) -> RawFrame:
+        """The first RAW frame of a video, with its camera's levels and colours.
+
+        Raises:
+            InputError: it is missing or damaged.
+        """
+        camera = self.camera(video)
+        return RawFrame(
+            mosaic=self.read_raw(video, 0),
+            phase=camera.phase,
+            black=camera.black,
+            white=camera.white,
+            bits=camera.bits,
+            profile=CameraProfile(
+                camera.name or "unknown",
+                camera.neutral or (1.0, 1.0, 1.0),
+                color_matrix=camera.color_matrix,
+            ),
+        )
 
     def read_srgb(self, video: Video, index: int) -> Rgb8:
         """The rendering, uint8 [H, W, 3].

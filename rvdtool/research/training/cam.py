@@ -13,7 +13,6 @@ from rvdtool.raw.bayer import denormalise, from_planes, normalise, to_planes
 from rvdtool.research.dataset.loader import Run
 from rvdtool.research.dataset.rvd import RvdFolder
 from rvdtool.research.peers.cam import POOLINGS, Cam, CamConfig, CamLossOptions, cam_loss
-from rvdtool.research.training.evidence import reference_of
 from rvdtool.research.training.pairs import CropRecipe, half_srgb, score, stack
 from rvdtool.research.training.recipe import Outcome, Settings, require_multiple, switched_off
 
@@ -90,7 +89,7 @@ class CamRecipe(CropRecipe):
     def validate(self, network: Cam, index: int) -> tuple[float, ...]:
         """Every frame from its own samples, without fine-tuning: there is no chain to follow."""
         folder, video = self._videos[index]
-        frame = reference_of(folder, video)
+        frame = folder.read_first(video)
         device = next(network.parameters()).device
         scores = []
         for number in range(1, len(video.frames[: self._frames])):

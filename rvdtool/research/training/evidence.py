@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from rvdtool.errors import InputError
 from rvdtool.raw.bayer import normalise
-from rvdtool.raw.frame import CameraProfile, CfaPhase, Mosaic, RawFrame, Rect
+from rvdtool.raw.frame import CfaPhase, Mosaic, Rect
 from rvdtool.reconstruct.affinity import Candidate, Evidence
 from rvdtool.reconstruct.brightness import Ratio, Shading
 from rvdtool.reconstruct.chain import Chain
@@ -32,8 +32,10 @@ from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.statistics import Array
 from rvdtool.research.dataset.augment import Move
 from rvdtool.research.dataset.rvd import RvdFolder, Video
+from rvdtool.research.fingerprint import code_fingerprint
 
-_FORMAT = 3
+_SOURCES = ("research.training.evidence", "reconstruct", "matching", "raw.bayer", "raw.render")
+"""The code that evidence depends on: evidence made by another version of it isn't used."""
 _HEADER = "clip.json"
 _SMALL = 4
 """What is smooth is kept at the size divided by this."""
@@ -51,31 +53,10 @@ _RELATIVE = ("anchored", "warped", "first_fit", "previous_fit", "lower_bound")
 _VARIANCES = ("fit_v", "anchored_v", "warped_v", "fine", "flow_variance", "residual_variance")
 
 
-def reference_of(folder: RvdFolder, video: Video) -> RawFrame:
-    """The first RAW frame of a video, with its camera's levels and colours.
-
-    Raises:
-        InputError: it is missing or damaged.
-    """
-    camera = folder.camera(video)
-    return RawFrame(
-        mosaic=folder.read_raw(video, 0),
-        phase=camera.phase,
-        black=camera.black,
-        white=camera.white,
-        bits=camera.bits,
-        profile=CameraProfile(
-            camera.name or "unknown",
-            camera.neutral or (1.0, 1.0, 1.0),
-            color_matrix=camera.color_matrix,
-        ),
-    )
-
-
 def write_evidence(folder: RvdFolder, video: Video, out: Path) -> None:
     """Run the training-free chain over a video and keep what it sees and makes in the folder `out`.
 
-    A folder that is there already is complete, and is left alone.
+    An existing folder is complete, and is left alone.
 
     Raises:
         InputError: a frame is missing or damaged.
@@ -85,7 +66,7 @@ def write_evidence(folder: RvdFolder, video: Video, out: Path) -> None:
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    reference = reference_of(folder, video)
+    reference = folder.read_first(video)
     rgb = folder.read_srgb(video, 0)
     chain = Chain(reference, rgb)
     first = chain.calibration.inverse_isp(rgb)
@@ -120,7 +101,7 @@ def write_evidence(folder: RvdFolder, video: Video, out: Path) -> None:
     for name, arrays in frames.items():
         np.save(part / f"{name}.npy", np.stack(arrays))
     header = {
-        "format": _FORMAT,
+        "code": code_fingerprint(_SOURCES),
         "size": reference.size,
         "phase": reference.phase.value,
         "black": reference.black,
@@ -225,14 +206,17 @@ class EvidenceClip:
         """Open what `write_evidence` wrote.
 
         Raises:
-            InputError: there is none, or of another format.
+            InputError: there is none, or another version of the code made it.
         """
         try:
             header = json.loads((folder / _HEADER).read_text())
         except (OSError, ValueError) as error:
             raise InputError(f"{folder}: no evidence here: {error}") from error
-        if header.get("format") != _FORMAT:
-            raise InputError(f"{folder}: evidence of another version; delete it, it is made anew")
+        if header.get("code") != code_fingerprint(_SOURCES):
+            raise InputError(
+                f"{folder}: evidence made by another version of rvdtool; delete it and repeat the "
+                "command, which makes it again"
+            )
         self.name = folder.name
         self.size: tuple[int, int] = tuple(header["size"])
         self.phase = CfaPhase(header["phase"])

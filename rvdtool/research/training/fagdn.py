@@ -20,7 +20,6 @@ from rvdtool.fagdn.network import MULTIPLE, Fagdn, FagdnConfig
 from rvdtool.reconstruct.flow import Flow, read_flow_to_next
 from rvdtool.research.dataset.loader import Run
 from rvdtool.research.dataset.rvd import RvdFolder, Video
-from rvdtool.research.training.evidence import reference_of
 from rvdtool.research.training.pairs import CropRecipe, half_flow, half_srgb, score, stack
 from rvdtool.research.training.recipe import Outcome, Settings, require_multiple, switched_off
 
@@ -123,7 +122,7 @@ class FagdnRecipe(CropRecipe):
         """Chained from the reference frame with the authors' chain; predictions are rounded, not
         truncated."""
         folder, video = self._videos[index]
-        reference = reference_of(folder, video)
+        reference = folder.read_first(video)
         flow = _folder_flow(folder, video)
         chain = FagdnChain(network, reference, folder.read_srgb(video, 0), flow)
         scores = []

@@ -1,6 +1,5 @@
 """Recipes without a chain: they learn from random crops of RVD folders."""
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
@@ -11,6 +10,7 @@ from pydantic import JsonValue
 from torch import Tensor
 
 from rvdtool.errors import UsageError
+from rvdtool.evaluate.metrics import psnr
 from rvdtool.fagdn.chain import half_size
 from rvdtool.raw.frame import CfaPhase, Mosaic
 from rvdtool.reconstruct.flow import estimate_flow, flow_image, read_flow_to_next, resize_flow
@@ -144,8 +144,8 @@ def stack(tensors: Sequence[Tensor]) -> Tensor:
 
 def score(predicted: Mosaic | NDArray[np.float32], true: Mosaic, bits: int) -> float:
     """PSNR in dB of DN / (2^bits − 1), peak 1, whole mosaics; `BEST` if equal."""
-    error = float(np.mean(np.square(predicted.astype(np.float64) - true))) / (2**bits - 1) ** 2
-    return min(BEST, -10 * math.log10(max(error, 10 ** (-BEST / 10))))
+    one, other = predicted.astype(np.float64), true.astype(np.float64)
+    return min(BEST, psnr(one, other, peak=2**bits - 1))
 
 
 def count_pairs(folders: Sequence[RvdFolder]) -> int:

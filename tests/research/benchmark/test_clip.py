@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from small_videos import SIZE, open_clip, write_video
 
 from rvdtool.errors import MismatchError
-from rvdtool.raw.bayer import color_index, denormalise, normalise
+from rvdtool.raw.bayer import color_index, denormalise, normalise, to_dn
 from rvdtool.raw.frame import CameraProfile, CfaPhase, RawFrame
 from rvdtool.research.benchmark.clip import halve_mosaic, halve_picture
-from rvdtool.research.benchmark.method import to_dn
 from rvdtool.research.benchmark.packed import pack, unpack
 from rvdtool.research.dataset.rvd import write_frame_raw
 
@@ -53,7 +52,9 @@ def test_packing_can_be_undone(phase: CfaPhase, size: tuple[int, int]) -> None:
     frame = pack(picture, raw)
     assert frame.srgb.shape[1:] == frame.raw.shape[1:]
     np.testing.assert_array_equal(unpack(frame.raw, raw), normalise(mosaic, raw.black, raw.white))
-    np.testing.assert_allclose(to_dn(unpack(frame.raw, raw), raw), mosaic, atol=1e-2)
+    np.testing.assert_allclose(
+        to_dn(unpack(frame.raw, raw), raw.black, raw.white), mosaic, atol=1e-2
+    )
 
 
 @pytest.mark.parametrize("phase", CfaPhase)
@@ -72,7 +73,7 @@ def test_dn_before_rounding_round_to_what_is_written() -> None:
     mosaic = np.zeros((6, 8), np.uint16)
     raw = RawFrame(mosaic, CfaPhase.GBRG, (60, 61, 62, 63), 4000, 12, CameraProfile("t", (1, 1, 1)))
     values = rng.uniform(-0.2, 1.2, (6, 8)).astype(np.float32)
-    rounded = np.rint(to_dn(values, raw)).astype(np.uint16)
+    rounded = np.rint(to_dn(values, raw.black, raw.white)).astype(np.uint16)
     np.testing.assert_array_equal(rounded, denormalise(values, raw.black, raw.white))
 
 

@@ -15,11 +15,11 @@ from rvdtool.raw.frame import CfaPhase, Rect
 from rvdtool.reconstruct.chain import Chain
 from rvdtool.research.dataset.augment import Move
 from rvdtool.research.dataset.rvd import RvdFolder
+from rvdtool.research.training import evidence
 from rvdtool.research.training.calibrated import CalibratedRecipe
 from rvdtool.research.training.crops import Crops
 from rvdtool.research.training.evidence import (
     EvidenceClip,
-    reference_of,
     require_same,
     write_evidence,
 )
@@ -45,7 +45,7 @@ def test_evidence_is_what_the_chain_observes(
     folder: RvdFolder, clips: list[EvidenceClip], number: int
 ) -> None:
     video, clip = folder.videos[number], clips[number]
-    chain = Chain(reference_of(folder, video), folder.read_srgb(video, 0))
+    chain = Chain(folder.read_first(video), folder.read_srgb(video, 0))
     for index in range(1, len(clip)):
         true = chain.observe(folder.read_srgb(video, index)).evidence
         kept = clip.evidence(index, EVERYTHING)
@@ -73,6 +73,14 @@ def test_a_crop_of_the_evidence_is_the_evidence_of_the_crop(clips: list[Evidence
     np.testing.assert_array_equal(clips[0].rgb(2, move), move.apply(clips[0].rgb(2, EVERYTHING)))
 
 
+def test_evidence_of_other_code_is_refused(
+    clips: list[EvidenceClip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "code_fingerprint", lambda _: "code of last week")
+    with pytest.raises(InputError, match="another version"):
+        EvidenceClip(clips[0].folder)
+
+
 def test_evidence_of_another_video_is_refused(
     folder: RvdFolder, clips: list[EvidenceClip], tmp_path: Path
 ) -> None:
@@ -85,7 +93,7 @@ def test_evidence_of_another_video_is_refused(
 
 def test_the_states_are_what_the_chain_made(folder: RvdFolder, clips: list[EvidenceClip]) -> None:
     video, clip = folder.videos[1], clips[1]
-    chain = Chain(reference_of(folder, video), folder.read_srgb(video, 0))
+    chain = Chain(folder.read_first(video), folder.read_srgb(video, 0))
     for index in range(1, len(clip)):
         state = chain.step(folder.read_srgb(video, index)).state
         raw, variance = clip.state(index, EVERYTHING)

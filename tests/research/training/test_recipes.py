@@ -24,7 +24,6 @@ from rvdtool.research.dataset.rvd import RvdFolder, open_rvd, write_frame_flow
 from rvdtool.research.training import cam
 from rvdtool.research.training import fagdn as published
 from rvdtool.research.training.calibrated import CalibratedRecipe
-from rvdtool.research.training.evidence import reference_of
 from rvdtool.research.training.fagdn import FagdnRecipe, mse_and_ssim
 from rvdtool.research.training.pairs import flow_to_next, read_batches, score
 from rvdtool.research.training.presets import Overrides, make_recipe
@@ -50,7 +49,7 @@ def whole_run(folder: RvdFolder, *, flow: bool = False) -> Run:
 def test_cam_sees_what_the_benchmark_shows_it(folder: RvdFolder) -> None:
     video = folder.videos[0]
     batch = cam.collate([whole_run(folder)])
-    packed = pack(folder.read_srgb(video, 0), reference_of(folder, video))
+    packed = pack(folder.read_srgb(video, 0), folder.read_first(video))
     torch.testing.assert_close(batch.srgb[0], torch.from_numpy(packed.srgb))
     torch.testing.assert_close(batch.raw[0], torch.from_numpy(packed.raw))
 
@@ -59,7 +58,7 @@ def test_the_published_network_sees_what_its_chain_shows_it(folder: RvdFolder) -
     video = folder.videos[0]
     batch = published.collate([whole_run(folder, flow=True)])
     network = Fagdn(FagdnConfig(features=2)).eval()
-    chain = FagdnChain(network, reference_of(folder, video), folder.read_srgb(video, 0))
+    chain = FagdnChain(network, folder.read_first(video), folder.read_srgb(video, 0))
     seen = chain.observe(folder.read_srgb(video, 1))
     height, width = batch.true.shape[-2:]
     top, left = (seen.srgb.shape[1] - height) // 2, (seen.srgb.shape[2] - width) // 2
