@@ -2,13 +2,11 @@
 
 import hashlib
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 import rvdtool
 
 
-@cache
 def code_fingerprint(sources: Sequence[str]) -> str:
     """SHA-256 of the code and data of packages and modules, named as in `reconstruct.flow`."""
     digest = hashlib.sha256()

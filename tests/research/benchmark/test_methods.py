@@ -10,8 +10,8 @@ import rvdtool
 from rvdtool.errors import UsageError
 from rvdtool.reconstruct.chain import Chain
 from rvdtool.research.benchmark.clip import Clip
-from rvdtool.research.benchmark.method import code_fingerprint
 from rvdtool.research.benchmark.methods import NAMES, UNTRAINED, find_method
+from rvdtool.research.fingerprint import code_fingerprint
 
 
 @pytest.fixture(scope="module")
