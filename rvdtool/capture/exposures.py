@@ -9,6 +9,9 @@ frame's timestamp in the video's time base, as ffprobe prints it). Of the other 
 one: `exposure_time` in seconds (0.02 or 1/50), `iso`, `gain` (any further factor on the RAW
 values), and `wb_red`, `wb_green`, `wb_blue` together: by how much the camera's processing
 multiplied the colours.
+
+Columns may be separated by semicolons instead, as spreadsheets do where decimals have a comma;
+then 0,02 is read as 0.02.
 """
 
 import csv
@@ -40,18 +43,23 @@ def read_exposures(path: Path, info: VideoInfo) -> Exposures:
         with require_file(path, "a CSV of exposures").open(
             encoding="utf-8-sig", newline=""
         ) as file:
-            table = csv.DictReader(file, strict=True)
+            semicolons = ";" in file.readline()
+            file.seek(0)
+            table = csv.DictReader(file, strict=True, delimiter=";" if semicolons else ",")
             key, columns = _header(path, table.fieldnames or ())
             frames = _frames(key, info)
             rows: dict[int, dict[str, float]] = {}
             for row in table:
                 where = f"{path}, line {table.line_num}"
                 if None in row or None in row.values():
-                    raise InputError(f"{where}: needs one value for each column of the header")
+                    raise InputError(
+                        f"{where}: needs one value for each column of the header (decimals have a "
+                        "point, or columns are separated by semicolons)"
+                    )
                 index = _frame(where, key, row[key], frames)
                 if index in rows:
                     raise InputError(f"{where}: frame {index} is listed twice")
-                rows[index] = {name: _value(where, name, row[name]) for name in columns}
+                rows[index] = {name: _value(where, name, row[name], semicolons) for name in columns}
     except OSError as error:
         raise InputError(f"{path}: can't be read: {describe(error)}") from error
     except (csv.Error, UnicodeDecodeError) as error:
@@ -96,9 +104,11 @@ def _frame(where: str, key: str, text: str, frames: dict[int, int]) -> int:
         ) from error
 
 
-def _value(where: str, name: str, text: str) -> float:
+def _value(where: str, name: str, text: str, decimal_commas: bool) -> float:
+    # The comma of an ISO such as 1,600 would be no decimal one.
+    commas = decimal_commas and name != "iso"
     try:
-        above, _, below = text.partition("/")
+        above, _, below = (text.replace(",", ".") if commas else text).partition("/")
         value = float(above) / float(below or 1)
     except (ValueError, ZeroDivisionError) as error:
         raise InputError(

@@ -19,6 +19,7 @@ import typer
 
 from rvdtool._version import __version__
 from rvdtool.cli import console, derender, info, metrics, models, pack, unpack, verify
+from rvdtool.cli.help import use_help
 from rvdtool.errors import RvdError, UsageError
 from rvdtool.files import describe
 
@@ -40,18 +41,19 @@ app.add_typer(models.app)
 # By name, as the product doesn't depend on research, which may be left out of an installation.
 if find_spec("rvdtool.research"):
     app.add_typer(import_module("rvdtool.research.cli").app)
+use_help(app)
+
+MOVED = ("benchmark", "dataset", "train")
+"""Commands that were the product's own before they went to `rvdtool research`."""
 
 # Typer exports BadParameter but not its parent, which is click's class in older versions of typer
 # and typer's own in newer ones.
 _TyperUsageError = cast(type[Exception], typer.BadParameter.__mro__[1])
 
-INTERRUPTED = 130
-"""128 + SIGINT, as shells report it."""
-
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(__version__)
+        print(f"rvdtool {__version__}")
         raise typer.Exit
 
 
@@ -74,6 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: what follows `rvdtool`; None for this process's own.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
+    if given and given[0] in MOVED:
+        return console.fail(
+            f"{given[0]}: is now `rvdtool research {given[0]}`", UsageError.exit_code
+        )
     try:
         code = app(given or ["--help"], prog_name="rvdtool", standalone_mode=False)
         sys.stdout.flush()
@@ -90,9 +96,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         return console.fail(f"{where}{describe(error)}", RvdError.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        return console.fail("interrupted", INTERRUPTED)
-    if code == INTERRUPTED:  # newer typers catch KeyboardInterrupt themselves, and say nothing
-        return console.fail("interrupted", INTERRUPTED)
+        return console.fail("interrupted", console.INTERRUPTED)
+    if (
+        code == console.INTERRUPTED
+    ):  # newer typers catch KeyboardInterrupt themselves, and say nothing
+        return console.fail("interrupted", console.INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 

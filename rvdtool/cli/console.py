@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
+from rvdtool.errors import RvdError
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Task
@@ -19,7 +21,16 @@ if TYPE_CHECKING:
 _EVERY = 10.0
 """Seconds between lines of progress."""
 
+INTERRUPTED = 130
+"""128 + SIGINT, as shells report it."""
+
 Unit = Literal["frames", "bytes", "videos", "steps"]
+
+
+class InterruptedRunError(RvdError):
+    """The user interrupted a run, and there is more to say than that."""
+
+    exit_code = INTERRUPTED
 
 
 @cache

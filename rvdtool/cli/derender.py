@@ -121,7 +121,7 @@ def derender(
     Example: rvdtool derender clip.rvd -o raws/
     """
     from rvdtool.bundle.store import open_bundle
-    from rvdtool.delivery.folder import DerenderOptions, derender_to_folder
+    from rvdtool.delivery.folder import STATE_FILE, DerenderOptions, derender_to_folder
     from rvdtool.reconstruct.compiled import cores
     from rvdtool.reconstruct.stages import stage
     from rvdtool.reconstruct.threads import use_threads
@@ -146,8 +146,16 @@ def derender(
         confidence=confidence,
     )
     start = perf_counter()
-    with console.progress("De-rendering", opened.video_info.frame_count) as advance:
-        report = derender_to_folder(opened, output, options, advance, console.note)
+    try:
+        with console.progress("De-rendering", opened.video_info.frame_count) as advance:
+            report = derender_to_folder(opened, output, options, advance, console.note)
+    except KeyboardInterrupt as error:
+        if not (output / STATE_FILE).exists():
+            raise
+        raise console.InterruptedRunError(
+            "interrupted; the same command with --resume continues (with --overwrite it starts "
+            "again)"
+        ) from error
     if profile:
         _print_stages(stage, report.frames - report.resumed_at, perf_counter() - start)
     if as_json:

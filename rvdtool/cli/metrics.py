@@ -69,6 +69,7 @@ def metrics(
 
     if video and not sheet:
         raise UsageError("--video needs --sheet, as the video is shown on the contact sheet")
+    _refuse_bundles(predicted, true)
     _require_writable([path for path in (csv_file, sheet) if path], overwrite)
     levels = parse_levels(black, white, phase, bits)
     matching = match_frames(predicted, true)
@@ -86,6 +87,19 @@ def metrics(
 
         picture = contact_sheet(comparison.frames, levels=levels, video=video)
         write_png(picture, sheet, overwrite=overwrite)
+
+
+def _refuse_bundles(predicted: Path, true: Path) -> None:
+    if predicted.suffix == ".rvd" and not predicted.is_dir():
+        raise UsageError(
+            f"{predicted}: is a bundle; reconstruct its frames first (rvdtool derender {predicted} "
+            "-o FOLDER), then give that folder"
+        )
+    if true.suffix == ".rvd" and not true.is_dir():
+        raise UsageError(
+            f"{true}: is a bundle, which has the true RAW of its reference frames only; give a "
+            "folder with the true RAW of every frame"
+        )
 
 
 def _require_writable(paths: list[Path], overwrite: bool) -> None:

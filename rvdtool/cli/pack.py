@@ -13,6 +13,15 @@ from rvdtool.cli.levels import Bits, Black, Phase, White, parse_levels
 from rvdtool.cli.rates import parse_rate
 from rvdtool.errors import UsageError
 
+_RAW_ONLY = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("dng", "mlv", "3fr", "arw", "cr2", "cr3", "crw", "dcr", "erf", "iiq", "kdc", "mef"),
+        *("mrw", "nef", "nrw", "orf", "pef", "raf", "rw2", "rwl", "sr2", "srf", "srw", "x3f"),
+    )
+)
+"""Suffixes of files that can't be a video."""
+
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -118,6 +127,7 @@ def pack(
     from rvdtool.capture.stills import Still, parse_stills
     from rvdtool.video.decode import Assume
 
+    _refuse_swapped(video, raw)
     stills = [*([] if raw is None else [Still(raw)]), *parse_stills(raws or ())]
     if not stills:
         raise UsageError(
@@ -152,6 +162,15 @@ def pack(
         f"{path}: {manifest.video.frame_count} frames of "
         f"{manifest.video.width}×{manifest.video.height}, {_matches(verdicts)}"
     )
+
+
+def _refuse_swapped(video: Path, raw: Path | None) -> None:
+    if video.suffix.lower() in _RAW_ONLY and not video.is_dir():
+        is_raw = raw is None or raw.suffix.lower() in _RAW_ONLY
+        raise UsageError(
+            f"{video}: is a RAW file, but the video comes first: rvdtool pack "
+            f"{'VIDEO' if is_raw else raw} {video}"
+        )
 
 
 def _target(output: str, video: Path) -> Path:

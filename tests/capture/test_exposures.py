@@ -45,6 +45,14 @@ def test_frames_named_by_their_timestamp(tmp_path: Path) -> None:
     assert (said.time, said.gain, said.white_balance) == (None, None, None)
 
 
+def test_semicolons_come_with_decimal_commas(tmp_path: Path) -> None:
+    text = "frame;exposure_time;iso;gain\n0;0,02;100;1\n1;1/50;200;1,25\n2;0.01;400;1\n"
+    said = read_exposures(csv(tmp_path, text), INFO)
+    assert said.time == (0.02, 0.02, 0.01)
+    assert said.iso == (100, 200, 400)
+    assert said.gain == (1, 1.25, 1)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -61,6 +69,8 @@ def test_frames_named_by_their_timestamp(tmp_path: Path) -> None:
         ("frame,iso\n0,100\n1.5,100\n", "line 3: no frame has frame '1.5'"),
         ("pts,iso\n0,100\n", "line 2: no frame has pts '0'"),
         ("frame,iso\n0,100,7\n", "line 2: needs one value for each column"),
+        ("frame,gain\n0,1,02\n", "separated by semicolons"),
+        ("frame;iso\n0;1,600\n", "line 2: iso '1,600'"),
         ("frame,iso\n0\n", "line 2: needs one value for each column"),
         ("frame,iso\n0,auto\n", "line 2: iso 'auto'"),
         ("frame,iso\n0,0\n", "line 2: iso '0'"),

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -65,6 +66,31 @@ def test_wrong_usage_is_one_line_that_says_where_to_look(
     assert printed.err.count("\n") == 1
     assert told.casefold() in printed.err.casefold()
     assert "--help" in printed.err
+
+
+@pytest.mark.parametrize("command", [[], ["metrics"], ["models", "list"], ["research", "dataset"]])
+def test_help_is_short_too_and_gives_flags_no_type(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*command, "--help"]) == 0
+    long = capsys.readouterr().out
+    assert cli.main([*command, "-h"]) == 0
+    assert capsys.readouterr().out == long
+    assert "bool" not in long.casefold()
+
+
+def test_the_version_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"rvdtool {version('rvdtool')}\n"
+
+
+@pytest.mark.parametrize("command", ["train", "dataset", "benchmark"])
+def test_commands_that_have_moved_say_where_to(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([command, "--out", "x"]) == 2
+    assert f"rvdtool research {command}" in capsys.readouterr().err
+    assert cli.main(["research", command, "--help"]) == 0
 
 
 def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:

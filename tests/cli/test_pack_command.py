@@ -37,6 +37,22 @@ def test_the_bundle_lies_beside_the_video(
     assert (tmp_path / "clip.rvd").read_bytes() == shot.bundle.read_bytes()
 
 
+def test_a_raw_given_before_the_video_is_told_the_right_order(
+    shot: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("pack", shot.raw, shot.video, "-o", tmp_path / "clip.rvd") == 2
+    require_one_line(capsys.readouterr(), f"rvdtool pack {shot.video} {shot.raw}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_current_folder_is_an_output(
+    shot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("pack", shot.video, shot.raw, "-o", ".") == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.rvd"]
+
+
 def test_levels_of_a_plain_mosaic_come_from_options(shot: Any, tmp_path: Path) -> None:
     raw, out = tmp_path / "first.tiff", tmp_path / "clip.rvd"
     tifffile.imwrite(raw, shot.frame.mosaic)

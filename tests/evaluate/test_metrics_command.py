@@ -32,6 +32,17 @@ def test_the_mean_is_printed_with_what_it_was_measured_on(
     assert "clip_000002" not in printed
 
 
+def test_a_bundle_is_no_folder_of_frames(
+    clips: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = tmp_path / "clip.rvd"
+    bundle.touch()
+    assert main(["metrics", str(bundle), clips[1]]) == 2
+    assert "is a bundle; reconstruct its frames first" in capsys.readouterr().err
+    assert main(["metrics", clips[0], str(bundle)]) == 2
+    assert "the true RAW of its reference frames only" in capsys.readouterr().err
+
+
 def test_every_frame_is_printed_on_demand(
     clips: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
