@@ -20,7 +20,7 @@ else:
     import fcntl
 
 _PART = re.compile(r"\.rvdtool-[0-9a-f]{16}\.part")
-"""Temporary names: drawn at random, so that nobody's file has one already."""
+"""Temporary names: drawn at random, so that they never match an existing file."""
 
 _NEW = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _TAKEN = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
@@ -98,7 +98,7 @@ def write_beside(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
 
 
 def create_part(folder: Path) -> tuple[Path, BinaryIO]:
-    """A new file with a random name, locked as long as it is open.
+    """A new file with a random name, locked while it is open.
 
     Raises:
         OSError: the folder can't be written.

@@ -4,10 +4,10 @@ The format is docs/formats/bundle.md.
 
     manifest       what `manifest.json` may say, as models
     manifest_json  … and as bytes, with its JSON Schema
-    convert        … and as the types of the other rooms
+    convert        … and as the types of the other packages
     planes         the planes member: a RAW frame on the video's grid
     archive        the ZIP file: written and hashed in one pass, found and checked
     store          create and open a bundle
-    verify         is it still what was packed?
-    unpack         the user's files back, byte for byte
+    verify         check that a bundle is still what was packed
+    unpack         extract the user's files, byte for byte
 """

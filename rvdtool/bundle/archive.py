@@ -1,7 +1,7 @@
 """The archive of a bundle: a ZIP file whose members are stored, one after the other, no gaps.
 
 `ArchiveWriter` writes one and hashes on the way; `read_archive` finds the members in one and
-refuses what a bundle never is. Nothing here knows what the members mean.
+refuses what can't be a bundle. Nothing here depends on what the members mean.
 """
 
 import hashlib
@@ -72,7 +72,7 @@ class InputFile:
         return cls(path, state.st_size, state.st_mtime_ns)
 
     def require_unchanged(self) -> None:
-        """Make sure that what was looked at is still what lies there.
+        """Make sure that the file hasn't changed since it was opened.
 
         Raises:
             InputError: size or modification time differ, or the file has gone.
@@ -236,7 +236,7 @@ def _read_into(file: FileIO, buffer: bytearray, path: Path) -> memoryview:
 
 
 def _require_whole(path: Path, file: BinaryIO) -> None:
-    """Tell a file that is cut short from one that never was a bundle.
+    """Distinguish a truncated bundle from a file that never was one.
 
     Raises:
         BundleError: it is either.
@@ -314,5 +314,5 @@ def _data_offset(file: BinaryIO, info: zipfile.ZipInfo) -> int:
 
 
 def quoted(name: str) -> str:
-    """A name for a message, without control characters and of a length to be read."""
+    """A name for a message, without control characters and shortened."""
     return repr(name if len(name) <= _MAX_QUOTED else f"{name[:_MAX_QUOTED]}…")

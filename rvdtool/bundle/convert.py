@@ -1,4 +1,4 @@
-"""Between the manifest's models and the types of the other rooms; nothing is lost either way."""
+"""Converts between the manifest's models and the types of other packages, without loss."""
 
 import math
 import struct
@@ -62,7 +62,7 @@ def crop_and_turn(sensor: tuple[int, int], rect: Rect, turn: Turn) -> m.CropAndT
 
 @dataclass(frozen=True)
 class Geometry:
-    """A homography around the middle of the video's grid, in words that people know.
+    """A homography around the middle of the video's grid, as position, scale and rotation.
 
     Attributes:
         row, column: of the active area, where the grid's middle lies.
@@ -141,7 +141,7 @@ def with_pixel_aspect(frame: RawFrame, aspect: Fraction | None) -> RawFrame:
     Args:
         frame: on the video's grid.
         aspect: width of a pixel divided by its height. None (unknown) and 1 (what encoders write
-            unasked) leave the camera's own word.
+            unasked) leave the camera's own value.
     """
     if aspect is None or aspect == 1:
         return frame
@@ -187,7 +187,7 @@ def video_entry(info: VideoInfo, *, kind: str, name: str, members: tuple[m.Membe
 
 
 def video_info(video: m.Video) -> VideoInfo:
-    """What `probe` said when the video was packed."""
+    """What `probe` returned when the video was packed."""
     color = {field: ColorTag(value=tag.value, source=tag.source) for field, tag in video.color}
     return VideoInfo(
         width=video.width,
@@ -208,7 +208,7 @@ def video_info(video: m.Video) -> VideoInfo:
 
 
 def assumptions(video: m.Video) -> Assume:
-    """What the user said about the video when it was packed."""
+    """What the user stated about the video when it was packed."""
     said = {field: tag.value for field, tag in video.color if tag.source == "user"}
     return Assume(**said, progressive=video.taken_as_progressive)
 
@@ -283,7 +283,7 @@ def levels_entry(levels: MosaicLevels | None) -> m.MosaicLevels | None:
 
 
 def mosaic_levels(levels: m.MosaicLevels | None) -> MosaicLevels | None:
-    """What the user said about a plain mosaic."""
+    """The levels that the user gave for a plain mosaic."""
     if levels is None:
         return None
     return MosaicLevels(
@@ -308,7 +308,7 @@ def _fraction_or_none(ratio: m.Ratio | None) -> Fraction | None:
 
 
 def _tag_entry(tag: Tag) -> m.Tag:
-    """A tag as JSON can say it; floats that JSON has no word for (NaN) go as bytes."""
+    """A tag in JSON's types; floats that JSON can't express (NaN) become bytes."""
     value = tag.value
     numbers = value if isinstance(value, tuple) else (value,)
     said: m.Numbers | m.Characters | m.Bytes

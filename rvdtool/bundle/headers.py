@@ -1,8 +1,8 @@
-"""What lies between a bundle's members, byte for byte: ZIP's headers as the format fixes them.
+"""The bytes between a bundle's members: ZIP's headers as the format fixes them.
 
 zipfile writes and reads the archive, but ignores much of what its headers say (dates, versions,
-attributes, numbers of disks). Here those bytes are put together a second time, from what the
-members are (PKWARE's APPNOTE.TXT, 4.3), so that `verify` finds any of them altered.
+attributes, numbers of disks). Here the expected headers are built from what the
+members are (PKWARE's APPNOTE.TXT, 4.3), so that `verify` detects any change to them.
 """
 
 import struct
@@ -31,14 +31,14 @@ _ELSEWHERE = 0xFFFFFFFF
 
 
 def first_altered_byte(path: Path, slices: Iterable[Slice]) -> int | None:
-    """Where the bytes between members first differ from what a bundle's writer puts there.
+    """Find the first byte between members that isn't what a bundle's writer writes.
 
     Args:
         path: the bundle.
-        slices: its members, in the order in which they lie there.
+        slices: its members, in the file's order.
 
     Returns:
-        The offset in the file; None if all of them are right.
+        The offset in the file; None if all bytes are as expected.
 
     Raises:
         OSError: the file can't be read.
@@ -64,7 +64,7 @@ def _headers(slices: tuple[Slice, ...]) -> Iterator[tuple[int, bytes]]:
 
 
 def _announced_large(member: Slice) -> bool:
-    """zipfile decides on ZIP64 before it writes a member, with 5 % in hand."""
+    """zipfile decides on ZIP64 before it writes a member, with a reserve of 5 %."""
     return member.size * 1.05 > zipfile.ZIP64_LIMIT
 
 

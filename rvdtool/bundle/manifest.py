@@ -136,7 +136,7 @@ class Video(_Model):
     sample_aspect: Ratio | None = None
     """Width of a pixel divided by its height; null where the file doesn't say."""
     taken_as_progressive: bool = False
-    """The user said so when packing, whatever flag the frames have."""
+    """The user stated it when packing, whatever flag the frames have."""
     undecodable: Annotated[int, Field(ge=0, le=MAX_FRAMES)] = 0
     """Pictures before the first frame that no decoder gives: a clip that was cut without encoding
     it again may have some."""

@@ -185,19 +185,19 @@ class Bundle:
 
     @cached_property
     def unchecked_video(self) -> VideoSource:
-        """The video, where nobody has looked yet whether it is intact: for `verify`, which has."""
+        """The video without a check of its hashes, for `verify`, which checks them itself."""
         entry = self.manifest.video
         parts = tuple(self._source(member) for member in entry.members)
         return parts[0] if entry.kind == "file" else ImageSource(parts, self.video_info.rate)
 
     @cached_property
     def video_info(self) -> VideoInfo:
-        """What the video was when it was packed."""
+        """Properties of the video when it was packed."""
         return convert.video_info(self.manifest.video)
 
     @cached_property
     def exposures(self) -> tuple[float, ...] | None:
-        """How strongly each frame's RAW was exposed, frame 0 being 1; None where nobody said.
+        """How strongly each frame's RAW was exposed, frame 0 being 1; None if not given.
 
         Exposure time × ISO × gain, as far as the bundle has them: the same light gives RAW values
         (above black) in this proportion.

@@ -67,7 +67,7 @@ def verify(bundle: Bundle, *, deep: bool = True, advance: Advance | None = None)
 
 
 def _check_archive(bundle: Bundle) -> Check:
-    """Whether what lies between the members is as a bundle's writer puts it, to the byte."""
+    """Whether all bytes between the members are those that a bundle's writer writes."""
     try:
         place = first_altered_byte(bundle.path, bundle.slices.values())
     except OSError as error:

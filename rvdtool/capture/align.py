@@ -1,9 +1,9 @@
 """Where a RAW frame lies on the video's grid, which frame it belongs to, and how well it matches.
 
-First by size: the active area or its default crop, as it is or turned, may be pixel for pixel what
-the video shows. Then nothing has to be moved, and no OpenCV is needed. If no size fits, or the two
-lie more than half a pixel apart, registration finds a homography (`register`), and the RAW is
-resampled. The figures behind MATCH are in docs/method/alignment.md.
+First by size: the active area or its default crop, unrotated or rotated, may be pixel for pixel
+what the video shows. Then nothing has to be moved, and no OpenCV is needed. If no size fits, or
+the two lie more than half a pixel apart, registration finds a homography (`register`), and the RAW
+is resampled. The figures behind MATCH are in docs/method/alignment.md.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,18 +38,18 @@ OUTSIDE = 0.02
 """Share of the video's grid that may lie beyond the RAW."""
 
 _IN_PLACE = 0.5
-"""Video pixels by which a RAW of the video's size may lie beside it and be taken as it is."""
+"""Largest shift, in video pixels, at which a RAW of the video's size is used without moving it."""
 
 _TIE = 0.005
-"""Scores that differ less say nothing about which frame it is: the earliest is taken."""
+"""Frames whose scores differ by less can't be told apart: the earliest is taken."""
 
 _MUCH_LESS = 0.7
-"""Of what the named frame leaves unexplained, another one that matches pixel for pixel leaves less
-than this share."""
+"""Of the variance that the named frame leaves unexplained, a better frame that matches pixel for
+pixel leaves less than this share."""
 _CLEARLY = 0.03
-"""By how much more another frame must score where each is aligned for itself …"""
+"""By how much another frame must score higher, if each is aligned on its own …"""
 _NEAR = 2
-"""… among so many frames to each side: it costs a tenth of a second for each."""
+"""… among this many frames to each side; each costs a tenth of a second."""
 
 _FINE = 1280
 """Values along the longer side of the pictures that are registered …"""
@@ -58,10 +58,10 @@ _COARSE = 400
 _RAW_FINE = 2000
 
 _SAMPLES = 64
-"""Points along each side at which it is asked whether the RAW covers them."""
+"""Points along each side that are tested for being covered by the RAW."""
 
 _ANCHOR_EVERY = 5
-"""Of the frames that are searched, in how many features are looked for."""
+"""Number of the searched frames in which features are detected."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def match_score(frame: RawFrame, picture: Picture) -> float:
 def align(raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture]) -> Alignment:
     """Find where the video's grid lies on a RAW frame, and which of some frames it belongs to.
 
-    It is for the caller to refuse a `score` below MATCH, or more than OUTSIDE.
+    The caller has to refuse a `score` below MATCH, and more than OUTSIDE.
 
     Args:
         raw: as read, with the active area's mosaic.
@@ -143,10 +143,10 @@ def align(raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture]) -> Al
 def right_frame(
     raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture], found: Alignment
 ) -> int:
-    """The frame that a RAW belongs to, where the one that was named has frames around it.
+    """The frame that a RAW belongs to: the named one, or one of its neighbours.
 
-    Another than the named one only if that is clear: if the RAW matches it pixel for pixel, or
-    clearly better where both are aligned. A scene that hardly changes gives no such frame.
+    A neighbour only if it is clearly right: if the RAW matches it pixel for pixel, or
+    clearly better when both are aligned. In a scene that hardly changes, there is none.
 
     Args:
         raw: as read.
@@ -176,7 +176,7 @@ def right_frame(
 def _clearly_better(
     raw: RawFrame, pictures: Mapping[int, Picture], named: int, matrix: "Matrix"
 ) -> int:
-    """Among frames that are aligned each for itself, from where the named one lies."""
+    """The best of some frames, each aligned on its own, starting from the named one's transform."""
     from rvdtool.capture.register import refined
 
     picture = raw_picture(raw, 2 * -(-max(raw.size) // (4 * _COARSE)))
@@ -193,8 +193,8 @@ def _clearly_better(
 def candidates(raw: RawFrame, info: VideoInfo) -> Iterator[CropAndTurn]:
     """All geometries that the RAW's tags and the video's rotation suggest, the likeliest first.
 
-    Each of the active area and the default crop, turned so that both look the same way when they
-    are shown as their tags say, or left as the sensor has it (tags are often lost or wrong).
+    The active area and the default crop, each rotated so that RAW and video are upright when they
+    are shown by their tags, or left as the sensor has it (tags are often lost or wrong).
     """
     mirror, quarter_turns = TURNS[raw.orientation]
     turns = [(mirror, (quarter_turns - info.rotation // 90) % 4), (False, 0)]
@@ -206,7 +206,7 @@ def candidates(raw: RawFrame, info: VideoInfo) -> Iterator[CropAndTurn]:
 
 
 def _coarse(picture: Picture) -> Picture:
-    """The picture that is scored: of even step, since a RAW's is."""
+    """The picture that is scored; its step is even, because a RAW's is."""
     block = -(-max(picture.grey.shape) // _COARSE)
     return picture.coarser(block + (block * picture.step) % 2)
 
@@ -267,9 +267,9 @@ def _registered(raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture])
 def _anchor(
     raw: RawFrame, info: VideoInfo, picture: Picture, pictures: Mapping[int, Picture]
 ) -> tuple[int, "Matrix"]:
-    """A frame to start from, and about where it lies.
+    """A frame to start from, and its approximate transform.
 
-    By features, or in the middle; if that gives no match, by trying places, sizes and turns.
+    By features, or centred; if that gives no match, by trying positions, sizes and rotations.
     """
     from rvdtool.capture.guess import Features, by_search
 
@@ -297,7 +297,7 @@ def _anchor(
 def _likeliest(
     picture: Picture, video: Picture, guesses: Sequence["Matrix | None"]
 ) -> tuple["Matrix", float]:
-    """What the best of some guesses comes to, and its score."""
+    """The best of some guesses after refinement, and its score."""
     from rvdtool.capture.register import refined
 
     coarse = _coarse(video)
@@ -306,7 +306,7 @@ def _likeliest(
 
 
 def _centred(raw: RawFrame, info: VideoInfo) -> list["Matrix"]:
-    """The video as the largest part of each candidate's area in its middle."""
+    """The video as the largest centred part of each candidate's area."""
     matrices = []
     for transform in candidates(raw, info):
         height, width = transform.grid_size
@@ -335,7 +335,7 @@ def _undo_turn(turn: Turn, size: tuple[int, int]) -> NDArray[np.float64]:
 
 
 def _homography(raw: RawFrame, info: VideoInfo, matrix: "Matrix", bent: Lens | None) -> Homography:
-    """Nine digits are a millionth of a pixel; what lies beyond may differ between machines."""
+    """Nine digits are a millionth of a pixel; further digits may differ between machines."""
     rows = [[float(f"{value:.9g}") for value in row] for row in matrix.tolist()]
     return Homography.model_validate(
         {

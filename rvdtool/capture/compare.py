@@ -22,14 +22,14 @@ _LUMA = (0.2126, 0.7152, 0.0722)
 """Weights of R, G, B (ITU-R BT.709)."""
 
 _RADIUS = 4
-"""Surroundings that detail is told from, in values to each side."""
+"""Radius of the neighbourhood that detail is measured against, in values."""
 
 _TILES = 3
 """Tiles along each side in which displacement is measured …"""
 _SMALLEST_TILE = 32
 """… of at least about so many values a side."""
 _GAIN = 0.003
-"""By how much correlation must rise to speak of a displacement."""
+"""By how much correlation must rise to count as a displacement."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ def video_picture(rgb: Rgb, step: int) -> Picture:
 
 
 def block_means(values: NDArray[Any], block: int) -> Grey:
-    """Means over block×block; a rest at the far sides is left out."""
+    """Means over block×block; incomplete blocks at the far sides are left out."""
     height, width = values.shape[0] // block, values.shape[1] // block
     total = np.zeros((height, width), np.float32)
     for row in range(block):
@@ -76,9 +76,9 @@ def block_means(values: NDArray[Any], block: int) -> Grey:
 
 
 def detail(grey: Grey) -> Grey:
-    """What differs from its surroundings, in units of how much things differ there.
+    """The difference to the neighbourhood's mean, in units of the local contrast.
 
-    Where they differ by less than a quarter of the picture's average, that quarter is the unit:
+    Where the contrast is less than a quarter of the picture's average, that quarter is the unit:
     noise in flat places counts less than edges. A picture without detail is all 0.
     """
     difference = grey - _local_mean(grey)
@@ -90,11 +90,12 @@ def detail(grey: Grey) -> Grey:
 
 
 _FLAT = np.float32(1e-10)
-"""Detail's variance below which there is none but rounding."""
+"""Variance of detail below which there is only rounding."""
 
 
 def correlation(first: Grey, second: Grey) -> float:
-    """Pearson's: -1..1; 0 if either is flat. Of different sizes, the part both have."""
+    """Pearson's correlation, -1..1; 0 if either is flat. Of different sizes, the common part is
+    used."""
     height, width = (min(a, b) for a, b in zip(first.shape, second.shape, strict=True))
     first, second = (values[:height, :width] for values in (first, second))
     first, second = first - first.mean(), second - second.mean()

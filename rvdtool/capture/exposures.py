@@ -1,4 +1,4 @@
-"""Exposures from a CSV file: what the camera says it did, frame by frame.
+"""Exposures from a CSV file: the camera's settings for each frame.
 
     frame,exposure_time,iso,gain,wb_red,wb_green,wb_blue
     0,1/50,200,1,2.1,1,1.6
@@ -74,7 +74,7 @@ def read_exposures(path: Path, info: VideoInfo) -> Exposures:
 
 
 def _header(path: Path, names: Sequence[str]) -> tuple[str, list[str]]:
-    """Which column names the frames, and which others there are."""
+    """The column that names the frames, and the other columns."""
     given = [name for name in names if name in _COLUMNS]
     keys = [name for name in names if name in _KEYS]
     unknown = [name for name in names if name not in (*_COLUMNS, *_KEYS)]
@@ -89,7 +89,7 @@ def _header(path: Path, names: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _frames(key: str, info: VideoInfo) -> dict[int, int]:
-    """What the key's numbers may be → the frame's index."""
+    """Allowed values of the key column → the frame's index."""
     numbers = range(info.frame_count) if key == "frame" else info.timestamps
     return {number: index for index, number in enumerate(numbers)}
 

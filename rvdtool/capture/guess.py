@@ -1,4 +1,5 @@
-"""Where registration may start: by features, or by trying places, sizes and turns. With OpenCV."""
+"""Starting points for registration: by features, or by trying positions, sizes and rotations
+(OpenCV)."""
 
 from typing import Any
 
@@ -11,13 +12,14 @@ from rvdtool.capture.register import Matrix, on_pixels, warp
 
 _FEATURES = 4000
 _CONTRAST = 0.006
-"""Of a feature, less than half of SIFT's usual: clouds and dark pictures have weak ones."""
+"""Contrast of a feature, less than half of SIFT's default: clouds and dark pictures have weak
+ones."""
 _RATIO = 0.8
 """A match counts if the next best is this much worse (Lowe, IJCV 2004)."""
 _INLIER = 3.0
 """Values of the RAW's picture by which a feature may miss its match."""
 _FEWEST = 8
-"""Inliers below which chance can't be told from a match; the score decides above."""
+"""Fewer inliers than this may be chance; with more, the score decides."""
 _STEPS = 25
 _SMALL = 96
 """Values along the longer side of the video in `by_search`."""
@@ -31,7 +33,7 @@ _NARROWEST = 0.3
 
 
 class Features:
-    """A RAW frame's features, found once and matched with as many frames as need be.
+    """A RAW frame's features, detected once and matched with any number of frames.
 
     Args:
         raw: the RAW.
@@ -49,7 +51,7 @@ class Features:
     def match(self, video: Picture) -> Matrix | None:
         """The similarity that most features agree on (RANSAC, Fischler and Bolles 1981).
 
-        SIFT (Lowe 2004): it takes any scale and turn, but nothing mirrored.
+        SIFT (Lowe 2004) handles any scale and rotation, but not mirroring.
         """
         points, descriptors = _describe(video.grey)
         if min(len(points), len(self._points)) < _FEWEST:
@@ -130,7 +132,7 @@ def _describe(grey: Grey) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def fits_again(raw: Picture, video: Picture, matrix: Matrix) -> float:
-    """How well the video fits the RAW at the best other place, by how well it does at its own.
+    """How well the video fits the RAW at the best other position, relative to its own.
 
     Where a texture repeats itself (a fence, a wall of bricks, tiles), the likeliest place may be a
     period off. Only shifts are tried, by at least a few values of a small picture.
@@ -141,7 +143,7 @@ def fits_again(raw: Picture, video: Picture, matrix: Matrix) -> float:
         matrix: where it lies.
 
     Returns:
-        0 (nowhere else) .. 1 (as well); 0 where the RAW has no room for another place.
+        0 (nowhere else) .. 1 (as well); 0 where the RAW is too small for another place.
     """
     small = video.coarser(-(-max(video.grey.shape) // _REPEAT))
     template = detail(small.grey)

@@ -1,4 +1,4 @@
-"""RAW frames and the video frames that they belong to: found or checked, judged, and shown."""
+"""RAW frames and the video frames that they belong to: found or checked, rated, and shown."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ class Raw:
     Attributes:
         file: with one frame.
         index: of the video frame that the user says it belongs to; None: to be found.
-        levels: what the user said about a plain mosaic.
+        levels: of a plain mosaic, as given by the user.
     """
 
     file: InputFile
@@ -103,8 +103,8 @@ def match_all(
         raws: the RAWs.
         source: the video.
         info: what probing it gave.
-        search: among how many first frames a RAW's own is looked for if none is named.
-        looked: called with how many more frames have been looked at.
+        search: number of first frames to search for the one that a RAW matches, if none is named.
+        looked: called with the number of frames examined since the last call.
 
     Raises:
         UsageError: two RAWs belong to one frame.
@@ -166,13 +166,13 @@ def _picture(frame: VideoFrame) -> tuple[int, Picture]:
 def judge_all(
     matches: Sequence[Match], source: VideoSource, info: VideoInfo, *, force: bool, show_all: bool
 ) -> tuple[list[Verdict], list[Rgb8]]:
-    """What is to be said about each match, and rows of a preview.
+    """The verdict on each match, and rows of a preview.
 
     Args:
         matches: in order of their frames.
         source: the video.
         info: what probing it gave.
-        force: whether the user takes what doesn't match.
+        force: whether the user accepts RAWs that don't match.
         show_all: rows for all; else for the doubtful, as far as LibRaw can develop them.
     """
     verdicts, rows = [], []
@@ -193,7 +193,7 @@ def judge_all(
 
 
 def _with_more(verdict: Verdict, match: Match, rgb: Rgb, info: VideoInfo) -> Verdict:
-    """The verdict with what only the files and the frames around tell."""
+    """The verdict, with the findings that need the files and the neighbouring frames."""
     refusals = list(verdict.refusals)
     if match.right != match.found.index:
         refusals.append(

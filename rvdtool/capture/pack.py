@@ -1,4 +1,4 @@
-"""A video and RAW frames of it become a bundle."""
+"""Pack a video and RAW frames of it into a bundle."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +33,7 @@ from rvdtool.video.source import ImageSource, open_source
 SUFFIX = ".rvd"
 
 SEARCH = 30
-"""First frames of a video among which a RAW's own is looked for."""
+"""Number of first frames of a video to search for the one that a RAW matches."""
 
 
 def pack(
@@ -68,7 +68,7 @@ def pack(
         out: the bundle, or a folder for it; by default beside the video, with the suffix `.rvd`.
             Folders that are missing are made.
         levels: what the numbers of a plain mosaic mean.
-        assume: how to read the video's colour where the stream is silent, wrong, or refused.
+        assume: how to read the video's colour if the stream doesn't say, is wrong, or is refused.
         rate: frames per second of a folder of pictures.
         stream: the number of the video stream in its file, if it has several.
         as_listed: take a folder's pictures even if their numbers have gaps or their names differ.
@@ -80,8 +80,8 @@ def pack(
         overwrite: replace an existing bundle and preview.
         advance: called with how many more bytes have been copied.
         looked: called, before that, with how many more frames have been compared with the RAWs.
-        judged: called with how well each RAW matches.
-        say: told what was assumed, chosen or left out.
+        judged: called with the verdict on each RAW's match.
+        say: called with a line of text for everything that was assumed, chosen or left out.
 
     Returns:
         Where the bundle is.
@@ -163,7 +163,7 @@ def _references(matches: Sequence[Match], info: VideoInfo, say: Say) -> Iterator
 def _show(
     rows: Sequence[Rgb8], preview: Path | None, target: Path, overwrite: bool, say: Say
 ) -> None:
-    """Write the preview that was asked for, or one that wasn't, where something is doubtful."""
+    """Write the preview if it was requested, or if a match is doubtful."""
     if preview is not None:
         make_folder(preview.parent)
         write_png(np.concatenate(rows), preview, overwrite=overwrite)
@@ -174,13 +174,13 @@ def _show(
 
 
 def _unused(path: Path) -> Path:
-    """The path, or the first of its kind that nothing lies at."""
+    """The path, or the first numbered variant of it that doesn't exist yet."""
     numbers = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
     return next(one for one in chain([path], numbers) if not os.path.lexists(one))
 
 
 def _refuse(matches: Sequence[Match], verdicts: Sequence[Verdict], video: Path) -> None:
-    """Nobody should find out after the shoot that the RAW was another scene's.
+    """Refuse RAWs that don't match: after the shoot it would be too late.
 
     Raises:
         MismatchError: a RAW is refused.
@@ -232,7 +232,7 @@ def _refuse_same_names(paths: list[Path]) -> None:
 
 
 def _originals(stills: Sequence[Still]) -> Iterator[Path]:
-    """The user's RAW files, with what of a recording or folder doesn't get into the bundle.
+    """The user's RAW files, with a note on what of a recording or folder isn't packed.
 
     Raises:
         RawError: a folder that isn't one clip's frames.
@@ -267,7 +267,7 @@ def _refuse_outputs(target: Path, preview: Path | None, originals: list[Path]) -
 
 
 def _same_file(out: Path, files: list[Path]) -> Path | None:
-    """Which of some files lies at `out`, by whatever name; None: none does."""
+    """Which of some files `out` refers to, by whatever name; None if none."""
     with suppress(OSError):  # there is no `out` yet, or can't be
         state = out.stat()
         for file in files:

@@ -2,7 +2,7 @@
 
 `guess` finds it from nothing, within a pixel or two; `refined` brings it to a fraction of one, and
 `with_lens` finds the lens distortion that the video was corrected for. Only these two modules
-import OpenCV, and only when sizes alone don't tell where the RAW lies.
+import OpenCV, and only when sizes aren't enough to align the RAW.
 """
 
 from typing import Any, cast
@@ -24,17 +24,18 @@ Field = tuple[Any, Any]
 _SIMILARITY, _HOMOGRAPHY = 4, 8
 """How many of `_fields`' eight ways to move the video are free."""
 _GAIN = 0.002
-"""In correlation: noisy pairs of simulated stills gain less than 0.0005 by fitting noise."""
+"""Required gain in correlation; noisy pairs of simulated stills gain less than 0.0005 by fitting
+noise."""
 _STRONGEST = 0.5
 """Of a lens's terms; a fisheye's first is about -0.3."""
 _ITERATIONS = 12
 _PRECISION = 0.005
-"""Values by which a step must move the video's far side for another to be worth while."""
+"""A step that moves the video's far side by fewer values than this is the last."""
 _OCTAVES = 5
 _SMALLEST = 24
 """Values along the shorter side of the coarsest picture."""
 _BAND = 3
-"""Surroundings that a band is told from, in values to each side …"""
+"""Radius of the neighbourhood that a band is measured against, in values …"""
 _WINDOW = 6
 """… and those in which one gain and one noise hold."""
 _MISFIT = 0.1
@@ -47,7 +48,7 @@ def refined(raw: Picture, video: Picture, matrix: Matrix) -> tuple[Matrix, float
 
     A similarity first, from coarse to fine; then a homography from there. The homography is taken
     if the pictures' details correlate clearly better: with noise, more parameters always fit a
-    little better and lie further off.
+    little better, but are less accurate.
 
     Returns:
         The matrix and the correlation of detail, or `matrix` and what it gives if that is better.
@@ -107,9 +108,9 @@ def with_lens(
 def _toned(
     raw: Picture, octaves: list[Picture], matrix: Matrix, lens: Lens | None = None
 ) -> Picture:
-    """The RAW's picture with the curve that gives its part the video's histogram.
+    """The RAW's picture with a tone curve that gives the overlapping part the video's histogram.
 
-    An edge is where it is half dark, half bright: under another curve, it lies elsewhere.
+    An edge is where a value is halfway between dark and bright: another curve shifts it.
     """
     video = octaves[min(1, len(octaves) - 1)]
     picture, inside = warp(raw, video, matrix, lens)
@@ -130,7 +131,7 @@ def _fitted(
     lens: Lens | None = None,
     terms: int = 0,
 ) -> tuple[Matrix, Lens | None]:
-    """The matrix, and of the lens so many terms, at which the video is likeliest, given the RAW.
+    """The matrix and this many terms of the lens that make the video likeliest, given the RAW.
 
     Fisher's scoring.
     """
@@ -181,7 +182,7 @@ def _lens_fields(video: Picture, whole: Picture, matrix: Matrix, lens: Lens) -> 
 
 
 def _bent(lens: Lens, step: NDArray[np.float64], matrix: Matrix, whole: Picture) -> Lens | None:
-    """The lens after a step; None if it would fold the picture, or is none that a camera has."""
+    """The lens after a step; None if it would fold the picture, or if no camera has such a lens."""
     first, second = np.pad(step, (0, 2 - len(step))) * _scale(matrix, whole) / lens.radius
     moved = Lens((lens.terms[0] + float(first), lens.terms[1] + float(second)), lens.size)
     height, width = (side * whole.step for side in whole.grey.shape)
@@ -219,7 +220,7 @@ def _equations(
 
     Model: in each window, the video's band is a gain times the RAW's plus white noise; gain and
     noise are unknown, and take their likeliest values. So what is flat, or noise in either
-    picture, or developed beyond recognition, weighs little, in each octave by itself.
+    picture, or developed very differently, gets little weight, in each octave separately.
 
     Args:
         raw: the RAW, smoothed for this octave.
@@ -304,7 +305,7 @@ def warp(
 
 
 def _smoothed(raw: Picture, video: Picture, matrix: Matrix) -> Picture:
-    """The RAW without what is finer than the video's grid, and would alias."""
+    """The RAW without detail that is finer than the video's grid and would alias."""
     scale = np.sqrt(abs(np.linalg.det(_on_values(matrix, raw.step, video.step)[:2, :2])))
     block = max(1, min(int(scale), *raw.grey.shape))
     coarse = raw if block == 1 else raw.coarser(block)
@@ -341,7 +342,7 @@ def _placed(
 def is_regular(matrix: Matrix, video: Picture) -> bool:
     """Whether a matrix keeps the whole video in front of the camera: none of it inside out.
 
-    A homography fitted to a pair that doesn't belong together may not.
+    A homography fitted to a wrong pair may not.
     """
     height, width = (side * video.step for side in video.grey.shape)
     corners = np.array([[x, y, 1.0] for x in (0, width) for y in (0, height)])

@@ -1,4 +1,4 @@
-"""Which RAW file belongs to which frame of the video, as the user says it.
+"""Which RAW file belongs to which frame of the video, as given by the user.
 
 first.dng               some frame near the start, to be found
 120=second.dng          frame 120 (0, 1, 2, …)

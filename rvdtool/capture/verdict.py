@@ -1,4 +1,4 @@
-"""Whether a RAW frame matches its video frame, in words: good, doubtful or refused, and why."""
+"""Rates how a RAW frame matches its video frame: good, doubtful or refused, and why."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,17 +17,17 @@ from rvdtool.video.frame import Rgb, VideoInfo
 Word = Literal["good", "doubtful", "refused"]
 
 DIFFERS, DIFFERS_ALL = 0.01, 0.9
-"""Shares of the RAW that show something else than the frame: above, doubtful; refused."""
+"""Shares of the RAW that may show something else than the frame before it is doubtful, refused."""
 
 _LOW = 0.5
-"""Scores below are doubtful even where nothing else is found: see docs/method/alignment.md."""
+"""Scores below are doubtful even if there is no other reason: see docs/method/alignment.md."""
 _LOST = 0.5
-"""Share of the frame that is black or white: above, it says too little about the colours."""
+"""Largest share of the frame that may be black or white; beyond, too few colours are left."""
 _DARK, _BRIGHT = 6 / 255, 250 / 255
 _BLURRED = 0.3
 """Contrast of fine detail over that of coarse detail, of the frame by the RAW: below, blurred."""
 _FITS_AGAIN = 0.9
-"""Another place that fits so well in comparison makes the place doubtful."""
+"""If another position fits this well in comparison, the match is doubtful."""
 _PHASE_BETTER, _PHASE_FITS = 0.4, 0.5
 """By how much another phase's colours must correlate better (in Fisher's z, which is even over the
 range: artanh of the correlation), and how well at least. Of 65 pairs, the wrong phase was never
@@ -37,7 +37,7 @@ _CELLS = 200
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be said about one RAW frame.
+    """The result for one RAW frame.
 
     Attributes:
         name: of the RAW file.
@@ -46,8 +46,8 @@ class Verdict:
         differs: share of the RAW that shows something else than the frame, 0..1; None: it wasn't
             looked at, which takes OpenCV.
         refusals: why it doesn't match.
-        doubts: what to look at.
-        notes: what else was found.
+        doubts: what to check.
+        notes: other findings.
     """
 
     name: str
@@ -164,7 +164,7 @@ def _sharpness(placed: RawFrame, rgb: Rgb) -> float:
 def better_phase(
     raws: Mapping[CfaPhase, RawFrame], said: CfaPhase, rgb: Rgb, found: Alignment, info: VideoInfo
 ) -> str | None:
-    """Say so if the video's colours fit another CFA phase clearly better than the one given.
+    """A message if the video's colours fit another CFA phase clearly better than the given one.
 
     Of two phases, greens in the same places, only red and blue are swapped: detail can't tell them
     apart, colours can.
@@ -217,5 +217,5 @@ def _cell_colors(frame: RawFrame, step: int) -> list[NDArray[np.float32]]:
 
 
 def overruled(verdict: Verdict) -> Verdict:
-    """The same with --force: what would have been refused is doubtful."""
+    """The verdict with --force: reasons to refuse become doubts."""
     return replace(verdict, refusals=(), doubts=(*verdict.refusals, *verdict.doubts))

@@ -4,7 +4,7 @@ One file per command, each with one function of the same name: parse → one lib
 Only here is anything printed and an exit code chosen. Nothing heavy (numpy, av, cv2, torch) is
 imported before a command runs.
 
-Exit codes: 0 done, 1 the system failed us, 2 wrong usage, 3 a file can't be used, 4 inputs don't
+Exit codes: 0 done, 1 a system error, 2 wrong usage, 3 a file can't be used, 4 inputs don't
 belong together, 5 the result can't be written (`rvdtool.errors`), 130 interrupted.
 """
 
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _explain(error: Exception) -> str:
-    """A usage error in one line, with the help to look at."""
+    """A usage error in one line, with the help command to run."""
     message: str = error.format_message()  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "rvdtool"

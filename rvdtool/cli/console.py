@@ -1,4 +1,4 @@
-"""What all commands print with: results on stdout, everything else on stderr.
+"""Output of all commands: results on stdout, everything else on stderr.
 
 Rich is imported when something is printed, so that the command line starts quickly.
 """
@@ -55,7 +55,7 @@ def print_json(value: object) -> None:
 
 
 def print_line(text: str) -> None:
-    """Print one line on stdout as it is: paths are never wrapped, nothing is read as markup."""
+    """Print one line on stdout unchanged: paths aren't wrapped, nothing is read as markup."""
     print(text)
 
 
@@ -79,7 +79,7 @@ def progress(
     When piped, one line every ten seconds.
 
     Yields `advance(n)`, which counts `n` more frames or bytes as done. `total` may be None when
-    nobody knows it beforehand.
+    it isn't known beforehand.
     """
     from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
     from rich.text import Text
@@ -116,7 +116,7 @@ class _Lines:
 
 
 def _amount(done: float, total: float | None, speed: float | None, unit: Unit) -> str:
-    """How far, and how fast, in words: `12/48 frames 3.1/s`."""
+    """Progress and speed as text: `12/48 frames 3.1/s`."""
     scale, name = (1e6, "MB") if unit == "bytes" else (1.0, unit)
     of = "" if total is None else f"/{total / scale:.0f}"
     rate = "" if speed is None else f" {speed / scale:.{0 if unit == 'bytes' else 1}f}/s"

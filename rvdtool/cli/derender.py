@@ -1,4 +1,4 @@
-"""`rvdtool derender`: a bundle becomes a DNG sequence."""
+"""`rvdtool derender`: from a bundle to a DNG sequence."""
 
 from pathlib import Path
 from time import perf_counter

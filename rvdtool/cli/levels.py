@@ -31,7 +31,7 @@ Bits = Annotated[int | None, typer.Option(help="Bits per value, 1 to 16.", rich_
 def parse_levels(
     black: str | None, white: int | None, phase: str | None, bits: int | None
 ) -> "MosaicLevels | None":
-    """What the user says about plain mosaics: all of it or nothing.
+    """The levels that the user gives for plain mosaics: all four or none.
 
     Raises:
         UsageError: only some of the four, or not readable.

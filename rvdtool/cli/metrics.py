@@ -103,7 +103,7 @@ def _refuse_bundles(predicted: Path, true: Path) -> None:
 
 
 def _require_writable(paths: list[Path], overwrite: bool) -> None:
-    """Say so before the work, not after it."""
+    """Fail before the work, not after it."""
     for path in paths:
         if path.exists() and not overwrite:
             raise OutputError(f"{path}: already exists; choose another name, or use --overwrite")
@@ -176,7 +176,7 @@ def _cells(scores: "Scores") -> list[str]:
 
 
 def _summary(comparison: "Comparison") -> str:
-    """Which frames the mean is over, in one line."""
+    """One line about the frames that the mean covers."""
     counted = sum(frame.counted for frame in comparison.frames)
     left_out = "" if counted == len(comparison.frames) else "; the first was given, not counted"
     identical = (

@@ -1,4 +1,4 @@
-"""`rvdtool models`: trained networks, those that ship and those of the authors."""
+"""`rvdtool models`: the trained networks that come with rvdtool, and those of the authors."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

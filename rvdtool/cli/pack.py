@@ -1,4 +1,4 @@
-"""`rvdtool pack`: a video and a RAW frame become a bundle."""
+"""`rvdtool pack`: from a video and RAW frames to a bundle."""
 
 import os
 import typing

@@ -210,7 +210,7 @@ def derender(
     Raises:
         BundleError, MismatchError, VideoError: as `derender_to_folder`.
         UsageError: a model of another kind.
-        OutputError: there is no room for temporary files.
+        OutputError: there is no space for temporary files.
     """
     if model is not None and model.kind != "fagdn-calibrated":
         raise UsageError(f"{model.name}: of kind {model.kind!r}; only derender_to_folder runs it")
@@ -271,7 +271,7 @@ class _Run:
         return reconstruct_fagdn(model.network, self.clip, frames, start)
 
     def prepare(self) -> Start | None:
-        """Make the folder ready; return the state to go on from, if any."""
+        """Prepare the folder; return the state to resume from, if any."""
         if self._maps is not None:
             self._maps.check(self._folder, self._options.existing)
         try:
@@ -293,7 +293,7 @@ class _Run:
         return None
 
     def write_sound(self, say: Say) -> list[Path]:
-        """The video's sound; what an interrupted run has written whole is kept."""
+        """Write the video's sound; files that an interrupted run completed are kept."""
         if not self._options.audio:
             return []
         picture = Picture(
@@ -328,11 +328,11 @@ class _Run:
         return write
 
     def save(self, start: Start) -> None:
-        """Keep where to go on, so that an interrupted run can be resumed there."""
+        """Store a checkpoint from which an interrupted run can be resumed."""
         save_checkpoint(self._folder / STATE_FILE, self._key(), start)
 
     def finish(self) -> None:
-        """Write the timestamps; the checkpoint is not needed any more."""
+        """Write the timestamps and remove the checkpoint."""
         seconds = [pts * self._info.time_base for pts in self._info.timestamps]
         write_timestamps(self._folder, self._stem, seconds, rate=self.labels.rate, overwrite=True)
         self._remove(self._folder / STATE_FILE)

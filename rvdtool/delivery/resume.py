@@ -21,7 +21,7 @@ _UNREADABLE = (OSError, ValueError, EOFError, KeyError, TypeError, RuntimeError,
 
 
 def save_checkpoint(path: Path, key: str, start: Start) -> None:
-    """Keep where to go on.
+    """Store a checkpoint.
 
     Args:
         path: the file; replaced.
@@ -43,7 +43,7 @@ def save_checkpoint(path: Path, key: str, start: Start) -> None:
 def load_checkpoint(
     path: Path, key: str, state: "type[ChainState | FagdnState]" = ChainState
 ) -> Start:
-    """Read where to go on.
+    """Read a checkpoint.
 
     Args:
         path: the file.

@@ -18,7 +18,7 @@ from rvdtool.video.source import VideoSource
 from rvdtool.video.wav import WavTags, originator, write_wav
 
 JITTER = Fraction(1, 100)
-"""Seconds by which a piece of sound may lie off the end of the one before and still follow it:
+"""Largest gap or overlap, in seconds, between two pieces of sound that still counts as none:
 Matroska counts in milliseconds, and clocks of sound and picture differ."""
 
 LAG = 60
@@ -70,7 +70,7 @@ def write_sound(
     """Write a video file's tracks as Broadcast WAVs, exactly as long as the picture.
 
     Sound before the first frame and after the last one is cut off; silence fills what is missing.
-    Files that are there already, whole as they are, are kept.
+    Files that exist already are complete, and kept.
 
     Args:
         source: the video.

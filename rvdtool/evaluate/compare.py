@@ -61,7 +61,7 @@ class FramePair:
 
 @dataclass(frozen=True)
 class Matching:
-    """Which reconstructed frame is held against which true one.
+    """Which reconstructed frame is compared with which true one.
 
     Attributes:
         by: `name` if all names (without suffix) are the same in both folders; `order` if the

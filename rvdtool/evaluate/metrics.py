@@ -4,7 +4,7 @@ Two protocols stand side by side (`Scores`), because figures of one say nothing 
 
 - **ours** works on the light that was measured: normalised values, 0 at black and 1 at white;
 - **published** repeats the evaluation code of "Leveraging Frame Affinity for sRGB-to-RAW Video
-  De-rendering" (CVPR 2024), so that figures can be held against that paper's tables.
+  De-rendering" (CVPR 2024), so that figures can be compared with that paper's tables.
 """
 
 import math
@@ -116,7 +116,7 @@ def score(predicted: RawFrame, true: RawFrame) -> Scores:
 
 
 def score_values(values: NDArray[np.floating[Any]] | Mosaic, true: RawFrame) -> Scores:
-    """Score a prediction that nobody has brought to integers yet, as each protocol would.
+    """Score a prediction that isn't rounded to integers yet, by each protocol's rule.
 
     The published protocol truncates it, ours rounds; both keep it within 0..2^bits − 1.
 

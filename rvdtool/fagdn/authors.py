@@ -51,7 +51,7 @@ def import_authors(file: Path, folder: Path, *, overwrite: bool = False) -> None
     Args:
         file: `.pth`: {"state_dict": …, "epoch": …, "optimizer": …}; the last two are optional.
         folder: see `save_model`.
-        overwrite: replace a model that is there.
+        overwrite: replace an existing model.
 
     Raises:
         ModelError: it isn't such a checkpoint, tries to run code, is damaged, or its weights aren't

@@ -237,7 +237,8 @@ def pad(planes: Array) -> Array:
 def zero_padding(planes: Array, size: tuple[int, int]) -> Array:
     """Zero the padding in the network's output as main.py does: the smaller margin, on both sides.
 
-    Where the padding is odd, one row or column of it stays at the far side and goes on from there.
+    Where the padding is odd, one row or column of it stays at the far side and enters the
+    next frame.
 
     Args:
         planes: padded, [4, h, w].

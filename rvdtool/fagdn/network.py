@@ -271,7 +271,7 @@ class CrossAttention(nn.Module):
         """[B, N, C] each.
 
         Their two matrix products hold N² numbers a window; the fused attention (which scales by
-        1/√C, too) holds a few rows, if it is told that there is one head.
+        1/√C, too) holds a few rows, if it gets one head.
         """
         query = self.linear_q(current)[:, None]
         key, value = self.linear_k(previous)[:, None], self.linear_v(previous)[:, None]

@@ -20,7 +20,7 @@ from rvdtool.video.frame import Rgb
 _WORK = 640
 """Cells along the longer side at most: what is compared is averaged over cells of n×n pixels."""
 _BAND = 3.0
-"""Sigma, in cells, of the surroundings that structure is told from."""
+"""Sigma, in cells, of the neighbourhood that structure is measured against."""
 _WINDOW = 11
 """Cells along each side of the window in which structures are compared."""
 _FAINT = 0.004

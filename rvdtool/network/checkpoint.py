@@ -55,7 +55,7 @@ class Model:
         config: the fields of its configuration.
         network: in evaluation mode, on the CPU, float32.
         sha256: of the weights file.
-        training: how the weights came about; empty where nobody said.
+        training: how the weights were trained; empty if unknown.
     """
 
     name: str
@@ -146,7 +146,7 @@ def save_model(
         folder: made if it doesn't exist; other files in it (a model card) stay.
         kind, config, training: see `Model`; `training` must be valid JSON.
         state: the network's `state_dict()`, on any device.
-        overwrite: replace a model that is there.
+        overwrite: replace an existing model.
 
     Raises:
         UsageError: configuration, weights and `training` aren't what a model can hold.

@@ -1,4 +1,4 @@
-"""What travels between rooms: a RAW frame and the camera it came from."""
+"""The types that packages exchange: a RAW frame and the camera that it came from."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace

@@ -48,7 +48,7 @@ class Ifd:
         self.tags = tags
 
     def tag(self, name: str) -> Tag | None:
-        """A tag as it stands there; None if missing."""
+        """A tag's stored value; None if missing."""
         return self.tags.get(_CODES[name])
 
     def numbers(

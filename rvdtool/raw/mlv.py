@@ -3,7 +3,7 @@
 A file is a row of blocks, each with four letters, its size and a timestamp, all little-endian.
 What each holds is specified in Magic Lantern's mlv.h and raw.h; read here are MLVI (the file), RAWI
 (size, levels, CFA, colour matrix), IDNT (camera), EXPO, LENS, WBAL, RTCI and VIDF (one frame).
-Recordings past 4 GB go on in files .M00, .M01, … beside the first.
+Recordings past 4 GB continue in files .M00, .M01, … beside the first.
 
 FFmpeg has a demuxer too, but it takes every CFA for RGGB, and gives fewer or damaged frames without
 a word. The tests hold both to the same values.
@@ -201,7 +201,7 @@ class _Index:
         )
 
     def _scan_chunks(self, guid: int, file_count: int) -> None:
-        """Take in the files the recording goes on in."""
+        """Add the files in which the recording continues."""
         files = 1
         for chunk in find_chunks(self.path):
             if self._scan(chunk)[3] != guid:
@@ -215,7 +215,7 @@ class _Index:
             )
 
     def _scan(self, path: Path) -> tuple[Any, ...]:
-        """Take in one file's blocks; returns its MLVI."""
+        """Add one file's blocks; return its MLVI block."""
         with path.open("rb") as file:
             start = file.read(FILE_HEADER.size)
             if len(start) < FILE_HEADER.size or start[:4] != MAGIC:

@@ -1,4 +1,4 @@
-"""A TIFF file as bytes: one image in one strip, tags given as they are, an EXIF sub-IFD.
+"""Build a TIFF file: one image in one strip, with given tags and an EXIF sub-IFD.
 
 tifffile writes neither an EXIF sub-IFD nor a strip that is already compressed under 16 bits per
 sample, and DNGs need both; what it takes to write a TIFF file is this page (TIFF 6.0, section 2).

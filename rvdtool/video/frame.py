@@ -54,7 +54,7 @@ class VideoInfo:
         color: how the numbers are read.
         stream: FFmpeg's number of the stream in its file; None for the first video stream (and for
             pictures).
-        sample_aspect: width of a pixel divided by its height; None where nobody says.
+        sample_aspect: width of a pixel divided by its height; None if not stated.
         taken_as_progressive: the user says so, whatever flag its frames have.
         undecodable: pictures before the first frame that no decoder gives, as a clip cut without
             re-encoding has them.

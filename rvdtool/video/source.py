@@ -15,7 +15,7 @@ from rvdtool.notes import Say, keep_quiet
 from rvdtool.video.listing import list_pictures
 
 DEFAULT_IMAGE_RATE = Fraction(30)
-"""Frames per second of a folder of pictures, where nobody says otherwise."""
+"""Frames per second of a folder of pictures if no rate is given."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ HDR_METADATA = {
 
 
 def tags_of(of: VideoCodecContext | AvFrame) -> dict[Property, int]:
-    """Code points; none where nothing is said."""
+    """Code points; none if not stated."""
     codes: dict[Property, int] = {
         "matrix": of.colorspace,
         "transfer": of.color_trc,

@@ -83,7 +83,7 @@ class KnownPrevious(Method):
 
 
 def _told(clip: Clip, links: Iterator[Link]) -> Iterator[Link]:
-    """The links of a chain that is told the true RAW of every frame it has done."""
+    """The links of a chain that gets the true RAW of every previous frame."""
     for link in links:
         yield link
         state = link.step.state

@@ -23,7 +23,7 @@ TUNING_RATE = 1e-4
 
 
 class CamMethod(Method):
-    """A trained CAM, as it is or fine-tuned to the samples of each frame."""
+    """A trained CAM, used unchanged or fine-tuned to the samples of each frame."""
 
     alone = True
     sources = (

@@ -1,4 +1,4 @@
-"""Inverse ISP: learnt on the first frame, of which sRGB and RAW are known, applied to all."""
+"""Inverse ISP: fitted on the first frame, whose sRGB and RAW are known, and applied to all."""
 
 from collections.abc import Iterator, Sequence
 from time import perf_counter
@@ -11,7 +11,7 @@ from rvdtool.research.benchmark.method import Method, Prediction
 
 
 class Inverse(Method):
-    """What colour alone gives: no look at motion, nor at the gain of the ISP."""
+    """What colour alone gives, without motion or the ISP's gain."""
 
     name = "inverse-isp"
     sources = (

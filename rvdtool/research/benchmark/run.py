@@ -28,7 +28,7 @@ class Plan:
 
     Attributes:
         root: an RVD folder (data.json, RAW/, sRGB/).
-        results: where figures are kept; those that are there and still hold are not made again.
+        results: folder for results; those that are still valid are reused.
         methods: names, see `find_method`.
         frames: of each video at most, the first included; None: all.
         every: methods that treat each frame by itself get only every n-th, from the last

@@ -7,7 +7,7 @@ from rvdtool.research.benchmark.measure import Result
 from rvdtool.research.benchmark.record import FrameRecord
 
 ENDS = 10
-"""How many frames the beginning and the end of a clip have, where drift is looked for."""
+"""Number of first and of last frames whose difference is the drift."""
 
 
 @dataclass(frozen=True)

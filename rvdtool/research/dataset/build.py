@@ -1,4 +1,4 @@
-"""RVD's layout from sequences of RAW frames: the mosaics as they are, rendered by LibRaw.
+"""RVD's layout from sequences of RAW frames: unchanged mosaics, rendered by LibRaw.
 
 While a video is being made, `unfinished/<video>` says how it is rendered. A run that finds it keeps
 the frames whose RAW is the source's and whose rendering is whole.
@@ -150,7 +150,7 @@ def build(plans: Sequence[Plan], root: Path, options: BuildOptions) -> Iterator[
     Raises:
         InputError: a frame or flow can't be read.
         MismatchError: size, phase or levels change within a sequence.
-        OutputError: not enough room, or the disk can't be written.
+        OutputError: not enough disk space, or the disk can't be written.
     """
     require_space(root, sum(one.bytes_needed for one in plans))
     writers = {part: RvdWriter(root / part) for part in sorted({plan.part for plan in plans})}

@@ -20,7 +20,7 @@ FlowSource = Callable[[RvdFolder, Video, int, Rgb8, Rgb8], Flow]
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Consecutive frames of one video, of which the RAW is known.
+    """Consecutive frames of one video whose RAW is known.
 
     Attributes:
         video: its name.

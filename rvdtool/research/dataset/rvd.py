@@ -221,7 +221,7 @@ class RvdWriter:
 
     @property
     def finished(self) -> frozenset[str]:
-        """Names of the videos that are whole."""
+        """Names of the complete videos."""
         return frozenset(video.video_name for video in self._folder.videos)
 
     def finish(self, video: Video, camera: VideoCamera, tags: Tags | None = None) -> None:

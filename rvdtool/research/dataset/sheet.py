@@ -22,7 +22,7 @@ TILE_WIDTH = 400
 
 @dataclass(frozen=True, eq=False)
 class SheetFrame:
-    """One row: `flow` is None where nobody knows it."""
+    """One row of a contact sheet; `flow` is None if unknown."""
 
     raw: RawFrame
     rgb: Rgb8

@@ -51,7 +51,7 @@ class Take:
         condition: A, B or C.
         camera_kind: how the camera moves; None draws it.
         cameras, isp: what sensor and ISP are drawn from.
-        sensor: a sensor to use as it is, instead of a drawn one.
+        sensor: a sensor to use instead of a drawn one.
     """
 
     name: str
@@ -103,7 +103,7 @@ def draw_take(
 
 
 def draw_recipe(rng: np.random.Generator, take: Take) -> Recipe:
-    """Draw what is left. The condition changes no draw: A, B and C share their RAW frames."""
+    """Draw the remaining parameters. None depends on the condition: A, B and C share RAW frames."""
     width, height = take.size
     background, room = take.scene.source, take.scene.room
     slack = ((room[0] - width) / 2 - _MARGIN, (room[1] - height) / 2 - _MARGIN)

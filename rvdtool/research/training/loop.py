@@ -42,7 +42,7 @@ class Result:
     Attributes:
         step: steps done in all.
         finished: whether those were all.
-        hours: spent on them, in all sessions, without validation.
+        hours: spent on them in all sessions, without validation.
         validation: mean over the validation videos of each of the recipe's scores.
     """
 
@@ -101,7 +101,7 @@ def train(
     advance: Callable[[int], None] = lambda _: None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Result:
-    """Train, or go on with what an earlier session left in `out`, and leave a model there.
+    """Train, or resume the run in `out`, and write a model there.
 
     Args:
         fabric: launched.
@@ -109,7 +109,7 @@ def train(
         out: the run's folder; see state.py.
         command: how to do the same again, for the model's description.
         start: a model from whose weights a new run starts; None: from fresh ones.
-        minutes: stop after this long, validation not counted; calling again goes on.
+        minutes: stop after this long, not counting validation; the next call continues.
         advance: called with a number of steps done, at first those of earlier sessions.
         tell: called with a line when something was validated.
 

@@ -109,7 +109,7 @@ class Recipe(ABC):
     def begin(self, step: int, rank: int, processes: int) -> None:
         """Open the data where an earlier session stopped; called once, before any batch.
 
-        What a step sees follows from the seed and its number: nothing has to be kept to go on.
+        A step's data follow from the seed and its number, so resuming needs no stored state.
 
         Args:
             step: the first one to come.

@@ -1,6 +1,6 @@
-"""What a run leaves in its folder: enough to go on exactly where it stopped, and its models.
+"""The files of a run's folder: enough to resume exactly where it stopped, and its models.
 
-    run.json        what is trained on what, and each session: an altered run isn't gone on with
+    run.json        what is trained on what, and each session: an altered run isn't resumed
     state.ckpt      weights, their running mean, optimizer, step
     curve.csv       validation.csv, curve.png: see curve.py
     config.json     weights.safetensors: the model, at the end of each session (network.checkpoint)
@@ -102,7 +102,7 @@ def load_state(folder: Path, state: State) -> None:
 
 
 def earlier_sessions(folder: Path, facts: Mapping[str, JsonValue]) -> list[JsonValue]:
-    """The sessions of this run so far, by run.json; none if there is none.
+    """The earlier sessions of this run, from run.json; none if there is no such file.
 
     Args:
         folder: of the run.
