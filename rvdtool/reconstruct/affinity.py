@@ -1,14 +1,17 @@
-"""The temporal affinity prior: all that frame 1 and the previous frame say about the current one.
+"""The temporal affinity prior: all that the reference frame and the previous frame say about the
+current one.
 
 Four candidates for the current RAW, each with the variance of its error:
 
 - *fit*: the inverse ISP of the current sRGB frame;
-- *anchored*: fit + what the fit missed on frame 1, sampled once along the flow to frame 1;
+- *anchored*: fit + what the fit missed on the reference frame, sampled once along the flow to the
+  reference frame;
 - *previous*: fit + what the fit missed on the previous frame, as far as we know;
-- *warped*: RAW 1 itself, denoised, along the flow to frame 1.
+- *warped*: the reference RAW itself, denoised, along the flow to the reference frame.
 
-All are as bright as frame 1: the current frame's brightness is taken out of the fit (and given back
-at the end, where it was the exposure's), the lens shading is brought to the current place.
+All are as bright as the reference frame: the current frame's brightness is taken out of the fit
+(and given back at the end, where it was the exposure's), the lens shading is brought to the
+current place.
 
 Where the current pixel is clipped, *anchored* and *previous* are the warped RAWs themselves: a
 clipped fit has nothing to add.
@@ -65,8 +68,8 @@ KAPPA = 0.2
 RELIABLE = 0.05
 """… and at least this share of the fit's own variance (anchored); twice it where warped often."""
 NOISIEST = np.float32(6)
-"""… of which this times the noise of fit and RAW 1 may be noise: three times what both frames have;
-it is 1.7 times at most where frame 1 is in view."""
+"""… of which this times the noise of fit and the reference RAW may be noise: three times what both
+frames have; it is 1.7 times at most where the reference frame is in view."""
 NO_WAY = np.float32(1e3)
 """Variance of what isn't there (outside the other frame)."""
 
@@ -86,14 +89,14 @@ class Prior:
     Attributes:
         fit, anchored, previous: their variances leave out the *fine* error, which they share.
         fine: variance of the fit's error that nothing can foretell, [H, W].
-        warped: RAW 1 along the flow; its variance is that of the whole error.
+        warped: the reference RAW along the flow; its variance is that of the whole error.
         clipped: the current frame's clip state, [H, W].
-        brightness: of the current frame against frame 1, taken out of all candidates.
+        brightness: of the current frame against the reference frame, taken out of all candidates.
         exposure: how much of that is in its RAW, too; see `gather`.
-        trusted: share of the frame that surely shows what frame 1 shows, 0..1.
-        first_fit, previous_fit: frame 1's and the previous frame's fit, along their flows: where
-            they differ from this frame's, the flow or the light is wrong.
-        far: flow to frame 1, [H, W, 2].
+        trusted: share of the frame that surely shows what the reference frame shows, 0..1.
+        first_fit, previous_fit: the reference frame's and the previous frame's fit, along their
+            flows: where they differ from this frame's, the flow or the light is wrong.
+        far: flow to the reference frame, [H, W, 2].
     """
 
     fit: Candidate
@@ -142,7 +145,8 @@ class Evidence:
     lower_bound: Array
 
     def with_corrupted_flow(self, wrong: NDArray[np.bool_], shift: tuple[int, int]) -> Self:
-        """As if the flow to frame 1 were wrong in places: for training to be wary of it.
+        """As if the flow to the reference frame were wrong in places: for training to be wary of
+        it.
 
         Args:
             wrong: where, [H, W].
@@ -183,7 +187,7 @@ class Evidence:
         """Add the candidate that stems from the previous frame.
 
         Args:
-            raw: its normalised RAW, as bright as frame 1, [H, W].
+            raw: its normalised RAW, as bright as the reference frame, [H, W].
             variance: of its predictable error, [H, W].
         """
         brought = sample_mosaics(np.dstack([raw, variance]), self.near)
@@ -229,15 +233,17 @@ def gather(
     """Gather all candidates of one frame but the previous RAW's.
 
     Args:
-        calibration: of frame 1.
+        calibration: of the reference frame.
         rgb: the current frame, [H, W, 3].
         estimate: the inverse ISP of the current frame, its brightness still in it.
         grey: the current frame's picture for the flow.
         motion: its flows.
-        previous_fit: the previous frame's, as bright as frame 1, [H, W].
+        previous_fit: the previous frame's, as bright as the reference frame, [H, W].
         previous_clipped: where it is clipped, and not 0, [H, W].
-        level: the frame's brightness against frame 1 if nothing but a known exposure has changed.
-        exposure: how much more than frame 1 the frame was exposed; None: that is its brightness.
+        level: the frame's brightness against the reference frame if nothing but a known exposure
+            has changed.
+        exposure: how much more than the reference frame the frame was exposed; None: that is its
+            brightness.
         tracks_gain: whether the ISP made what brightness there is.
     """
     size = estimate.value.shape[0], estimate.value.shape[1]
@@ -305,8 +311,8 @@ def gather(
 
 @dataclass(frozen=True)
 class _Flows:
-    """Flows to frame 1 and to the previous frame, whether they mean nothing, and the mean squared
-    difference of the fits along them."""
+    """Flows to the reference frame and to the previous frame, whether they mean nothing, and the
+    mean squared difference of the fits along them."""
 
     flows: tuple[Flow, Flow]
     missing: tuple[bool, bool]
@@ -327,7 +333,8 @@ class _Made:
 def _candidates(
     calibration: Calibration, fit: Fit, brought: Array, shade: Array, flows: _Flows
 ) -> _Made:
-    """The candidates' variances, and the anchored one; RAW 1 in `brought` becomes shaded."""
+    """The candidates' variances, and the anchored one; the reference RAW in `brought` becomes
+    shaded."""
     floors = [
         floor_of(fit, squared, flow)
         for squared, flow in zip(flows.squared, flows.flows, strict=True)
@@ -375,7 +382,8 @@ def _carry(
 
 
 def _where_raw_agrees(candidate: Candidate, agreement: Array | None) -> Candidate:
-    """A candidate made of RAW 1, believed no more where that RAW doesn't show what its frame shows.
+    """A candidate made of the reference RAW, believed no more where that RAW doesn't show what its
+    frame shows.
 
     Args:
         candidate: brought along the flow.
@@ -393,7 +401,8 @@ def _where_raw_agrees(candidate: Candidate, agreement: Array | None) -> Candidat
 def _sure_blocks(
     calibration: Calibration, estimate: Estimate, grey: Grey, far: Flow
 ) -> NDArray[np.bool_]:
-    """Blocks that surely show what frame 1 shows, unclipped in both: bool [H//8, W//8]."""
+    """Blocks that surely show what the reference frame shows, unclipped in both: bool [H//8,
+    W//8]."""
     now, first = equally_bright(grey, calibration.grey)
     inside = trust(now, sample(first.astype(np.float32), far)) & ~outside(far)
     height, width = grey.shape

@@ -1,7 +1,7 @@
 """Frame after frame: the chain that turns a bundle into RAW frames.
 
-    calibrate on frame 1 → for every frame: inverse ISP → motion → temporal affinity prior → fusion
-    → quantise → state
+    calibrate on the reference frame → for every frame: inverse ISP → motion → temporal affinity
+    prior → fusion → quantise → state
 
 What goes on to the next frame is the training-free fusion, with a network, too: the network only
 answers, from the same prior. So nothing that it makes up can feed on itself, and it sees in every
@@ -48,16 +48,16 @@ class ChainState:
     Attributes:
         index: of the last frame.
         mosaic: its RAW by the training-free fusion, quantised, uint16 [H, W].
-        fit: its fit, as bright as frame 1, normalised, [H, W].
+        fit: its fit, as bright as the reference frame, normalised, [H, W].
         clipped: where its sRGB is clipped, and not 0, uint8 [H, W].
         variance: of its predictable error, [H, W].
-        brightness: of its fit against frame 1.
+        brightness: of its fit against the reference frame.
         exposure: how much of that is in its RAW, too.
         readings, squares: of exposures that the ISP hides, see `Exposure`.
         shading: evidence of the lens shading, see `Shading`.
         grey: its picture for the flow.
-        far: its flow to frame 1, at working size.
-        lost: whether a cut has taken frame 1 out of sight, see `Motion`.
+        far: its flow to the reference frame, at working size.
+        lost: whether a cut has taken the reference frame out of sight, see `Motion`.
     """
 
     index: int
@@ -77,7 +77,8 @@ class ChainState:
 
 @dataclass(frozen=True)
 class Observation:
-    """What frame 1 and the sRGB video say about a frame: no earlier RAW is needed for it.
+    """What the reference frame and the sRGB video say about a frame: no earlier RAW is needed for
+    it.
 
     Attributes:
         index, rgb: of the frame.
@@ -121,9 +122,10 @@ class Chain:
 
     Attributes:
         state: after the last frame that is done.
-        calibration: on frame 1.
+        calibration: on the reference frame.
         tracks_gain: whether changes of brightness are put down to the ISP.
-        first: how frame 1 was made; None: its RAW is that very frame and stays as it is.
+        first: how the reference frame was made; None: its RAW is that very frame and stays as it
+            is.
     """
 
     def __init__(
@@ -136,15 +138,16 @@ class Chain:
         network: "CalibratedFagdn | None" = None,
         match: Match | None = None,
     ) -> None:
-        """Calibrate on frame 1.
+        """Calibrate on the reference frame.
 
         Args:
-            reference: the true RAW of frame 1, on the video's grid.
-            rgb: frame 1, uint8 or uint16 [H, W, 3].
+            reference: the true RAW of the reference frame, on the video's grid.
+            rgb: the reference frame, uint8 or uint16 [H, W, 3].
             flow: where flows between neighbours come from; None: estimated.
-            gain: whether to track the ISP's gain; `auto`: if LibRaw's defaults rendered frame 1.
-            exposures: how much more each frame was exposed than frame 1, by index; None: not known.
-                What is known leaves nothing to `gain`.
+            gain: whether to track the ISP's gain; `auto`: if LibRaw's defaults rendered the
+                reference frame.
+            exposures: how much more each frame was exposed than the reference frame, by index;
+                None: not known. What is known leaves nothing to `gain`.
             network: what answers; None: the fusion.
             match: of `reference` and `rgb`; None: compared here, photosites taken as recorded.
 
@@ -194,7 +197,8 @@ class Chain:
         self.first = None if match.is_frame else self._reconstruct_first(rgb, grey)
 
     def _reconstruct_first(self, rgb: Rgb, grey: Grey) -> Step:
-        """Frame 1 as the others are made, and the state, where its RAW is not that very frame."""
+        """The reference frame as the others are made, and the state, where its RAW is not that
+        very frame."""
         estimate = self.calibration.inverse_isp(rgb)
         still = np.zeros((*grey.shape, 2), np.float32)
         motion = Motion(still, still)
@@ -228,7 +232,7 @@ class Chain:
         """De-render the next frame, and make it the state.
 
         Args:
-            rgb: uint8 or uint16 [H, W, 3], of frame 1's size.
+            rgb: uint8 or uint16 [H, W, 3], of the reference frame's size.
         """
         return self.advance(self.observe(rgb))
 
@@ -236,7 +240,7 @@ class Chain:
         """Inverse ISP and motion of the next frame that wasn't observed yet.
 
         Args:
-            rgb: uint8 or uint16 [H, W, 3], of frame 1's size.
+            rgb: uint8 or uint16 [H, W, 3], of the reference frame's size.
         """
         past = self._seen
         with stage("inverse ISP"):
@@ -327,7 +331,7 @@ class Chain:
 
         Args:
             network: in evaluation mode.
-            rgb: frame 1, as the chain was given it.
+            rgb: the reference frame, as the chain was given it.
         """
         from rvdtool.reconstruct.learned import Learned  # torch takes a second to import
         from rvdtool.reconstruct.packing import Packing, pack_reference
@@ -345,7 +349,8 @@ class Chain:
         return self._mosaic(learned(prior, rgb), prior)
 
     def _exposure(self, index: int, hidden: Exposure) -> float | None:
-        """How much more a frame was exposed than frame 1; None: by as much as it is brighter."""
+        """How much more a frame was exposed than the reference frame; None: by as much as it is
+        brighter."""
         if self._exposures is not None:
             return self._exposures[index]
         return hidden.value if self.tracks_gain else None
@@ -361,12 +366,13 @@ class Chain:
         return replace(previous, value=previous.value * step)
 
     def _make_meter(self) -> ExposureMeter | None:
-        """What reads hidden exposures, calibrated on frame 1, which is the state."""
+        """What reads hidden exposures, calibrated on the reference frame, which is the state."""
         calibration = self.calibration
         return ExposureMeter.measure(calibration.noise, calibration.shown, calibration.fine)
 
     def _mosaic(self, value: Array, prior: Prior) -> Mosaic:
-        """Normalised RAW as bright as frame 1 → a frame's DN within 0..white, uint16 [H, W]."""
+        """Normalised RAW as bright as the reference frame → a frame's DN within 0..white, uint16
+        [H, W]."""
         value = value * np.float32(prior.exposure)
         return denormalise(value, self._reference.black, self._reference.white)
 

@@ -2,8 +2,8 @@
 
 A camera's rendering is mostly a colour matrix, a tone curve, sharpening or denoising over a few
 pixels, and tone mapping that depends on how bright the neighbourhood is. Each can be undone by
-linear regression on frame 1, where both sides are known. For every position of the 2×2 CFA cell we
-fit the normalised RAW value on
+linear regression on the reference frame, where both sides are known. For every position of the 2×2
+CFA cell we fit the normalised RAW value on
 
 - the three linearised channels, the coded ones and their squares, at that very photosite
   (at full resolution: the photosite's own sample survives demosaicing),
@@ -14,8 +14,8 @@ fit the normalised RAW value on
 Where LibRaw made the sRGB frame, its curve is known and nothing is local: there the linearised
 channels alone are used, so that a frame brightened by some gain comes out brighter by that gain.
 
-Colours that frame 1 doesn't show would be extrapolated wildly. There the weights follow what was
-learned of simulated cameras' ISPs (`isp_prior.py`).
+Colours that the reference frame doesn't show would be extrapolated wildly. There the weights
+follow what was learned of simulated cameras' ISPs (`isp_prior.py`).
 
 Where a channel is clipped these don't hold; each clip state (which channels are clipped) has a
 small regression of its own: on the channels at the photosite and on what is around it at four
@@ -52,7 +52,8 @@ RIDGE = 1e-6
 STATE_RIDGE = 0.1
 """Ridge of a clip state's regression, divided by its samples: there may be few of them."""
 STATE_SAMPLES = 20
-"""Photosites in a clip state on frame 1 below which it gets no regression of its own."""
+"""Photosites in a clip state on the reference frame below which it gets no regression of its
+own."""
 KNOWN_SAMPLES = 100
 """… and below which that is not believed alone."""
 UNKNOWN = np.float32(1e6)
@@ -87,7 +88,8 @@ class Estimate:
         clipped: clip state per photosite, uint8 [H, W]: bit 0, 1, 2 for R, G, B clipped.
         lower_bound: the least normalised RAW that a photosite can have, as its own colour is
             clipped, [H, W]; 0 where it isn't.
-        away: how surely the light is another than in frame 1, 0..1, [H, W]; None: see `Beyond`.
+        away: how surely the light is another than in the reference frame, 0..1, [H, W]; None: see
+            `Beyond`.
         stray: variance of what isn't known of the ISP in that light, [H, W]; None: it isn't.
     """
 
@@ -162,7 +164,7 @@ class InverseIsp:
         weight: Array | None = None,
         by_libraw: bool = False,
     ) -> Self:
-        """Fit on frame 1.
+        """Fit on the reference frame.
 
         Args:
             rgb: coded sRGB, uint8 or uint16 [H, W, 3].
@@ -188,12 +190,14 @@ class InverseIsp:
         return _apply(self._positions, None, Features(rgb))
 
     def in_other_light(self, rgb: Rgb) -> Estimate | None:
-        """The same, supposed that the light is another than in frame 1; None if it isn't there."""
+        """The same, supposed that the light is another than in the reference frame; None if it
+        isn't there."""
         return _apply(self._positions, self._beyond, Features(rgb)) if self._beyond else None
 
 
 class ErrorModel:
-    """Variance of the estimate on frame 1, per CFA position, by intensity and by clip state."""
+    """Variance of the estimate on the reference frame, per CFA position, by intensity and by clip
+    state."""
 
     def __init__(
         self, curves: dict[tuple[int, int], tuple[Curve, Array, Array]], known: NDArray[np.bool_]
@@ -203,13 +207,14 @@ class ErrorModel:
         Args:
             curves: per CFA position, the variance by intensity, by clip state, [8], and that of
                 the state's own regression, [8], as it is on other photosites than its samples.
-            known: clip states that frame 1 shows at all positions, [8].
+            known: clip states that the reference frame shows at all positions, [8].
         """
         self._curves, self._known = curves, known
 
     @classmethod
     def measure(cls, estimate: Estimate, raw: Array, agrees: NDArray[np.bool_]) -> Self:
-        """From the estimate on frame 1 and its true normalised RAW, where they show the same."""
+        """From the estimate on the reference frame and its true normalised RAW, where they show
+        the same."""
         squared = (raw - estimate.value) ** 2
         worst = max(float(squared[agrees].mean()), MIN_VARIANCE)
         curves, known = {}, np.ones(8, bool)
@@ -236,7 +241,8 @@ class ErrorModel:
 
     def of_rare_states(self, clipped: NDArray[np.uint8], where: Where) -> Array:
         """Variance of the estimate by its clip state's own regression at some photosites where
-        frame 1 shows too little of that state for it to be believed alone, [photosites].
+        the reference frame shows too little of that state for it to be believed alone,
+        [photosites].
 
         Args:
             clipped: clip state, [H, W].
@@ -258,7 +264,7 @@ class ErrorModel:
 
     @property
     def is_rare(self) -> NDArray[np.bool_]:
-        """Clip states of which frame 1 shows too little, [8]."""
+        """Clip states of which the reference frame shows too little, [8]."""
         return ~self._known & (np.arange(8) > 0)
 
     def __call__(self, estimate: Estimate) -> Array:
@@ -349,7 +355,8 @@ def _thinned(keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _fit_states(
     features: Features, raw: Array, agrees: NDArray[np.bool_], at: tuple[int, int]
 ) -> Array:
-    """One small regression per clip state that frame 1 shows often enough; NaN elsewhere."""
+    """One small regression per clip state that the reference frame shows often enough; NaN
+    elsewhere."""
     states = np.full((8, _STATE_COLUMNS + 1), np.nan, np.float32)
     clipped = features.clipped[at[0] :: 2, at[1] :: 2]
     for state in range(1, 8):

@@ -1,4 +1,4 @@
-"""Where every pixel came from: in the previous frame, and in frame 1."""
+"""Where every pixel came from: in the previous frame, and in the reference frame."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,9 +32,9 @@ class Motion:
 
     Attributes:
         near: to the previous frame.
-        far: to frame 1; while that is lost, where the search for it goes on.
+        far: to the reference frame; while that is lost, where the search for it goes on.
         cut: whether the frame shows another scene than the previous one; `near` means nothing then.
-        lost: whether frame 1 went out of sight with a cut, and hasn't come back.
+        lost: whether the reference frame went out of sight with a cut, and hasn't come back.
     """
 
     near: Flow
@@ -44,13 +44,15 @@ class Motion:
 
 
 class MotionTracker:
-    """Follows every pixel back to frame 1.
+    """Follows every pixel back to the reference frame.
 
-    The flow to frame 1 is composed of the flow to the previous frame and that frame's own flow to
-    frame 1, then refined by a search that starts there; of the two, the one that explains the
-    picture better is taken at every place. So errors don't add up, and no search goes far.
+    The flow to the reference frame is composed of the flow to the previous frame and that frame's
+    own flow to the reference frame, then refined by a search that starts there; of the two, the
+    one that explains the picture better is taken at every place. So errors don't add up, and no
+    search goes far.
 
-    After a cut, or a black frame, it keeps looking for frame 1 from where it saw it last.
+    After a cut, or a black frame, it keeps looking for the reference frame from where it saw it
+    last.
     """
 
     def __init__(self, first: Grey, given: NearFlow | None = None) -> None:
@@ -71,9 +73,9 @@ class MotionTracker:
         Args:
             index: of the current frame, 1, 2, ….
             grey, previous: the current and the previous frame (`flow_image`).
-            previous_far: the previous frame's flow to frame 1.
+            previous_far: the previous frame's flow to the reference frame.
             blank: where the current frame shows nothing to follow, bool [H, W].
-            lost: whether the previous frame had lost frame 1.
+            lost: whether the previous frame had lost the reference frame.
         """
         now, before = equally_bright(grey, previous)
         if self._given is None:
@@ -94,7 +96,7 @@ class MotionTracker:
     def _search(
         grey: Grey, first: Grey, near: Flow, last: Flow, blank: NDArray[np.bool_], cut: bool
     ) -> Motion:
-        """Look for frame 1 around where it was seen last."""
+        """Look for the reference frame around where it was seen last."""
         found = bridge(estimate_flow(grey, first, last), grey, blank)
         if same_scene(grey, sample(first.astype(np.float32), found)):
             return Motion(near, found, cut)
@@ -102,7 +104,7 @@ class MotionTracker:
 
 
 def _error(grey: Grey, first: Grey, flow: Flow) -> Array:
-    """Local photometric error against frame 1, blind to slow brightness changes."""
+    """Local photometric error against the reference frame, blind to slow brightness changes."""
     error = grey.astype(np.float32) - sample(first.astype(np.float32), flow)
     error -= box(error, 15)
     return box(error * error, 9)
