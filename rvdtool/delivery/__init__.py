@@ -1,1 +1,1 @@
-"""From a bundle to a folder that an editor takes: DNGs, time stamps, and where a run stopped."""
+"""From a bundle to a folder for an editor: DNGs, time stamps, sound, and checkpoints."""

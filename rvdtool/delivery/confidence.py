@@ -1,4 +1,4 @@
-"""Maps of how far each frame can be believed: an 8-bit PNG beside each DNG, in a folder of its own.
+"""Maps of each frame's expected error: an 8-bit PNG for each DNG, in a folder of their own.
 
 The scale is in `rvdtool.reconstruct.confidence`.
 """
@@ -32,11 +32,11 @@ class ConfidenceMaps:
     size: tuple[int, int]
 
     def check(self, frames: Path, existing: Literal["refuse", "overwrite", "resume"]) -> None:
-        """Before any work: make the folder, and see that nothing in it is somebody else's.
+        """Before any work: create the folder, and make sure that it has no other files.
 
         Args:
             frames: the folder of the DNGs.
-            existing: as `DerenderOptions.existing`.
+            existing: see `DerenderOptions.existing`.
 
         Raises:
             UsageError: it is the folder of the DNGs.
@@ -65,7 +65,7 @@ class ConfidenceMaps:
             )
 
     def require(self, last: int) -> None:
-        """A resumed run doesn't make the maps up to frame `last` again: they have to be there.
+        """A resumed run doesn't write the maps up to frame `last` again: they have to exist.
 
         Raises:
             OutputError: one is missing.
@@ -78,7 +78,7 @@ class ConfidenceMaps:
                 )
 
     def write(self, error: Array | None, index: int) -> None:
-        """Write a frame's map, beside its place first; an old one is replaced.
+        """Write a frame's map; an old one is replaced.
 
         Args:
             error: see `confidence_map`.

@@ -1,4 +1,4 @@
-"""De-render a bundle into a folder of DNGs: checked before, resumable after."""
+"""De-render a bundle into a folder of DNGs; an interrupted run can be resumed."""
 
 import hashlib
 import json
@@ -50,15 +50,15 @@ class DerenderOptions:
         compression: of the DNGs.
         flow: folder of `.npy` flows, each from a frame to the next (RVD's layout); None: estimated.
         gain: whether changes of brightness are the ISP's, see
-            `rvdtool.reconstruct.brightness`. `auto` takes the bundle's exposures, if it has them.
+            `rvdtool.reconstruct.brightness`. `auto` uses the bundle's exposures, if it has any.
         existing: what to do with an output folder that has files in it.
-        model: a trained network, where it is to run (`rvdtool.network.device.place`); None: none is
+        model: a trained network on its device (`rvdtool.network.device.place`); None: none is
             needed.
         name: of the files and the reel; None: the clip's own.
         time_code: of frame 0, as `14:23:11:05`; None: the video's, else the RAW's.
         rate: frames per second, for a video of variable frame rate; None: that of its median.
         audio: write the video's sound beside the frames.
-        confidence: a folder for maps of where each frame can be believed; None: none are made.
+        confidence: a folder for maps of each frame's expected error; None: none are written.
     """
 
     compression: Compression = "ljpeg"
@@ -80,22 +80,22 @@ class DerenderReport:
     Attributes:
         folder: where the frames are.
         frames: how many there are, references included.
-        references: how many of them are true.
+        references: number of frames that are RAWs of the bundle.
         resumed_at: the first frame of this run; 0 unless resumed.
-        brightness: smallest and largest brightness against the reference before (before the first:
-            after) in this run.
+        brightness: smallest and largest brightness relative to the reference before (before the
+            first: after) in this run.
         exposure: smallest and largest exposure, likewise: what of the brightness is in the RAW.
-        tracks_gain: whether brightness was put down to the ISP (RAW stays, but for exposures that
-            the noise gives away) or not (RAW follows).
-        knows_exposures: whether neither had to be assumed, as the bundle says each exposure.
-        trusted: mean share of a frame that surely shows what that reference shows, 0..1.
+        tracks_gain: whether brightness was attributed to the ISP (RAW stays, except for exposures
+            that the noise reveals) or to the exposure (RAW follows).
+        knows_exposures: whether neither was assumed, because the bundle has each frame's exposure.
+        trusted: mean share of a frame that clearly shows what that reference shows, 0..1.
         expected: for each frame of this run that was reconstructed by our own chain, the expected
             PSNR in dB (the peak is white level − black level), by index.
         differing: for each frame of this run whose own RAW shows something else than it does in
             places, the share of these, 0..1, by index.
         cuts: frames after the last reference that show another scene than the one before them.
         labels: what the frames are labelled with.
-        sound: the files with the video's sound.
+        sound: the files of the video's sound.
     """
 
     folder: Path
@@ -131,19 +131,19 @@ def derender_to_folder(
 
     Args:
         bundle: an open bundle.
-        folder: made if it doesn't exist.
-        options: see there.
+        folder: created if it doesn't exist.
+        options: see `DerenderOptions`.
         advance: called with the number of frames just done; between two references, where every
             frame takes a step of two chains before any is done, with that share of the work.
-        say: told what was assumed or left out.
+        say: called with a line of text for everything that was assumed or left out.
 
     Raises:
         BundleError: the bundle has no RAW, or a damaged one; or none of the first frame, which the
             published network needs.
         MismatchError: its RAWs have different CFA phases.
-        UsageError: options that model or video know nothing of, or a model that can't de-render.
-        VideoError: the video can't be decoded, not to as many frames as it should have, or its
-            sound can't.
+        UsageError: options that don't apply to the model or video, or a model that can't de-render.
+        VideoError: the video can't be decoded, has another number of frames than the bundle says,
+            or its sound can't be decoded.
         OutputError: the folder has files in it, can't be resumed, or can't be written.
     """
     run = _Run(bundle, folder, options, say)
@@ -198,7 +198,7 @@ def derender(
     gain: GainMode = "auto",
     model: "Model | None" = None,
 ) -> Iterator[RawFrame]:
-    """Yield the RAW frame of every video frame; the bundle's RAWs are passed on as they are.
+    """Yield the RAW frame of every video frame; the bundle's RAWs are passed on unchanged.
 
     Frames between two references wait in the system's folder for temporary files.
 
@@ -345,7 +345,8 @@ class _Run:
             raise OutputError(f"{path}: can't be removed: {describe(error)}") from error
 
     def _refuse_strangers(self, names: list[str]) -> None:
-        """Only files of an earlier run of this clip may be replaced, and only on purpose."""
+        """Make sure that only files of an earlier run of this clip are replaced, and only if
+        requested."""
         if self._options.existing == "refuse":
             raise OutputError(
                 f"{self._folder}: has files in it; choose an empty folder, or --resume an "
@@ -397,7 +398,7 @@ class _Run:
         return FagdnState
 
     def _key(self) -> str:
-        """Changes with everything that changes the frames."""
+        """A key that changes with everything that changes the frames."""
         parts = [
             __version__,
             self._options.compression,
@@ -411,7 +412,7 @@ class _Run:
 
 
 def _fingerprint(file: Path) -> tuple[str, int, int]:
-    """Tells a file from another one in its place, without reading it: flows are gigabytes."""
+    """Identifies a file without reading it, since flows are gigabytes."""
     status = file.stat()
     return file.name, status.st_size, status.st_mtime_ns
 

@@ -34,7 +34,7 @@ class Labels:
         stem: of all file names; the reel, too.
         rate: frames per second.
         start: time code of frame 0.
-        origin: where that comes from, in words.
+        origin: where that comes from, for a message.
         seconds: how long the frames last; if the video keeps no rate, in it or one after the other
             at `rate`, whichever is longer (no editor links sound that is shorter than its frames).
         slots: each frame's place in the sequence of time codes, by its own time: 0, 1, 2, …
@@ -62,7 +62,7 @@ def label(
     rate: Fraction | None = None,
     say: Say,
 ) -> Labels:
-    """Find a clip's labels: what the user says, else the video file, else the RAW.
+    """Find a clip's labels: from the user, else the video file, else the RAW.
 
     Args:
         bundle: an open bundle.
@@ -72,7 +72,7 @@ def label(
         say: told what was assumed.
 
     Raises:
-        UsageError: a name or time code that is none, or a rate for a video that keeps one.
+        UsageError: an invalid name or time code, or a rate for a video that has a constant one.
         InputError: the bundle can't be read.
     """
     info, video = bundle.video_info, bundle.manifest.video
@@ -195,7 +195,7 @@ def exposed(bundle: Bundle, frame: RawFrame, index: int) -> RawFrame:
 
 
 def _of_file(tags: ClipTags, label: str, rate: Fraction) -> TimeCode:
-    """A file's label at the frames' rate, also where it numbers pairs of frames.
+    """A file's time code at the frames' rate, also if it numbers pairs of frames.
 
     Raises:
         UsageError: it is none of this rate.

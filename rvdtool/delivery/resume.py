@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rvdtool.fagdn.chain import FagdnState
 
 _UNREADABLE = (OSError, ValueError, EOFError, KeyError, TypeError, RuntimeError, BadZipFile, zerror)
-"""What NumPy and zipfile raise on a damaged checkpoint, depending on where it is damaged."""
+"""Errors of NumPy and zipfile on a damaged checkpoint, depending on where it is damaged."""
 
 
 def save_checkpoint(path: Path, key: str, start: Start) -> None:

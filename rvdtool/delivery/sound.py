@@ -77,7 +77,7 @@ def write_sound(
         folder: for the files: `STEM.wav`, or `STEM_1.wav`, … if the tracks' sample rates differ.
         stem: of their names.
         picture: what they have to fit.
-        say: told what was cut off, filled or left out.
+        say: called with a line of text for everything that was cut off, filled or left out.
 
     Returns:
         The files.
@@ -149,10 +149,10 @@ class _Placed:
         self.filled = 0  # samples from frame 0 that are known
 
     def add(self, piece: Piece) -> None:
-        """Put a piece where its time says.
+        """Insert a piece at its time.
 
         Raises:
-            VideoError: its time is long past.
+            VideoError: it comes too late in the file.
         """
         begin = self._end
         if piece.start is not None:
@@ -185,13 +185,13 @@ class _Placed:
             self.filled = until
 
     def assume_silence(self, until: int) -> None:
-        """Wait no longer for what lies before a sample."""
+        """Stop waiting for sound before a sample."""
         if until > self.filled:
             self.pad(until)
             self._assumed_silent = until
 
     def take(self, count: int) -> Samples:
-        """The next samples, [count, channels]; so many must be there."""
+        """The next samples, [count, channels]; that many must be available."""
         parts: list[Samples] = []
         while count:
             first = self._ready.popleft()
@@ -252,7 +252,7 @@ def _side_by_side(placed: list[_Placed], count: int) -> Samples:
 
 
 def _as_stored(samples: Samples, depth: Depth) -> Samples:
-    """As a file of a depth takes them; what compressed sound has beyond full scale is clipped."""
+    """Samples converted to a file's bit depth; compressed sound beyond full scale is clipped."""
     is_float = samples.dtype == np.float32
     if depth == "float":
         return samples if is_float else (samples / np.float32(2**31)).astype(np.float32)

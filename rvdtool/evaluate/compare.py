@@ -39,7 +39,7 @@ class FrameFile:
 
     @property
     def name(self) -> str:
-        """What to call it in a table: in a recording, as a folder of its frames would."""
+        """Its name in a table; in a recording, the name that a folder of its frames would use."""
         return frame_name(self.path.stem, self.index) if self.recording else self.path.name
 
     @property
@@ -138,8 +138,8 @@ def compare(
 
     Args:
         matching: from `match_frames`.
-        levels: what TIFF mosaics don't say of themselves; needed if there are any.
-        include_first: count the first frame, too. The paper doesn't: the method is given it.
+        levels: of TIFF mosaics, which don't state them; needed if there are any.
+        include_first: count the first frame, too. The paper doesn't, since the method is given it.
         advance: called with 1 after every frame.
 
     Raises:

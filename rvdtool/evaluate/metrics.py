@@ -1,8 +1,8 @@
 """How close a reconstructed RAW is to the true one: PSNR and SSIM, peak and range always stated.
 
-Two protocols stand side by side (`Scores`), because figures of one say nothing about the other:
+There are two protocols (`Scores`), whose figures can't be compared with each other:
 
-- **ours** works on the light that was measured: normalised values, 0 at black and 1 at white;
+- **ours** uses the measured light: normalised values, 0 at black and 1 at white;
 - **published** repeats the evaluation code of "Leveraging Frame Affinity for sRGB-to-RAW Video
   De-rendering" (CVPR 2024), so that figures can be compared with that paper's tables.
 """
@@ -104,11 +104,11 @@ def score(predicted: RawFrame, true: RawFrame) -> Scores:
     """Score a frame under both protocols.
 
     The published code truncates its float prediction to uint16 before it scores; a `RawFrame` holds
-    integers already, so whoever made them has decided between truncation and rounding. The number
+    integers already, so they were truncated or rounded when it was made. The number
     of bits is the true frame's.
 
     Raises:
-        MismatchError: size, CFA phase, black or white level differ, and what each frame has.
+        MismatchError: size, CFA phase, black or white level differ; the message gives both.
         UsageError: frames smaller than 14×14.
     """
     _require_comparable(predicted, true)

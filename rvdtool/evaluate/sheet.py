@@ -1,4 +1,4 @@
-"""The contact sheet: a few frames as pictures, and where the reconstruction is wrong by how much.
+"""The contact sheet: a few frames as pictures, with maps of the reconstruction's error.
 
 One row per frame: the video's frame (if there is a video), the reconstructed RAW and the true RAW,
 both rendered by LibRaw with the same fixed settings, and the error map. All error maps share one

@@ -327,7 +327,7 @@ class Chain:
         return Step(self.state, mosaic, motion, prior, expected)
 
     def encode_reference(self, network: "CalibratedFagdn", rgb: Rgb) -> "Learned":
-        """Show frame 1 to a network.
+        """Show the reference frame to a network.
 
         Args:
             network: in evaluation mode.

@@ -25,7 +25,7 @@ class Learned:
         reference: ReferencePlanes,
         gain_tracked: bool,
     ) -> None:
-        """Show frame 1 to the network.
+        """Show the reference frame to the network.
 
         Args:
             network: in evaluation mode.

@@ -131,7 +131,7 @@ def squared_error(made: Array, true: Array, free: NDArray[np.bool_]) -> float:
 
 
 def require_same(clip: "EvidenceClip", folder: RvdFolder, video: Video) -> None:
-    """Make sure that evidence is of this very video.
+    """Make sure that evidence belongs to this video.
 
     Raises:
         InputError: it is of another one, or of a part of it.

@@ -199,7 +199,7 @@ def test_parts_are_added_by_name(folder: RvdFolder, tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("preset", ["paper", "cam", "fagdn-calibrated", "fagdn-calibrated-small"])
-def test_wishes_that_cannot_be_fulfilled(
+def test_impossible_overrides_are_refused(
     folder: RvdFolder, tmp_path: Path, preset: str, overrides: Overrides, told: str
 ) -> None:
     with pytest.raises(UsageError, match=told):
