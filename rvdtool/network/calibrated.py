@@ -28,7 +28,7 @@ from rvdtool.errors import ModelError
 from rvdtool.network.gla import Gla
 
 CANDIDATES = 4
-"""Fit, anchored, previous (which share the fine error), warped: in this order."""
+"""The order of the candidates; fit, anchored and previous share the fine error."""
 STRIDE = 8
 """Of the deepest features, in cells of the packed grid; planes are multiples of it."""
 SMALLEST = 1e-9
@@ -90,7 +90,7 @@ class ReferencePlanes(NamedTuple):
 
 @dataclass(frozen=True)
 class CalibratedConfig:
-    """What a network is made of.
+    """The configuration of a network.
 
     Attributes:
         widths: channels at 1, 1/2, 1/4 and 1/8 of the packed grid.
@@ -115,7 +115,7 @@ class CalibratedConfig:
     calibrated: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse what no network can be made of.
+        """Refuse configurations for which no network can be built.
 
         Raises:
             ModelError: which field, and what it may be.
@@ -289,7 +289,7 @@ def fuse(
 
 
 def _known(planes: Planes, config: CalibratedConfig) -> Planes:
-    """The same prior as if what the configuration leaves out were not known."""
+    """The same prior without what the configuration leaves out."""
     if not (config.warping and config.anchored):
         lost = [1, 3] if config.warping else [1, 2, 3]
         fit, values, variances = (

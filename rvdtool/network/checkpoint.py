@@ -310,7 +310,7 @@ def _read(path: Path, limit: int) -> bytes:
 
 
 def _require_same(wanted: set[str], given: set[str], what: str) -> None:
-    """Refuse missing and unknown names, each named."""
+    """Refuse missing and unknown names, and list them."""
     problems = [
         f"{word} {', '.join(sorted(names)[:5])}{' and more' * (len(names) > 5)}"
         for word, names in (("without", wanted - given), ("with unknown", given - wanted))

@@ -7,7 +7,7 @@ from rvdtool.errors import UsageError
 
 
 def choose_device(name: str | None) -> torch.device:
-    """The device of that name, or the fastest there is: CUDA, Apple's GPU (MPS), else the CPU.
+    """The device of that name, or the fastest available: CUDA, Apple's GPU (MPS), else the CPU.
 
     Args:
         name: as PyTorch has it (`cpu`, `cuda`, `cuda:1`, `mps`); None: choose.

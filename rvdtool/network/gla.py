@@ -1,4 +1,4 @@
-"""Global and local feature aggregation (GLA): what the reference frame tells about the current one.
+"""Global and local feature aggregation (GLA) from the reference frame to the current one.
 
 After the paper's Figure 6: the current frame's features ask (*query*), the reference frame's answer
 (*key*, *value*). *Local* guidance lets every pixel ask the pixels of its own patch; *global*
@@ -23,7 +23,7 @@ PATCH = 4
 
 
 class Gla(nn.Module):
-    """Adds what the reference frame's features tell to the current frame's."""
+    """Adds information from the reference frame's features to the current frame's."""
 
     def __init__(self, channels: int, heads: int) -> None:
         """Args: channels: of both frames' features, a multiple of `heads`."""

@@ -35,7 +35,7 @@ class Curve:
     table: NDArray[np.uint16]
 
     def encode(self, mosaic: NDArray[np.uint16]) -> NDArray[np.uint16]:
-        """The mosaic's codes; values above white, which say no more than white, become white."""
+        """The mosaic's codes; values above white carry no more information, and become white."""
         return self.codes[np.minimum(mosaic, self.codes.size - 1)]
 
 

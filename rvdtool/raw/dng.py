@@ -1,4 +1,4 @@
-"""Writing DNGs that are right everywhere (Adobe DNG 1.4 and the CinemaDNG tags).
+"""Writing DNGs that all readers interpret correctly (Adobe DNG 1.4 and the CinemaDNG tags).
 
 What is written, and why, is the table in `_ifd0`. The RAW image is in IFD0 and in one strip,
 which LibRaw and DaVinci Resolve need; lossless JPEG is what every reader of DNG understands, if its
@@ -90,7 +90,7 @@ def write_dng(
     reel: str | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write `encode_dng`'s bytes to `path`, whole or not at all.
+    """Write `encode_dng`'s bytes to `path`, completely or not at all.
 
     Raises:
         RawError: as `encode_dng`.

@@ -81,7 +81,8 @@ def _number(cards: dict[str, str], name: str, default: int) -> int:
 
 
 def _require_phase(cards: dict[str, str], phase: CfaPhase, height: int) -> None:
-    """Programs disagree whether BAYERPAT begins at the top or at the first row: both are taken."""
+    """Programs disagree whether BAYERPAT starts at the top or at the first row: both are
+    accepted."""
     said = cards.get("BAYERPAT", "").upper()
     if len(said) != 4 or any(_number(cards, f"{axis}BAYROFF", 0) for axis in "XY"):
         return

@@ -77,7 +77,7 @@ class Tag:
 
 @dataclass(frozen=True)
 class CameraProfile:
-    """What turns a camera's numbers into colours, and who made them.
+    """What is needed to turn a camera's numbers into colours, and the camera's name.
 
     Attributes:
         make, model: as the camera calls itself; may be empty.
@@ -102,7 +102,7 @@ class CameraProfile:
 
 @dataclass(frozen=True)
 class Exposure:
-    """EXIF worth carrying. None where the file doesn't say."""
+    """EXIF fields that are kept; None if the file doesn't have them."""
 
     time: Fraction | None = None
     """Seconds."""
@@ -112,7 +112,7 @@ class Exposure:
     """Millimetres."""
     lens_model: str | None = None
     date_time_original: str | None = None
-    """`YYYY:MM:DD HH:MM:SS`, as EXIF has it."""
+    """`YYYY:MM:DD HH:MM:SS`, as in EXIF."""
 
 
 def require_readable_size(size: tuple[int, int]) -> None:

@@ -27,7 +27,7 @@ DAMAGE = (
     TypeError,
     ValueError,
 )
-"""What tifffile and imagecodecs raise at damaged files (found by damaging some)."""
+"""Errors that tifffile and imagecodecs raise on damaged files (found by trying)."""
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*")
 
@@ -38,7 +38,7 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else it write
 
 
 class Ifd:
-    """One image's tags, asked for by their names; values are checked then.
+    """One image's tags by name; values are checked when they are read.
 
     Attributes:
         tags: by code.
@@ -105,7 +105,7 @@ class Ifd:
 
 @dataclass(frozen=True)
 class Header:
-    """All tags of a file that are worth reading.
+    """All tags of a file that rvdtool uses.
 
     Attributes:
         first: IFD0, where the camera is described.

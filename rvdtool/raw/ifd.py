@@ -1,4 +1,4 @@
-"""The IFDs of a TIFF-like file (TIFF 6.0, section 2): where they lie, and their tags' values.
+"""The IFDs of a TIFF-like file (TIFF 6.0, section 2) and their tags' values.
 
 Whatever a file says, no more is read than it has bytes, and no IFD is read twice.
 """
@@ -33,7 +33,7 @@ _SHARED = 2**20
 
 @dataclass(frozen=True)
 class Tree:
-    """All IFDs that are worth reading; each maps a tag's code to the tag.
+    """All IFDs that rvdtool uses; each maps a tag's code to the tag.
 
     Attributes:
         first: IFD0.

@@ -1,4 +1,4 @@
-"""Radial lens distortion: straight lines that a lens bends, and that a video has straight again.
+"""Radial lens distortion that was corrected in the video, but not in the RAW.
 
 Phones, action cameras and drones correct their video for the lens and store the RAW as the sensor
 saw it. A place at distance ρ from the active area's middle, in units of half its diagonal, is

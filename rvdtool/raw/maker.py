@@ -1,4 +1,4 @@
-"""What makers' RAW files that aren't TIFFs say of themselves: Canon's CR3 and Fujifilm's RAF."""
+"""Camera names in makers' RAW files that aren't TIFFs: Canon's CR3 and Fujifilm's RAF."""
 
 from io import BytesIO
 from pathlib import Path
@@ -26,7 +26,7 @@ def raw_kind(path: Path) -> str | None:
 
 
 def camera_name(path: Path) -> tuple[str, str]:
-    """Make and model as a CR3 or RAF says them; empty if it is neither or doesn't say."""
+    """Make and model in a CR3 or RAF; empty if it is neither or has none."""
     start = _read_start(path)
     if start.startswith(_RAF):
         model = start[_RAF_MODEL].split(b"\0")[0].decode("ascii", "replace").strip()

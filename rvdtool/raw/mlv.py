@@ -47,7 +47,7 @@ _LJ92 = 0x20
 _PACKED = (10, 12, 14)
 
 _LONGEST = 3600 * 1_000_000
-"""Exposures of an hour and more, in µs, are no exposures of a video."""
+"""Exposures of an hour or more, in µs, can't be those of a video."""
 
 _MOST_BYTES, _MOST_PADDING = 4, 2**20
 """A frame may take that many bytes per photosite, and so many more: both far beyond any camera's,
@@ -61,7 +61,8 @@ _PRESETS = {1: 5500, 2: 6000, 3: 3200, 4: 4000, 5: 5500, 8: 7000}
 
 @dataclass(frozen=True)
 class MlvFrame:
-    """Where one frame lies: `size` bytes at `offset` of `path`. Exposure as the camera noted it."""
+    """Where one frame lies: `size` bytes at `offset` of `path`. Exposure as the camera recorded
+    it."""
 
     number: int
     path: Path
@@ -151,7 +152,7 @@ def read_mlv(path: Path, *, first_only: bool = False) -> MlvVideo:
 
 @dataclass
 class _Index:
-    """What the blocks of a recording say, collected file by file."""
+    """The contents of a recording's blocks, collected file by file."""
 
     path: Path
     first_only: bool
@@ -339,7 +340,7 @@ def _phase(cfa: int) -> CfaPhase:
 def _neutral(
     balance: tuple[int, ...] | None, matrix: NDArray[np.float64] | None
 ) -> tuple[float, float, float]:
-    """From measured gains (custom) or from the temperature set; daylight where nothing says it."""
+    """From measured gains (custom) or from the temperature set; daylight if neither is given."""
     mode, kelvin, *gains = balance or (1, 0, 0, 0, 0)
     if mode == _CUSTOM and min(gains) > 0:  # stored as the camera's response to white
         red, green, blue = (gain / max(gains) for gain in gains)
@@ -368,7 +369,7 @@ def _daylight(kelvin: float) -> tuple[float, float]:
 
 
 def _date(parts: tuple[int, ...]) -> str | None:
-    """As EXIF has it; months count from 0, years from 1900. None if there is no such date."""
+    """In EXIF's form; months count from 0, years from 1900. None if the date is invalid."""
     second, minute, hour, day, month, year = parts
     try:
         return f"{datetime(1900 + year, month + 1, day, hour, minute, second):%Y:%m:%d %H:%M:%S}"

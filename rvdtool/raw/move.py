@@ -1,4 +1,4 @@
-"""A camera's tags on another grid than the sensor's own: cut, turned, or resampled.
+"""Adapts a camera's tags to another grid than the sensor's: cropped, rotated, or resampled.
 
 Model gets a suffix there. Programs that know the camera by its name know where its sensor's picture
 begins, too, and cut there: RawTherapee takes 36 columns off anything that says it is an ILCE-7RM3.

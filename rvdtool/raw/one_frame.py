@@ -1,4 +1,4 @@
-"""One RAW frame as a file of its own, out of whatever a user names: what a bundle can keep."""
+"""Extracts one RAW frame from a user's file as a file of its own, for the bundle."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,6 +77,6 @@ def _first_frame_alone(video: MlvVideo) -> bytes:
 
 
 def _block(file: BinaryIO, offset: int, size: int) -> bytes:
-    """A block with its head, as it lies there."""
+    """A block with its header, unchanged."""
     file.seek(offset - _BLOCK_HEAD)
     return file.read(_BLOCK_HEAD + size)

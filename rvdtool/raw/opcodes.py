@@ -53,7 +53,7 @@ _LARGEST_GAIN = 1000
 
 @dataclass(frozen=True)
 class Move:
-    """How a frame gets onto another grid.
+    """How a frame is moved to another grid.
 
     Attributes:
         matrix: 3×3 homography, (x, y, 1) of the new grid → (x, y, w) of the old one; pixel centres
@@ -149,7 +149,7 @@ def opcode_names(tag: Tag) -> list[str]:
 
 
 def _move_list(tag: Tag, move: Move) -> tuple[list[_Opcode], list[str]]:
-    """A list's opcodes on the new grid, and the names of those that can't get there."""
+    """A list's opcodes on the new grid, and the names of those that can't be moved."""
     moved: list[_Opcode] = []
     maps: list[_GainMap] = []
     lost: list[str] = []

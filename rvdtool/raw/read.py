@@ -55,10 +55,10 @@ _NOT_RAW = (
     (b"PK\x03\x04", "a ZIP archive or bundle"),
     (b"%PDF", "a PDF"),
 )
-"""How files begin that get mixed up with RAW files, and what they are."""
+"""First bytes of other kinds of file that people mistake for RAW files."""
 
 _ALWAYS_READ = 2**24
-"""Photosites that are decoded however few bytes they come from."""
+"""Number of photosites that are always decoded, however small the file is."""
 
 _LEAST_BITS = 1
 """Per photosite, of all compressions that cameras use; a black frame in lossless JPEG has it."""
@@ -74,7 +74,7 @@ _LIBRAW_FLIPS = {0: 1, 1: 2, 2: 4, 3: 3, 4: 5, 5: 8, 6: 6, 7: 7}
 
 @dataclass(frozen=True)
 class MosaicLevels:
-    """What a plain 16-bit mosaic doesn't say about itself.
+    """The levels that a plain 16-bit mosaic doesn't state.
 
     Attributes:
         black: DN per position of the 2×2 cell at the image's top-left corner.
@@ -193,7 +193,7 @@ def _decode_jpeg_xl(path: Path, place: JpegXl, size: tuple[int, int]) -> Mosaic:
 
 
 def _read_maker(path: Path, header: Header | None) -> RawFrame:
-    """A camera's own RAW file: pixels and levels as LibRaw knows them."""
+    """A camera's own RAW file: pixels and levels from LibRaw."""
     if header:
         header.require_whole()
         if not header.first.text("Make"):  # LibRaw takes some plain TIFFs for RAW
@@ -320,7 +320,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _require_filled(size: tuple[int, ...], stored: int, least: float) -> None:
-    """Refuse sizes that no real picture of so few bytes has, before anybody allocates them.
+    """Refuse sizes that no real picture of so few bytes has, before memory is allocated.
 
     Args:
         size: (height, width) as the file's header says it.

@@ -1,4 +1,4 @@
-"""Bringing a RAW frame onto another grid as a mosaic in true geometry, colour by colour.
+"""Resamples a RAW frame to another grid as a geometrically correct mosaic, colour by colour.
 
 A site of the new mosaic gets its value only from photosites of its own colour, so colours never
 mix, and it gets it *where it lies*: a red site shows the red light at its own place, not that of
@@ -142,7 +142,7 @@ def _require_regular(homography: Array, size: tuple[int, int]) -> None:
 def _require_sensible(
     sides: tuple[float, float], frame_size: tuple[int, int], size: tuple[int, int]
 ) -> None:
-    """Work is in proportion to how many photosites all sites together cover."""
+    """The work is proportional to the number of photosites that all sites together cover."""
     sites, photosites = size[0] * size[1], frame_size[0] * frame_size[1]
     across, down = (float(np.maximum(1, side)) for side in sides)
     covered = sites * across * down

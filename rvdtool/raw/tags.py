@@ -1,4 +1,4 @@
-"""What a DNG's tags mean (Adobe DNG 1.7.1, TIFF 6.0, Exif 2.3)."""
+"""Interprets a DNG's tags (Adobe DNG 1.7.1, TIFF 6.0, Exif 2.3)."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -44,7 +44,7 @@ CARRIED_TAGS = (
 """Tags that describe the camera and stay true for a reconstructed frame."""
 
 PICTURES_OWN = ("ProfileGainTableMap", "ProfileGainTableMap2")
-"""Looks that follow what one picture shows: not true for another frame."""
+"""Looks that depend on one picture's content: wrong for another frame."""
 
 _CFA, _LINEAR_RAW = 32803, 34892
 _UNCOMPRESSED, _LOSSLESS_JPEG, _LOSSY_JPEG, _JPEG_XL = 1, 7, 34892, 52546
@@ -107,7 +107,7 @@ def dng_metadata(header: Header) -> DngMetadata:
 
 
 def _bayer_image(header: Header) -> Ifd:
-    """The IFD with the Bayer mosaic; clear words for all that is none."""
+    """The IFD with the Bayer mosaic; a clear error for files without one."""
     mosaics = [ifd for ifd in header.images if ifd.number("PhotometricInterpretation", 0) == _CFA]
     if not mosaics:
         raise RawError(_what_instead_of_mosaic(header))
@@ -165,7 +165,7 @@ def _what_instead_of_mosaic(header: Header) -> str:
 
 
 def _require_room(ifd: Ifd) -> None:
-    """Refuse sizes that the stored bytes can't fill, before anybody allocates them.
+    """Refuse sizes that the stored bytes can't fill, before memory is allocated.
 
     Uncompressed photosites take their bits; in lossless JPEG, the best ones take one bit each.
 
@@ -331,7 +331,7 @@ def _default_crop(ifd: Ifd, area: Rect) -> Rect | None:
 
 
 def _exposure(header: Header) -> Exposure:
-    """The EXIF tags worth carrying."""
+    """The EXIF tags that are kept."""
     exif = header.exif
 
     def fraction(name: str) -> Fraction | None:

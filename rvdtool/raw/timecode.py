@@ -74,7 +74,7 @@ class TimeCode:
 
     @classmethod
     def decode(cls, data: bytes, rate: Fraction) -> Self:
-        """Read a binary time code, as `encode` gives it.
+        """Read a binary time code, as returned by `encode`.
 
         Raises:
             UsageError: it is none, or none of this rate.
@@ -93,7 +93,8 @@ class TimeCode:
         return cls.parse(f"{hours:02d}:{minutes:02d}:{seconds:02d}{mark}{frame:02d}", rate)
 
     def after(self, frames: int) -> Self:
-        """The time code so many frames later (or, below 0, before); after a day it begins anew."""
+        """The time code a number of frames later (or earlier, if negative); it wraps after a
+        day."""
         day = 24 * 3600 * self.base
         if self.drop:
             day -= (24 * 60 - 24 * 6) * (self.base // 15)
