@@ -190,7 +190,7 @@ class Evidence:
             raw: its normalised RAW, as bright as the reference frame, [H, W].
             variance: of its predictable error, [H, W].
         """
-        brought = sample_mosaics(np.dstack([raw, variance]), self.near)
+        brought = tuple(sample_mosaics(np.dstack([raw, variance]), self.near))
         previous = Candidate(np.empty_like(raw), np.empty_like(raw))
         carried = previous.value, previous.variance
 
@@ -331,7 +331,7 @@ class _Made:
 
 
 def _candidates(
-    calibration: Calibration, fit: Fit, brought: Array, shade: Array, flows: _Flows
+    calibration: Calibration, fit: Fit, brought: list[Array], shade: Array, flows: _Flows
 ) -> _Made:
     """The candidates' variances, and the anchored one; the reference RAW in `brought` becomes
     shaded."""

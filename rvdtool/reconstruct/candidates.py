@@ -36,8 +36,10 @@ def _read(tables: Tables, number: int, x: Array, result: Array) -> None:
 
 
 @kernel
-def sample_strip(first: int, last: int, mosaic: Array, flow: Array, result: Array) -> None:
-    """Rows of `sample_mosaic`: [H, W, C] along a flow → [C, H, W]."""
+def sample_strip(
+    first: int, last: int, mosaic: Array, flow: Array, result: tuple[Array, ...]
+) -> None:
+    """Rows of `sample_mosaic`: [H, W, C] along a flow → C × [H, W]."""
     height, width, count = mosaic.shape
     flat = mosaic.reshape(-1)
     half = (width + 1) // 2
@@ -47,7 +49,7 @@ def sample_strip(first: int, last: int, mosaic: Array, flow: Array, result: Arra
         for dx in range(2):
             _corners(y, dx, flow[y, dx:], (height, width, count), corners, shares)
             for c in range(count):
-                _between(flat[c:], corners, shares, result[c, y, dx:])
+                _between(flat[c:], corners, shares, result[c][y, dx:])
 
 
 @inline
@@ -280,7 +282,7 @@ def previous_strip(
     value: Array,
     clipped: NDArray[np.uint8],
     lower_bound: Array,
-    brought: Array,
+    brought: tuple[Array, Array],
     shade: Array,
     previous_fit: Array,
     flow: Array,
@@ -294,7 +296,7 @@ def previous_strip(
     Args:
         first, last: rows.
         value, clipped, lower_bound: of the fit.
-        brought: the previous RAW and the variance of its error, along the flow, [2, H, W].
+        brought: the previous RAW and the variance of its error, along the flow.
         shade, previous_fit, flow, near_variance, residual_variance: see `Evidence`.
         no_way: variance of what isn't there.
         carried: value and variance of the result.
@@ -303,7 +305,7 @@ def previous_strip(
     out = np.empty(width, np.float32)
     for y in range(first, last):
         fit, state, bound, factor = value[y], clipped[y], lower_bound[y], shade[y]
-        of_raw, raws, before = brought[1, y], brought[0, y], previous_fit[y]
+        of_raw, raws, before = brought[1][y], brought[0][y], previous_fit[y]
         of_near, of_residual = near_variance[y], residual_variance[y]
         result, variance = carried[0][y], carried[1][y]
         _outside(y, flow, False, out)

@@ -54,21 +54,22 @@ def sample_mosaic(mosaic: Array, flow: Flow) -> Array:
     return sample_mosaics(mosaic[..., None], flow)[0]
 
 
-def sample_mosaics(mosaics: Array, flow: Flow) -> Array:
-    """Warp Bayer mosaics together, [H, W, C] → [C, H, W], without mixing colours.
+def sample_mosaics(mosaics: Array, flow: Flow) -> list[Array]:
+    """Warp Bayer mosaics together, [H, W, C] → C × [H, W], without mixing colours.
 
     Each of the four positions of the CFA cell is sampled from its own half-size grid, at the place
     to which the flow at that very photosite points. Bilinear; edges are repeated.
     """
     mosaics, flow = np.ascontiguousarray(mosaics), np.ascontiguousarray(flow)
     height, width, count = mosaics.shape
-    result = np.empty((count, height, width), np.float32)
+    # Arrays of their own: whoever keeps one of them doesn't keep the others.
+    result = tuple(np.empty((height, width), np.float32) for _ in range(count))
 
     def strip(first: int, last: int) -> None:
         sample_strip(first, last, mosaics, flow, result)
 
     in_strips(height, strip)
-    return result
+    return list(result)
 
 
 def outside(flow: Flow) -> NDArray[np.bool_]:

@@ -59,7 +59,7 @@ def sampled(mosaic: np.ndarray, flow: np.ndarray) -> np.ndarray:
     """One mosaic, or several together: [H, W(, C)]."""
     if mosaic.ndim == 2:
         return sample_mosaic(mosaic, flow)
-    return np.moveaxis(sample_mosaics(mosaic, flow), 0, -1)
+    return np.stack(sample_mosaics(mosaic, flow), axis=-1)
 
 
 @every_size
