@@ -8,6 +8,7 @@ from fractions import Fraction
 from rvdtool.bundle import manifest as m
 from rvdtool.errors import RawError
 from rvdtool.raw.bayer import crop, orient
+from rvdtool.raw.carried import require_carried
 from rvdtool.raw.frame import CameraProfile, CfaPhase, Exposure, Mosaic, RawFrame, Rect, Tag
 from rvdtool.raw.lens import Lens
 from rvdtool.raw.move import DEFAULT_SCALE
@@ -19,8 +20,6 @@ from rvdtool.video.frame import ColorInterpretation, ColorTag, VideoInfo
 
 UPRIGHT_AFTER = {0: 1, 90: 6, 180: 3, 270: 8}
 """Degrees clockwise by which a picture is turned for viewing → TIFF orientation."""
-
-"""DNG's tag for pixels that aren't square: by how much to widen and heighten the picture."""
 
 Turn = tuple[bool, int]
 """Mirror left-right first? Then so many quarter turns clockwise."""
@@ -243,33 +242,59 @@ def exposure_entry(exposure: Exposure) -> m.Exposure:
 
 
 def raw_frame(reference: m.Reference, mosaic: Mosaic) -> RawFrame:
-    """The RAW frame on the video's grid, from its pixels and what the manifest says of them."""
-    profile, exposure = reference.profile, reference.exposure
+    """The RAW frame on the video's grid, from its pixels and what the manifest says of them.
+
+    Raises:
+        RawError: the manifest contradicts itself.
+    """
     return RawFrame(
         mosaic=mosaic,
         phase=CfaPhase(reference.phase),
         black=reference.black,
         white=reference.white,
         bits=reference.bits,
-        profile=CameraProfile(
-            unique_model=profile.unique_model,
-            as_shot_neutral=profile.as_shot_neutral,
-            make=profile.make,
-            model=profile.model,
-            color_matrix=profile.color_matrix,
-            illuminant=profile.illuminant,
-            tags=tuple(_tag(tag) for tag in profile.tags),
-            dropped=profile.dropped,
-        ),
+        profile=camera_profile(reference.profile),
         orientation=reference.orientation,
-        exposure=Exposure(
-            time=_fraction_or_none(exposure.time),
-            f_number=_fraction_or_none(exposure.f_number),
-            iso=exposure.iso,
-            focal_length=_fraction_or_none(exposure.focal_length),
-            lens_model=exposure.lens_model,
-            date_time_original=exposure.date_time_original,
-        ),
+        exposure=frame_exposure(reference.exposure),
+    )
+
+
+def camera_profile(profile: m.Profile) -> CameraProfile:
+    """A camera as the manifest says it.
+
+    Raises:
+        RawError: no DNG can say that of a camera.
+    """
+    tags = tuple(_tag(tag) for tag in profile.tags)
+    for tag in tags:
+        require_carried(tag)
+    if len({tag.code for tag in tags}) < len(tags):
+        raise RawError("one of its tags is there twice")
+    return CameraProfile(
+        unique_model=profile.unique_model,
+        as_shot_neutral=profile.as_shot_neutral,
+        make=profile.make,
+        model=profile.model,
+        color_matrix=profile.color_matrix,
+        illuminant=profile.illuminant,
+        tags=tags,
+        dropped=profile.dropped,
+    )
+
+
+def frame_exposure(exposure: m.Exposure) -> Exposure:
+    """How a frame was taken as the manifest says it.
+
+    Raises:
+        RawError: no DNG can say that.
+    """
+    return Exposure(
+        time=_fraction_or_none(exposure.time),
+        f_number=_fraction_or_none(exposure.f_number),
+        iso=exposure.iso,
+        focal_length=_fraction_or_none(exposure.focal_length),
+        lens_model=exposure.lens_model,
+        date_time_original=exposure.date_time_original,
     )
 
 

@@ -7,30 +7,71 @@ Limits are part of the format, so that a reader can refuse an absurd bundle befo
 anything for it.
 """
 
+import re
+import unicodedata
 from itertools import pairwise
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 from pydantic import model_validator as check
+
+from rvdtool.raw.ifd import MOST_BYTES, MOST_NUMBERS
 
 FORMAT: Final = "rvdtool bundle"
 VERSION: Final = 1
 
-MAX_MANIFEST_BYTES = 64 * 2**20
+MAX_MANIFEST_BYTES = 16 * 2**20
 MAX_SIDE = 65_535
-MAX_FRAMES = 4_000_000
-"""18 hours at 60 frames per second."""
-MAX_IMAGES = 200_000
+MAX_FRAMES = 1_000_000
+"""Four and a half hours at 60 frames per second."""
+MAX_IMAGES = 60_000
 MAX_REFERENCES = 10_000
-MAX_TAG_NUMBERS = 1_000_000
+MAX_RATE = 100_000
+"""Frames per second."""
+MAX_TAG_NUMBERS = MOST_BYTES
 MAX_NAME_BYTES = 255
 LARGEST_FACTOR: Final = 1e9
 """Of an exposure, gain or ISO: beyond it, or below its inverse, a value is a mistake."""
 
-NAME_PATTERN = r"^[^/\\\x00-\x1f\x7f]+$"
-"""One path component on every system; that it isn't `.` or `..` is checked besides."""
+NAME_PATTERN = r'^[^/\\\x00-\x1f\x7f<>:"|?*]*[^/\\\x00-\x1f\x7f<>:"|?*. ]$'
+"""One path component on every system: also on Windows, which knows no dot or space at the end.
+That it isn't one of Windows' devices is checked besides."""
 
-FileName = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=MAX_NAME_BYTES)]
+_DEVICE = re.compile(
+    r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³]) *(\..*)?", re.IGNORECASE
+)
+"""Names that Windows takes for a device, whatever follows their first dot."""
+
+
+def require_file_name(name: str) -> str:
+    """The name, if it is a file name on every system.
+
+    Raises:
+        ValueError: it isn't; as pydantic's validators do.
+    """
+    if not re.fullmatch(NAME_PATTERN, name) or _DEVICE.fullmatch(name):
+        raise ValueError(
+            f"{name[:MAX_NAME_BYTES]!r} is not a file name on every system; rename it: none of "
+            '<>:"/\\|?*, no dot or space at the end, no name of a device of Windows'
+        )
+    if len(name.encode(errors="replace")) > MAX_NAME_BYTES:
+        raise ValueError(f"{name[:40]!r}… is longer than {MAX_NAME_BYTES} bytes")
+    return name
+
+
+FileName = Annotated[
+    str,
+    StringConstraints(max_length=MAX_NAME_BYTES),
+    AfterValidator(require_file_name),
+    Field(json_schema_extra={"pattern": NAME_PATTERN}),
+]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, StringConstraints(max_length=65_535)]
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
@@ -109,14 +150,18 @@ class Video(_Model):
     JPEGs or TIFFs, as `codec` says."""
     name: FileName
     """The file's or folder's own name."""
-    members: Annotated[tuple[Member, ...], Field(min_length=1, max_length=MAX_IMAGES)]
+    members: Annotated[
+        tuple[Member, ...], Field(min_length=1, max_length=MAX_IMAGES, fail_fast=True)
+    ]
     """`video/<name>`, or for a folder `video/<name>/<file name>` for each frame."""
     width: Side
     """Decoded width in pixels, before any rotation."""
     height: Side
     """Decoded height in pixels, before any rotation."""
     frame_count: Annotated[int, Field(ge=1, le=MAX_FRAMES)]
-    timestamps: Annotated[tuple[Int64, ...], Field(min_length=1, max_length=MAX_FRAMES)]
+    timestamps: Annotated[
+        tuple[Int64, ...], Field(min_length=1, max_length=MAX_FRAMES, fail_fast=True)
+    ]
     """When each frame is shown, in units of `time_base`, in display order, never falling."""
     time_base: Ratio
     """Seconds per timestamp unit."""
@@ -143,13 +188,14 @@ class Video(_Model):
 
     @check(mode="after")
     def _is_consistent(self) -> Self:
-        require_file_name(self.name)
         if len(self.timestamps) != self.frame_count:
             raise ValueError(f"{len(self.timestamps)} timestamps for {self.frame_count} frames")
         if any(late < early for early, late in pairwise(self.timestamps)):
             raise ValueError("timestamps must not fall from frame to frame")
         if self.time_base.numerator < 1 or self.rate.numerator < 1:
             raise ValueError("time_base and rate must be above 0")
+        if self.rate.numerator > MAX_RATE * self.rate.denominator:
+            raise ValueError(f"rate must be at most {MAX_RATE}")
         if self.sample_aspect is not None and self.sample_aspect.numerator < 1:
             raise ValueError("sample_aspect must be above 0")
         prefix = f"video/{self.name}"
@@ -299,7 +345,9 @@ class Numbers(_Model):
     """A tag's value as numbers; a rational is two of them."""
 
     kind: Literal["numbers"]
-    numbers: Annotated[tuple[int | Number, ...], Field(max_length=2 * MAX_TAG_NUMBERS)]
+    numbers: Annotated[
+        tuple[int | Number, ...], Field(min_length=1, max_length=2 * MOST_NUMBERS, fail_fast=True)
+    ]
 
 
 class Characters(_Model):
@@ -314,7 +362,7 @@ class Bytes(_Model):
 
     kind: Literal["hex"]
     hex: Annotated[
-        str, StringConstraints(pattern=r"^([0-9a-f]{2})*$", max_length=4 * MAX_TAG_NUMBERS)
+        str, StringConstraints(pattern=r"^([0-9a-f]{2})*$", max_length=2 * MAX_TAG_NUMBERS)
     ]
 
 
@@ -331,9 +379,9 @@ class Profile(_Model):
     """ColorMatrix1: XYZ to camera; null if unknown."""
     illuminant: Annotated[int, Field(ge=0, le=65_535)]
     """CalibrationIlluminant1, an EXIF LightSource."""
-    tags: Annotated[tuple[Tag, ...], Field(max_length=1000)]
+    tags: Annotated[tuple[Tag, ...], Field(max_length=1000, fail_fast=True)]
     """Further tags that stay true for reconstructed frames."""
-    dropped: Annotated[tuple[Text, ...], Field(max_length=1000)] = ()
+    dropped: Annotated[tuple[Text, ...], Field(max_length=1000, fail_fast=True)] = ()
     """What the RAW file says and frames on the video's grid can't, by name: `WarpRectilinear
     (OpcodeList3)`. Bundles of older writers don't say it."""
 
@@ -380,7 +428,6 @@ class Reference(_Model):
 
     @check(mode="after")
     def _is_consistent(self) -> Self:
-        require_file_name(self.raw.name)
         if not 0 <= min(self.black) <= max(self.black) < self.white < 2**self.bits:
             raise ValueError("levels must hold 0 ≤ black < white < 2^bits")
         stem = f"reference/{self.frame_index:06d}."
@@ -400,13 +447,15 @@ class Exposures(_Model):
     Each list has a value for every frame of the video, or is null where nothing is known.
     """
 
-    time: Annotated[tuple[Positive, ...], Field(max_length=MAX_FRAMES)] | None
+    time: Annotated[tuple[Positive, ...], Field(max_length=MAX_FRAMES, fail_fast=True)] | None
     """Exposure time in seconds."""
-    iso: Annotated[tuple[Positive, ...], Field(max_length=MAX_FRAMES)] | None
+    iso: Annotated[tuple[Positive, ...], Field(max_length=MAX_FRAMES, fail_fast=True)] | None
     """ISO sensitivity: in proportion to the RAW values that the same light gives."""
-    gain: Annotated[tuple[Positive, ...], Field(max_length=MAX_FRAMES)] | None
+    gain: Annotated[tuple[Positive, ...], Field(max_length=MAX_FRAMES, fail_fast=True)] | None
     """Further factor on the RAW values."""
-    white_balance: Annotated[tuple[Positive3, ...], Field(max_length=MAX_FRAMES)] | None
+    white_balance: (
+        Annotated[tuple[Positive3, ...], Field(max_length=MAX_FRAMES, fail_fast=True)] | None
+    )
     """Factors by which the camera's processing multiplied R, G, B."""
 
 
@@ -416,7 +465,9 @@ class Manifest(_Model):
     format: Literal["rvdtool bundle"]
     version: Annotated[Literal[1], BeforeValidator(_no_truth_value)]
     video: Video
-    references: Annotated[tuple[Reference, ...], Field(min_length=1, max_length=MAX_REFERENCES)]
+    references: Annotated[
+        tuple[Reference, ...], Field(min_length=1, max_length=MAX_REFERENCES, fail_fast=True)
+    ]
     """In rising order of `frame_index`."""
     exposures: Exposures | None = None
 
@@ -447,19 +498,11 @@ class Manifest(_Model):
                 raise ValueError(
                     f"{len(values)} exposures' {name} for {self.video.frame_count} frames"
                 )
-        names = [member.name for member in self.members]
-        if len(set(names)) != len(names):
-            raise ValueError("two members have the same name")
+        if len({folded(member.name) for member in self.members}) != len(self.members):
+            raise ValueError("two members have the same name, but for upper and lower case")
         return self
 
 
-def require_file_name(name: str) -> None:
-    """The part of a file name's rules that a regular expression can't say.
-
-    Raises:
-        ValueError: as pydantic's validators do.
-    """
-    if name in (".", "..") or not name or any(c in "/\\" or ord(c) < 32 for c in name):
-        raise ValueError(f"{name!r} is not a file name")
-    if len(name.encode()) > MAX_NAME_BYTES:
-        raise ValueError(f"{name[:40]!r}… is longer than {MAX_NAME_BYTES} bytes")
+def folded(name: str) -> str:
+    """The same for names that some system takes for the same one."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

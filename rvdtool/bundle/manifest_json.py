@@ -12,6 +12,10 @@ _LONGEST = 300
 """Characters of a message; fields and values that it names may be of any length."""
 
 
+_MOST_FIELDS = 100
+"""Of an object; those of the manifest have fewer."""
+
+
 class _Head(BaseModel):
     """What every version of the manifest says."""
 
@@ -26,7 +30,11 @@ def parse_manifest(data: bytes) -> Manifest:
         BundleError: it is not a manifest, of a newer version, or says what it may not say.
     """
     try:
-        head = _Head.model_validate_json(data, strict=True)
+        said = json.loads(data, object_pairs_hook=_fields, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"manifest.json is no JSON that can be read: {error}") from error
+    try:
+        head = _Head.model_validate(said, strict=True)
     except ValidationError as error:
         raise BundleError(f"manifest.json is not a bundle's manifest: {_first(error)}") from error
     if head.format != FORMAT:
@@ -39,7 +47,7 @@ def parse_manifest(data: bytes) -> Manifest:
             f"update rvdtool"
         )
     try:
-        return Manifest.model_validate_json(data)
+        return Manifest.model_validate(said)
     except ValidationError as error:
         raise BundleError(f"manifest.json is not valid: {_first(error)}") from error
 
@@ -56,6 +64,31 @@ def schema_text() -> str:
         **Manifest.model_json_schema(),
     }
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object's fields; lists become tuples, as the models have them.
+
+    pydantic's own JSON reader takes the last of two fields with one name, and copies what is wrong
+    for each of its errors.
+
+    Raises:
+        ValueError: two fields have one name, or there are too many.
+    """
+    fields = {name: _frozen(value) for name, value in pairs}
+    if len(pairs) > _MOST_FIELDS:
+        raise ValueError(f"an object has {len(pairs)} fields")
+    if len(fields) < len(pairs):
+        raise ValueError("two fields of an object have the same name")
+    return fields
+
+
+def _frozen(value: object) -> object:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is not a number")
 
 
 def _first(error: ValidationError) -> str:

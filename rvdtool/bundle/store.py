@@ -50,7 +50,7 @@ from rvdtool.bundle.planes import (
     planes_size,
     require_planes_bytes,
 )
-from rvdtool.errors import BundleError, InputError
+from rvdtool.errors import BundleError, InputError, RawError
 from rvdtool.files import exclusive, lock_of, write_beside
 from rvdtool.raw.bayer import from_planes
 from rvdtool.raw.frame import CfaPhase, RawFrame
@@ -59,6 +59,8 @@ from rvdtool.video.frame import VideoInfo
 from rvdtool.video.source import ImageSource, SliceSource, VideoSource
 
 MANIFEST_MEMBER = "manifest.json"
+DIGEST_MEMBER = "manifest.sha256"
+"""The manifest's hash, as `sha256sum -c` reads it; the first bundles have none."""
 
 
 @dataclass(frozen=True)
@@ -280,7 +282,8 @@ def create(
                 references=tuple(entries),
                 exposures=exposures,
             )
-            archive.add_bytes(MANIFEST_MEMBER, manifest_bytes(manifest))
+            written = archive.add_bytes(MANIFEST_MEMBER, manifest_bytes(manifest))
+            archive.add_bytes(DIGEST_MEMBER, _digest_line(written.sha256))
             # All files at once at the end: they must belong together as they were looked at.
             for source in files:
                 source.require_unchanged()
@@ -309,8 +312,11 @@ def open_bundle(path: Path) -> Bundle:
             f"{path}: its {MANIFEST_MEMBER} is larger than {MAX_MANIFEST_BYTES} bytes"
         )
     try:
-        manifest = parse_manifest(read_member(path, described))
-    except BundleError as error:
+        manifest = parse_manifest(_read_manifest(path, slices))
+        for entry in manifest.references:
+            convert.camera_profile(entry.profile)
+            convert.frame_exposure(entry.exposure)
+    except (BundleError, RawError) as error:
         raise BundleError(f"{path}: {error}") from error
     _require_same_members(path, slices, manifest)
     references = tuple(
@@ -318,6 +324,25 @@ def open_bundle(path: Path) -> Bundle:
         for entry in manifest.references
     )
     return Bundle(path, manifest, slices, references)
+
+
+def _digest_line(digest: str) -> bytes:
+    return f"{digest}  {MANIFEST_MEMBER}\n".encode()
+
+
+def _read_manifest(path: Path, slices: dict[str, Slice]) -> bytes:
+    """The manifest's bytes, which must have the hash that the bundle says.
+
+    Raises:
+        BundleError: they haven't.
+    """
+    data = read_member(path, slices[MANIFEST_MEMBER])
+    said = slices.get(DIGEST_MEMBER)
+    if said is not None:
+        right = _digest_line(hashlib.sha256(data).hexdigest())
+        if said.size != len(right) or read_member(path, said) != right:
+            raise BundleError(f"its {MANIFEST_MEMBER} was altered: {DIGEST_MEMBER} says so")
+    return data
 
 
 def _add_video(archive: ArchiveWriter, video: VideoInput) -> Video:
@@ -371,6 +396,8 @@ def _require_same_members(path: Path, slices: dict[str, Slice], manifest: Manife
     """
     expected = {MIMETYPE_MEMBER: len(MIMETYPE), MANIFEST_MEMBER: slices[MANIFEST_MEMBER].size}
     expected |= {member.name: member.size for member in manifest.members}
+    if DIGEST_MEMBER in slices:
+        expected[DIGEST_MEMBER] = slices[DIGEST_MEMBER].size
     for name, size in expected.items():
         if name not in slices:
             raise BundleError(f"{path}: member {quoted(name)} is missing")

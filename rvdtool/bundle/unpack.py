@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from rvdtool.bundle.archive import Advance, member_chunks
-from rvdtool.bundle.manifest import Member
+from rvdtool.bundle.manifest import Member, folded
 from rvdtool.bundle.store import Bundle
 from rvdtool.errors import BundleError, OutputError
 from rvdtool.files import describe, write_beside
@@ -53,7 +53,8 @@ def _targets(bundle: Bundle) -> dict[str, Member]:
     files = [(member.name.removeprefix("video/"), member) for member in video.members]
     files += [(ref.raw.name, ref.raw.member) for ref in bundle.manifest.references]
     targets = dict(files)
-    if len(targets) < len(files) or (video.kind != "file" and video.name in targets):
+    names = {folded(name) for name in targets}
+    if len(names) < len(files) or (video.kind != "file" and folded(video.name) in names):
         raise BundleError(f"{bundle.path}: two of its files have the same name; use unzip")
     return targets
 

@@ -12,7 +12,7 @@ from rvdtool.bundle.headers import first_altered_byte
 from rvdtool.bundle.manifest import Member
 from rvdtool.bundle.manifest import Reference as ReferenceEntry
 from rvdtool.bundle.planes import padding
-from rvdtool.bundle.store import Bundle, Reference, is_intact
+from rvdtool.bundle.store import DIGEST_MEMBER, MANIFEST_MEMBER, Bundle, Reference, is_intact
 from rvdtool.errors import InputError, RvdError
 from rvdtool.files import describe
 from rvdtool.raw.bayer import to_planes
@@ -45,14 +45,14 @@ def verify(bundle: Bundle, *, deep: bool = True, advance: Advance | None = None)
         advance: called with how many more bytes are hashed.
 
     Returns:
-        One Check for the archive itself, one for each member's hash; then, if `deep`, one for the
-        video and one for each reference, if their members are intact.
+        One Check for the archive itself, one for the manifest, one for each member's hash; then,
+        if `deep`, one for the video and one for each reference, if their members are intact.
 
     Raises:
         InputError: the file can't be read any more.
         BundleError: it was cut short meanwhile.
     """
-    checks = [_check_archive(bundle)]
+    checks = [_check_archive(bundle), _check_manifest(bundle)]
     checks += [_check_hash(bundle, member, advance) for member in bundle.manifest.members]
     if not deep:
         return checks
@@ -75,6 +75,15 @@ def _check_archive(bundle: Bundle) -> Check:
     if place is None:
         return Check(ARCHIVE, True, "all bytes between the members are as expected")
     return Check(ARCHIVE, False, f"altered at byte {place}, or written by another program")
+
+
+def _check_manifest(bundle: Bundle) -> Check:
+    """Opening the bundle has compared the manifest's hash, if it has one."""
+    if DIGEST_MEMBER in bundle.slices:
+        return Check(MANIFEST_MEMBER, True, f"SHA-256 is as {DIGEST_MEMBER} says")
+    return Check(
+        MANIFEST_MEMBER, True, "CRC-32 is right; packed by an early rvdtool, it has no SHA-256"
+    )
 
 
 def _check_hash(bundle: Bundle, member: Member, advance: Advance | None) -> Check:
@@ -113,7 +122,9 @@ def _check_reference(bundle: Bundle, entry: ReferenceEntry, reference: Reference
     name = f"planes of {entry.raw.name}"
     try:
         sensor = _read_raw_member(bundle, entry)
-        expected = convert.on_grid(sensor, entry.transform, bundle.video_info.rotation)
+        info = bundle.video_info
+        expected = convert.on_grid(sensor, entry.transform, info.rotation)
+        expected = convert.with_pixel_aspect(expected, info.sample_aspect)
         stored, planes = reference.frame, reference.read_planes()
     except RvdError as error:
         return Check(name, False, str(error))
@@ -125,6 +136,20 @@ def _check_reference(bundle: Bundle, entry: ReferenceEntry, reference: Reference
     levels = (expected.phase, expected.black, expected.white, expected.bits, expected.orientation)
     if levels != (stored.phase, stored.black, stored.white, stored.bits, stored.orientation):
         return Check(name, False, "levels, CFA phase or orientation aren't the RAW file's")
+    altered = [
+        field
+        for said_entry, expected_entry in (
+            (entry.profile, convert.profile_entry(expected.profile)),
+            (entry.exposure, convert.exposure_entry(expected.exposure)),
+        )
+        for field, value in said_entry
+        if getattr(expected_entry, field) != value
+    ]
+    if altered:
+        what = ", ".join(altered)
+        return Check(
+            name, False, f"the manifest's {what} is not what the RAW file states; pack it again"
+        )
     return Check(name, True, f"equal the RAW file; it belongs to frame {entry.frame_index}")
 
 

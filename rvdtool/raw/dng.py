@@ -18,6 +18,7 @@ from rvdtool._version import __version__
 from rvdtool.errors import RawError
 from rvdtool.files import write_beside
 from rvdtool.raw import companding, jpegxl
+from rvdtool.raw.carried import require_carried
 from rvdtool.raw.companding import Curve, curve
 from rvdtool.raw.frame import CameraProfile, Exposure, RawFrame, Rect, Tag
 from rvdtool.raw.tiff import (
@@ -186,7 +187,9 @@ def _profile_tags(profile: CameraProfile) -> Iterator[Tag]:
     illuminant = profile.illuminant if profile.color_matrix else _D65
     yield Tag(50778, SHORT, 1, illuminant)  # CalibrationIlluminant1
     yield Tag(50728, RATIONAL, 3, _rationals(profile.as_shot_neutral))  # AsShotNeutral
-    yield from profile.tags
+    for tag in profile.tags:
+        require_carried(tag)
+        yield tag
 
 
 def _exif_tags(exposure: Exposure) -> Iterator[Tag]:

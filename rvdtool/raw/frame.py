@@ -48,6 +48,9 @@ PHASES = frozenset(phase.value for phase in CfaPhase)
 """The phases by name: no other arrangement of a 2×2 cell is Bayer."""
 
 
+LARGEST_RATIONAL = 2**31
+"""What a TIFF file can't hold as a rational any more."""
+
 MAX_SIDE = 65_535
 """Rows or columns of a mosaic; LibRaw and the bundle's manifest know no more."""
 
@@ -99,6 +102,13 @@ class CameraProfile:
     tags: tuple[Tag, ...] = ()
     dropped: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if not 0 < min(self.as_shot_neutral) <= max(self.as_shot_neutral) < LARGEST_RATIONAL:
+            raise RawError(f"a neutral is three numbers above 0; got {self.as_shot_neutral}")
+        values = [value for row in self.color_matrix or () for value in row]
+        if not all(abs(value) < LARGEST_RATIONAL for value in values):
+            raise RawError(f"a colour matrix holds numbers below 2^31; got {self.color_matrix}")
+
 
 @dataclass(frozen=True)
 class Exposure:
@@ -113,6 +123,12 @@ class Exposure:
     lens_model: str | None = None
     date_time_original: str | None = None
     """`YYYY:MM:DD HH:MM:SS`, as in EXIF."""
+
+    def __post_init__(self) -> None:
+        for name in ("time", "f_number", "focal_length"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < LARGEST_RATIONAL:
+                raise RawError(f"an exposure's {name} is above 0 and below 2^31; got {value}")
 
 
 def require_readable_size(size: tuple[int, int]) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from rvdtool.errors import RawError
 from rvdtool.raw.black import BlackMap
+from rvdtool.raw.carried import CARRIED, require_carried
 from rvdtool.raw.color import neutral_of_white
 from rvdtool.raw.frame import (
     PHASES,
@@ -21,27 +22,6 @@ from rvdtool.raw.header import Header, Ifd
 from rvdtool.raw.move import DEFAULT_SCALE
 from rvdtool.raw.opcodes import opcode_names
 from rvdtool.raw.tiff import RATIONAL
-
-CARRIED_TAGS = (
-    # colour: further matrices, calibration, balance, illuminants
-    "ColorMatrix2", "ColorMatrix3", "ForwardMatrix1", "ForwardMatrix2", "ForwardMatrix3",
-    "CameraCalibration1", "CameraCalibration2", "CameraCalibration3",
-    "CameraCalibrationSignature", "ProfileCalibrationSignature", "AnalogBalance",
-    "CalibrationIlluminant2", "CalibrationIlluminant3", "IlluminantData1", "IlluminantData2",
-    # what plain processing of this camera needs
-    "BaselineExposure", "BaselineExposureOffset", "BaselineNoise", "BaselineSharpness",
-    "NoiseProfile", "BayerGreenSplit", "LinearResponseLimit", "AntiAliasStrength", "ShadowScale",
-    "BestQualityScale",
-    # the maker's look
-    "ProfileName", "ProfileCopyright", "ProfileEmbedPolicy", "ProfileToneCurve",
-    "ProfileHueSatMapDims", "ProfileHueSatMapEncoding", "ProfileHueSatMapData1",
-    "ProfileHueSatMapData2", "ProfileHueSatMapData3",
-    "ProfileLookTableDims", "ProfileLookTableEncoding", "ProfileLookTableData",
-    "DefaultBlackRender",
-    # the lens
-    "LensInfo",
-)  # fmt: skip
-"""Tags that describe the camera and stay true for a reconstructed frame."""
 
 PICTURES_OWN = ("ProfileGainTableMap", "ProfileGainTableMap2")
 """Looks that depend on one picture's content: wrong for another frame."""
@@ -254,14 +234,12 @@ def _white(ifd: Ifd, group: str) -> int:
 
 def _profile(header: Header, ifd: Ifd, *, whole: bool) -> CameraProfile:
     camera = Ifd({**ifd.tags, **header.first.tags})
-    names = list(CARRIED_TAGS)
-    names += ["OpcodeList2", "OpcodeList3"]  # on the active area
+    tags, dropped = _carried(camera)
     # OpcodeList1 counts from the stored image's corner: wrong where the active area begins later.
     first_list = camera.tag("OpcodeList1")
-    if whole:
-        names.append("OpcodeList1")
-    dropped = [name for name in PICTURES_OWN if camera.tag(name)]
+    dropped += [name for name in PICTURES_OWN if camera.tag(name)]
     if first_list and not whole:
+        tags = [tag for tag in tags if tag != first_list]
         dropped += opcode_names(first_list)
     make, model = camera.text("Make"), camera.text("Model")
     return CameraProfile(
@@ -273,9 +251,25 @@ def _profile(header: Header, ifd: Ifd, *, whole: bool) -> CameraProfile:
         model=model,
         color_matrix=camera.matrix("ColorMatrix1"),
         illuminant=camera.number("CalibrationIlluminant1", 0),
-        tags=(*(tag for tag in map(camera.tag, names) if tag), *_default_scale(ifd)),
+        tags=(*tags, *_default_scale(ifd)),
         dropped=tuple(dropped),
     )
+
+
+def _carried(camera: Ifd) -> tuple[list[Tag], list[str]]:
+    """The tags to carry over, and the names of those whose values can't be what they should."""
+    tags, dropped = [], []
+    for code, form in CARRIED.items():
+        tag = camera.tags.get(code)
+        if tag is None or code == DEFAULT_SCALE:
+            continue
+        try:
+            require_carried(tag)
+        except RawError:
+            dropped.append(form.name)
+        else:
+            tags.append(tag)
+    return tags, dropped
 
 
 def _default_scale(ifd: Ifd) -> tuple[Tag, ...]:

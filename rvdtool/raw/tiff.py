@@ -7,6 +7,7 @@ sample, and DNGs need both; what it takes to write a TIFF file is this page (TIF
 import struct
 from collections.abc import Iterable, Sequence
 
+from rvdtool.errors import RawError
 from rvdtool.raw.frame import Tag
 
 BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL = 1, 2, 3, 4, 5, 7, 10
@@ -28,7 +29,7 @@ def encode_tiff(tags: Iterable[Tag], exif: Iterable[Tag], strip: bytes) -> bytes
     same input gives the same bytes.
 
     Raises:
-        struct.error: a value doesn't fit its tag's type.
+        RawError: a value doesn't fit its tag's type or count.
     """
     exif = list(exif)
     entries = [*tags, Tag(_STRIP_OFFSETS, LONG, 1, 0)]
@@ -48,7 +49,7 @@ def _encode_ifd(tags: Sequence[Tag], offset: int) -> bytes:
     values: list[bytes] = []
     position = offset + 2 + 12 * len(ordered) + 4
     for tag in ordered:
-        value = _encode_value(tag)
+        value = encode_value(tag)
         entry = struct.pack("<HHI", tag.code, tag.dtype, tag.count)
         if len(value) <= 4:
             entries.append(entry + value.ljust(4, b"\0"))
@@ -60,11 +61,20 @@ def _encode_ifd(tags: Sequence[Tag], offset: int) -> bytes:
     return b"".join((*entries, bytes(4), *values))
 
 
-def _encode_value(tag: Tag) -> bytes:
+def encode_value(tag: Tag) -> bytes:
+    """A tag's value as its bytes in a little-endian TIFF file.
+
+    Raises:
+        RawError: it doesn't fit the tag's type or count.
+    """
     if isinstance(tag.value, bytes):
         return tag.value
-    if isinstance(tag.value, str):
+    if isinstance(tag.value, str) and tag.dtype == ASCII:
         return tag.value.encode() + b"\0"
     numbers = tag.value if isinstance(tag.value, Sequence) else (tag.value,)
-    layout = FORMATS[tag.dtype]
-    return struct.pack(f"<{layout * tag.count}", *numbers)
+    try:
+        return struct.pack(f"<{FORMATS[tag.dtype] * tag.count}", *numbers)
+    except (KeyError, OverflowError, struct.error) as error:
+        raise RawError(
+            f"the value of tag {tag.code} isn't {tag.count} of TIFF type {tag.dtype}"
+        ) from error

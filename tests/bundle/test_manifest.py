@@ -197,3 +197,42 @@ def test_numbers_that_json_lacks_are_refused(manifest: dict[str, Any]) -> None:
     manifest["references"][0]["match_score"] = float("nan")
     with pytest.raises(BundleError):
         parse(manifest)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("C:evil.mp4", "NUL", "nul.mp4", "COM1.dng", "LPT².x", "clip.mp4.", "clip.mp4 ", "a?b"),
+        *("..", ".", "", "a/b", "a\\b", "a\0b", "\ud800", "ü" * 200),
+    ],
+)
+def test_names_that_some_system_takes_otherwise_are_refused(manifest: Any, name: str) -> None:
+    manifest["references"][0]["raw"]["name"] = name
+    with pytest.raises(BundleError, match=r"raw\.name"):
+        parse(manifest)
+
+
+def test_names_that_differ_by_case_are_refused(manifest: Any) -> None:
+    video = manifest["video"]
+    one = video["members"][0]
+    video |= {"kind": "png_folder", "name": "frames"}
+    names = [f"video/frames/{k}.png" for k in range(video["frame_count"] - 1)]
+    video["members"] = [one | {"name": name} for name in [*names, names[0].replace("png", "PNG")]]
+    with pytest.raises(BundleError, match="but for upper and lower case"):
+        parse(manifest)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b'{"format": "a", "format": "b"}', "same name"),
+        (b'{"format": NaN}', "not a number"),
+        (b"[" * 100_000, "no JSON"),
+        (b'{"version": ' + b"9" * 10_000 + b"}", "no JSON"),
+        (b'{"format": "\xff"}', "no JSON"),
+        (b"[]", "not a bundle's manifest"),
+    ],
+)
+def test_text_that_is_no_manifest_is_refused(text: bytes, told: str) -> None:
+    with pytest.raises(BundleError, match=told):
+        parse_manifest(text)

@@ -38,10 +38,10 @@ ratios = st.builds(
 )
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 names = st.text(
-    st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="/\\"),
+    st.characters(exclude_categories=["Cc", "Cs"], exclude_characters='<>:"/\\|?*'),
     min_size=1,
     max_size=60,
-).filter(lambda name: name not in (".", ".."))
+).filter(lambda name: name[-1] not in ". ")
 digests = st.text("0123456789abcdef", min_size=64, max_size=64)
 values = st.one_of(
     st.none(),
@@ -84,7 +84,7 @@ def manifests(draw: st.DrawFn, written: Json) -> Json:
         "timestamps": sorted(draw(st.lists(int64s, min_size=count, max_size=count))),
         "frame_count": count,
         "time_base": draw(ratios),
-        "rate": draw(ratios),
+        "rate": draw(ratios.filter(lambda r: r["numerator"] <= 100_000 * r["denominator"])),
         "rotation": draw(st.sampled_from([0, 90, 180, 270])),
         "codec": draw(texts),
         "members": [draw(members(f"video/{name}"))],
@@ -259,14 +259,14 @@ def test_damaged_text_is_refused_or_says_the_same_kind_of_thing(
     assert parse_manifest(manifest_bytes(parsed)) == parsed
 
 
-@pytest.mark.parametrize("count", [10**9, 4_000_001])
+@pytest.mark.parametrize("count", [10**9, 1_000_001])
 def test_absurd_numbers_of_frames_are_refused(written: Json, count: int) -> None:
     said = copy.deepcopy(written)
     said["video"]["frame_count"] = count
     with pytest.raises(BundleError, match="frame_count"):
         parse(said)
-    said["video"]["frame_count"] = 4_000_000  # allowed, but where are their timestamps?
-    with pytest.raises(BundleError, match="6 timestamps for 4000000 frames"):
+    said["video"]["frame_count"] = 1_000_000  # allowed, but where are their timestamps?
+    with pytest.raises(BundleError, match="6 timestamps for 1000000 frames"):
         parse(said)
 
 

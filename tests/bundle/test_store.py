@@ -31,6 +31,7 @@ MEMBERS = [
     "reference/000000.dng",
     "reference/000000.planes.tiff",
     "manifest.json",
+    "manifest.sha256",
 ]
 
 
@@ -47,6 +48,8 @@ def test_a_reader_that_knows_only_zip_and_json_can_use_it(shot: Any) -> None:
             assert hashlib.sha256(data).hexdigest() == member["sha256"]
         assert archive.read("video/clip.mp4") == shot.video.read_bytes()
         assert archive.read("reference/000000.dng") == shot.raw.read_bytes()
+        digest, name = archive.read("manifest.sha256").decode().split()
+        assert digest == hashlib.sha256(archive.read(name)).hexdigest()
 
 
 def test_the_example_in_the_format_gives_the_raw_frame(
@@ -144,7 +147,8 @@ def test_a_zip_that_others_made_of_the_same_members_is_a_bundle(shot: Any, tmp_p
         (lambda n, d: [(n + "x", d)] if n == MEMBERS[1] else [(n, d)], "clip.mp4' is missing"),
         (lambda n, d: [(n, d + b"x")] if n == MEMBERS[1] else [(n, d)], "its manifest says"),
         (lambda n, d: [(n, d + b"x")] if n == MEMBERS[0] else [(n, d)], "its manifest says"),
-        (lambda n, d: [(n, b"{}")] if n == MEMBERS[4] else [(n, d)], "not a bundle's manifest"),
+        (lambda n, d: [(n, b"{}")] if n == MEMBERS[4] else [(n, d)], "manifest.json was altered"),
+        (lambda n, d: [(n, b"x")] if n == MEMBERS[5] else [(n, d)], "manifest.json was altered"),
     ],
 )
 def test_members_must_be_those_of_the_manifest(

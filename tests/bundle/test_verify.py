@@ -22,6 +22,7 @@ from rvdtool.capture.pack import pack
 from rvdtool.errors import BundleError, OutputError
 
 VIDEO, RAW, PLANES = "video/clip.mp4", "reference/000000.dng", "reference/000000.planes.tiff"
+MANIFEST = "manifest.json"
 DECODING, EQUAL = "decoding clip.mp4", "planes of First Frame.dng"
 
 
@@ -60,23 +61,32 @@ def resealed(bundle: Path, out: Path, changes: dict[str, bytes], **manifest: Any
             if member["name"] in changes:
                 data = changes[member["name"]]
                 member["size"], member["sha256"] = len(data), hashlib.sha256(data).hexdigest()
-        for name in source.namelist()[:-1]:
+        for name in source.namelist()[:-2]:
             target.add_bytes(name, changes.get(name, source.read(name)))
-        target.add_bytes("manifest.json", json.dumps(described).encode())
+        written = target.add_bytes("manifest.json", json.dumps(described).encode())
+        target.add_bytes("manifest.sha256", f"{written.sha256}  manifest.json\n".encode())
     return out
 
 
 def test_an_intact_bundle_passes_every_check(shot: Any) -> None:
     done: list[int] = []
     checks = verify(open_bundle(shot.bundle), advance=done.append)
-    assert [check.name for check in checks] == [ARCHIVE, VIDEO, RAW, PLANES, DECODING, EQUAL]
+    assert [check.name for check in checks] == [
+        ARCHIVE,
+        MANIFEST,
+        VIDEO,
+        RAW,
+        PLANES,
+        DECODING,
+        EQUAL,
+    ]
     assert all(check.ok for check in checks), checks
     assert sum(done) == sum(m.size for m in open_bundle(shot.bundle).manifest.members)
 
 
 def test_without_depth_only_hashes_are_checked(shot: Any) -> None:
     checks = verify(open_bundle(shot.bundle), deep=False)
-    assert [check.name for check in checks] == [ARCHIVE, VIDEO, RAW, PLANES]
+    assert [check.name for check in checks] == [ARCHIVE, MANIFEST, VIDEO, RAW, PLANES]
 
 
 @pytest.mark.parametrize("member", [VIDEO, RAW, PLANES])
@@ -278,7 +288,7 @@ def test_a_manifest_without_later_fields_is_verified_by_what_it_says(
     later = ("stream", "sample_aspect", "taken_as_progressive", "undecodable")
     with zipfile.ZipFile(shot.bundle) as source:
         manifest = json.loads(source.read("manifest.json"))
-        members = {name: source.read(name) for name in source.namelist()[1:-1]}
+        members = {name: source.read(name) for name in source.namelist()[1:-2]}
     for name in later:
         del manifest["video"][name]
     old = tmp_path / "old.rvd"
@@ -289,4 +299,28 @@ def test_a_manifest_without_later_fields_is_verified_by_what_it_says(
         target.add_bytes("manifest.json", json.dumps(manifest).encode())
     bundle = open_bundle(old)
     assert bundle.video_info.stream is None
-    assert [check for check in verify(bundle) if not check.ok] == []
+    checks = verify(bundle)
+    assert [check for check in checks if not check.ok] == []
+    assert "has no SHA-256" in checks[1].detail
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value"),
+    [
+        ("profile", "as_shot_neutral", [1.0, 1.0, 1.0]),
+        ("profile", "color_matrix", [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]),
+        ("profile", "unique_model", "Another"),
+        ("profile", "tags", []),
+        ("exposure", "iso", 12),
+    ],
+)
+def test_a_manifest_that_contradicts_its_raw_is_found(
+    shot: Any, tmp_path: Path, part: str, field: str, value: Any
+) -> None:
+    said = json.loads(member(shot.bundle, MANIFEST))["references"][0][part]
+    tag = {"code": 50730, "dtype": 10, "count": 1, "value": {"kind": "numbers", "numbers": [1, 2]}}
+    said[field] = [*said["tags"], tag] if field == "tags" else value
+    bundle = resealed(shot.bundle, tmp_path / "forged.rvd", {}, **{part: said})
+    failed = [check for check in verify(open_bundle(bundle)) if not check.ok]
+    assert [check.name for check in failed] == [EQUAL]
+    assert f"the manifest's {field} is not what the RAW file states" in failed[0].detail

@@ -1,12 +1,12 @@
 """The TIFF files we lay out, as tifffile reads them."""
 
 from io import BytesIO
-from struct import error
 
 import numpy as np
 import pytest
 import tifffile
 
+from rvdtool.errors import RawError
 from rvdtool.raw.frame import Tag
 from rvdtool.raw.tiff import encode_tiff
 
@@ -74,5 +74,5 @@ def test_every_offset_is_even():
 
 
 def test_values_that_do_not_fit_their_type():
-    with pytest.raises(error):
+    with pytest.raises(RawError, match="tag 50000"):
         encode_tiff([*BASE, Tag(50000, 3, 1, 65536)], [], IMAGE.tobytes())
