@@ -8,6 +8,7 @@ import typer
 
 from rvdtool import DEFAULT_MODEL
 from rvdtool.cli import console
+from rvdtool.cli.frames import parse_frames
 from rvdtool.cli.rates import parse_rate
 from rvdtool.errors import UsageError
 
@@ -89,6 +90,14 @@ def derender(
             "default that of its median interval."
         ),
     ] = None,
+    frames: Annotated[
+        str | None,
+        typer.Option(
+            help="Write these frames only: FIRST:LAST, both included and counted from 0 "
+            "(100:200, 100:, :200).",
+            show_default=False,
+        ),
+    ] = None,
     no_audio: Annotated[
         bool, typer.Option("--no-audio", help="Don't write the video's sound.")
     ] = False,
@@ -144,10 +153,13 @@ def derender(
         rate=parse_rate(rate),
         audio=not no_audio,
         confidence=confidence,
+        frames=parse_frames(frames, opened.video_info.frame_count),
     )
     start = perf_counter()
     try:
-        with console.progress("De-rendering", opened.video_info.frame_count) as advance:
+        # The frames before a range count, too: the chain may have to run over them.
+        total = options.frames.stop if options.frames else opened.video_info.frame_count
+        with console.progress("De-rendering", total) as advance:
             report = derender_to_folder(opened, output, options, advance, console.note)
     except KeyboardInterrupt as error:
         if not (output / STATE_FILE).exists():
@@ -157,11 +169,13 @@ def derender(
             "again)"
         ) from error
     if profile:
-        _print_stages(stage, report.frames - report.resumed_at, perf_counter() - start)
+        done = report.first + report.frames - max(report.first, report.resumed_at)
+        _print_stages(stage, done, perf_counter() - start)
     if as_json:
         console.print_json(
             {
                 "folder": str(report.folder),
+                "first": report.first,
                 "frames": report.frames,
                 "references": report.references,
                 "model": model,
@@ -176,7 +190,7 @@ def derender(
                 "cuts": report.cuts,
                 "name": report.labels.stem,
                 "rate": str(report.labels.rate),
-                "time_code": str(report.labels.start),
+                "time_code": str(report.labels.time_code(report.first)),
                 "time_code_origin": report.labels.origin,
                 "sound": [str(path) for path in report.sound],
             }
@@ -187,6 +201,8 @@ def derender(
     if report.knows_exposures:
         cause = "exposures known"
     true = f", {report.references} of them true" if report.references > 1 else ""
+    if options.frames:
+        true = f", frames {report.first} to {report.first + report.frames - 1}{true}"
     resumed = f", resumed at frame {report.resumed_at}" if report.resumed_at else ""
     if options.model and options.model.kind == "fagdn":  # the rest is about our own chain
         console.print_line(f"{report.folder}: {report.frames} DNGs{true}{resumed}; by {model}")
@@ -239,8 +255,9 @@ def _print_stages(stages: "Stages", frames: int, seconds: float) -> None:
 def _print_labels(report: "DerenderReport") -> None:
     labels = report.labels
     sound = ", ".join(path.name for path in report.sound)
+    start = labels.time_code(report.first)
     console.print_line(
-        f"{labels.stem}: {float(labels.rate):.5g} frames per second from {labels.start} "
+        f"{labels.stem}: {float(labels.rate):.5g} frames per second from {start} "
         f"({labels.origin}); {f'sound in {sound}' if sound else 'no sound'}"
     )
 

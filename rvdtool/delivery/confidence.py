@@ -64,13 +64,13 @@ class ConfidenceMaps:
                 "folder for --confidence"
             )
 
-    def require(self, last: int) -> None:
-        """A resumed run doesn't write the maps up to frame `last` again: they have to exist.
+    def require(self, frames: range) -> None:
+        """A resumed run doesn't write these frames' maps again: they have to exist.
 
         Raises:
             OutputError: one is missing.
         """
-        for index in range(last + 1):
+        for index in frames:
             if not self._path(index).exists():
                 raise OutputError(
                     f"{self._path(index)}: is missing, so the maps can't be resumed; leave out "

@@ -5,8 +5,9 @@ import json
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -59,6 +60,7 @@ class DerenderOptions:
         rate: frames per second, for a video of variable frame rate; None: that of its median.
         audio: write the video's sound beside the frames.
         confidence: a folder for maps of each frame's expected error; None: none are written.
+        frames: the only frames to write, in steps of 1; None: all.
     """
 
     compression: Compression = "ljpeg"
@@ -71,6 +73,7 @@ class DerenderOptions:
     rate: Fraction | None = None
     audio: bool = True
     confidence: Path | None = None
+    frames: range | None = None
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,10 @@ class DerenderReport:
 
     Attributes:
         folder: where the frames are.
-        frames: how many there are, references included.
-        references: number of frames that are RAWs of the bundle.
-        resumed_at: the first frame of this run; 0 unless resumed.
+        first: index of the first frame that was asked for.
+        frames: how many were, references included.
+        references: number of these that are RAWs of the bundle.
+        resumed_at: the first frame of this run if it was resumed, else 0.
         brightness: smallest and largest brightness relative to the reference before (before the
             first: after) in this run.
         exposure: smallest and largest exposure, likewise: what of the brightness is in the RAW.
@@ -99,6 +103,7 @@ class DerenderReport:
     """
 
     folder: Path
+    first: int
     frames: int
     references: int
     resumed_at: int
@@ -158,7 +163,7 @@ def derender_to_folder(
             if result is not None:
                 with stage("waiting for writers"):
                     writer.submit(run.job(result))
-                if result.index % CHECKPOINT_EVERY == 0:
+                if result.index % CHECKPOINT_EVERY == 0 or result.index == run.span.start:
                     writer.wait()
                     run.save(Start(result.index, result.state))
                 brightness.append(result.brightness)
@@ -175,8 +180,9 @@ def derender_to_folder(
     run.finish()
     return DerenderReport(
         folder=folder,
-        frames=bundle.video_info.frame_count,
-        references=len(bundle.references),
+        first=run.span.start,
+        frames=len(run.span),
+        references=sum(reference.index in run.span for reference in bundle.references),
         resumed_at=0 if start is None else start.index + 1,
         brightness=(min(brightness), max(brightness)),
         exposure=(min(exposure), max(exposure)),
@@ -247,8 +253,14 @@ class _Run:
         self._folder = folder
         self._options = options
         self._info = bundle.video_info
+        self.span = _span(options.frames, self._info.frame_count)
         self.labels = label(
-            bundle, name=options.name, time_code=options.time_code, rate=options.rate, say=say
+            bundle,
+            name=options.name,
+            time_code=options.time_code,
+            rate=options.rate,
+            span=self.span,
+            say=say,
         )
         self._stem = self.labels.stem
         self._maps: ConfidenceMaps | None = None
@@ -262,10 +274,29 @@ class _Run:
         start: Start | None,
         advance: Callable[[int], None] | None,
     ) -> Generator[Result | None]:
-        """Every frame in display order; None for those up to `start`."""
-        model = self._options.model
+        """Every frame up to the last one wanted, in display order.
+
+        None for those up to `start`, and those that aren't wanted.
+        """
+        with closing(self._all_results(frames, start, advance)) as results:
+            for result in islice(results, self.span.stop):
+                yield result if result and result.index in self.span else None
+
+    def _all_results(
+        self,
+        frames: Iterator[VideoFrame],
+        start: Start | None,
+        advance: Callable[[int], None] | None,
+    ) -> Generator[Result | None]:
+        model, span = self._options.model, self.span
         if model is None or model.kind == "fagdn-calibrated":
-            return reconstruct(self.clip, frames, start, advance)
+            if start is None and span.start:
+                start = Start(span.start - 1, None)
+            # What lies before the nearest reference isn't even looked at.
+            nearest = [one for one in self.clip.references if one.index <= span.start][-1:]
+            after = [one for one in self.clip.references if one.index > span.start]
+            clip = replace(self.clip, references=[*nearest, *after])
+            return reconstruct(clip, frames, start, advance, span.stop)
         from rvdtool.fagdn.chain import reconstruct_fagdn
 
         return reconstruct_fagdn(model.network, self.clip, frames, start)
@@ -298,10 +329,10 @@ class _Run:
             return []
         picture = Picture(
             video=self._bundle.manifest.video.name,
-            start=self._info.timestamps[0] * self._info.time_base,
+            start=self._info.timestamps[self.span.start] * self._info.time_base,
             seconds=self.labels.seconds,
             rate=self.labels.rate,
-            time_code=self.labels.start,
+            time_code=self.labels.time_code(self.span.start),
             reel=self._stem,
             recorded=self.labels.tags.recorded,
         )
@@ -333,8 +364,14 @@ class _Run:
 
     def finish(self) -> None:
         """Write the timestamps and remove the checkpoint."""
-        seconds = [pts * self._info.time_base for pts in self._info.timestamps]
-        write_timestamps(self._folder, self._stem, seconds, rate=self.labels.rate, overwrite=True)
+        write_timestamps(
+            self._folder,
+            self._stem,
+            [self._info.timestamps[index] * self._info.time_base for index in self.span],
+            rate=self.labels.rate,
+            first=self.span.start,
+            overwrite=True,
+        )
         self._remove(self._folder / STATE_FILE)
 
     @staticmethod
@@ -368,6 +405,13 @@ class _Run:
                 f"{self._folder}: {strangers[0]} isn't from an earlier run of {self._stem}; "
                 "choose another folder (one clip per folder), or --name the clip as before"
             )
+        wanted = {frame_name(self._stem, index) for index in self.span}
+        others = sorted(name for name in names if name.endswith(".dng") and name not in wanted)
+        if others and len(self.span) < self._info.frame_count:
+            raise OutputError(
+                f"{self._folder}: {others[0]} is none of the frames {self.span[0]} to "
+                f"{self.span[-1]}; choose another folder for them"
+            )
 
     def _load(self) -> Start:
         """Where the earlier run stopped."""
@@ -380,14 +424,15 @@ class _Run:
                 "use --overwrite to start again"
             )
         start = load_checkpoint(path, self._key(), self._state_type())
-        for index in range(start.index + 1):
+        done = range(self.span.start, start.index + 1)
+        for index in done:
             name = frame_name(self._stem, index)
             if not (self._folder / name).exists():
                 raise OutputError(
                     f"{self._folder}: {name} is missing; use --overwrite to start again"
                 )
         if self._maps is not None:
-            self._maps.require(start.index)
+            self._maps.require(done)
         return start
 
     def _state_type(self) -> "type[ChainState | FagdnState]":
@@ -406,9 +451,25 @@ class _Run:
             self._options.gain,
             _model_key(self._options.model),
             [self._stem, str(self.labels.rate), str(self.labels.start)],
+            [self.span.start, self.span.stop],
             self._bundle.manifest.model_dump_json(),  # how colours are read, and all hashes
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _span(wanted: range | None, count: int) -> range:
+    """The frames to write.
+
+    Raises:
+        UsageError: the video doesn't have them.
+    """
+    if wanted is None:
+        return range(count)
+    if not 0 <= wanted.start < wanted.stop <= count or wanted.step != 1:
+        raise UsageError(
+            f"frames {wanted.start} to {wanted.stop - 1}: the video has frames 0 to {count - 1}"
+        )
+    return wanted
 
 
 def _fingerprint(file: Path) -> tuple[str, int, int]:

@@ -35,8 +35,9 @@ class Labels:
         rate: frames per second.
         start: time code of frame 0.
         origin: where that comes from, for a message.
-        seconds: how long the frames last; if the video keeps no rate, in it or one after the other
-            at `rate`, whichever is longer (no editor links sound that is shorter than its frames).
+        seconds: how long the wanted frames last; if the video keeps no rate, in it or one after the
+            other at `rate`, whichever is longer (no editor links sound that is shorter than its
+            frames).
         slots: each frame's place in the sequence of time codes, by its own time: 0, 1, 2, …
         tags: of the video file.
     """
@@ -60,6 +61,7 @@ def label(
     name: str | None = None,
     time_code: str | None = None,
     rate: Fraction | None = None,
+    span: range,
     say: Say,
 ) -> Labels:
     """Find a clip's labels: from the user, else the video file, else the RAW.
@@ -69,6 +71,7 @@ def label(
         name: of the files and the reel; by default the clip's own.
         time_code: of frame 0, as `14:23:11:05`.
         rate: frames per second, for a video of variable frame rate.
+        span: the frames that are wanted.
         say: told what was assumed.
 
     Raises:
@@ -88,7 +91,7 @@ def label(
         rate=chosen,
         start=start,
         origin=origin,
-        seconds=_seconds(info, chosen),
+        seconds=_seconds(info, chosen, span),
         slots=slots,
         tags=tags,
     )
@@ -135,11 +138,12 @@ def _rate(info: VideoInfo, video: str, given: Fraction | None, say: Say) -> Frac
     return found.rate
 
 
-def _seconds(info: VideoInfo, rate: Fraction) -> Fraction:
-    even = info.frame_count / rate
+def _seconds(info: VideoInfo, rate: Fraction, span: range) -> Fraction:
+    even = len(span) / rate
     if not cadence(info).variable:
         return even
-    return max(even, (info.timestamps[-1] - info.timestamps[0]) * info.time_base + 1 / rate)
+    ticks = info.timestamps[span[-1]] - info.timestamps[span[0]]
+    return max(even, ticks * info.time_base + 1 / rate)
 
 
 def _start(

@@ -66,12 +66,14 @@ def write_timestamps(
     pts_seconds: Sequence[Fraction],
     *,
     rate: Fraction | None = None,
+    first: int = 0,
     overwrite: bool = False,
 ) -> Path:
     """Write `NAME_timestamps.csv`: when each frame of a clip is shown, exactly.
 
     Columns: frame, file, seconds (decimal, rounded to a nanosecond), exact (the same as a
-    fraction), rate (the nominal rate in the DNGs, as a fraction; empty if unknown).
+    fraction), rate (the nominal rate in the DNGs, as a fraction; empty if unknown). The first time
+    is that of frame `first`.
 
     Raises:
         OutputError: it exists (without `overwrite`) or can't be written.
@@ -79,7 +81,7 @@ def write_timestamps(
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(("frame", "file", "seconds", "exact", "rate"))
-    for index, seconds in enumerate(pts_seconds):
+    for index, seconds in enumerate(pts_seconds, first):
         name = frame_name(stem, index)
         writer.writerow((index, name, _decimal(seconds), seconds, "" if rate is None else rate))
     path = folder / timestamps_name(stem)

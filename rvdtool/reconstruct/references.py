@@ -153,6 +153,7 @@ def reconstruct(
     frames: Iterable[VideoFrame],
     start: Start | None = None,
     advance: Callable[[int], None] | None = None,
+    stop: int | None = None,
 ) -> Generator[Result | None, None, None]:
     """Yield every frame in display order; None for those that are done.
 
@@ -162,9 +163,11 @@ def reconstruct(
     Args:
         clip: what, and how.
         frames: the whole video, in display order.
-        start: where an earlier run of the same clip stopped.
+        start: where an earlier run of the same clip stopped; or, without a state, the frame before
+            the first one that is wanted.
         advance: called while chains run ahead of the frames that they are for, with how many
             frames' share of the work is done; such frames are `Result.counted`.
+        stop: from this frame on, none are wanted; None: all are.
 
     Raises:
         BundleError: a reference is damaged.
@@ -177,8 +180,9 @@ def reconstruct(
         before: _Anchor | None = None
         for reference in clip.references:
             first = 0 if before is None else before.index + 1
-            todo = range(max(first, done + 1), reference.index)
-            yield from repeat(None, reference.index - first - len(todo))
+            begin = min(max(first, done + 1), reference.index)
+            todo = range(begin, reference.index if stop is None else min(stop, reference.index))
+            yield from repeat(None, begin - first)
             with Spool(clip.scratch) as pictures:
                 for frame in islice(decoded, reference.index - first):
                     if todo:
@@ -186,6 +190,8 @@ def reconstruct(
                 after = _Anchor.of(reference, next(decoded).rgb)
                 if todo:
                     yield from _before(clip, before, after, pictures, todo, advance)
+            if stop is not None and stop <= after.index:
+                return
             yield None if after.index <= done else _own_frame(clip, after)
             before = after
         if before is not None:
@@ -219,7 +225,7 @@ def _before(
         clip: how.
         before, after: the references around them; None: there is none before.
         pictures: sRGB frames, all that lie between the two.
-        todo: the last of these, by index.
+        todo: those of these that are wanted, by index.
         advance: see `reconstruct`.
     """
     # Two chains, each with a step more to the other's reference.
@@ -274,8 +280,13 @@ def _after(
         chain.resume(start.state)
     for step in steps(chain, pictures):
         state = step.state
+        index = before.index + state.index
+        if start and index <= start.index:  # on the way to what is wanted
+            del step
+            yield None
+            continue
         result = Result(
-            index=before.index + state.index,
+            index=index,
             raw=before.raw.with_mosaic(step.mosaic),
             brightness=state.brightness,
             exposure=state.exposure,

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from command_line import require_one_line, run
 
+from rvdtool.cli.frames import parse_frames
 from rvdtool.delivery import folder as delivery
 from rvdtool.delivery.folder import STATE_FILE
 from rvdtool.raw.read import read_raw
@@ -60,6 +61,24 @@ def test_a_bundle_becomes_a_sequence(
     first = read_raw(list_sequence(out)[0])
     assert np.array_equal(first.mosaic, shot.frame.mosaic)
     assert first.profile == shot.frame.profile
+
+
+def test_a_range_of_frames(shot: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "raws"
+    assert run("derender", shot.bundle, "-o", out, "--frames", "2:3") == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"{out}: 2 DNGs, frames 2 to 3; ")
+    assert "from 00:00:00:02 (" in printed
+    frames = {"clip_000002.dng", "clip_000003.dng"}
+    assert {path.name for path in out.iterdir()} == frames | {"clip_timestamps.csv"}
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "last"),
+    [("2:4", 2, 4), ("2:", 2, 5), (":2", 0, 2), ("5", 5, 5), ("0:5", 0, 5)],
+)
+def test_how_a_range_is_written(text: str, first: int, last: int) -> None:
+    assert parse_frames(text, FRAMES) == range(first, last + 1)
 
 
 def test_json_is_for_programs(
@@ -154,6 +173,10 @@ def test_an_interrupted_run_is_resumed(
         (["--compression", "zip"], "'ljpeg', 'none'"),
         (["--gain", "up"], "'auto', 'track', 'fixed'"),
         (["--quality", "9"], "--quality"),
+        (["--frames", "2-4"], "100:200"),
+        (["--frames", ":"], "100:200"),
+        (["--frames", "4:2"], "--frames 4:2"),
+        (["--frames", "4:6"], "frames 0 to 5"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(
