@@ -80,18 +80,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return console.fail(
             f"{given[0]}: is now `rvdtool research {given[0]}`", UsageError.exit_code
         )
+    console.print_anywhere()
     try:
         code = app(given or ["--help"], prog_name="rvdtool", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None: closed by whoever started us
+            sys.stdout.flush()
     except _TyperUsageError as error:
         return console.fail(_explain(error), UsageError.exit_code)
     except RvdError as error:
         return console.fail(str(error), error.exit_code)
     except BrokenPipeError:
-        # The reader (`head`, a pager) has gone: nobody to tell. The interpreter flushes stdout once
-        # more when it ends, which must not fail either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return RvdError.exit_code
+        return _nobody_reads()
+    except SystemExit as ended:  # how typer ends when a print finds no reader
+        if not isinstance(ended.__context__, BrokenPipeError):
+            raise
+        return _nobody_reads()
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return console.fail(f"{where}{describe(error)}", RvdError.exit_code)
@@ -102,6 +105,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):  # newer typers catch KeyboardInterrupt themselves, and say nothing
         return console.fail("interrupted", console.INTERRUPTED)
     return code if isinstance(code, int) else 0
+
+
+def _nobody_reads() -> int:
+    """The reader (`head`, a pager) has gone when the result was printed, after the work: no failure.
+
+    The interpreter flushes stdout once more at the end, which must not fail either.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 0
 
 
 def _explain(error: Exception) -> str:

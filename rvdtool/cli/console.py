@@ -3,11 +3,13 @@
 Rich is imported when something is printed, so that the command line starts quickly.
 """
 
+import codecs
 import json
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
@@ -51,17 +53,57 @@ def stderr() -> "Console":
 
 def print_json(value: object) -> None:
     """Print `value` on stdout as JSON that a program can read: never wrapped, never coloured."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    unicode = "utf" in (getattr(sys.stdout, "encoding", None) or "").lower()
+    print(json.dumps(value, indent=2, ensure_ascii=not unicode, allow_nan=False))
 
 
 def print_line(text: str) -> None:
-    """Print one line on stdout unchanged: paths aren't wrapped, nothing is read as markup."""
-    print(text)
+    """Print on stdout as it is: paths aren't wrapped, nothing is read as markup.
+
+    Control characters that a file brings along are escaped.
+    """
+    print(visible(text))
 
 
 def note(message: str) -> None:
-    """One line for the user on stderr, outside the result."""
-    print(_one_line(message), file=sys.stderr)
+    """One line for the user on stderr, outside the result. Nobody need be there to read it."""
+    with suppress(BrokenPipeError):
+        print(visible(_one_line(message)), file=sys.stderr)
+
+
+def visible(text: str) -> str:
+    """The text with control characters, marks of direction and lone surrogates as escapes.
+
+    Names and labels come from files: a terminal must not obey them.
+    """
+    hidden = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character) in hidden and character != "\n"
+        else character
+        for character in text
+    )
+
+
+_PLAIN = {"×": "x", "−": "-", "–": "-", "…": "...", "≥": ">=", "≤": "<=", "°": " deg", "²": "2"}
+"""What our own texts use, for consoles that lack it."""
+
+
+def _plainer(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    plain = (_PLAIN.get(one, one.encode("unicode_escape").decode()) for one in lacking)
+    return "".join(plain), error.end
+
+
+def print_anywhere() -> None:
+    """Let both streams take any text, whatever their encoding: no print may fail after the work."""
+    codecs.register_error("rvdtool.plainer", _plainer)
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="rvdtool.plainer")
 
 
 def fail(message: str, exit_code: int) -> int:

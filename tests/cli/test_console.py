@@ -2,6 +2,10 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -50,3 +54,27 @@ def test_progress_is_a_line_now_and_then_when_piped(
         "Matching: 20/40 frames 1.8/s",
         "Matching: 40/40 frames 1.8/s",
     ]
+
+
+def test_what_a_terminal_would_obey_is_shown_as_an_escape(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    console.print_line("a\x1b[31mb\u202egnp.exe\ud800 ü×")
+    assert capsys.readouterr().out == "a\\x1b[31mb\\u202egnp.exe\\ud800 ü×\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437"])
+def test_no_console_is_too_old(shot: Any, encoding: str) -> None:
+    command = [sys.executable, "-m", "rvdtool", "info", str(shot.bundle)]
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "64×48" in done.stdout.decode(encoding).replace("64x48", "64×48")
+
+
+@pytest.mark.parametrize("closing", [">&-", "| true"])
+def test_nobody_reading_is_no_failure(shot: Any, closing: str) -> None:
+    script = f'set -o pipefail; "$@" {closing}'
+    command = ["bash", "-c", script, "bash", sys.executable, "-m", "rvdtool", "info", shot.bundle]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -58,7 +58,7 @@ def test_verify_quickly_decodes_nothing(shot: Any, capsys: pytest.CaptureFixture
     assert run("verify", shot.bundle, "--quick", "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert result["ok"] is True
-    assert len(result["checks"]) == 4
+    assert len(result["checks"]) == 5
 
 
 def test_verify_names_what_is_damaged(damaged: Path, capsys: pytest.CaptureFixture[str]) -> None:
