@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _nobody_reads() -> int:
-    """The reader (`head`, a pager) has gone when the result was printed, after the work: no failure.
+    """The reader (`head`, a pager) has gone while the result was printed: no failure.
 
     The interpreter flushes stdout once more at the end, which must not fail either.
     """
