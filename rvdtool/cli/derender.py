@@ -131,7 +131,7 @@ def derender(
     """
     from rvdtool.bundle.store import open_bundle
     from rvdtool.delivery.folder import STATE_FILE, DerenderOptions, derender_to_folder
-    from rvdtool.reconstruct.compiled import cores
+    from rvdtool.reconstruct.compiled import cores, must_compile
     from rvdtool.reconstruct.stages import stage
     from rvdtool.reconstruct.threads import use_threads
 
@@ -155,6 +155,8 @@ def derender(
         confidence=confidence,
         frames=parse_frames(frames, opened.video_info.frame_count),
     )
+    if must_compile():
+        console.note("first run on this machine: compiling takes about half a minute, once")
     start = perf_counter()
     try:
         # The frames before a range count, too: the chain may have to run over them.

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
@@ -23,6 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 STRIP = 64
 """Rows of a strip; even, so that strips start at whole cells of the mosaic."""
+_kernels: list[Any] = []
 _RELAXED = {"contract", "nsz", "arcp", "reassoc"}
 """Freedom for the compiler that keeps NaN and infinity as they are."""
 
@@ -39,7 +41,21 @@ def kernel(function: Callable[..., None]) -> Callable[..., None]:
     fit is checked when it is called.
     """
     compiled = numba.njit(nogil=True, cache=True, fastmath=_RELAXED, error_model="numpy")
-    return cast(Callable[..., None], compiled(function))
+    made = compiled(function)
+    _kernels.append(made)
+    return cast(Callable[..., None], made)
+
+
+def must_compile() -> bool:
+    """Whether a kernel of the modules imported so far was never compiled on this machine."""
+    return not all(map(_is_compiled, _kernels))
+
+
+def _is_compiled(kernel: Any) -> bool:
+    function = kernel.py_func
+    module, line = function.__module__.rpartition(".")[2], function.__code__.co_firstlineno
+    index = f"{module}.{function.__qualname__}-{line}.*.nbi"
+    return any(Path(kernel.stats.cache_path).glob(index))
 
 
 def inline(function: F) -> F:

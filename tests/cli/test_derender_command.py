@@ -43,7 +43,7 @@ def flows(shot: Any, tmp_path: Path) -> Path:
 def without_progress(text: str) -> str:
     """What is on stderr but for the lines that a slow run prints now and then."""
     lines = text.splitlines(keepends=True)
-    return "".join(line for line in lines if not line.startswith("De-rendering: "))
+    return "".join(line for line in lines if not line.startswith(("De-rendering: ", "first run ")))
 
 
 def test_a_bundle_becomes_a_sequence(
