@@ -13,7 +13,8 @@ from rvdtool.cli.rates import parse_rate
 from rvdtool.errors import UsageError
 
 if TYPE_CHECKING:
-    from rvdtool.delivery.folder import DerenderReport
+    from rvdtool.bundle.store import Bundle
+    from rvdtool.delivery.folder import DerenderOptions, DerenderReport
     from rvdtool.network.checkpoint import Model
     from rvdtool.reconstruct.stages import Stages
 
@@ -119,6 +120,13 @@ def derender(
     profile: Annotated[
         bool, typer.Option("--profile", help="Say where the time went, on stderr.")
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Write nothing; estimate time and disk space from a few frames.",
+        ),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run of this clip.")
     ] = False,
@@ -137,6 +145,8 @@ def derender(
 
     if overwrite and resume:
         raise UsageError("--overwrite and --resume can't be combined; give one of them")
+    if dry_run and resume:
+        raise UsageError("--dry-run estimates a whole run; leave out --resume")
     if model == "none" and (device is not None or bf16 is not None):
         raise UsageError("--device, --bf16 and --fp32 need a network; leave out --model none")
     opened = open_bundle(bundle)
@@ -157,6 +167,9 @@ def derender(
     )
     if must_compile():
         console.note("first run on this machine: compiling takes about half a minute, once")
+    if dry_run:
+        _rehearse(opened, output, options, as_json)
+        return
     start = perf_counter()
     try:
         # The frames before a range count, too: the chain may have to run over them.
@@ -234,6 +247,28 @@ def derender(
             "reference's colours alone; `rvdtool pack --raw FRAME=FILE` gives a scene a "
             "RAW of its own"
         )
+
+
+def _rehearse(bundle: "Bundle", output: Path, options: "DerenderOptions", as_json: bool) -> None:
+    from rvdtool.delivery.need import duration
+    from rvdtool.delivery.rehearsal import rehearse
+
+    estimate = rehearse(bundle, output, options, console.note)
+    need = estimate.need
+    if as_json:
+        console.print_json(
+            {
+                "frames": estimate.frames,
+                "seconds": estimate.seconds,
+                "bytes": need.dngs + need.sound,
+                "temporary_bytes": need.temporary,
+                "free_bytes": need.free,
+            }
+        )
+        return
+    console.print_line(
+        f"{estimate.frames} frames: about {duration(estimate.seconds)}, {need.words}"
+    )
 
 
 def _expected(report: "DerenderReport") -> str:

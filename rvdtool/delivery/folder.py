@@ -17,6 +17,7 @@ from rvdtool._version import __version__
 from rvdtool.bundle.store import Bundle
 from rvdtool.delivery.confidence import ConfidenceMaps
 from rvdtool.delivery.labels import Labels, exposed, label
+from rvdtool.delivery.need import Pace, disk_need, require_space
 from rvdtool.delivery.resume import load_checkpoint, save_checkpoint
 from rvdtool.delivery.sound import Picture, is_our_sound, write_sound
 from rvdtool.errors import BundleError, OutputError, UsageError
@@ -140,7 +141,8 @@ def derender_to_folder(
         options: see `DerenderOptions`.
         advance: called with the number of frames just done; between two references, where every
             frame takes a step of two chains before any is done, with that share of the work.
-        say: called with a line of text for everything that was assumed or left out.
+        say: called with a line of text for everything that was assumed or left out, and, if it is
+            long, with how long it will take.
 
     Raises:
         BundleError: the bundle has no RAW, or a damaged one; or none of the first frame, which the
@@ -149,16 +151,26 @@ def derender_to_folder(
         UsageError: options that don't apply to the model or video, or a model that can't de-render.
         VideoError: the video can't be decoded, has another number of frames than the bundle says,
             or its sound can't be decoded.
-        OutputError: the folder has files in it, can't be resumed, or can't be written.
+        OutputError: the folder has files in it, can't be resumed, or can't be written; or the
+            disk is surely too small.
     """
-    run = _Run(bundle, folder, options, say)
+    run = Run(bundle, folder, options, say)
+    need = disk_need(bundle, folder, run.span, run.labels, options.compression, options.audio)
+    require_space(need, folder, options.compression)
     start = run.prepare()
+    pace = Pace(run.span.stop - max(run.span.start, start.index + 1 if start else 0), need, say)
+
+    def step_done(count: int) -> None:
+        pace.advance(count)
+        if advance:
+            advance(count)
+
     sound = run.write_sound(say)
     brightness, exposure, trusted, tracks_gain, cuts = [1.0], [1.0], [], False, []
     expected: dict[int, float] = {}
     differing: dict[int, float] = {}
     frames = stage.each("decoding", read_frames(bundle.checked_video(), bundle.video_info))
-    with WriteBehind() as writer, closing(run.results(frames, start, advance)) as results:
+    with WriteBehind() as writer, closing(run.results(frames, start, step_done)) as results:
         for result in results:
             if result is not None:
                 with stage("waiting for writers"):
@@ -175,8 +187,11 @@ def derender_to_folder(
                     differing[result.index] = result.differing
                 tracks_gain |= result.tracks_gain
                 cuts += [result.index] if result.cut else []
-            if advance and not (result and result.counted):
-                advance(1)
+            if result is None:
+                if advance:
+                    advance(1)
+            elif not result.counted:
+                step_done(1)
     run.finish()
     return DerenderReport(
         folder=folder,
@@ -242,7 +257,7 @@ def _clip(bundle: Bundle, options: DerenderOptions, scratch: Path | None) -> Cli
     )
 
 
-class _Run:
+class Run:
     """One run's output folder: its names, its checkpoint, its beginning and end."""
 
     def __init__(self, bundle: Bundle, folder: Path, options: DerenderOptions, say: Say) -> None:

@@ -184,8 +184,10 @@ def reconstruct(
             todo = range(begin, reference.index if stop is None else min(stop, reference.index))
             yield from repeat(None, begin - first)
             with Spool(clip.scratch) as pictures:
+                # A chain that runs backward from the first reference needs no frames before `todo`.
+                needed = begin if before is None else first
                 for frame in islice(decoded, reference.index - first):
-                    if todo:
+                    if todo and frame.index >= needed:
                         pictures.append(frame.rgb)
                 after = _Anchor.of(reference, next(decoded).rgb)
                 if todo:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -71,6 +72,20 @@ def test_a_range_of_frames(shot: Any, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "from 00:00:00:02 (" in printed
     frames = {"clip_000002.dng", "clip_000003.dng"}
     assert {path.name for path in out.iterdir()} == frames | {"clip_timestamps.csv"}
+
+
+def test_a_dry_run_writes_nothing(
+    shot: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "raws"
+    assert run("derender", shot.bundle, "-o", out, "--dry-run", "--frames", "1:4") == 0
+    assert re.match(r"4 frames: about \d+ s, 0 MB \([\d.]+ GB free\)\n", capsys.readouterr().out)
+    assert run("derender", shot.bundle, "-o", out, "--dry-run", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["frames"] == FRAMES
+    assert told["seconds"] > 0
+    assert 10_000 < told["bytes"] < 60_000
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -170,6 +185,7 @@ def test_an_interrupted_run_is_resumed(
     ("options", "told"),
     [
         (["--overwrite", "--resume"], "can't be combined"),
+        (["--dry-run", "--resume"], "leave out --resume"),
         (["--compression", "zip"], "'ljpeg', 'none'"),
         (["--gain", "up"], "'auto', 'track', 'fixed'"),
         (["--quality", "9"], "--quality"),

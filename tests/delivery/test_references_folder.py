@@ -144,7 +144,7 @@ def test_other_flows_in_the_same_folder_are_noticed(
         def fail(*_: Any) -> None:
             raise OSError("stop")
 
-        patch.setattr(delivery._Run, "finish", fail)
+        patch.setattr(delivery.Run, "finish", fail)
         derender_to_folder(bundle, raws, DerenderOptions(flow=flows))
     before = contents(raws)
     assert STATE_FILE in before

@@ -1,0 +1,186 @@
+"""What a run needs of the disk, and how long it will go on."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+from rvdtool.bundle.store import Bundle
+from rvdtool.delivery.labels import Labels
+from rvdtool.errors import OutputError
+from rvdtool.files import describe
+from rvdtool.notes import Say
+from rvdtool.raw.dng import Compression, encode_dng
+from rvdtool.reconstruct.brightness import BLOCK
+from rvdtool.video.sound import list_tracks
+
+LONG = 10.0
+"""Seconds from which on it is said how long a run will take."""
+
+_MEASURED = 4
+"""Frames to measure before the rest is estimated."""
+
+_LEAST_SHARE = 0.5
+"""Reconstructed frames have less noise than the reference, so lossless compression makes them
+smaller than it; but not by more than this."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes on the disk.
+
+    Attributes:
+        dngs: all of them, if each is as large as the first reference.
+        sound: the WAVs.
+        temporary: frames that wait between two references, at most.
+        free: what is free, with what an earlier run has in the folder; None: the disk doesn't say.
+    """
+
+    dngs: int
+    sound: int
+    temporary: int
+    free: int | None
+
+    @property
+    def words(self) -> str:
+        """The need for a message."""
+        there = "free space unknown" if self.free is None else f"{amount(self.free)} free"
+        waiting = f" and {amount(self.temporary)} of temporary files" if self.temporary else ""
+        return f"{amount(self.dngs + self.sound)}{waiting} ({there})"
+
+
+def disk_need(
+    bundle: Bundle, folder: Path, span: range, labels: Labels, compression: Compression, audio: bool
+) -> Need:
+    """What the frames `span` of a bundle need.
+
+    Args:
+        bundle: with a RAW.
+        folder: for the DNGs; it need not exist.
+        span: the frames to write.
+        labels: of the clip.
+        compression: of the DNGs.
+        audio: whether the sound is written.
+
+    Raises:
+        BundleError: the bundle is damaged.
+        InputError: the video can't be read.
+        OutputError: the folder can't be looked at.
+    """
+    # A copy: the bundle's own would keep the frame.
+    frame = replace(bundle.references[0]).frame
+    tracks = list_tracks(bundle.checked_video())[0] if audio else []
+    depths = [32 if track.depth == "float" else track.depth for track in tracks]
+    rate = sum(t.rate * t.channels * depth // 8 for t, depth in zip(tracks, depths, strict=True))
+    return Need(
+        dngs=len(span) * len(encode_dng(frame, compression=compression)),
+        sound=int(rate * labels.seconds),
+        temporary=_temporary(bundle, span),
+        free=_free(folder),
+    )
+
+
+def require_space(need: Need, folder: Path, compression: Compression) -> None:
+    """Refuse a run that can't end well, before it starts.
+
+    Raises:
+        OutputError: the disk is surely too small.
+    """
+    share = 1 if compression == "none" else _LEAST_SHARE
+    least = max(int(need.dngs * share) + need.sound, need.temporary)
+    if need.free is not None and least > need.free:
+        what = "temporary files" if least == need.temporary else "DNGs and sound"
+        raise OutputError(
+            f"{folder}: needs {amount(least)} at least for {what}, but only {amount(need.free)} "
+            "are free; choose a folder on another disk, or a part of the clip with --frames"
+        )
+
+
+def stretches(bundle: Bundle, span: range) -> Iterator[tuple[int, int]]:
+    """Chains and steps of each, for every stretch of a clip between references that is needed."""
+    indices = [reference.index for reference in bundle.references]
+    if span.start < indices[0]:
+        yield 1, indices[0] - span.start
+    for one, two in pairwise(indices):
+        if one + 1 < two and one + 1 < span.stop and span.start < two:
+            yield 2, two - one
+    if span.stop - 1 > indices[-1]:
+        yield 1, span.stop - 1 - indices[-1]
+
+
+def amount(size: int) -> str:
+    """Bytes in MB or GB."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that fits."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
+class Pace:
+    """Says once, when the first frames are done, how long the rest will take."""
+
+    def __init__(
+        self, frames: int, need: Need, say: Say, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Start.
+
+        Args:
+            frames: how many there are to do.
+            need: of the disk.
+            say: told, if it will be long.
+            clock: seconds.
+        """
+        self._frames, self._need, self._say, self._clock = frames, need, say, clock
+        self._done = 0
+        self._since: tuple[int, float] | None = None
+        self._said = False
+
+    def advance(self, count: int) -> None:
+        """Count frames as done."""
+        self._done += count
+        if self._said or self._done < 2:  # the first frame is free, the second one calibrates
+            return
+        now = self._clock()
+        if self._since is None:
+            self._since = self._done, now
+            return
+        measured = self._done - self._since[0]
+        if measured >= _MEASURED:
+            self._said = True
+            seconds = (now - self._since[1]) / measured * (self._frames - self._done)
+            if seconds > LONG:
+                self._say(
+                    f"{self._frames} frames: about {duration(seconds)} to go, {self._need.words}"
+                )
+
+
+def _free(folder: Path) -> int | None:
+    """Bytes that are free, or will be when an earlier run is replaced; None: unknown."""
+    try:
+        there = folder.iterdir() if folder.is_dir() else ()
+        nearest = next(path for path in (folder, *folder.resolve().parents) if path.is_dir())
+        usage = shutil.disk_usage(nearest)
+        owned = sum(path.lstat().st_size for path in there)
+    except OSError as error:
+        raise OutputError(f"{folder}: can't be used as output folder: {describe(error)}") from error
+    return usage.free + owned if usage.total else None  # virtual file systems have no size
+
+
+def _temporary(bundle: Bundle, span: range) -> int:
+    info, indices = bundle.video_info, [reference.index for reference in bundle.references]
+    photosites = info.height * info.width
+    picture = photosites * 3 * (1 if info.bits == 8 else 2)
+    chain = photosites * 2 + (info.height // BLOCK) * (info.width // BLOCK) * 12
+    return max(
+        (
+            (steps - 1) * picture + chains * steps * chain
+            for chains, steps in stretches(bundle, range(span.start, min(span.stop, indices[-1])))
+        ),
+        default=0,
+    )

@@ -1,0 +1,120 @@
+"""What a run needs: refused in time if the disk is too small, and told if it is long."""
+
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from small_shots import make_bundle, pan, raw_frame
+
+from rvdtool.bundle.store import Bundle, open_bundle
+from rvdtool.capture.pack import pack
+from rvdtool.capture.stills import Still
+from rvdtool.delivery.folder import DerenderOptions, derender_to_folder
+from rvdtool.delivery.need import Need, Pace, stretches
+from rvdtool.delivery.rehearsal import rehearse
+from rvdtool.errors import OutputError
+from rvdtool.raw.dng import write_dng
+
+FRAMES = 8
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return open_bundle(make_bundle(tmp_path_factory.mktemp("clip"), pan(FRAMES)))
+
+
+@pytest.fixture(scope="module")
+def between(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """RAWs of frames 2 and 6."""
+    folder = tmp_path_factory.mktemp("between")
+    scenes = pan(FRAMES)
+    stills = [Still(folder / f"{index}.dng", index) for index in (2, 6)]
+    for still, index in zip(stills, (2, 6), strict=True):
+        write_dng(raw_frame(scenes[index], seed=index), still.path)
+    make_bundle(folder, scenes)
+    return open_bundle(pack(folder / "clip.mkv", stills, folder / "two.rvd"))
+
+
+def disk_of(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(free, 0, free))
+
+
+def size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.dng"))
+
+
+def test_a_rehearsal_writes_nothing_and_comes_close(bundle: Bundle, tmp_path: Path) -> None:
+    out = tmp_path / "raws"
+    estimate = rehearse(bundle, out, DerenderOptions(frames=range(1, 6)))
+    assert list(tmp_path.iterdir()) == []
+    assert estimate.frames == 5
+    assert estimate.seconds > 0
+    derender_to_folder(bundle, out, DerenderOptions(frames=range(1, 6)))
+    assert estimate.need.dngs == pytest.approx(size_of(out), rel=0.1)
+    assert estimate.need.temporary == 0
+
+
+def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "deep" / "raws"
+    derender_to_folder(bundle, tmp_path / "real")
+    whole = size_of(tmp_path / "real")
+    shutil.rmtree(tmp_path / "real")
+    disk_of(monkeypatch, whole // 3)
+    with pytest.raises(OutputError, match="are free; choose"):
+        derender_to_folder(bundle, out)
+    with pytest.raises(OutputError, match="are free; choose"):
+        rehearse(bundle, out)
+    assert list(tmp_path.iterdir()) == []
+    disk_of(monkeypatch, whole)
+    derender_to_folder(bundle, out)
+    disk_of(monkeypatch, 0)  # what is replaced makes room
+    derender_to_folder(bundle, out, DerenderOptions(existing="overwrite"))
+
+
+def test_frames_that_wait_between_references_need_room(
+    between: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need = rehearse(between, tmp_path).need
+    # Three pictures, and four steps of two chains.
+    assert need.temporary == 96 * 128 * (3 * 3 + 8 * 2) + 8 * 12 * 16 * 12
+    disk_of(monkeypatch, need.temporary - 1)
+    with pytest.raises(OutputError, match="temporary files"):
+        derender_to_folder(between, tmp_path / "raws")
+
+
+@pytest.mark.parametrize(
+    ("span", "expected"),
+    [
+        (range(8), [(1, 2), (2, 4), (1, 1)]),
+        (range(1, 3), [(1, 1)]),
+        (range(2, 4), [(2, 4)]),
+        (range(6, 7), []),
+        (range(7, 8), [(1, 1)]),
+    ],
+)
+def test_which_chains_are_needed(
+    between: Bundle, span: range, expected: list[tuple[int, int]]
+) -> None:
+    assert list(stretches(between, span)) == expected
+
+
+def test_a_long_run_is_told_once() -> None:
+    said: list[str] = []
+    now = iter([10.0, 11.0, 12.0, 13.0, 14.0])
+    pace = Pace(102, Need(2 * 10**9, 0, 0, 5 * 10**9), said.append, lambda: next(now))
+    for _ in range(50):
+        pace.advance(1)
+    assert said == ["102 frames: about 2 min to go, 2.0 GB (5.0 GB free)"]
+
+
+def test_nothing_is_told_of_a_short_run() -> None:
+    said: list[str] = []
+    now = iter([10.0, 11.0, 12.0, 13.0, 14.0])
+    pace = Pace(12, Need(1, 0, 0, 1), said.append, lambda: next(now))
+    for _ in range(12):
+        pace.advance(1)
+    assert said == []
