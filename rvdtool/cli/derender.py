@@ -138,7 +138,8 @@ def derender(
     Example: rvdtool derender clip.rvd -o raws/
     """
     from rvdtool.bundle.store import open_bundle
-    from rvdtool.delivery.folder import STATE_FILE, DerenderOptions, derender_to_folder
+    from rvdtool.delivery.folder import DerenderOptions, derender_to_folder
+    from rvdtool.delivery.output import STATE_FILE
     from rvdtool.reconstruct.compiled import cores, must_compile
     from rvdtool.reconstruct.stages import stage
     from rvdtool.reconstruct.threads import use_threads

@@ -10,7 +10,8 @@ from typing import Literal
 
 import imagecodecs
 
-from rvdtool.errors import OutputError, UsageError
+from rvdtool.delivery.output import list_names
+from rvdtool.errors import OutputError
 from rvdtool.files import describe, write_beside
 from rvdtool.raw.sequence import frame_name
 from rvdtool.reconstruct.confidence import confidence_map
@@ -31,33 +32,25 @@ class ConfidenceMaps:
     stem: str
     size: tuple[int, int]
 
-    def check(self, frames: Path, existing: Literal["refuse", "overwrite", "resume"]) -> None:
-        """Before any work: create the folder, and make sure that it has no other files.
+    def check(self, existing: Literal["refuse", "overwrite", "resume"]) -> None:
+        """Before any work: make sure that the folder has no other files.
 
         Args:
-            frames: the folder of the DNGs.
             existing: see `DerenderOptions.existing`.
 
         Raises:
-            UsageError: it is the folder of the DNGs.
-            OutputError: it has files in it that may not be replaced, or can't be used.
+            OutputError: it has files in it that may not be replaced, or can't be read.
         """
-        if self.folder.resolve() == frames.resolve():
-            raise UsageError(
-                f"{self.folder}: is the DNGs' folder; give --confidence a folder of its own"
-            )
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            names = sorted(path.name for path in self.folder.iterdir())
-        except OSError as error:
-            raise OutputError(f"{self.folder}: can't be used: {describe(error)}") from error
+        names = list_names(self.folder)
         if names and existing == "refuse":
             raise OutputError(
                 f"{self.folder}: has files in it; choose an empty folder for --confidence, or "
                 "--resume or --overwrite an earlier run"
             )
         own = re.compile(re.escape(self.stem) + r"_\d{6,}\.png")
-        strangers = [name for name in names if not own.fullmatch(name)]
+        strangers = [
+            name for name in names if not own.fullmatch(name) or not _is_our_map(self.folder / name)
+        ]
         if strangers:
             raise OutputError(
                 f"{self.folder}: {strangers[0]} is not a map of {self.stem}; choose another "
@@ -93,3 +86,15 @@ class ConfidenceMaps:
 
     def _path(self, index: int) -> Path:
         return self.folder / Path(frame_name(self.stem, index)).with_suffix(".png")
+
+
+def _is_our_map(path: Path) -> bool:
+    """Whether it is a grey PNG of 8 bits, or empty: a video's own frames have colours."""
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(26)
+    except OSError as error:
+        raise OutputError(f"{path}: can't be read: {describe(error)}") from error
+    return not head or head[24:] == b"\x08\x00"

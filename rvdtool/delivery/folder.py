@@ -2,9 +2,8 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
@@ -17,15 +16,15 @@ from rvdtool._version import __version__
 from rvdtool.bundle.store import Bundle
 from rvdtool.delivery.confidence import ConfidenceMaps
 from rvdtool.delivery.labels import Labels, exposed, label
-from rvdtool.delivery.need import Pace, disk_need, require_space
+from rvdtool.delivery.need import Need, Pace, disk_need, require_space
+from rvdtool.delivery.output import OutputFolder, remove, writing_alone
 from rvdtool.delivery.resume import load_checkpoint, save_checkpoint
-from rvdtool.delivery.sound import Picture, is_our_sound, write_sound
+from rvdtool.delivery.sound import Picture, write_sound
 from rvdtool.errors import BundleError, OutputError, UsageError
-from rvdtool.files import describe, remove_leftovers
 from rvdtool.notes import Say, keep_quiet
 from rvdtool.raw.dng import Compression, write_dng
 from rvdtool.raw.frame import RawFrame
-from rvdtool.raw.sequence import frame_name, timestamps_name, write_timestamps
+from rvdtool.raw.sequence import write_timestamps
 from rvdtool.reconstruct.chain import ChainState, GainMode
 from rvdtool.reconstruct.confidence import expected_psnr
 from rvdtool.reconstruct.flow import list_flows
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from rvdtool.network.calibrated import CalibratedFagdn
     from rvdtool.network.checkpoint import Model
 
-STATE_FILE = ".rvdtool-state.npz"
 CHECKPOINT_EVERY = 24
 
 
@@ -157,7 +155,13 @@ def derender_to_folder(
     run = Run(bundle, folder, options, say)
     need = disk_need(bundle, folder, run.span, run.labels, options.compression, options.audio)
     require_space(need, folder, options.compression)
-    start = run.prepare()
+    with run.alone() as start:
+        return _derender(run, start, need, advance, say)
+
+
+def _derender(
+    run: "Run", start: Start | None, need: Need, advance: Callable[[int], None] | None, say: Say
+) -> DerenderReport:
     pace = Pace(run.span.stop - max(run.span.start, start.index + 1 if start else 0), need, say)
 
     def step_done(count: int) -> None:
@@ -169,8 +173,7 @@ def derender_to_folder(
     brightness, exposure, trusted, tracks_gain, cuts = [1.0], [1.0], [], False, []
     expected: dict[int, float] = {}
     differing: dict[int, float] = {}
-    frames = stage.each("decoding", read_frames(bundle.checked_video(), bundle.video_info))
-    with WriteBehind() as writer, closing(run.results(frames, start, step_done)) as results:
+    with WriteBehind() as writer, closing(run.results(start, step_done)) as results:
         for result in results:
             if result is not None:
                 with stage("waiting for writers"):
@@ -194,10 +197,10 @@ def derender_to_folder(
                 step_done(1)
     run.finish()
     return DerenderReport(
-        folder=folder,
+        folder=run.folder,
         first=run.span.start,
         frames=len(run.span),
-        references=sum(reference.index in run.span for reference in bundle.references),
+        references=sum(reference.index in run.span for reference in run.clip.references),
         resumed_at=0 if start is None else start.index + 1,
         brightness=(min(brightness), max(brightness)),
         exposure=(min(exposure), max(exposure)),
@@ -265,7 +268,7 @@ class Run:
             _require_fitting(options, options.model, bundle)
         self.clip = _clip(bundle, options, folder)
         self._bundle = bundle
-        self._folder = folder
+        self.folder = folder
         self._options = options
         self._info = bundle.video_info
         self.span = _span(options.frames, self._info.frame_count)
@@ -278,21 +281,36 @@ class Run:
             say=say,
         )
         self._stem = self.labels.stem
+        whole = len(self.span) == self._info.frame_count
+        self._output = OutputFolder(folder, self._stem, self.span, whole)
         self._maps: ConfidenceMaps | None = None
         if options.confidence is not None:
+            if options.confidence.resolve() == folder.resolve():
+                raise UsageError(
+                    f"{folder}: is the DNGs' folder; give --confidence a folder of its own"
+                )
             size = self._info.height, self._info.width
             self._maps = ConfidenceMaps(options.confidence, self._stem, size)
 
+    @contextmanager
+    def alone(self) -> Iterator[Start | None]:
+        """Prepare the folders and keep other runs out of them; gives the state to resume from."""
+        with ExitStack() as stack:
+            if self._maps is not None:
+                stack.enter_context(writing_alone(self._maps.folder, "folder for --confidence"))
+                self._maps.check(self._options.existing)
+            stack.enter_context(writing_alone(self._output.path, "output folder"))
+            yield self._prepare()
+
     def results(
-        self,
-        frames: Iterator[VideoFrame],
-        start: Start | None,
-        advance: Callable[[int], None] | None,
+        self, start: Start | None, advance: Callable[[int], None] | None
     ) -> Generator[Result | None]:
         """Every frame up to the last one wanted, in display order.
 
         None for those up to `start`, and those that aren't wanted.
         """
+        decoded = read_frames(self._bundle.checked_video(), self._info)
+        frames = stage.each("decoding", decoded)
         with closing(self._all_results(frames, start, advance)) as results:
             for result in islice(results, self.span.stop):
                 yield result if result and result.index in self.span else None
@@ -316,26 +334,15 @@ class Run:
 
         return reconstruct_fagdn(model.network, self.clip, frames, start)
 
-    def prepare(self) -> Start | None:
+    def _prepare(self) -> Start | None:
         """Prepare the folder; return the state to resume from, if any."""
-        if self._maps is not None:
-            self._maps.check(self._folder, self._options.existing)
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            remove_leftovers(self._folder)
-            names = [path.name for path in self._folder.iterdir()]
-        except OSError as error:
-            raise OutputError(
-                f"{self._folder}: can't be used as output folder: {describe(error)}"
-            ) from error
-        if not names:
-            return None
-        self._refuse_strangers(names)
-        begun = any(not is_our_sound(self._folder / name) for name in names)
-        if self._options.existing == "resume" and begun:  # else it was stopped before frame 0
+        existing = self._options.existing
+        if existing == "refuse":
+            self._output.require_empty()
+        elif existing == "resume" and self._output.is_begun():
             return self._load()
-        for name in names:
-            self._remove(self._folder / name)
+        else:
+            self._output.clear()
         return None
 
     def write_sound(self, say: Say) -> list[Path]:
@@ -351,7 +358,7 @@ class Run:
             reel=self._stem,
             recorded=self.labels.tags.recorded,
         )
-        return write_sound(self._bundle.checked_video(), self._folder, self._stem, picture, say)
+        return write_sound(self._bundle.checked_video(), self.folder, self._stem, picture, say)
 
     def job(self, result: Result) -> Callable[[], None]:
         """What writes one frame, and its map."""
@@ -363,7 +370,7 @@ class Run:
                     self._maps.write(expected, index)
                 write_dng(
                     exposed(self._bundle, frame, index),
-                    self._folder / frame_name(self._stem, index),
+                    self._output.frame(index),
                     compression=self._options.compression,
                     rate=self.labels.rate,
                     time_code=self.labels.time_code(index),
@@ -375,77 +382,28 @@ class Run:
 
     def save(self, start: Start) -> None:
         """Store a checkpoint from which an interrupted run can be resumed."""
-        save_checkpoint(self._folder / STATE_FILE, self._key(), start)
+        save_checkpoint(self._output.state, self._key(), start)
 
     def finish(self) -> None:
         """Write the timestamps and remove the checkpoint."""
         write_timestamps(
-            self._folder,
+            self.folder,
             self._stem,
             [self._info.timestamps[index] * self._info.time_base for index in self.span],
             rate=self.labels.rate,
             first=self.span.start,
             overwrite=True,
         )
-        self._remove(self._folder / STATE_FILE)
-
-    @staticmethod
-    def _remove(path: Path) -> None:
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise OutputError(f"{path}: can't be removed: {describe(error)}") from error
-
-    def _refuse_strangers(self, names: list[str]) -> None:
-        """Make sure that only files of an earlier run of this clip are replaced, and only if
-        requested."""
-        if self._options.existing == "refuse":
-            raise OutputError(
-                f"{self._folder}: has files in it; choose an empty folder, or --resume an "
-                "interrupted run, or --overwrite an earlier one"
-            )
-        frame = re.escape(self._stem) + r"_\d{6,}\.dng"
-        own = re.compile(
-            f"{frame}|{re.escape(timestamps_name(self._stem))}|{re.escape(STATE_FILE)}"
-        )
-        sound = re.compile(re.escape(self._stem) + r"(_\d+)?\.wav")
-        strangers = sorted(
-            name
-            for name in names
-            if not own.fullmatch(name)
-            and not (sound.fullmatch(name) and is_our_sound(self._folder / name))
-        )
-        if strangers:
-            raise OutputError(
-                f"{self._folder}: {strangers[0]} isn't from an earlier run of {self._stem}; "
-                "choose another folder (one clip per folder), or --name the clip as before"
-            )
-        wanted = {frame_name(self._stem, index) for index in self.span}
-        others = sorted(name for name in names if name.endswith(".dng") and name not in wanted)
-        if others and len(self.span) < self._info.frame_count:
-            raise OutputError(
-                f"{self._folder}: {others[0]} is none of the frames {self.span[0]} to "
-                f"{self.span[-1]}; choose another folder for them"
-            )
+        remove(self._output.state)
 
     def _load(self) -> Start:
         """Where the earlier run stopped."""
-        path = self._folder / STATE_FILE
-        if not path.exists():
-            if (self._folder / timestamps_name(self._stem)).exists():
-                raise OutputError(f"{self._folder}: is complete, there is nothing to resume")
-            raise OutputError(
-                f"{self._folder}: {STATE_FILE} is missing, so it can't be resumed; "
-                "use --overwrite to start again"
-            )
-        start = load_checkpoint(path, self._key(), self._state_type())
+        start = load_checkpoint(self._output.state, self._key(), self._state_type())
         done = range(self.span.start, start.index + 1)
         for index in done:
-            name = frame_name(self._stem, index)
-            if not (self._folder / name).exists():
-                raise OutputError(
-                    f"{self._folder}: {name} is missing; use --overwrite to start again"
-                )
+            path = self._output.frame(index)
+            if not path.exists():
+                raise OutputError(f"{path}: is missing; use --overwrite to start again")
         if self._maps is not None:
             self._maps.require(done)
         return start

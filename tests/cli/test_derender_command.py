@@ -17,7 +17,7 @@ from command_line import require_one_line, run
 
 from rvdtool.cli.frames import parse_frames
 from rvdtool.delivery import folder as delivery
-from rvdtool.delivery.folder import STATE_FILE
+from rvdtool.delivery.output import STATE_FILE
 from rvdtool.raw.read import read_raw
 from rvdtool.raw.sequence import list_sequence
 from rvdtool.reconstruct.chain import Chain

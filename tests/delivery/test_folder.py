@@ -20,12 +20,12 @@ from small_shots import BLACK, RATE, SIZE, WHITE, make_bundle, mosaic, pan, psnr
 from rvdtool.bundle.store import Bundle, open_bundle
 from rvdtool.delivery import folder as delivery
 from rvdtool.delivery.folder import (
-    STATE_FILE,
     DerenderOptions,
     DerenderReport,
     derender,
     derender_to_folder,
 )
+from rvdtool.delivery.output import STATE_FILE
 from rvdtool.errors import InputError, MismatchError, OutputError, VideoError
 from rvdtool.raw.bayer import normalise
 from rvdtool.raw.frame import CfaPhase
@@ -435,7 +435,7 @@ def test_missing_frames_are_noticed(
 ) -> None:
     interrupt(bundle, tmp_path, monkeypatch, 5)
     (tmp_path / frame_name("clip", 2)).unlink()
-    with pytest.raises(OutputError, match=r"clip_000002\.dng is missing"):
+    with pytest.raises(OutputError, match=r"clip_000002\.dng: is missing"):
         derender_to_folder(bundle, tmp_path, existing("resume"))
 
 
