@@ -47,8 +47,11 @@ def kernel(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def must_compile() -> bool:
-    """Whether a kernel of the modules imported so far was never compiled on this machine."""
-    return not all(map(_is_compiled, _kernels))
+    """Whether none of the kernels imported so far was ever compiled on this machine.
+
+    Some are compiled only when a clip needs them, which takes a second.
+    """
+    return not any(map(_is_compiled, _kernels))
 
 
 def _is_compiled(kernel: Any) -> bool:
