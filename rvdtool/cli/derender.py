@@ -108,6 +108,17 @@ def derender(
             help="Folder for a map of each frame (8-bit PNG): 4 × the expected PSNR in dB."
         ),
     ] = None,
+    preview: Annotated[
+        Path | None,
+        typer.Option(
+            help="Video to write of the frames (MP4, MOV or MKV, without sound), all developed "
+            "alike.",
+            show_default=False,
+        ),
+    ] = None,
+    side_by_side: Annotated[
+        bool, typer.Option("--side-by-side", help="Show the input in the preview, too, at left.")
+    ] = False,
     threads: Annotated[
         int | None,
         typer.Option(
@@ -140,12 +151,17 @@ def derender(
     from rvdtool.bundle.store import open_bundle
     from rvdtool.delivery.folder import DerenderOptions, derender_to_folder
     from rvdtool.delivery.output import STATE_FILE
+    from rvdtool.delivery.preview import require_preview, write_preview
     from rvdtool.reconstruct.compiled import cores, must_compile
     from rvdtool.reconstruct.stages import stage
     from rvdtool.reconstruct.threads import use_threads
 
     if overwrite and resume:
         raise UsageError("--overwrite and --resume can't be combined; give one of them")
+    if side_by_side and preview is None:
+        raise UsageError("--side-by-side is about the preview; name one with --preview")
+    if preview is not None:
+        require_preview(preview, output, overwrite)
     if dry_run and resume:
         raise UsageError("--dry-run estimates a whole run; leave out --resume")
     if model == "none" and (device is not None or bf16 is not None):
@@ -184,6 +200,16 @@ def derender(
             "interrupted; the same command with --resume continues (with --overwrite it starts "
             "again)"
         ) from error
+    if preview is not None:
+        with console.progress("Preview", report.frames) as advance:
+            write_preview(
+                opened,
+                report,
+                preview,
+                side_by_side=side_by_side,
+                overwrite=overwrite,
+                advance=advance,
+            )
     if profile:
         done = report.first + report.frames - max(report.first, report.resumed_at)
         _print_stages(stage, done, perf_counter() - start)

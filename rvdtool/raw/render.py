@@ -15,19 +15,30 @@ from rvdtool.raw.move import DEFAULT_SCALE
 RGB8 = NDArray[np.uint8]
 
 
-def render(frame: RawFrame, *, auto_bright: bool = False, upright: bool = True) -> RGB8:
+def render(
+    frame: RawFrame,
+    *,
+    auto_bright: bool = False,
+    upright: bool = True,
+    half: bool = False,
+    brightness: float = 1.0,
+) -> RGB8:
     """Develop with the as-shot white balance, steadily: uint8 [H, W, 3], gamma-coded sRGB.
 
     Args:
         frame: any RAW frame of at least 22×22.
         auto_bright: brighten until 1 % clips. It differs from frame to frame, so a video flickers.
         upright: turn the picture by the frame's orientation; else it lies as the mosaic does.
+        half: at half the size, without demosaicing.
+        brightness: factor on the light.
 
     Raises:
         RawError: the frame is smaller than LibRaw allows.
     """
     return _develop(
         frame,
+        half_size=half,
+        bright=brightness,
         use_camera_wb=True,
         no_auto_bright=not auto_bright,
         adjust_maximum_thr=0.0,

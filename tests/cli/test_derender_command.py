@@ -21,6 +21,8 @@ from rvdtool.delivery.output import STATE_FILE
 from rvdtool.raw.read import read_raw
 from rvdtool.raw.sequence import list_sequence
 from rvdtool.reconstruct.chain import Chain
+from rvdtool.video.decode import probe
+from rvdtool.video.source import FileSource
 
 FRAMES = 6
 NAMES = {*(f"clip_{index:06d}.dng" for index in range(FRAMES)), "clip_timestamps.csv"}
@@ -72,6 +74,13 @@ def test_a_range_of_frames(shot: Any, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "from 00:00:00:02 (" in printed
     frames = {"clip_000002.dng", "clip_000003.dng"}
     assert {path.name for path in out.iterdir()} == frames | {"clip_timestamps.csv"}
+
+
+def test_a_preview_is_written_after_the_frames(shot: Any, tmp_path: Path) -> None:
+    options = ["--preview", tmp_path / "look.mp4", "--side-by-side", "--frames", "1:2"]
+    assert run("derender", shot.bundle, "-o", tmp_path / "raws", *options) == 0
+    info = probe(FileSource(tmp_path / "look.mp4"))
+    assert (info.width, info.height, info.frame_count) == (2 * 64, 48, 2)
 
 
 def test_a_dry_run_writes_nothing(
@@ -185,6 +194,8 @@ def test_an_interrupted_run_is_resumed(
     ("options", "told"),
     [
         (["--overwrite", "--resume"], "can't be combined"),
+        (["--side-by-side"], "name one with --preview"),
+        (["--preview", "look.gif"], ".mp4, .mov, .mkv"),
         (["--dry-run", "--resume"], "leave out --resume"),
         (["--compression", "zip"], "'ljpeg', 'none'"),
         (["--gain", "up"], "'auto', 'track', 'fixed'"),

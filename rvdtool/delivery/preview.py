@@ -1,0 +1,134 @@
+"""A video of the delivered frames, developed steadily: to look at, not to edit."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.bundle.store import Bundle
+from rvdtool.delivery.folder import DerenderReport
+from rvdtool.errors import OutputError, UsageError
+from rvdtool.raw.frame import RawFrame
+from rvdtool.raw.read import read_raw
+from rvdtool.raw.render import render
+from rvdtool.raw.sequence import frame_name
+from rvdtool.reconstruct.pipeline import ReadAhead
+from rvdtool.video.decode import read_frames
+from rvdtool.video.encode import CONTAINERS, encode_video
+from rvdtool.video.frame import Rgb, VideoInfo
+
+Rgb8 = NDArray[np.uint8]
+
+LARGE = 1280
+"""Pixels of the longer side beyond which a picture is developed at half its size."""
+
+_DARKEST, _BRIGHTEST = 0.25, 8.0
+
+
+def require_preview(path: Path, folder: Path, overwrite: bool) -> None:
+    """Refuse a preview that can't be written, before the run.
+
+    Raises:
+        UsageError: another suffix than a video's, or in the folder of the DNGs.
+        OutputError: it exists (without `overwrite`), or its folder doesn't.
+    """
+    if path.suffix.lower() not in CONTAINERS:
+        raise UsageError(f"--preview {path}: its name has to end in {', '.join(CONTAINERS)}")
+    if path.resolve().parent == folder.resolve():
+        raise UsageError(f"--preview {path}: lies among the DNGs; choose another folder for it")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path}: already exists; choose another name, or use --overwrite")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: {path.parent} isn't a folder; create it first")
+
+
+def write_preview(
+    bundle: Bundle,
+    report: DerenderReport,
+    path: Path,
+    *,
+    side_by_side: bool = False,
+    overwrite: bool = False,
+    advance: Callable[[int], None] = lambda count: None,
+) -> None:
+    """Develop the frames of a run and write them as an H.264 video, without sound.
+
+    White balance, colour matrix and exposure are the first reference's for all frames; the exposure
+    is the one with which that is as bright as its video frame. So nothing flickers but the RAW.
+    LibRaw develops, without lens corrections. BT.709, as the tags say.
+
+    Args:
+        bundle: what was reconstructed.
+        report: of the run; the frames are read from its folder.
+        path: the video, `.mp4`, `.mov` or `.mkv`.
+        side_by_side: with the bundle's video to the left.
+        overwrite: replace an existing file.
+        advance: called with the number of frames just done.
+
+    Raises:
+        InputError: a frame or the video can't be read.
+        OutputError: it exists or can't be written.
+    """
+    with ReadAhead(_pictures(bundle, report, side_by_side)) as ahead:
+
+        def counted() -> Iterator[Rgb8]:
+            for picture in ahead:
+                yield picture
+                advance(1)
+
+        encode_video(counted(), path, rate=report.labels.rate, preset="fast", overwrite=overwrite)
+
+
+def _pictures(bundle: Bundle, report: DerenderReport, side_by_side: bool) -> Iterator[Rgb8]:
+    info, reference = bundle.video_info, bundle.references[0]
+    first = replace(reference).frame
+    frames = read_frames(bundle.checked_video(), info)
+    shown = next(islice(frames, reference.index, None)).rgb
+    brightness = _brightness(first, shown)
+    if side_by_side:
+        frames = read_frames(bundle.checked_video(), info)
+        inputs = islice(frames, report.first, report.first + report.frames)
+    for index in range(report.first, report.first + report.frames):
+        frame = read_raw(report.folder / frame_name(report.labels.stem, index))
+        frame = replace(frame, profile=first.profile)
+        picture = _develop(frame, brightness)
+        if side_by_side:
+            picture = np.hstack([_fitted(next(inputs).rgb, picture), picture])
+        yield _upright(picture, info)
+
+
+def _develop(frame: RawFrame, brightness: float) -> Rgb8:
+    half = max(frame.size) > LARGE
+    return render(frame, upright=False, half=half, brightness=brightness)
+
+
+def _brightness(reference: RawFrame, shown: Rgb) -> float:
+    """The factor on the light that makes the developed reference as bright as its frame."""
+    developed = _develop(reference, 1.0)
+    light = [
+        np.median((picture.mean(axis=2) / np.iinfo(picture.dtype).max) ** 2.2)
+        for picture in (shown, developed)
+    ]
+    return float(np.clip(light[0] / max(light[1], 1e-6), _DARKEST, _BRIGHTEST))
+
+
+def _fitted(rgb: Rgb, like: Rgb8) -> Rgb8:
+    """A video frame in 8 bits and of a picture's size."""
+    eight = rgb if rgb.dtype == np.uint8 else (rgb >> 8)
+    height, width = like.shape[:2]
+    return cv2.resize(eight.astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _upright(picture: Rgb8, info: VideoInfo) -> Rgb8:
+    """As a player shows it: turned, with square pixels, and with even sides, as H.264 needs."""
+    if info.sample_aspect not in (None, 1):
+        assert info.sample_aspect is not None
+        height, width = picture.shape[:2]
+        picture = cv2.resize(picture, (round(width * info.sample_aspect), height))
+    picture = np.rot90(picture, -info.rotation // 90)
+    height, width = picture.shape[:2]
+    return np.ascontiguousarray(picture[: height // 2 * 2, : width // 2 * 2])
