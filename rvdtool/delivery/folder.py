@@ -292,6 +292,19 @@ class Run:
             size = self._info.height, self._info.width
             self._maps = ConfidenceMaps(options.confidence, self._stem, size)
 
+    def check(self) -> None:
+        """Refuse an output folder that can't be used, without changing anything.
+
+        Raises:
+            OutputError: it has files in it that may not be replaced.
+        """
+        if not self._output.path.is_dir():
+            return
+        if self._options.existing == "refuse":
+            self._output.require_empty()
+        else:
+            self._output.require_ours()
+
     @contextmanager
     def alone(self) -> Iterator[Start | None]:
         """Prepare the folders and keep other runs out of them; gives the state to resume from."""

@@ -92,10 +92,18 @@ class OutputFolder:
             OutputError: anything else lies there (then nothing is removed), or a file can't be
                 removed.
         """
+        for name in self.require_ours():
+            remove(self.path / name)
+
+    def require_ours(self) -> list[str]:
+        """The names in the folder, if all are of an earlier run of this clip.
+
+        Raises:
+            OutputError: anything else lies there.
+        """
         names = list_names(self.path)
         self._refuse_strangers(names, by_name=False)
-        for name in names:
-            remove(self.path / name)
+        return names
 
     def is_begun(self) -> bool:
         """Whether there is a run to resume; False if it was stopped before its first frame.

@@ -55,9 +55,11 @@ def rehearse(
 
     Raises:
         BundleError, MismatchError, UsageError, VideoError: as `derender_to_folder`.
-        OutputError: the disk is surely too small.
+        OutputError: the disk is surely too small, or the folder has files in it that may not be
+            replaced.
     """
     run = Run(bundle, folder, options, say)
+    run.check()
     need = disk_need(bundle, folder, run.span, run.labels, options.compression, options.audio)
     require_space(need, folder, options.compression)
     work = list(stretches(bundle, run.span))

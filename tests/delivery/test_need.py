@@ -56,6 +56,15 @@ def test_a_rehearsal_writes_nothing_and_comes_close(bundle: Bundle, tmp_path: Pa
     assert estimate.need.temporary == 0
 
 
+def test_a_rehearsal_refuses_what_the_run_would(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(OutputError, match="has files in it"):
+        rehearse(bundle, tmp_path)
+    with pytest.raises(OutputError, match=r"mine\.txt isn't from an earlier run"):
+        rehearse(bundle, tmp_path, DerenderOptions(existing="overwrite"))
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
 def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
