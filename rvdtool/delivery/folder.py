@@ -18,14 +18,16 @@ from rvdtool.delivery.confidence import ConfidenceMaps
 from rvdtool.delivery.labels import Labels, exposed, label
 from rvdtool.delivery.need import Need, Pace, disk_need, require_space
 from rvdtool.delivery.output import OutputFolder, remove, writing_alone
-from rvdtool.delivery.resume import load_checkpoint, save_checkpoint
+from rvdtool.delivery.resume import Checkpoint, Written, load_checkpoint, save_checkpoint
 from rvdtool.delivery.sound import Picture, write_sound
-from rvdtool.errors import BundleError, OutputError, UsageError
+from rvdtool.errors import BundleError, UsageError
+from rvdtool.files import write_beside
 from rvdtool.notes import Say, keep_quiet
-from rvdtool.raw.dng import Compression, write_dng
+from rvdtool.raw.dng import Compression, encode_dng
 from rvdtool.raw.frame import RawFrame
 from rvdtool.raw.sequence import write_timestamps
 from rvdtool.reconstruct.chain import ChainState, GainMode
+from rvdtool.reconstruct.compiled import threads
 from rvdtool.reconstruct.confidence import expected_psnr
 from rvdtool.reconstruct.flow import list_flows
 from rvdtool.reconstruct.pipeline import WriteBehind
@@ -201,7 +203,7 @@ def _derender(
         first=run.span.start,
         frames=len(run.span),
         references=sum(reference.index in run.span for reference in run.clip.references),
-        resumed_at=0 if start is None else start.index + 1,
+        resumed_at=0 if start is None or start.index < run.span.start else start.index + 1,
         brightness=(min(brightness), max(brightness)),
         exposure=(min(exposure), max(exposure)),
         tracks_gain=tracks_gain,
@@ -270,6 +272,8 @@ class Run:
         self._bundle = bundle
         self.folder = folder
         self._options = options
+        self._say = say
+        self._written: dict[int, Written] = {}
         self._info = bundle.video_info
         self.span = _span(options.frames, self._info.frame_count)
         self.labels = label(
@@ -381,21 +385,23 @@ class Run:
             with stage("writing"):
                 if self._maps is not None:
                     self._maps.write(expected, index)
-                write_dng(
+                data = encode_dng(
                     exposed(self._bundle, frame, index),
-                    self._output.frame(index),
                     compression=self._options.compression,
                     rate=self.labels.rate,
                     time_code=self.labels.time_code(index),
                     reel=self._stem,
-                    overwrite=True,
                 )
+                with write_beside(self._output.frame(index), overwrite=True) as file:
+                    file.write(data)
+                self._written[index] = Written.of(data)
 
         return write
 
     def save(self, start: Start) -> None:
         """Store a checkpoint from which an interrupted run can be resumed."""
-        save_checkpoint(self._output.state, self._key(), start)
+        checkpoint = Checkpoint(start, self._written, threads())
+        save_checkpoint(self._output.state, self._key(), self.span.start, checkpoint)
 
     def finish(self) -> None:
         """Write the timestamps and remove the checkpoint."""
@@ -410,15 +416,28 @@ class Run:
         remove(self._output.state)
 
     def _load(self) -> Start:
-        """Where the earlier run stopped."""
-        start = load_checkpoint(self._output.state, self._key(), self._state_type())
-        done = range(self.span.start, start.index + 1)
-        for index in done:
-            path = self._output.frame(index)
-            if not path.exists():
-                raise OutputError(f"{path}: is missing; use --overwrite to start again")
+        """Where to go on: after the earlier run's state, or at the reference before the first of
+        its frames that isn't as it was written."""
+        saved = load_checkpoint(self._output.state, self._key(), self.span, self._state_type())
+        if saved.threads != threads():
+            self._say(
+                f"{self.folder}: was begun with {saved.threads} threads, now there are "
+                f"{threads()}; frames may be rounded differently than with --threads "
+                f"{saved.threads}"
+            )
+        self._written.update(saved.written)
+        start = saved.start
+        fault = self._output.first_fault(saved.written)
+        if fault is not None:
+            index, what = fault
+            references = [one.index for one in self.clip.references if one.index <= index]
+            start = Start(max(references, default=self.span.start) - 1, None)
+            self._say(
+                f"{self._output.frame(index)}: {what}; frames are made again from "
+                f"{max(start.index + 1, self.span.start)} on"
+            )
         if self._maps is not None:
-            self._maps.require(done)
+            self._maps.require(range(self.span.start, start.index + 1))
         return start
 
     def _state_type(self) -> "type[ChainState | FagdnState]":

@@ -1,11 +1,12 @@
 """The folder that a run writes into: what lies there, whose it is, and who else writes there."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rvdtool.delivery.resume import Written
 from rvdtool.delivery.sound import is_our_sound
 from rvdtool.errors import OutputError
 from rvdtool.files import describe, exclusive, lock_of, remove_leftovers
@@ -124,6 +125,31 @@ class OutputFolder:
                 "use --overwrite to start again"
             )
         return True
+
+    def first_fault(self, written: Mapping[int, Written]) -> tuple[int, str] | None:
+        """The first frame that isn't as it was written, and what is wrong with it.
+
+        Empty folders in a frame's place are removed.
+
+        Args:
+            written: the frames that are done, by index.
+
+        Raises:
+            OutputError: a folder in a frame's place has something in it, or a file can't be read.
+        """
+        for path in map(self.frame, self.span):
+            if path.is_dir() and not path.is_symlink():
+                try:
+                    path.rmdir()
+                except OSError as error:
+                    raise OutputError(
+                        f"{path}: is a folder, but a frame is to be written; move it away"
+                    ) from error
+        for index, one in written.items():
+            what = one.fault(self.frame(index))
+            if what is not None:
+                return index, what
+        return None
 
     def require_empty(self) -> None:
         """Refuse a folder with files in it.

@@ -1,53 +1,135 @@
-"""Where an interrupted run stopped: a file beside its frames."""
+"""Where an interrupted run stopped, and what it had written: a file beside its frames."""
 
-from dataclasses import fields
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
-from zipfile import BadZipFile
+from typing import TYPE_CHECKING, Any, Self
+from zipfile import ZIP_STORED, BadZipFile
 from zlib import error as zerror
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rvdtool.errors import OutputError
-from rvdtool.files import write_beside
+from rvdtool.files import describe, write_beside
 from rvdtool.reconstruct.chain import ChainState
 from rvdtool.reconstruct.references import Start
 
 if TYPE_CHECKING:
     from rvdtool.fagdn.chain import FagdnState
 
-_UNREADABLE = (OSError, ValueError, EOFError, KeyError, TypeError, RuntimeError, BadZipFile, zerror)
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    MemoryError,
+    RuntimeError,
+    BadZipFile,
+    zerror,
+)
 """Errors of NumPy and zipfile on a damaged checkpoint, depending on where it is damaged."""
 
+_DIGEST = hashlib.sha256().digest_size
 
-def save_checkpoint(path: Path, key: str, start: Start) -> None:
+
+@dataclass(frozen=True)
+class Written:
+    """A file as it was written.
+
+    Attributes:
+        size: in bytes.
+        digest: its SHA-256.
+    """
+
+    size: int
+    digest: bytes
+
+    @classmethod
+    def of(cls, data: bytes) -> Self:
+        """What to expect of a file with these bytes."""
+        return cls(len(data), hashlib.sha256(data).digest())
+
+    def fault(self, path: Path) -> str | None:
+        """What is wrong with the file now; None if it is unchanged.
+
+        Raises:
+            OutputError: it can't be read.
+        """
+        try:
+            if path.is_symlink() or path.is_dir():
+                return "is no file"
+            if not path.exists():
+                return "is missing"
+            if path.stat().st_size != self.size:
+                return f"has {path.stat().st_size} bytes instead of {self.size}"
+            with path.open("rb") as file:
+                same = hashlib.file_digest(file, "sha256").digest() == self.digest
+        except OSError as error:
+            raise OutputError(f"{path}: can't be read: {describe(error)}") from error
+        return None if same else "has changed"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a run stopped.
+
+    Attributes:
+        start: the last frame that is on disk, and the chain's state.
+        written: every frame from the run's first one to that one, by index.
+        threads: how many computed.
+    """
+
+    start: Start
+    written: Mapping[int, Written]
+    threads: int
+
+
+def save_checkpoint(path: Path, key: str, first: int, checkpoint: Checkpoint) -> None:
     """Store a checkpoint.
 
     Args:
         path: the file; replaced.
         key: of the run, see `load_checkpoint`.
-        start: the last frame that is on disk, and the chain's state.
+        first: the run's first frame.
+        checkpoint: what to store; `written` may have more frames.
 
     Raises:
         OutputError: it can't be written.
     """
-    arrays = {}
+    start, arrays = checkpoint.start, {}
     if start.state is not None:
         arrays = {
             f"chain_{name}": getattr(start.state, name) for name in start.state.__dataclass_fields__
         }
+    files = [checkpoint.written[index] for index in range(first, start.index + 1)]
     with write_beside(path, overwrite=True) as file:
-        np.savez(file, key=key, frame=start.index, has_chain=bool(arrays), **arrays)
+        np.savez(
+            file,
+            key=key,
+            frame=start.index,
+            threads=checkpoint.threads,
+            sizes=np.array([one.size for one in files], "<i8"),
+            digests=np.frombuffer(b"".join(one.digest for one in files), np.uint8),
+            has_chain=bool(arrays),
+            **arrays,
+        )
 
 
 def load_checkpoint(
-    path: Path, key: str, state: "type[ChainState | FagdnState]" = ChainState
-) -> Start:
+    path: Path, key: str, span: range, state: "type[ChainState | FagdnState]" = ChainState
+) -> Checkpoint:
     """Read a checkpoint.
+
+    The state's arrays are as found: only the chain knows their shapes, and refuses others.
 
     Args:
         path: the file.
         key: of this run; it changes with everything that changes the frames.
+        span: the run's frames.
         state: what the run's chains have.
 
     Raises:
@@ -55,8 +137,21 @@ def load_checkpoint(
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            found, frame = str(arrays["key"]), int(arrays["frame"])
+            if any(one.compress_type != ZIP_STORED for one in arrays.zip.infolist()):
+                raise ValueError("it is compressed")  # and may be of any size
+            if str(arrays["key"]) != key:
+                raise OutputError(
+                    f"{path.parent}: was started from another bundle, with other options or by "
+                    "another version; use --overwrite to start again"
+                )
+            frame, threads = int(arrays["frame"]), int(arrays["threads"])
+            if frame not in span:
+                raise ValueError(f"it ends at frame {frame}")
+            sizes, digests = arrays["sizes"], arrays["digests"]
+            written = _written(range(span.start, frame + 1), sizes, digests)
             values = {}
+            if not arrays["has_chain"] and state is not ChainState:
+                raise ValueError("the chain's state is missing")  # ours goes back to the reference
             if arrays["has_chain"]:
                 values = {one.name: arrays[f"chain_{one.name}"] for one in fields(state)}
                 # Numbers come back as arrays without axes.
@@ -65,9 +160,15 @@ def load_checkpoint(
         raise OutputError(
             f"{path}: can't be read ({error}); use --overwrite to start again"
         ) from error
-    if found != key:
-        raise OutputError(
-            f"{path.parent}: was started from another bundle, with other options or by "
-            "another version; use --overwrite to start again"
-        )
-    return Start(frame, state(**values) if values else None)
+    return Checkpoint(Start(frame, state(**values) if values else None), written, threads)
+
+
+def _written(done: range, sizes: NDArray[Any], digests: NDArray[Any]) -> dict[int, Written]:
+    kinds, shapes = (sizes.dtype.str, digests.dtype.str), (sizes.shape, digests.shape)
+    if kinds != ("<i8", "|u1") or shapes != ((len(done),), (_DIGEST * len(done),)):
+        raise ValueError("its list of frames doesn't fit")
+    data = digests.tobytes()
+    return {
+        index: Written(int(sizes[n]), data[_DIGEST * n : _DIGEST * (n + 1)])
+        for n, index in enumerate(done)
+    }

@@ -31,6 +31,7 @@ from rvdtool.reconstruct.flow import (
 from rvdtool.reconstruct.motion import Grey
 from rvdtool.reconstruct.pipeline import ReadAhead
 from rvdtool.reconstruct.references import Clip, Result, Start
+from rvdtool.reconstruct.resuming import checked_state
 from rvdtool.reconstruct.statistics import Array
 from rvdtool.video.frame import Rgb, VideoFrame
 
@@ -199,11 +200,11 @@ def reconstruct_fagdn(
                 # A copy: the bundle's own would keep the frame, and a clip may have hundreds.
                 raw = replace(reference or clip.references[0]).frame
                 flow = _flow_to_next(clip.flows, frame.index)
-                chain = FagdnChain(network, raw, frame.rgb, flow)
+                chain, begun = FagdnChain(network, raw, frame.rgb, flow), frame.index
             elif frame.index > done:
                 chain.step(frame.rgb)
             elif frame.index == done and start and isinstance(start.state, FagdnState):
-                chain.resume(start.state)
+                chain.resume(checked_state(start.state, chain.state, frame.index - begun))
             yield (
                 Result(frame.index, raw.with_mosaic(chain.mosaic()), state=chain.state)
                 if frame.index > done

@@ -28,6 +28,7 @@ from rvdtool.reconstruct.flow import Flow, read_flow, read_flow_to_next
 from rvdtool.reconstruct.match import Match
 from rvdtool.reconstruct.motion import NearFlow
 from rvdtool.reconstruct.pipeline import ReadAhead
+from rvdtool.reconstruct.resuming import checked_state
 from rvdtool.reconstruct.spool import Spool
 from rvdtool.reconstruct.stages import stage
 from rvdtool.reconstruct.statistics import Array
@@ -279,7 +280,7 @@ def _after(
     if start and start.index > before.index and isinstance(start.state, ChainState):
         for _ in islice(pictures, start.index - before.index):
             yield None
-        chain.resume(start.state)
+        chain.resume(checked_state(start.state, chain.state, start.index - before.index))
     for step in steps(chain, pictures):
         state = step.state
         index = before.index + state.index

@@ -430,16 +430,6 @@ def test_another_run_is_not_resumed(
 
 
 @pytest.mark.usefixtures("checkpoints")
-def test_missing_frames_are_noticed(
-    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    interrupt(bundle, tmp_path, monkeypatch, 5)
-    (tmp_path / frame_name("clip", 2)).unlink()
-    with pytest.raises(OutputError, match=r"clip_000002\.dng: is missing"):
-        derender_to_folder(bundle, tmp_path, existing("resume"))
-
-
-@pytest.mark.usefixtures("checkpoints")
 def test_the_state_comes_back_as_it_was(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,15 +104,15 @@ def test_a_resumed_range_gives_the_same_bytes(
 ) -> None:
     span = range(5, 12)
     monkeypatch.setattr(delivery, "CHECKPOINT_EVERY", 2)
-    write = delivery.write_dng
+    write = delivery.write_beside
 
-    def until(frame: Any, path: Path, **options: Any) -> None:
+    def until(path: Path, **options: Any) -> Any:
         if path.name == frame_name("clip", at + 1):
             raise StoppedError
-        write(frame, path, **options)
+        return write(path, **options)
 
     with monkeypatch.context() as patch, pytest.raises(StoppedError):  # noqa: PT012
-        patch.setattr(delivery, "write_dng", until)
+        patch.setattr(delivery, "write_beside", until)
         derender_to_folder(bundle, tmp_path, DerenderOptions(frames=span))
     resume = DerenderOptions(frames=span, existing="resume")
     other = DerenderOptions(frames=range(5, 11), existing="resume")
