@@ -41,7 +41,7 @@ names = st.text(
     st.characters(exclude_categories=["Cc", "Cs"], exclude_characters='<>:"/\\|?*'),
     min_size=1,
     max_size=60,
-).filter(lambda name: name[-1] not in ". ")
+).filter(lambda name: name[-1] not in ". " and name[:3].upper() not in ("CON", "PRN", "AUX", "NUL"))
 digests = st.text("0123456789abcdef", min_size=64, max_size=64)
 values = st.one_of(
     st.none(),
