@@ -96,4 +96,5 @@ def _first(error: ValidationError) -> str:
     problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = ".".join(str(part) for part in problem["loc"])
     what = f"{where}: {problem['msg']}" if where else str(problem["msg"])
+    what = " ".join(what.split())  # a value that it quotes may hold line breaks
     return what if len(what) <= _LONGEST else f"{what[:_LONGEST]}…"
