@@ -155,8 +155,7 @@ def derender_to_folder(
             disk is surely too small.
     """
     run = Run(bundle, folder, options, say)
-    need = disk_need(bundle, folder, run.span, run.labels, options.compression, options.audio)
-    require_space(need, folder, options.compression)
+    need = run.need()
     with run.alone() as start:
         return _derender(run, start, need, advance, say)
 
@@ -295,6 +294,21 @@ class Run:
                 )
             size = self._info.height, self._info.width
             self._maps = ConfidenceMaps(options.confidence, self._stem, size)
+
+    def need(self) -> Need:
+        """What the run needs of the disk.
+
+        Raises:
+            OutputError: the disk is surely too small.
+        """
+        options, folder = self._options, self._output.path
+        need = disk_need(
+            self._bundle, folder, self.span, self.labels, options.compression, options.audio
+        )
+        if options.model is not None and options.model.kind == "fagdn":  # no frame has to wait
+            need = replace(need, temporary=0)
+        require_space(need, folder, options.compression)
+        return need
 
     def check(self) -> None:
         """Refuse an output folder that can't be used, without changing anything.

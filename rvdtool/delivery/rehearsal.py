@@ -9,7 +9,7 @@ from time import perf_counter
 
 from rvdtool.bundle.store import Bundle
 from rvdtool.delivery.folder import DerenderOptions, Run
-from rvdtool.delivery.need import Need, disk_need, require_space, stretches
+from rvdtool.delivery.need import Need, stretches
 from rvdtool.notes import Say, keep_quiet
 from rvdtool.raw.dng import encode_dng
 from rvdtool.raw.frame import RawFrame
@@ -60,11 +60,10 @@ def rehearse(
     """
     run = Run(bundle, folder, options, say)
     run.check()
-    need = disk_need(bundle, folder, run.span, run.labels, options.compression, options.audio)
-    require_space(need, folder, options.compression)
+    need = run.need()
     work = list(stretches(bundle, run.span))
     if options.model is not None and options.model.kind == "fagdn":  # runs from frame 0 on
-        work, need = [(1, run.span.stop - 1)], replace(need, temporary=0)
+        work = [(1, run.span.stop - 1)]
     rgb, pictures, decoding = _pictures(bundle)
     if must_compile():  # which takes longer than the measurement
         _measure(bundle, run, options, rgb, pictures)

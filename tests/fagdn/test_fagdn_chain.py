@@ -13,6 +13,7 @@ from small_shots import make_bundle, pan
 from rvdtool.bundle.store import Bundle, open_bundle
 from rvdtool.delivery import folder as delivery
 from rvdtool.delivery.folder import DerenderOptions, derender_to_folder
+from rvdtool.delivery.rehearsal import rehearse
 from rvdtool.errors import BundleError, MismatchError, UsageError
 from rvdtool.fagdn.chain import FagdnChain, half_size, pad, zero_padding
 from rvdtool.fagdn.network import Fagdn, FagdnConfig
@@ -164,6 +165,22 @@ def test_a_bundle_is_derendered_and_a_stopped_run_goes_on_to_the_same_bytes(
     resumed = derender_to_folder(bundle, stopped, replace(options, existing="resume"))
     assert resumed.resumed_at == 4
     assert contents(stopped) == contents(whole)
+
+
+def test_a_part_is_as_in_the_whole_and_can_be_rehearsed(
+    bundle: Bundle, model: Model, tmp_path: Path
+) -> None:
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    options = DerenderOptions(model=model, frames=range(3, 6))
+    estimate = rehearse(bundle, part, options)
+    assert (estimate.frames, estimate.need.temporary) == (3, 0)
+    assert estimate.seconds > 0
+    assert not part.exists()
+    derender_to_folder(bundle, whole, DerenderOptions(model=model))
+    derender_to_folder(bundle, part, options)
+    for path in list_sequence(part):
+        assert path.read_bytes() == (whole / path.name).read_bytes()
+    assert len(list_sequence(part)) == 3
 
 
 def test_a_gain_is_refused(bundle: Bundle, model: Model, tmp_path: Path) -> None:
