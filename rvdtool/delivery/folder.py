@@ -377,7 +377,7 @@ class Run:
         return None
 
     def write_sound(self, say: Say) -> list[Path]:
-        """Write the video's sound; files that an interrupted run completed are kept."""
+        """Write the video's sound, in place of what an interrupted run wrote."""
         if not self._options.audio:
             return []
         picture = Picture(

@@ -70,7 +70,7 @@ def write_sound(
     """Write a video file's tracks as Broadcast WAVs, exactly as long as the picture.
 
     Sound before the first frame and after the last one is cut off; silence fills what is missing.
-    Files that exist already are complete, and kept.
+    Files of an interrupted run are replaced: they may have been damaged since.
 
     Args:
         source: the video.
@@ -95,11 +95,10 @@ def write_sound(
         )
     files = sound_files(folder, stem, tracks)
     for path, chosen in files:
-        if not path.exists():
-            try:
-                _write(source, path, chosen, picture, say)
-            except VideoError as error:
-                raise VideoError(f"{error} (its sound; --no-audio leaves it out)") from error
+        try:
+            _write(source, path, chosen, picture, say)
+        except VideoError as error:
+            raise VideoError(f"{error} (its sound; --no-audio leaves it out)") from error
     return [path for path, _ in files]
 
 
@@ -126,6 +125,7 @@ def _write(
             time_reference=midnight,
             ixml=_ixml(picture, tracks, depth, midnight),
         ),
+        overwrite=True,
     )
     for one in placed:
         remark = one.remark(1 / picture.rate)

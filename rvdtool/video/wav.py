@@ -64,11 +64,12 @@ def write_wav(
     depth: Depth,
     count: int,
     tags: WavTags,
+    overwrite: bool = False,
 ) -> None:
-    """Write a new Broadcast WAV, whole or not at all.
+    """Write a Broadcast WAV, whole or not at all.
 
     Args:
-        path: the new file.
+        path: the file.
         blocks: [n, channels] each; int32 filled from the top bit, or float32 for depth `float`.
         rate: samples per second.
         layout: FFmpeg's name of the channels.
@@ -76,15 +77,16 @@ def write_wav(
         depth: of the file.
         count: how many samples the blocks have together.
         tags: what it says about itself.
+        overwrite: replace an existing file.
 
     Raises:
-        OutputError: it exists or can't be written.
+        OutputError: it exists (without `overwrite`) or can't be written.
     """
     encoder, form = _ENCODERS[depth]
     size = count * channels * (2 if depth == 16 else 3 if depth == 24 else 4)
     rf64 = size > LARGEST_RIFF
     options = {"write_bext": "1", "rf64": "always" if rf64 else "never", "fflags": "+bitexact"}
-    with write_beside(path) as file:
+    with write_beside(path, overwrite=overwrite) as file:
         output = OutputFile(file)
         try:
             with av.open(output, "w", format="wav", container_options=options) as container:

@@ -1,5 +1,6 @@
 """The published network's chain: inputs as its authors make them, any CFA phase, resumable."""
 
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -162,9 +163,13 @@ def test_a_bundle_is_derendered_and_a_stopped_run_goes_on_to_the_same_bytes(
     with monkeypatch.context() as patch, pytest.raises(StoppedError):  # noqa: PT012
         patch.setattr(FagdnChain, "advance", until)
         derender_to_folder(bundle, stopped, options)
-    resumed = derender_to_folder(bundle, stopped, replace(options, existing="resume"))
-    assert resumed.resumed_at == 4
-    assert contents(stopped) == contents(whole)
+    damaged = tmp_path / "damaged"
+    shutil.copytree(stopped, damaged)
+    (damaged / "clip_000002.dng").unlink()
+    for folder, at in ((stopped, 4), (damaged, 0)):
+        resumed = derender_to_folder(bundle, folder, replace(options, existing="resume"))
+        assert resumed.resumed_at == at
+        assert contents(folder) == contents(whole)
 
 
 def test_a_part_is_as_in_the_whole_and_can_be_rehearsed(
