@@ -135,7 +135,7 @@ def forge_manifest(data: bytes, rng: random.Random) -> bytes:
         _change(manifest, rng)
     # NaN and lone surrogates are no JSON, but a forger can write them.
     text = json.dumps(manifest).encode()
-    return _archive({**members, "manifest.json": text})
+    return _archive({**members, **_described(text)})
 
 
 def _change(manifest: Any, rng: random.Random) -> None:
@@ -171,7 +171,8 @@ def forge_member(data: bytes, rng: random.Random) -> bytes:
     fields = tiff_fields(old) if old[:4] in (b"II*\0", b"MM\0*") else []
     new = damage(old, rng, fields) or b"\0"
     entry["size"], entry["sha256"] = len(new), hashlib.sha256(new).hexdigest()
-    return _archive({**members, entry["name"]: new, "manifest.json": json.dumps(manifest).encode()})
+    text = json.dumps(manifest).encode()
+    return _archive({**members, entry["name"]: new, **_described(text)})
 
 
 def forge_names(data: bytes, rng: random.Random) -> bytes:
@@ -193,6 +194,12 @@ def forge_names(data: bytes, rng: random.Random) -> bytes:
 def _members(data: bytes) -> dict[str, bytes]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return {info.filename: archive.read(info) for info in archive.infolist()}
+
+
+def _described(manifest: bytes) -> dict[str, bytes]:
+    """A manifest and its hash, which must be right, or no reader looks any further."""
+    line = f"{hashlib.sha256(manifest).hexdigest()}  manifest.json\n"
+    return {"manifest.json": manifest, "manifest.sha256": line.encode()}
 
 
 def _entries(manifest: Any) -> list[Any]:
