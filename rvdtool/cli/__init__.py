@@ -18,7 +18,7 @@ from typing import Annotated, cast
 import typer
 
 from rvdtool._version import __version__
-from rvdtool.cli import console, derender, info, metrics, models, pack, unpack, verify
+from rvdtool.cli import console, derender, doctor, info, metrics, models, pack, unpack, verify
 from rvdtool.cli.help import use_help
 from rvdtool.errors import RvdError, UsageError
 from rvdtool.files import describe
@@ -38,6 +38,7 @@ app.command()(verify.verify)
 app.command()(unpack.unpack)
 app.command()(metrics.metrics)
 app.add_typer(models.app)
+app.command()(doctor.doctor)
 # By name, as the product doesn't depend on research, which may be left out of an installation.
 if find_spec("rvdtool.research"):
     app.add_typer(import_module("rvdtool.research.cli").app)

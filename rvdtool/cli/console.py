@@ -68,7 +68,7 @@ def print_line(text: str) -> None:
 def note(message: str) -> None:
     """One line for the user on stderr, outside the result. Nobody need be there to read it."""
     with suppress(BrokenPipeError):
-        print(visible(_one_line(message)), file=sys.stderr)
+        print(visible(one_line(message)), file=sys.stderr)
 
 
 def visible(text: str) -> str:
@@ -165,5 +165,6 @@ def _amount(done: float, total: float | None, speed: float | None, unit: Unit) -
     return f"{done / scale:.0f}{of} {name}{rate}"
 
 
-def _one_line(message: str) -> str:
+def one_line(message: str) -> str:
+    """The message without line breaks."""
     return " ".join(message.splitlines())
