@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 PROTOCOLS = {
     "psnr": "mosaic, (DN − black) / (white − black), peak 1",
     "ssim": "planes, (DN − black) / (white − black), range 1",
-    "psnr_published": "mosaic, DN / (2^bits − 1), peak 1",
-    "ssim_published": "mosaic, DN / (2^bits − 1), range 2",
+    "psnr_paper": "mosaic, DN / (2^bits − 1), peak 1",
+    "ssim_paper": "mosaic, DN / (2^bits − 1), range 2",
 }
 """Every figure's unit and range, which the command states beside it."""
 

@@ -3,7 +3,7 @@
 There are two protocols (`Scores`), whose figures can't be compared with each other:
 
 - **ours** uses the measured light: normalised values, 0 at black and 1 at white;
-- **published** repeats the evaluation code of "Leveraging Frame Affinity for sRGB-to-RAW Video
+- **paper** repeats the evaluation code of "Leveraging Frame Affinity for sRGB-to-RAW Video
   De-rendering" (CVPR 2024), so that figures can be compared with that paper's tables.
 """
 
@@ -38,14 +38,14 @@ class Scores:
     Attributes:
         psnr: dB, whole mosaic, normalised to (DN − black) / (white − black), peak 1; inf if equal.
         ssim: mean over the planes R, Gr, Gb, B of the normalised frame, data range 1.
-        psnr_published: dB, whole mosaic, DN / (2^bits − 1), peak 1; inf if equal.
-        ssim_published: on the *mosaic*, DN / (2^bits − 1), data range 2: too high by design.
+        psnr_paper: dB, whole mosaic, DN / (2^bits − 1), peak 1; inf if equal.
+        ssim_paper: on the *mosaic*, DN / (2^bits − 1), data range 2: too high by design.
     """
 
     psnr: float
     ssim: float
-    psnr_published: float
-    ssim_published: float
+    psnr_paper: float
+    ssim_paper: float
 
 
 def psnr(predicted: Image, true: Image, *, peak: float) -> float:
@@ -112,13 +112,13 @@ def score(predicted: RawFrame, true: RawFrame) -> Scores:
         UsageError: frames smaller than 14×14.
     """
     _require_comparable(predicted, true)
-    return Scores(*_ours(predicted.mosaic, true), *_published(predicted.mosaic, true))
+    return Scores(*_ours(predicted.mosaic, true), *_paper(predicted.mosaic, true))
 
 
 def score_values(values: NDArray[np.floating[Any]] | Mosaic, true: RawFrame) -> Scores:
     """Score a prediction that isn't rounded to integers yet, by each protocol's rule.
 
-    The published protocol truncates it, ours rounds; both keep it within 0..2^bits − 1.
+    The paper's protocol truncates it, ours rounds; both keep it within 0..2^bits − 1.
 
     Args:
         values: DN, [H, W].
@@ -139,7 +139,7 @@ def score_values(values: NDArray[np.floating[Any]] | Mosaic, true: RawFrame) -> 
     else:
         inside = np.clip(values, 0, 2**true.bits - 1)
         rounded, truncated = np.rint(inside).astype(np.uint16), inside.astype(np.uint16)
-    return Scores(*_ours(rounded, true), *_published(truncated, true))
+    return Scores(*_ours(rounded, true), *_paper(truncated, true))
 
 
 def _ours(mosaic: Mosaic, true: RawFrame) -> tuple[float, float]:
@@ -151,8 +151,8 @@ def _ours(mosaic: Mosaic, true: RawFrame) -> tuple[float, float]:
     return psnr(*values, peak=1), float(similar)
 
 
-def _published(mosaic: Mosaic, true: RawFrame) -> tuple[float, float]:
-    """PSNR and SSIM under the published protocol."""
+def _paper(mosaic: Mosaic, true: RawFrame) -> tuple[float, float]:
+    """PSNR and SSIM under the paper's protocol."""
     full_scale = np.float64(2**true.bits - 1)
     values = [one / full_scale for one in (mosaic, true.mosaic)]
     return psnr(*values, peak=1), ssim(*values, data_range=PUBLISHED_SSIM_RANGE)

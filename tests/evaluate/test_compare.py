@@ -96,9 +96,7 @@ def test_the_mean_is_over_all_frames_but_the_first(tmp_path: Path) -> None:
     assert result.identical == 0
     assert result.mean.psnr == pytest.approx(np.mean([s.psnr for s in expected[1:]]))
     assert result.mean.ssim == pytest.approx(np.mean([s.ssim for s in expected[1:]]))
-    assert result.mean.psnr_published == pytest.approx(
-        np.mean([s.psnr_published for s in expected[1:]])
-    )
+    assert result.mean.psnr_paper == pytest.approx(np.mean([s.psnr_paper for s in expected[1:]]))
 
 
 def test_equal_frames_are_told_and_left_out_of_the_mean_psnr(tmp_path: Path) -> None:
@@ -188,7 +186,7 @@ def test_more_noise_scores_lower(tmp_path: Path) -> None:
     )
     true = write_clip(tmp_path / "t", [small_frame(mosaic)] * 3)
     scores = [frame.scores for frame in compare(match_frames(predicted, true)).frames]
-    for name in ("psnr", "ssim", "psnr_published", "ssim_published"):
+    for name in ("psnr", "ssim", "psnr_paper", "ssim_paper"):
         values = [getattr(frame, name) for frame in scores]
         assert values == sorted(values, reverse=True)
 

@@ -26,7 +26,7 @@ def test_the_mean_is_printed_with_what_it_was_measured_on(
     assert main(["metrics", *clips]) == 0
     printed = capsys.readouterr().out
     mean = compare(match_frames(Path(clips[0]), Path(clips[1]))).mean
-    for text in (f"{mean.psnr:.2f} dB", f"{mean.ssim_published:.4f}", "peak 1", "range 2"):
+    for text in (f"{mean.psnr:.2f} dB", f"{mean.ssim_paper:.4f}", "peak 1", "range 2"):
         assert text in printed
     assert "3 of 4 frames, matched by name; the first was given, not counted" in printed
     assert "clip_000002" not in printed
@@ -57,7 +57,7 @@ def test_json_says_all_and_is_strict(clips: list[str], capsys: pytest.CaptureFix
     told = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
     expected = compare(match_frames(Path(clips[0]), Path(clips[1])))
     assert told["mean"]["psnr"] == expected.mean.psnr
-    assert told["mean"]["ssim_published"] == expected.mean.ssim_published
+    assert told["mean"]["ssim_paper"] == expected.mean.ssim_paper
     assert told["matched_by"] == "name"
     assert told["counted"] == 3
     assert [frame["counted"] for frame in told["frames"]] == [False, True, True, True]

@@ -1,4 +1,4 @@
-"""The published FAGDN, in its authors' own chain."""
+"""The paper's FAGDN, in its authors' own chain."""
 
 from collections.abc import Iterator, Sequence
 from time import perf_counter

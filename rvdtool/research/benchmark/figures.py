@@ -52,11 +52,9 @@ def draw_curves(results: Sequence[Result], path: Path) -> None:
         means = curve(group)
         frames = [index + 1 for index in means]  # the paper counts from 1
         marker = "o" if group[0].every > 1 else None
-        psnrs = [
-            float("nan") if m.psnr_published is None else m.psnr_published for m in means.values()
-        ]
+        psnrs = [float("nan") if m.psnr_paper is None else m.psnr_paper for m in means.values()]
         left.plot(frames, psnrs, label=name, marker=marker, linewidth=1.2)
-        ssims = [m.ssim_published for m in means.values()]
+        ssims = [m.ssim_paper for m in means.values()]
         right.plot(frames, ssims, label=name, marker=marker, linewidth=1.2)
     for axes, what in ((left, "PSNR [dB]"), (right, "SSIM (mosaic, range 2)")):
         axes.set_xlabel("frame")
@@ -97,7 +95,7 @@ def draw_error_maps(results: Sequence[Result], folder: Path, path: Path) -> None
         axes[0].set_title(f"{clips[row].name}, frame {last.index}", fontsize="small")
         for one, error, result in zip(axes[1:], maps, chosen, strict=True):
             drawn = one.imshow(100 * error, cmap="inferno", vmin=0, vmax=100 * scale)
-            psnr = result.record.frames[-1].psnr_published
+            psnr = result.record.frames[-1].psnr_paper
             shown = "∞" if psnr is None else f"{psnr:.2f} dB"
             one.set_title(f"{result.method}: {shown}", fontsize="small")
         bar = figure.colorbar(drawn, ax=list(axes), shrink=0.8)

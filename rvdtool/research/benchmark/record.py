@@ -41,22 +41,22 @@ class FrameRecord(BaseModel):
     seconds: float
     psnr: float | None
     ssim: float
-    psnr_published: float | None
-    ssim_published: float
+    psnr_paper: float | None
+    ssim_paper: float
 
     @classmethod
     def of(cls, index: int, seconds: float, scores: Scores) -> "FrameRecord":
         """From a frame's scores."""
         psnr, published = (
-            value if np.isfinite(value) else None for value in (scores.psnr, scores.psnr_published)
+            value if np.isfinite(value) else None for value in (scores.psnr, scores.psnr_paper)
         )
         return cls(
             index=index,
             seconds=seconds,
             psnr=psnr,
             ssim=scores.ssim,
-            psnr_published=published,
-            ssim_published=scores.ssim_published,
+            psnr_paper=published,
+            ssim_paper=scores.ssim_paper,
         )
 
 

@@ -17,8 +17,8 @@ FRAME_COLUMNS = (
     "method",
     "video",
     "index",
-    "psnr_published",
-    "ssim_published",
+    "psnr_paper",
+    "ssim_paper",
     "psnr",
     "ssim",
     "seconds",
@@ -37,7 +37,7 @@ def as_json(results: Sequence[Result]) -> dict[str, object]:
     full = [result for result in results if not result.clip.half]
     half = [result for result in results if result.clip.half]
     document: dict[str, object] = {
-        "protocols": {"psnr_published, ssim_published": PAPER, "psnr, ssim": STRICT},
+        "protocols": {"psnr_paper, ssim_paper": PAPER, "psnr, ssim": STRICT},
         "machines": _machines(results),
         "means": _means(full),
         "videos": _videos(full),

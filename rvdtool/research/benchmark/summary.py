@@ -16,7 +16,7 @@ class Means:
 
     Attributes:
         psnr, ssim: strict protocol: rounded, (DN − black) / (white − black), range 1, planes.
-        psnr_published, ssim_published: the paper's: truncated, DN / (2^bits − 1), SSIM on the
+        psnr_paper, ssim_paper: the paper's: truncated, DN / (2^bits − 1), SSIM on the
             mosaic with range 2.
         seconds: per frame.
         metadata_bytes: of RAW per frame.
@@ -24,8 +24,8 @@ class Means:
 
     psnr: float | None
     ssim: float
-    psnr_published: float | None
-    ssim_published: float
+    psnr_paper: float | None
+    ssim_paper: float
     seconds: float
     metadata_bytes: float
 
@@ -67,8 +67,8 @@ def drift(result: Result) -> float | None:
     last = frames[-1].index
     if last < 2 * ENDS:
         return None
-    begin = _finite_mean(frame.psnr_published for frame in frames if frame.index <= ENDS)
-    end = _finite_mean(frame.psnr_published for frame in frames if frame.index > last - ENDS)
+    begin = _finite_mean(frame.psnr_paper for frame in frames if frame.index <= ENDS)
+    end = _finite_mean(frame.psnr_paper for frame in frames if frame.index > last - ENDS)
     return None if begin is None or end is None else end - begin
 
 
@@ -91,8 +91,8 @@ def _means(figures: Sequence[FrameRecord | Means], metadata_bytes: float) -> Mea
     return Means(
         psnr=_finite_mean(one.psnr for one in figures),
         ssim=_mean(one.ssim for one in figures),
-        psnr_published=_finite_mean(one.psnr_published for one in figures),
-        ssim_published=_mean(one.ssim_published for one in figures),
+        psnr_paper=_finite_mean(one.psnr_paper for one in figures),
+        ssim_paper=_mean(one.ssim_paper for one in figures),
         seconds=_mean(one.seconds for one in figures),
         metadata_bytes=metadata_bytes,
     )

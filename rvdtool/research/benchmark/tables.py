@@ -154,7 +154,7 @@ def per_video(results: Sequence[Result]) -> Table:
     groups = by_method(results)
     names = [result.clip.name for result in next(iter(groups.values()))]
     rows = [
-        (name, *(_db(mean_of_frames(group[row]).psnr_published) for group in groups.values()))
+        (name, *(_db(mean_of_frames(group[row]).psnr_paper) for group in groups.values()))
         for row, name in enumerate(names)
     ]
     header = ("video", *(_label(group) for group in groups.values()))
@@ -182,8 +182,8 @@ def _label(group: Sequence[Result]) -> str:
 
 def _figures(means: Means) -> tuple[str, ...]:
     return (
-        _db(means.psnr_published),
-        f"{means.ssim_published:.4f}",
+        _db(means.psnr_paper),
+        f"{means.ssim_paper:.4f}",
         _db(means.psnr),
         f"{means.ssim:.4f}",
     )
@@ -192,7 +192,7 @@ def _figures(means: Means) -> tuple[str, ...]:
 def _pair(means: Means, *, strict: bool) -> str:
     if strict:
         return f"{_db(means.psnr)} / {means.ssim:.4f}"
-    return f"{_db(means.psnr_published)} / {means.ssim_published:.4f}"
+    return f"{_db(means.psnr_paper)} / {means.ssim_paper:.4f}"
 
 
 def _db(value: float | None) -> str:

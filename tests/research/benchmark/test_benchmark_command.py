@@ -64,12 +64,12 @@ def test_tables_figures_and_every_frame(
     # Again, with one method less and one figure changed by hand: it is kept, not measured anew.
     kept = out / "scores" / "full" / "copy-warp" / "one.json"
     record = json.loads(kept.read_text())
-    record["frames"][0]["psnr_published"] = 77.0
+    record["frames"][0]["psnr_paper"] = 77.0
     kept.write_text(json.dumps(record))
     assert run(rvd, "--methods", "copy-warp", "-j", 1, "-o", out, "--json") == 0
     document = json.loads(capsys.readouterr().out)
     frames = document["videos"]["one"]["methods"]["copy-warp"]["frames"]
-    assert frames[0]["psnr_published"] == 77
+    assert frames[0]["psnr_paper"] == 77
     assert "low_resolution" not in document
 
 

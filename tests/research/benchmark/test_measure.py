@@ -64,7 +64,7 @@ def test_figures_are_kept(clip: Clip, tmp_path: Path) -> None:
     assert one.record.machine == "a machine"
     assert {frame.seconds for frame in one.record.frames} == {0.25}
     expected = 20 * np.log10(4095 / 5)
-    assert one.record.frames[0].psnr_published == pytest.approx(expected, abs=1e-6)
+    assert one.record.frames[0].psnr_paper == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_chain_that_was_interrupted_starts_again(clip: Clip, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_fewer_frames_are_a_part_and_lose_nothing(clip: Clip, tmp_path: Path, al
 def test_another_option_model_or_video_is_measured_again(clip: Clip, tmp_path: Path) -> None:
     again(Told(5), clip, tmp_path)
     other = Told(6)
-    assert again(other, clip, tmp_path).record.frames[0].psnr_published == pytest.approx(
+    assert again(other, clip, tmp_path).record.frames[0].psnr_paper == pytest.approx(
         20 * np.log10(4095 / 6), abs=1e-6
     )
     assert other.asked

@@ -34,8 +34,8 @@ def result(
             seconds=0.5,
             psnr=None if value is None else value - 1,
             ssim=0.98,
-            psnr_published=value,
-            ssim_published=0.99,
+            psnr_paper=value,
+            ssim_paper=0.99,
         )
         for number, value in enumerate(psnrs)
     )
@@ -50,15 +50,15 @@ def result(
 def test_means_are_over_frames_then_over_videos() -> None:
     short, long = result("m", [50.0]), result("m", [30.0, 32, 34, 36], video="b")
     means = mean_of_videos([short, long])
-    assert means.psnr_published == pytest.approx((50 + 33) / 2)
+    assert means.psnr_paper == pytest.approx((50 + 33) / 2)
     assert means.psnr == pytest.approx((49 + 32) / 2)
-    assert (means.ssim_published, means.ssim) == (0.99, 0.98)
+    assert (means.ssim_paper, means.ssim) == (0.99, 0.98)
     assert (means.seconds, means.metadata_bytes) == (0.5, 1234.5)
 
 
 def test_infinite_figures_count_only_alone() -> None:
-    assert mean_of_videos([result("m", [None, 40.0])]).psnr_published == 40
-    assert mean_of_videos([result("m", [None, None])]).psnr_published is None
+    assert mean_of_videos([result("m", [None, 40.0])]).psnr_paper == 40
+    assert mean_of_videos([result("m", [None, None])]).psnr_paper is None
     assert "∞" in comparison([result("m", [None])]).markdown()
 
 
@@ -73,7 +73,7 @@ def test_drift_is_the_last_ten_against_the_first_ten() -> None:
 
 def test_curves_are_means_over_the_videos_that_have_the_frame() -> None:
     means = curve([result("m", [40.0, 50.0]), result("m", [30.0], video="b")])
-    assert {index: one.psnr_published for index, one in means.items()} == {1: 35, 2: 50}
+    assert {index: one.psnr_paper for index, one in means.items()} == {1: 35, 2: 50}
 
 
 def test_tags_group_videos_and_all_come_last() -> None:
@@ -134,9 +134,9 @@ def test_markdown_tables_have_equally_many_cells_in_every_row() -> None:
 def test_json_tells_every_frame() -> None:
     full, half = result("m", [40.0, None], tags=("t",)), result("m", [30.0], half=True)
     document = as_json([full, half])
-    assert document["means"]["t"]["m"]["psnr_published"] == 40  # type: ignore[index]
+    assert document["means"]["t"]["m"]["psnr_paper"] == 40  # type: ignore[index]
     video = document["videos"]["a"]  # type: ignore[index]
     assert video["tags"] == ["t"]
-    assert [one["psnr_published"] for one in video["methods"]["m"]["frames"]] == [40, None]
+    assert [one["psnr_paper"] for one in video["methods"]["m"]["frames"]] == [40, None]
     low = document["low_resolution"]
     assert low["means"]["all"]["m"]["psnr"] == 29  # type: ignore[index]
