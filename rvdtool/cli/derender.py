@@ -119,6 +119,14 @@ def derender(
     side_by_side: Annotated[
         bool, typer.Option("--side-by-side", help="Show the input in the preview, too, at left.")
     ] = False,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            help="Write a page with a viewer, confidence and brightness to this HTML file.",
+            show_default=False,
+        ),
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option(
@@ -155,6 +163,8 @@ def derender(
     from rvdtool.reconstruct.compiled import cores, must_compile
     from rvdtool.reconstruct.stages import stage
     from rvdtool.reconstruct.threads import use_threads
+    from rvdtool.report.pictures import MOST_FRAMES
+    from rvdtool.report.run import Record, write_run_report
 
     if overwrite and resume:
         raise UsageError("--overwrite and --resume can't be combined; give one of them")
@@ -162,6 +172,10 @@ def derender(
         raise UsageError("--side-by-side is about the preview; name one with --preview")
     if preview is not None:
         require_preview(preview, output, overwrite)
+    if page is not None:
+        from rvdtool.report.page import require_report
+
+        require_report(page, overwrite, output)
     if dry_run and resume:
         raise UsageError("--dry-run estimates a whole run; leave out --resume")
     if model == "none" and (device is not None or bf16 is not None):
@@ -187,12 +201,15 @@ def derender(
     if dry_run:
         _rehearse(opened, output, options, as_json)
         return
+    record = Record()
     start = perf_counter()
     try:
         # The frames before a range count, too: the chain may have to run over them.
         total = options.frames.stop if options.frames else opened.video_info.frame_count
         with console.progress("De-rendering", total) as advance:
-            report = derender_to_folder(opened, output, options, advance, console.note)
+            report = derender_to_folder(
+                opened, output, options, advance, console.note, record.watch if page else None
+            )
     except KeyboardInterrupt as error:
         if not (output / STATE_FILE).exists():
             raise
@@ -213,31 +230,45 @@ def derender(
     if profile:
         done = report.first + report.frames - max(report.first, report.resumed_at)
         _print_stages(stage, done, perf_counter() - start)
+    told = _told(report, options, model)
+    if page is not None:
+        with console.progress("Report", min(report.frames, MOST_FRAMES)) as advance:
+            write_run_report(
+                opened, report, record, page, summary=told, overwrite=overwrite, advance=advance
+            )
     if as_json:
-        console.print_json(
-            {
-                "folder": str(report.folder),
-                "first": report.first,
-                "frames": report.frames,
-                "references": report.references,
-                "model": model,
-                "resumed_at": report.resumed_at,
-                "brightness": {"min": report.brightness[0], "max": report.brightness[1]},
-                "exposure": {"min": report.exposure[0], "max": report.exposure[1]},
-                "tracks_gain": report.tracks_gain,
-                "knows_exposures": report.knows_exposures,
-                "trusted": report.trusted,
-                "expected_psnr": report.expected,
-                "differing": report.differing,
-                "cuts": report.cuts,
-                "name": report.labels.stem,
-                "rate": str(report.labels.rate),
-                "time_code": str(report.labels.time_code(report.first)),
-                "time_code_origin": report.labels.origin,
-                "sound": [str(path) for path in report.sound],
-            }
-        )
+        console.print_json(_as_json(report, model))
         return
+    for line in told:
+        console.print_line(line)
+
+
+def _as_json(report: "DerenderReport", model: str) -> dict[str, object]:
+    return {
+        "folder": str(report.folder),
+        "first": report.first,
+        "frames": report.frames,
+        "references": report.references,
+        "model": model,
+        "resumed_at": report.resumed_at,
+        "brightness": {"min": report.brightness[0], "max": report.brightness[1]},
+        "exposure": {"min": report.exposure[0], "max": report.exposure[1]},
+        "tracks_gain": report.tracks_gain,
+        "knows_exposures": report.knows_exposures,
+        "trusted": report.trusted,
+        "expected_psnr": report.expected,
+        "differing": report.differing,
+        "cuts": report.cuts,
+        "name": report.labels.stem,
+        "rate": str(report.labels.rate),
+        "time_code": str(report.labels.time_code(report.first)),
+        "time_code_origin": report.labels.origin,
+        "sound": [str(path) for path in report.sound],
+    }
+
+
+def _told(report: "DerenderReport", options: "DerenderOptions", model: str) -> list[str]:
+    """What was done, in lines."""
     low, high = report.brightness
     cause = "the ISP's gain: taken out" if report.tracks_gain else "exposure or light: kept"
     if report.knows_exposures:
@@ -247,33 +278,35 @@ def derender(
         true = f", frames {report.first} to {report.first + report.frames - 1}{true}"
     resumed = f", resumed at frame {report.resumed_at}" if report.resumed_at else ""
     if options.model and options.model.kind == "fagdn":  # the rest is about our own chain
-        console.print_line(f"{report.folder}: {report.frames} DNGs{true}{resumed}; by {model}")
-        _print_labels(report)
-        return
-    console.print_line(
+        return [
+            f"{report.folder}: {report.frames} DNGs{true}{resumed}; by {model}",
+            _labels(report),
+        ]
+    told = [
         f"{report.folder}: {report.frames} DNGs{true}{resumed}; brightness {low:.3f} to {high:.3f} "
-        f"({cause}){_expected(report)}"
-    )
-    for index, share in report.differing.items():
-        console.print_line(
+        f"({cause}){_expected(report)}",
+        *(
             f"The RAW of frame {index} differs from the video in {max(share, 0.001):.1%} "
             "of the frame, as if taken at another moment; there the video is followed"
-        )
-    _print_labels(report)
+            for index, share in report.differing.items()
+        ),
+        _labels(report),
+    ]
     darkest, lightest = report.exposure
     if report.tracks_gain and not report.knows_exposures and darkest < lightest:
-        console.print_line(
+        told.append(
             f"The noise suggests that frames were exposed {darkest:.2f} to {lightest:.2f} "
             "times as much as their reference; RAW follows. If you know the exposures, "
             "give them to `rvdtool pack --exposures`"
         )
     if report.cuts:
         frames = ", ".join(map(str, report.cuts))
-        console.print_line(
+        told.append(
             f"Scene change (or blank frame) at frame {frames}: reconstructed from the "
             "reference's colours alone; `rvdtool pack --raw FRAME=FILE` gives a scene a "
             "RAW of its own"
         )
+    return told
 
 
 def _rehearse(bundle: "Bundle", output: Path, options: "DerenderOptions", as_json: bool) -> None:
@@ -316,11 +349,11 @@ def _print_stages(stages: "Stages", frames: int, seconds: float) -> None:
         )
 
 
-def _print_labels(report: "DerenderReport") -> None:
+def _labels(report: "DerenderReport") -> str:
     labels = report.labels
     sound = ", ".join(path.name for path in report.sound)
     start = labels.time_code(report.first)
-    console.print_line(
+    return (
         f"{labels.stem}: {float(labels.rate):.5g} frames per second from {start} "
         f"({labels.origin}); {f'sound in {sound}' if sound else 'no sound'}"
     )

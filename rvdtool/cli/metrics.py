@@ -52,8 +52,14 @@ def metrics(
     sheet: Annotated[
         Path | None, typer.Option(help="Write a contact sheet with error maps to this PNG.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a page with curves, tables and a viewer of the frames to this HTML file."
+        ),
+    ] = None,
     video: Annotated[
-        Path | None, typer.Option(help="Video of these frames, to show on the sheet.")
+        Path | None, typer.Option(help="Video of these frames, to show on the sheet or page.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     black: Black = None,
@@ -67,10 +73,14 @@ def metrics(
     """
     from rvdtool.evaluate.compare import compare, match_frames
 
-    if video and not sheet:
-        raise UsageError("--video needs --sheet, as the video is shown on the contact sheet")
+    if video and not (sheet or report):
+        raise UsageError("--video needs --sheet or --report, where the video is shown")
     _refuse_bundles(predicted, true)
     _require_writable([path for path in (csv_file, sheet) if path], overwrite)
+    if report:
+        from rvdtool.report.page import require_report
+
+        require_report(report, overwrite)
     levels = parse_levels(black, white, phase, bits)
     matching = match_frames(predicted, true)
     with console.progress("scoring", len(matching.pairs)) as advance:
@@ -87,6 +97,19 @@ def metrics(
 
         picture = contact_sheet(comparison.frames, levels=levels, video=video)
         write_png(picture, sheet, overwrite=overwrite)
+    if report:
+        from rvdtool.report.truth import write_metrics_report
+
+        with console.progress("report", len(matching.pairs)) as advance:
+            write_metrics_report(
+                comparison,
+                report,
+                title=f"{predicted.name} against {true.name}",
+                levels=levels,
+                video=video,
+                overwrite=overwrite,
+                advance=advance,
+            )
 
 
 def _refuse_bundles(predicted: Path, true: Path) -> None:

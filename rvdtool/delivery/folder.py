@@ -101,6 +101,7 @@ class DerenderReport:
         cuts: frames after the last reference that show another scene than the one before them.
         labels: what the frames are labelled with.
         sound: the files of the video's sound.
+        notes: what was assumed or left out, in lines.
     """
 
     folder: Path
@@ -118,6 +119,7 @@ class DerenderReport:
     cuts: tuple[int, ...]
     labels: Labels
     sound: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
 
 
 def derender_to_folder(
@@ -126,6 +128,7 @@ def derender_to_folder(
     options: DerenderOptions = DerenderOptions(),
     advance: Callable[[int], None] | None = None,
     say: Say = keep_quiet,
+    watch: Callable[[Result], None] | None = None,
 ) -> DerenderReport:
     """Reconstruct a RAW frame for every video frame: `NAME_000000.dng`, … and a timestamp table.
 
@@ -143,6 +146,7 @@ def derender_to_folder(
             frame takes a step of two chains before any is done, with that share of the work.
         say: called with a line of text for everything that was assumed or left out, and, if it is
             long, with how long it will take.
+        watch: called with every frame of this run when it is done.
 
     Raises:
         BundleError: the bundle has no RAW, or a damaged one; or none of the first frame, which the
@@ -154,17 +158,28 @@ def derender_to_folder(
         OutputError: the folder has files in it, can't be resumed, or can't be written; or the
             disk is surely too small.
     """
-    run = Run(bundle, folder, options, say)
+    notes: list[str] = []
+
+    def note(message: str) -> None:
+        notes.append(message)
+        say(message)
+
+    run = Run(bundle, folder, options, note)
     need = run.need()
     with run.alone() as start:
-        return _derender(run, start, need, advance, say)
+        pace = Pace(run.left(start), need, say)
+        report = _derender(run, start, pace, advance, note, watch)
+    return replace(report, notes=tuple(notes))
 
 
 def _derender(
-    run: "Run", start: Start | None, need: Need, advance: Callable[[int], None] | None, say: Say
+    run: "Run",
+    start: Start | None,
+    pace: Pace,
+    advance: Callable[[int], None] | None,
+    say: Say,
+    watch: Callable[[Result], None] | None,
 ) -> DerenderReport:
-    pace = Pace(run.span.stop - max(run.span.start, start.index + 1 if start else 0), need, say)
-
     def step_done(count: int) -> None:
         pace.advance(count)
         if advance:
@@ -182,6 +197,8 @@ def _derender(
                 if result.index % CHECKPOINT_EVERY == 0 or result.index == run.span.start:
                     writer.wait()
                     run.save(Start(result.index, result.state))
+                if watch:
+                    watch(result)
                 brightness.append(result.brightness)
                 exposure.append(result.exposure)
                 trusted += [] if result.trusted is None else [result.trusted]
@@ -309,6 +326,10 @@ class Run:
             need = replace(need, temporary=0)
         require_space(need, folder, options.compression)
         return need
+
+    def left(self, start: Start | None) -> int:
+        """How many frames are still to be made."""
+        return self.span.stop - max(self.span.start, start.index + 1 if start else 0)
 
     def check(self) -> None:
         """Refuse an output folder that can't be used, without changing anything.

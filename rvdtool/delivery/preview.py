@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from rvdtool.bundle.store import Bundle
 from rvdtool.delivery.folder import DerenderReport
 from rvdtool.errors import OutputError, UsageError
-from rvdtool.raw.frame import RawFrame
 from rvdtool.raw.read import read_raw
-from rvdtool.raw.render import render
+from rvdtool.raw.render import Look, look_of
 from rvdtool.raw.sequence import frame_name
 from rvdtool.reconstruct.pipeline import ReadAhead
 from rvdtool.video.decode import read_frames
@@ -22,11 +21,6 @@ from rvdtool.video.encode import CONTAINERS, encode_video
 from rvdtool.video.frame import Rgb, VideoInfo
 
 Rgb8 = NDArray[np.uint8]
-
-LARGE = 1280
-"""Pixels of the longer side beyond which a picture is developed at half its size."""
-
-_DARKEST, _BRIGHTEST = 0.25, 8.0
 
 
 def require_preview(path: Path, folder: Path, overwrite: bool) -> None:
@@ -83,47 +77,39 @@ def write_preview(
         encode_video(counted(), path, rate=report.labels.rate, preset="fast", overwrite=overwrite)
 
 
-def _pictures(bundle: Bundle, report: DerenderReport, side_by_side: bool) -> Iterator[Rgb8]:
-    info, reference = bundle.video_info, bundle.references[0]
-    first = replace(reference).frame
-    frames = read_frames(bundle.checked_video(), info)
+def steady_look(bundle: Bundle) -> Look:
+    """How to develop a bundle's frames: as its first reference, which is as bright as its frame.
+
+    Raises:
+        InputError: the video can't be read.
+    """
+    reference = bundle.references[0]
+    frames = read_frames(bundle.checked_video(), bundle.video_info)
     shown = next(islice(frames, reference.index, None)).rgb
-    brightness = _brightness(first, shown)
+    return look_of(replace(reference).frame, shown)
+
+
+def _pictures(bundle: Bundle, report: DerenderReport, side_by_side: bool) -> Iterator[Rgb8]:
+    info, look = bundle.video_info, steady_look(bundle)
     if side_by_side:
         frames = read_frames(bundle.checked_video(), info)
         inputs = islice(frames, report.first, report.first + report.frames)
     for index in range(report.first, report.first + report.frames):
         frame = read_raw(report.folder / frame_name(report.labels.stem, index))
-        frame = replace(frame, profile=first.profile)
-        picture = _develop(frame, brightness)
+        picture = look.develop(frame)
         if side_by_side:
-            picture = np.hstack([_fitted(next(inputs).rgb, picture), picture])
-        yield _upright(picture, info)
+            picture = np.hstack([fitted(next(inputs).rgb, picture), picture])
+        yield upright(picture, info)
 
 
-def _develop(frame: RawFrame, brightness: float) -> Rgb8:
-    half = max(frame.size) > LARGE
-    return render(frame, upright=False, half=half, brightness=brightness)
-
-
-def _brightness(reference: RawFrame, shown: Rgb) -> float:
-    """The factor on the light that makes the developed reference as bright as its frame."""
-    developed = _develop(reference, 1.0)
-    light = [
-        np.median((picture.mean(axis=2) / np.iinfo(picture.dtype).max) ** 2.2)
-        for picture in (shown, developed)
-    ]
-    return float(np.clip(light[0] / max(light[1], 1e-6), _DARKEST, _BRIGHTEST))
-
-
-def _fitted(rgb: Rgb, like: Rgb8) -> Rgb8:
+def fitted(rgb: Rgb, like: Rgb8) -> Rgb8:
     """A video frame in 8 bits and of a picture's size."""
     eight = rgb if rgb.dtype == np.uint8 else (rgb >> 8)
     height, width = like.shape[:2]
     return cv2.resize(eight.astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _upright(picture: Rgb8, info: VideoInfo) -> Rgb8:
+def upright(picture: Rgb8, info: VideoInfo) -> Rgb8:
     """As a player shows it: turned, with square pixels, and with even sides, as H.264 needs."""
     if info.sample_aspect not in (None, 1):
         assert info.sample_aspect is not None

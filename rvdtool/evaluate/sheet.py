@@ -15,13 +15,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rvdtool.errors import MismatchError
 from rvdtool.evaluate.compare import FrameScores, read_frame
+from rvdtool.evaluate.shown import video_frames
 from rvdtool.raw.bayer import normalise, orient
 from rvdtool.raw.read import MosaicLevels
 from rvdtool.raw.render import render
-from rvdtool.video.decode import probe, read_frames
-from rvdtool.video.source import open_source
 
 Picture = NDArray[np.uint8]
 """RGB, [H, W, 3]."""
@@ -74,7 +72,7 @@ def contact_sheet(
         MismatchError: the video has another number of frames.
     """
     chosen = _choose([index for index, frame in enumerate(frames) if frame.counted])
-    inputs = _video_frames(video, chosen, len(frames)) if video else {}
+    inputs = dict(video_frames(video, chosen, len(frames))) if video else {}
     rows = [_row(index, frames[index], levels, inputs.get(index)) for index in chosen]
     titles = ["reconstructed RAW, rendered", "true RAW, rendered", "error map"]
     return draw_sheet(["video frame", *titles] if video else titles, rows)
@@ -141,31 +139,12 @@ def _row(
     return SheetRow(
         label=f"frame {index}, {frame.pair.true.name}: PSNR {frame.scores.psnr:.2f} dB, "
         f"SSIM {frame.scores.ssim:.4f}",
-        pictures=tuple(_fit(picture, size) for picture in pictures),
-        error=_fit(np.abs(values[0] - values[1]), size),
+        pictures=tuple(fit(picture, size) for picture in pictures),
+        error=fit(np.abs(values[0] - values[1]), size),
     )
 
 
-def _video_frames(video: Path, indices: Sequence[int], count: int) -> dict[int, Picture]:
-    """The wanted frames of a video, upright, 8 bit; decoding stops at the last of them."""
-    source = open_source(video, as_listed=True)  # pack has asked about gaps
-    info = probe(source)
-    if info.frame_count != count:
-        raise MismatchError(
-            f"{video} has {info.frame_count} frames, but there are {count} RAW frames; "
-            "give the video that they belong to"
-        )
-    wanted: dict[int, Picture] = {}
-    for frame in read_frames(source, info):
-        if frame.index in indices:
-            rgb = frame.rgb if frame.rgb.dtype == np.uint8 else frame.rgb >> 8
-            wanted[frame.index] = np.rot90(rgb, -(info.rotation // 90)).astype(np.uint8)
-        if frame.index == indices[-1]:
-            break
-    return wanted
-
-
-def _fit(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+def fit(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """Bring an image to (width, height), averaging when it shrinks."""
     shrinks = image.shape[1] >= size[0]
     resized: NDArray[Any] = cv2.resize(

@@ -1,6 +1,6 @@
 """Developing a RAW frame into an sRGB picture with LibRaw."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
 
@@ -9,10 +9,60 @@ import rawpy
 from numpy.typing import NDArray
 
 from rvdtool.raw.dng import encode_dng
-from rvdtool.raw.frame import RawFrame
+from rvdtool.raw.frame import CameraProfile, RawFrame
 from rvdtool.raw.move import DEFAULT_SCALE
 
 RGB8 = NDArray[np.uint8]
+
+LARGE = 1280
+"""Photosites of the longer side beyond which a frame is shown at half its size."""
+
+_DARKEST, _BRIGHTEST = 0.25, 8.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """How all frames of a clip are developed to be looked at: whatever flickers is in the RAW.
+
+    Attributes:
+        profile: the camera, for white balance and colour.
+        brightness: factor on the light.
+    """
+
+    profile: CameraProfile
+    brightness: float
+
+    def develop(self, frame: RawFrame, *, upright: bool = False) -> RGB8:
+        """Develop as `render` does; at half its size if it is larger than `LARGE`.
+
+        Raises:
+            RawError: the frame is smaller than LibRaw allows.
+        """
+        frame = replace(frame, profile=self.profile)
+        half = max(frame.size) > LARGE
+        return render(frame, upright=upright, half=half, brightness=self.brightness)
+
+
+def look_of(reference: RawFrame, shown: NDArray[np.integer[Any]] | None = None) -> Look:
+    """A frame's own white balance and colours, and the brightness that makes it look right.
+
+    Args:
+        reference: any frame of the clip.
+        shown: the picture [H, W, 3], gamma-coded, that it is to be as bright as (its median is);
+            None: as LibRaw's auto-brightness makes it.
+
+    Raises:
+        RawError: the frame is smaller than LibRaw allows.
+    """
+    look = Look(reference.profile, 1.0)
+    if shown is None:
+        shown = render(reference, auto_bright=True, upright=False, half=True)
+    light = [
+        np.median((picture.mean(axis=2) / np.iinfo(picture.dtype).max) ** 2.2)
+        for picture in (shown, look.develop(reference))
+    ]
+    brightness = float(np.clip(light[0] / max(light[1], 1e-6), _DARKEST, _BRIGHTEST))
+    return replace(look, brightness=brightness)
 
 
 def render(

@@ -13,7 +13,7 @@ from rvdtool.bundle.store import Bundle, open_bundle
 from rvdtool.capture.pack import pack
 from rvdtool.capture.stills import Still
 from rvdtool.delivery.folder import DerenderOptions, DerenderReport, derender_to_folder
-from rvdtool.delivery.preview import _upright, require_preview, write_preview
+from rvdtool.delivery.preview import require_preview, upright, write_preview
 from rvdtool.errors import OutputError, UsageError
 from rvdtool.raw.dng import write_dng
 from rvdtool.video.decode import probe, read_frames
@@ -76,13 +76,13 @@ def test_the_input_lies_at_its_left(
         assert np.abs(left - render(scene, 2)).mean() < 6
 
 
-def test_pictures_are_shown_upright_with_square_pixels(
+def test_pictures_are_shownupright_with_square_pixels(
     delivered: tuple[Bundle, DerenderReport],
 ) -> None:
     picture = np.zeros((31, 41, 3), np.uint8)
     picture[:10, :10] = 255  # top left, which a turn by 90° clockwise brings to the top right
     info = replace(delivered[0].video_info, rotation=90, sample_aspect=Fraction(2))
-    shown = _upright(picture, info)
+    shown = upright(picture, info)
     assert shown.shape == (82, 30, 3)
     assert shown[:18, 22:].min() == 255
     assert shown[:, :18].max() == 0

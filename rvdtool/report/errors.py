@@ -1,0 +1,91 @@
+"""Where errors of RAW frames lie: by CFA site and by how bright the truth is."""
+
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.evaluate.compare import FramePair, read_frame
+from rvdtool.raw.bayer import PLANES, normalise, orient
+from rvdtool.raw.frame import CfaPhase, RawFrame
+from rvdtool.raw.read import MosaicLevels
+
+BINS = 16
+"""Equal steps of the true value, black to white; what lies beyond goes to the first or last."""
+
+SITES = ("R", "Gr", "Gb", "B")
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A pair of frames, both upright.
+
+    Attributes:
+        predicted, true: as they were read.
+        values: of both, normalised, [H, W].
+    """
+
+    predicted: RawFrame
+    true: RawFrame
+    values: tuple[NDArray[np.float32], NDArray[np.float32]]
+
+    @classmethod
+    def read(cls, pair: FramePair, levels: MosaicLevels | None) -> Self:
+        """Read a pair from its files.
+
+        Raises:
+            InputError: one can't be read.
+        """
+        predicted, true = (orient(read_frame(file, levels)) for file in (pair.predicted, pair.true))
+        values = (
+            normalise(predicted.mosaic, predicted.black, predicted.white),
+            normalise(true.mosaic, true.black, true.white),
+        )
+        return cls(predicted, true, values)
+
+    @property
+    def error(self) -> NDArray[np.float32]:
+        """Absolute error, normalised, [H, W]."""
+        return np.abs(self.values[0] - self.values[1])
+
+
+def _zeros() -> NDArray[np.float64]:
+    return np.zeros((len(SITES), BINS))
+
+
+def _site(phase: CfaPhase, y: int, x: int) -> str:
+    """What lies at a place of the 2×2 cell: Gr is the green in the red row."""
+    color, beside = phase.value[2 * y + x], phase.value[2 * y + 1 - x]
+    return color + beside.lower() if color == "G" else color
+
+
+@dataclass
+class ErrorTable:
+    """Squared errors and numbers of photosites, [4, BINS], summed over frames."""
+
+    squares: NDArray[np.float64] = field(default_factory=_zeros)
+    counts: NDArray[np.float64] = field(default_factory=_zeros)
+
+    @classmethod
+    def of(cls, pair: Loaded) -> Self:
+        """Those of one pair of frames."""
+        table = cls()
+        for y, x in PLANES:
+            site = SITES.index(_site(pair.true.phase, y, x))
+            predicted, true = (values[y::2, x::2].ravel() for values in pair.values)
+            bins = np.clip((true * BINS).astype(np.int64), 0, BINS - 1)
+            squares = np.square(predicted.astype(np.float64) - true)
+            table.counts[site] = np.bincount(bins, minlength=BINS)
+            table.squares[site] = np.bincount(bins, squares, minlength=BINS)
+        return table
+
+    def add(self, other: "ErrorTable") -> None:
+        """Add another's sums."""
+        self.squares += other.squares
+        self.counts += other.counts
+
+    def rms(self) -> NDArray[np.float64]:
+        """Root of the mean squared error in % of white − black; NaN without any photosite."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return 100 * np.sqrt(self.squares / self.counts)

@@ -1,0 +1,219 @@
+"""The page of `rvdtool derender`: what was made of a video, without any truth."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import imagecodecs
+import numpy as np
+
+from rvdtool.bundle.store import Bundle
+from rvdtool.delivery.folder import DerenderReport
+from rvdtool.delivery.preview import fitted, steady_look, upright
+from rvdtool.evaluate.sheet import Picture, color_error
+from rvdtool.raw.read import read_raw
+from rvdtool.raw.sequence import frame_name
+from rvdtool.reconstruct.confidence import PER_DB, confidence_map, expected_psnr
+from rvdtool.reconstruct.pipeline import ReadAhead
+from rvdtool.reconstruct.references import Result
+from rvdtool.report.page import Chart, Page, Table, Viewer, room_for_pictures, write_page
+from rvdtool.report.pictures import choose_frames, color_bar, share_room
+from rvdtool.video.decode import read_frames
+
+POOR, GOOD = 20, 60
+"""Expected PSNR in dB at the dark and at the bright end of the confidence map."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One frame of a run.
+
+    Attributes:
+        brightness, exposure: see `Result`.
+        expected: PSNR in dB; None: a true RAW, or not known.
+        cut: whether it shows another scene than the frame before.
+        confidence: the confidence map by block, as a PNG.
+    """
+
+    brightness: float
+    exposure: float
+    expected: float | None
+    cut: bool
+    confidence: bytes
+
+
+class Record:
+    """Every frame of a run, by index: pass `watch` to `derender_to_folder`."""
+
+    def __init__(self) -> None:
+        self.frames: dict[int, Facts] = {}
+
+    def watch(self, result: Result) -> None:
+        """Keep a frame's facts; its confidence map takes some kilobytes."""
+        known = result.expected
+        blocks = confidence_map(known, (1, 1) if known is None else known.shape)
+        self.frames[result.index] = Facts(
+            brightness=result.brightness,
+            exposure=result.exposure,
+            expected=None if known is None else expected_psnr(known),
+            cut=result.cut,
+            confidence=bytes(imagecodecs.png_encode(blocks, level=1)),
+        )
+
+
+def write_run_report(
+    bundle: Bundle,
+    report: DerenderReport,
+    record: Record,
+    path: Path,
+    *,
+    summary: Sequence[str],
+    overwrite: bool = False,
+    advance: Callable[[int], None] = lambda count: None,
+) -> None:
+    """Write a page about a run: its frames beside the input, and how sure they are.
+
+    Args:
+        bundle: what was reconstructed.
+        report: of the run; the frames are read from its folder.
+        record: of the run, too.
+        path: the HTML file.
+        summary: sentences at the top.
+        overwrite: replace an existing file.
+        advance: called with 1 after every frame that is shown.
+
+    Raises:
+        InputError: a frame or the video can't be read.
+        OutputError: it exists or can't be written.
+    """
+    page = _page(bundle, report, record, summary)
+    shown = [report.first + index for index in choose_frames(report.frames)]
+    sample = next(_pictures(bundle, report, record, [shown[len(shown) // 2]]))
+    series: dict[str, list[str]] = {name: [] for name in sample}
+    room = share_room(list(sample.values()), len(sample) * len(shown), room_for_pictures(page))
+    with ReadAhead(_pictures(bundle, report, record, shown)) as ahead:
+        for pictures in ahead:
+            for name, picture in pictures.items():
+                series[name].append(room.place(picture))
+            advance(1)
+    some = "" if len(shown) == report.frames else f" {len(shown)} of {report.frames} frames."
+    viewer = Viewer(
+        size=room.size,
+        frames=shown,
+        labels=[_label(record, bundle, index) for index in shown],
+        series=series,
+        pair=("Input", "Result"),
+        start=0,
+        rate=float(report.labels.rate),
+        about="LibRaw develops all results alike, with the first reference's white balance and "
+        "colours, and with the exposure at which that is as bright as its video frame; without "
+        f"lens corrections. Pictures of {room.size[0]}×{room.size[1]}, WebP.{some}",
+        scale={"Confidence": (color_bar(1), f"{POOR} dB or less", f"{GOOD} dB or more")},
+    )
+    write_page(page, viewer, path, overwrite=overwrite)
+
+
+def _pictures(
+    bundle: Bundle, report: DerenderReport, record: Record, wanted: Sequence[int]
+) -> Iterator[dict[str, Picture]]:
+    info, look = bundle.video_info, steady_look(bundle)
+    for frame in read_frames(bundle.checked_video(), info):
+        if frame.index in wanted:
+            result = look.develop(read_raw(report.folder / _name(report, frame.index)))
+            found = {
+                "Input": fitted(frame.rgb, result),
+                "Result": result,
+                "Confidence": _confidence(record.frames.get(frame.index), result),
+            }
+            yield {name: upright(picture, info) for name, picture in found.items()}
+        if frame.index == wanted[-1]:
+            return
+
+
+def _confidence(facts: Facts | None, like: Picture) -> Picture:
+    """The expected PSNR in colours; grey if nobody knows it."""
+    height, width = like.shape[:2]
+    if facts is None:
+        return np.full((height, width, 3), 128, np.uint8)
+    blocks = imagecodecs.png_decode(facts.confidence)
+    decibels = cv2.resize(blocks, (width, height)).astype(np.float32) / PER_DB
+    return color_error(np.maximum(decibels - POOR, 0), GOOD - POOR)
+
+
+def _name(report: DerenderReport, index: int) -> str:
+    return frame_name(report.labels.stem, index)
+
+
+def _label(record: Record, bundle: Bundle, index: int) -> str:
+    return f"Frame {index}: {', '.join(_words(record, bundle, index))}"
+
+
+def _words(record: Record, bundle: Bundle, index: int) -> list[str]:
+    """What is known about a frame."""
+    facts = record.frames.get(index)
+    if facts is None:
+        return ["made by the earlier run, which this one resumed: nothing is known"]
+    words = []
+    if any(reference.index == index for reference in bundle.references):
+        words.append("has a RAW of its own")
+    if facts.expected is not None:
+        words.append(f"expected PSNR {facts.expected:.1f} dB")
+    if facts.cut:
+        words.append("scene change, or blank")
+    return [*words, f"brightness {facts.brightness:.3f}, exposure {facts.exposure:.3f}"]
+
+
+def _page(bundle: Bundle, report: DerenderReport, record: Record, summary: Sequence[str]) -> Page:
+    span = range(report.first, report.first + report.frames)
+    facts = [record.frames.get(index) for index in span]
+    expected = [math.nan if one is None or one.expected is None else one.expected for one in facts]
+    light = {
+        "brightness": [math.nan if one is None else one.brightness for one in facts],
+        "exposure": [math.nan if one is None else one.exposure for one in facts],
+    }
+    charts = [
+        Chart("Expected PSNR", ("frame", "dB"), span, {"expected PSNR": expected}, by_frame=True),
+        Chart("Light against the reference", ("frame", "factor"), span, light, by_frame=True),
+    ]
+    references = Table(
+        "RAW frames given",
+        ("file", "frame", "match", "share that differs from the video"),
+        [
+            (
+                one.raw.name,
+                str(one.frame_index),
+                f"{one.match_score:.3f}",
+                f"{report.differing.get(one.frame_index, 0):.1%}",
+            )
+            for one in bundle.manifest.references
+        ],
+    )
+    every = Table(
+        "Every frame",
+        ("frame", "file", "what is known"),
+        [
+            (str(index), _name(report, index), ", ".join(_words(record, bundle, index)))
+            for index in span
+        ],
+        folded=True,
+    )
+    title = f"{report.labels.stem}: reconstructed RAW frames"
+    return Page(title, summary, charts, (references, every), _notes(bundle, report))
+
+
+def _notes(bundle: Bundle, report: DerenderReport) -> list[str]:
+    """What the run said, and what `pack` had assumed or dropped."""
+    manifest = bundle.manifest
+    assumed = [
+        f"{manifest.video.name}: {name} assumed to be {tag.value}, as the video doesn't say"
+        for name, tag in manifest.video.color
+        if tag.source == "assumed"
+    ]
+    dropped = [
+        f"{one.raw.name}: dropped: {', '.join(one.profile.dropped)}"
+        for one in manifest.references
+        if one.profile.dropped
+    ]
+    return [*assumed, *dropped, *report.notes]

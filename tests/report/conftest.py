@@ -1,0 +1,77 @@
+"""A browser for the reports: Debian's Chromium, without network.
+
+Where it isn't installed, its tests skip and say so; with RVDTOOL_REQUIRE_READERS=1 they fail.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Open = Callable[..., Any]
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def require(condition: object, what: str) -> None:
+    if condition:
+        return
+    if os.environ.get("RVDTOOL_REQUIRE_READERS") == "1":
+        pytest.fail(f"{what} is not installed, but RVDTOOL_REQUIRE_READERS=1 requires it")
+    pytest.skip(f"{what} is not installed")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    program = shutil.which("chromium")
+    require(program, "Chromium (apt install chromium)")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium: Any) -> Iterator[Open]:
+    """Opens a file and waits until it is drawn; at the end, nothing may have gone wrong.
+
+    That is: no error or warning on the console, and nothing loaded but the file itself.
+    """
+    contexts, faults = [], []
+
+    def open_file(path: Path, *, width: int = 1000, scheme: str = "light") -> Any:
+        context = chromium.new_context(
+            offline=True, color_scheme=scheme, viewport={"width": width, "height": 800}
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on(
+            "console",
+            lambda message: message.type in ("error", "warning") and faults.append(message.text),
+        )
+        page.on("dialog", lambda dialog: faults.append(f"dialog: {dialog.message}"))
+        page.on(
+            "request",
+            lambda request: (
+                request.url.startswith(("file:", "data:")) or faults.append(request.url)
+            ),
+        )
+        page.goto(path.as_uri())
+        page.wait_for_selector("body[data-drawn]")
+        return page
+
+    yield open_file
+    for context in contexts:
+        context.close()
+    assert faults == []
