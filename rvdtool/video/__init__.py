@@ -1,1 +1,1 @@
-"""Videos: where they lie, what they are, their frames as display R'G'B', and writing them."""
+"""Video files and image sequences: probe, decode to display R'G'B', encode, and read sound."""

@@ -1,8 +1,8 @@
-"""At which rate a video's frames play, told from when each is shown.
+"""Find a video's frame rate from its timestamps, and tell constant from variable frame rates.
 
-Phones, screen recorders and webcams show frames at uneven times. Then the rate in the header means
-little (FFmpeg guesses two or three times as many where the time base is fine), and a sequence of
-pictures has one rate only.
+Phones, screen recorders and webcams record frames at uneven intervals. The rate in the header then
+means little (with a fine time base, FFmpeg guesses two or three times too much), but an image
+sequence can have only one rate.
 """
 
 from dataclasses import dataclass
@@ -18,25 +18,26 @@ STANDARD_RATES = tuple(
 )  # fmt: skip
 
 SNAP = 0.002
-"""A rate this close to a standard one, as a share, is that one: clocks and time bases round."""
+"""A measured rate is taken as a standard rate if it differs by no more than this fraction, since
+clocks and time bases are rounded."""
 
 EXACT = 0.0002
-"""The same for the rate that a header states, as 29.97 or 19001/634: far less than from 29.97 to
-30, and it may say anything exactly."""
+"""The same tolerance for a rate stated in the header (29.97, 19001/634), which may be exact. It is
+far smaller than the step from 29.97 to 30."""
 
 NEAR = 0.05
-"""Intervals that differ from the median by no more than this share, or by one unit of the time
-base, tell the rate."""
+"""The rate is the mean over intervals that differ from the median interval by no more than this
+fraction, or by one unit of the time base."""
 
 
 @dataclass(frozen=True)
 class Cadence:
-    """How a video's frames follow each other.
+    """The frame rate of a video.
 
     Attributes:
-        rate: frames per second of the sequence that they become.
-        variable: the frames don't keep any rate.
-        slowest, fastest: frames per second of the longest and the shortest interval.
+        rate: frames per second of the DNG sequence made from it.
+        variable: whether the frame rate is variable.
+        slowest, fastest: 1 / the longest interval and 1 / the shortest, in frames per second.
     """
 
     rate: Fraction
@@ -45,7 +46,7 @@ class Cadence:
     fastest: float
 
     def __str__(self) -> str:
-        """In words, for one line."""
+        """A description that fits on one line."""
         if not self.variable:
             return f"{float(self.rate):.5g} frames per second"
         return (
@@ -55,10 +56,11 @@ class Cadence:
 
 
 def cadence(info: VideoInfo) -> Cadence:
-    """Tell constant from variable frame rate.
+    """Find the frame rate, and whether it is constant.
 
-    It is constant if at the nominal rate, or at that of the median interval, each frame falls into
-    its own slot, one after the other, from the first to the last. Else the rate is the median's.
+    It is constant if, at the nominal rate or at the rate of the median interval, the frames fill
+    consecutive slots of 1/rate seconds, one frame each. Otherwise it is variable, and `rate` is
+    that of the median interval.
     """
     ticks = np.array(info.timestamps, np.int64)
     if len(ticks) < 2:
@@ -74,19 +76,20 @@ def cadence(info: VideoInfo) -> Cadence:
 
 
 def slots_of(info: VideoInfo, rate: Fraction) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """In which interval of 1/rate seconds after the first frame each frame is shown: 0, 1, 2, …
+    """Number of the time slot (1/rate seconds long, the first frame's is 0) that each frame is in.
 
-    Two frames may share a slot where the video is faster than `rate`, and none may fall into one.
+    Where the video is faster than `rate`, two frames may share a slot; where it is slower, slots
+    may be empty.
     """
     first = info.timestamps[0]
     per_tick = info.time_base * rate
     up, down = per_tick.numerator, per_tick.denominator
-    # Round half up, in whole numbers: floats lose frames of long clips.
+    # Round half up with integers: float arithmetic would misplace frames of long clips.
     return np.array([(2 * (t - first) * up + down) // (2 * down) for t in info.timestamps])
 
 
 def _typical_rate(steps: np.ndarray, info: VideoInfo) -> Fraction:
-    """The rate of the median interval, freed from the time base's rounding where it can be."""
+    """The rate of the median interval, averaged to remove the time base's rounding."""
     median = float(np.median(steps))
     if median <= 0:
         return info.rate
@@ -96,6 +99,6 @@ def _typical_rate(steps: np.ndarray, info: VideoInfo) -> Fraction:
 
 
 def _standard(rate: float, tolerance: float) -> Fraction | None:
-    """The standard rate that differs by no more than `tolerance`, as a share; None: none does."""
+    """The standard rate within the fraction `tolerance` of `rate`; None if there is none."""
     nearest = min(STANDARD_RATES, key=lambda standard: abs(float(standard) / rate - 1))
     return nearest if abs(float(nearest) / rate - 1) <= tolerance else None

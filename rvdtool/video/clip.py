@@ -1,4 +1,4 @@
-"""What a video file says of the clip as a whole: its start time code and when it was recorded."""
+"""Read a video file's metadata for the whole clip: start time code and recording time."""
 
 import re
 from contextlib import suppress
@@ -13,18 +13,18 @@ from rvdtool.video.container import open_video
 from rvdtool.video.source import ImageSource, VideoSource
 
 BASES = (24, 25, 30, 48, 50, 60, 72, 96, 100, 120)
-"""Frame numbers in a second that time code tracks have."""
+"""Frame numbers per second that time code tracks use."""
 
 
 @dataclass(frozen=True)
 class ClipTags:
-    """Tags of a file; None where it has none.
+    """Metadata of a video file; None for what it doesn't have.
 
     Attributes:
-        time_code: of the first picture, as its label: `14:23:11:05`, `14:23:11;05`.
-        base: frame numbers in a second of `time_code`, where they need not be the video's: cameras
-            of 50 and 60 frames a second may number pairs of them.
-        recorded: when, `YYYY-MM-DD HH:MM:SS`, by the camera's clock (in UTC, if it keeps it).
+        time_code: of the first frame, as text: `14:23:11:05`, or `14:23:11;05` for drop-frame.
+        base: frame numbers per second of `time_code`, if known. They may differ from the frame
+            rate: at 50 or 60 frames per second, cameras may give two frames one number.
+        recorded: recording time, `YYYY-MM-DD HH:MM:SS`, as the camera's clock had it (usually UTC).
     """
 
     time_code: str | None = None
@@ -33,18 +33,18 @@ class ClipTags:
 
 
 def read_clip_tags(source: VideoSource, stream: int | None) -> ClipTags:
-    """Read a video file's tags.
+    """Read a video file's start time code and recording time.
 
-    The time code is the video stream's own (QuickTime's tmcd track, which FFmpeg gives as its
-    tag), the file's (MXF's material package, Matroska), or another stream's.
+    The time code comes from the video stream (FFmpeg reports QuickTime's tmcd track there), else
+    from the container (MXF's material package, Matroska), else from any other stream.
 
     Args:
         source: the video.
-        stream: the number of its video stream; None for the first.
+        stream: index of the video stream; None for the first.
 
     Raises:
         InputError: the file can't be read.
-        VideoError: it can't be opened as a video, or has no such stream.
+        VideoError: the file can't be opened as a video, or has no such stream.
     """
     if isinstance(source, ImageSource):
         return ClipTags()
@@ -63,7 +63,7 @@ def read_clip_tags(source: VideoSource, stream: int | None) -> ClipTags:
 
 
 def _counter(container: InputContainer) -> int | None:
-    """The frame's number since midnight, as the first time code track of a MOV or MP4 has it."""
+    """First frame number of the first time code track of a MOV or MP4, counted from midnight."""
     for stream in container.streams.data:
         if "timecode" in _lower(stream.metadata):
             packet = next(container.demux(stream), None)
@@ -72,7 +72,7 @@ def _counter(container: InputContainer) -> int | None:
 
 
 def _base(label: str, counter: int) -> int | None:
-    """How many frame numbers a second has, if this label counts so; None if it can't be told."""
+    """Frame numbers per second for which `label` is frame number `counter`; None if ambiguous."""
     fits = set()
     for base in BASES:
         rate = Fraction(base * 1000, 1001) if base % 30 == 0 else Fraction(base)
@@ -83,5 +83,5 @@ def _base(label: str, counter: int) -> int | None:
 
 
 def _lower(metadata: dict[str, str]) -> dict[str, str]:
-    """Matroska's tags come in capitals."""
+    """Tags with lower-case names; Matroska's are upper-case."""
     return {name.lower(): value for name, value in metadata.items()}

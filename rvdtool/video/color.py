@@ -1,4 +1,4 @@
-"""How a stream's numbers become display R'G'B': what it says, what we assume, what we refuse."""
+"""Choose how a stream's samples are converted to display R'G'B' (matrix, range, transfer, …)."""
 
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -8,8 +8,8 @@ from rvdtool.video.frame import ColorInterpretation, ColorTag
 
 Property = Literal["matrix", "range", "transfer", "primaries"]
 
-# What we can read: code points of ITU-T H.273, as streams carry them, and FFmpeg's names. The
-# three systems of BT.601 share one matrix.
+# Supported code points of ITU-T H.273, as stored in streams, and FFmpeg's names for them. The
+# three variants of BT.601 share one matrix.
 READABLE: dict[Property, dict[int, str]] = {
     "matrix": {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 9: "bt2020"},
     "range": {1: "limited", 2: "full"},
@@ -35,7 +35,7 @@ READABLE: dict[Property, dict[int, str]] = {
     },
 }
 
-# What we refuse: code points and their names, for the message.
+# Code points that are refused, and their names for the message.
 REFUSED: dict[Property, dict[int, str]] = {
     "matrix": {7: "smpte240m", 8: "ycgco", 10: "bt2020c", 14: "ictcp"},
     "range": {},
@@ -57,26 +57,26 @@ REFUSED: dict[Property, dict[int, str]] = {
 }
 
 UNSPECIFIED = (0, 2, 3)
-"""Matrix, transfer or primaries that say nothing (H.273: reserved, unspecified, reserved)."""
+"""Code points of matrix, transfer or primaries that mean reserved or unspecified (H.273)."""
 
 HD_HEIGHT = 720
-"""From this height on, an untagged matrix is taken as BT.709, below as BT.601."""
+"""If the matrix is not tagged, BT.709 is assumed from this frame height on, and BT.601 below."""
 
 PROGRESSIVE = "progressive"
 
 ALLOWED: dict[Property, tuple[str, ...]] = {
     name: tuple(dict.fromkeys(values.values())) for name, values in READABLE.items()
 }
-"""What `Assume` takes."""
+"""Values that `Assume` accepts."""
 
 
 @dataclass(frozen=True)
 class Assume:
-    """What the user knows better than the stream. None leaves it to the stream.
+    """The user's overrides of a stream's colour tags. None keeps the stream's own tag.
 
-    `matrix` and `range` change the decoded numbers. `transfer` and `primaries` don't: they say
-    that an HDR or wide-gamut stream shall be read as if it were display-referred SDR.
-    `progressive` says that frames which are flagged as interlaced hold whole pictures.
+    `matrix` and `range` change the decoded values. `transfer` and `primaries` don't: they allow an
+    HDR or wide-gamut stream to be read as if it were display-referred SDR. With `progressive`,
+    frames that are flagged as interlaced are read as progressive.
 
     Raises:
         UsageError: a value that isn't in ALLOWED.
@@ -96,10 +96,10 @@ class Assume:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `matrix=bt709,range=limited` or `progressive`, as the command line takes it.
+        """Parse the value of `--assume`, such as `matrix=bt709,range=limited` or `progressive`.
 
         Raises:
-            UsageError: not of this form, an unknown name or value, or a name given twice.
+            UsageError: wrong syntax, an unknown name or value, or a name given twice.
         """
         given: dict[str, str] = {}
         parts = [part.strip() for part in text.split(",")]
@@ -121,12 +121,12 @@ class Assume:
 
 @dataclass(frozen=True)
 class StreamColor:
-    """What a stream says about its colour.
+    """A stream's colour tags.
 
     Attributes:
-        matrix, range, transfer, primaries: code points; None where it says nothing.
-        is_rgb: it needs no matrix.
-        has_hdr_metadata: it carries mastering display, light level or Dolby Vision metadata.
+        matrix, range, transfer, primaries: code points; None if not tagged.
+        is_rgb: the samples are R'G'B', so no matrix is needed.
+        has_hdr_metadata: has mastering display, light level, HDR10+ or Dolby Vision metadata.
     """
 
     matrix: int | None
@@ -140,17 +140,17 @@ class StreamColor:
 def interpret(
     stream: StreamColor, assume: Assume, *, height: int, name: str
 ) -> ColorInterpretation:
-    """Decide how to read a stream's numbers, and keep where each decision comes from.
+    """Choose how to interpret a stream's samples, and record where each choice comes from.
 
-    The user's word counts before the stream's. Where neither says anything: matrix BT.709 from
-    HD_HEIGHT on and BT.601 below (as players do), limited range, transfer and primaries BT.709;
-    for RGB, sRGB's transfer.
+    The user's overrides take precedence over the stream's tags. The defaults for what neither
+    gives are: matrix BT.709 from HD_HEIGHT on and BT.601 below (as in players), limited range, and
+    transfer and primaries BT.709. RGB streams default to sRGB's transfer.
 
     Args:
         stream: the stream's tags.
         assume: the user's overrides.
-        height: of a frame, in pixels.
-        name: of the file, for messages.
+        height: frame height in pixels.
+        name: the file's name, for messages.
 
     Raises:
         VideoError: HDR, linear or log transfer, wide primaries, or a matrix we don't decode.
@@ -171,7 +171,7 @@ def interpret(
     if stream.is_rgb:
         if assume.matrix is not None or assume.range == "limited":
             raise UsageError(
-                f"{name}: RGB video has no matrix and full range; leave out matrix and "
+                f"{name}: RGB video has no matrix and is full range; leave out matrix and "
                 "range=limited"
             )
         tags["matrix"], tags["range"] = ColorTag("rgb", "stream"), ColorTag("full", "stream")
@@ -187,7 +187,9 @@ def _choose(prop: Property, code: int | None, override: str | None, default: str
 
 
 def _refuse(stream: StreamColor, assume: Assume, defaults: dict[Property, str], name: str) -> None:
-    """Refuse what isn't SDR, all of it in one line with the whole option that reads it anyway.
+    """Refuse a stream that isn't SDR.
+
+    The message names all problems and the complete `--assume` option that overrides them.
 
     Raises:
         VideoError: HDR, linear or log transfer, wide primaries, or a matrix we don't decode.

@@ -1,4 +1,4 @@
-"""Open a video file with FFmpeg: only as a video, never as something that opens other files."""
+"""Open a video file with FFmpeg, restricted to container formats that can't open other files."""
 
 import io
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ from rvdtool.errors import UsageError, VideoError
 from rvdtool.notes import Say
 from rvdtool.video.source import ByteSource, open_bytes
 
-# FFmpeg also "plays" text, playlists and pictures. Playlists may name files and servers, and a
-# bundle may come from a stranger: hence a list.
+# FFmpeg also opens text, playlists and pictures. A playlist can refer to local files and servers,
+# and bundles may come from untrusted sources, so only these formats are allowed.
 FORMATS = ("mov", "mp4", "matroska", "webm", "avi", "mxf", "mpegts")
 
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
@@ -25,10 +25,10 @@ TS_MARK = 0x47
 """The first byte of every packet of an MPEG transport stream."""
 
 BUFFER = 1 << 20
-"""Bytes per read: so large that Python's part in reading costs next to nothing."""
+"""Bytes per read: large enough that the overhead of Python's read calls is negligible."""
 
-# Tags that aren't UTF-8 must not stop a video from opening. PyAV 19 takes them and has no such
-# option; older releases need to be told.
+# A video must open even if its tags aren't UTF-8. PyAV before 19 needs this option for that; PyAV
+# 19 no longer has it.
 _TAG_OPTIONS: dict[str, Any] = (
     {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 )
@@ -36,12 +36,12 @@ _TAG_OPTIONS: dict[str, Any] = (
 
 @contextmanager
 def open_container(source: ByteSource) -> Iterator[InputContainer]:
-    """Open a video file; it ends with the context.
+    """Open a video file; it is closed when the context ends.
 
     Raises:
-        InputError: there is no such file, or it may not be read.
-        VideoError: not a video, or damage that FFmpeg stumbles over, here or while the caller
-            demuxes and decodes.
+        InputError: the file doesn't exist or can't be read.
+        VideoError: not a video, or FFmpeg finds damage, either here or while the caller demuxes
+            and decodes.
     """
     with open_bytes(source) as file:
         _require_whole(file, source.name)
@@ -75,11 +75,11 @@ def open_container(source: ByteSource) -> Iterator[InputContainer]:
 def open_video(
     source: ByteSource, index: int | None = None
 ) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a video and one of its video streams; both end with the context.
+    """Open a video file and choose one of its video streams; closed when the context ends.
 
     Args:
         source: the file.
-        index: the stream's number in the file; None for the first video stream.
+        index: index of the stream in the file; None for the first video stream.
 
     Raises:
         InputError, VideoError: as `open_container`; or there is no such video stream.
@@ -89,10 +89,10 @@ def open_video(
 
 
 def video_streams(container: InputContainer, name: str) -> list[VideoStream]:
-    """The streams with moving pictures: the cover art of a sound file is none.
+    """The video streams, without attached pictures such as cover art.
 
     Raises:
-        VideoError: there is none.
+        VideoError: the file has no video stream.
     """
     streams = [
         s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic
@@ -105,16 +105,16 @@ def video_streams(container: InputContainer, name: str) -> list[VideoStream]:
 def choose_stream(
     streams: list[VideoStream], wanted: int | None, name: str, say: Say
 ) -> VideoStream:
-    """The stream that the user wants; else of those flagged as default (or of all) the largest.
+    """The stream with the given index; else the largest of those flagged as default, or of all.
 
     Raises:
-        VideoError: it can't be decoded.
-        UsageError: no video stream has the wanted number.
+        VideoError: FFmpeg can't decode the stream.
+        UsageError: no video stream has that index.
     """
     if wanted is not None:
         return _stream_of_index(streams, wanted, name)
     flagged = [s for s in streams if s.disposition & av.stream.Disposition.default]
-    chosen = max(flagged or streams, key=_area)  # the first of several as large
+    chosen = max(flagged or streams, key=_area)  # of several equally large ones, the first
     if len(streams) > 1:
         say(
             f"{name}: has several video streams, {_list(streams)}; stream {chosen.index} "
@@ -145,7 +145,7 @@ def _area(stream: VideoStream) -> int:
 
 
 def _list(streams: list[VideoStream]) -> str:
-    """Numbers and sizes, for a message."""
+    """Indices and sizes of the streams, for a message."""
     sizes = []
     for stream in streams:
         context = cast(VideoCodecContext | None, stream.codec_context)
@@ -155,14 +155,14 @@ def _list(streams: list[VideoStream]) -> str:
 
 
 def reason(error: Exception) -> str:
-    """What FFmpeg or the system says, without number and file name."""
+    """The message of an FFmpeg or system error, without error number and file name."""
     return getattr(error, "strerror", None) or str(error)
 
 
 def _require_whole(file: io.RawIOBase, name: str) -> None:
-    """Refuse empty files, and Matroska files shorter than they say.
+    """Refuse empty files, and Matroska files that are shorter than their header says.
 
-    FFmpeg reports a cut-off MP4, MOV or AVI, but reads a Matroska file to its early end in silence.
+    FFmpeg reports truncated MP4, MOV and AVI files, but not truncated Matroska files.
     """
     size = file.seek(0, io.SEEK_END)
     if size == 0:
@@ -172,16 +172,17 @@ def _require_whole(file: io.RawIOBase, name: str) -> None:
     file.seek(0)
     if end is not None and end > size:
         raise VideoError(
-            f"{name}: cut off: {size} bytes of {end}; copy it again, or rewrap what is left of it "
+            f"{name}: cut off: {size} bytes of {end}; copy it again, or rewrap what is there "
             "(ffmpeg -i IN -c copy OUT.mkv)"
         )
 
 
 def cut_within_packet(source: ByteSource) -> bool:
-    """Whether it is an MPEG transport stream whose last packet isn't whole.
+    """Whether the source is an MPEG transport stream whose last packet is incomplete.
 
-    FFmpeg drops such a packet in silence. A packet has 188 bytes (ISO/IEC 13818-1, 2.4.3), 4 more
-    in front in a camera's .mts or .m2ts, 16 more behind where error correction was kept.
+    FFmpeg drops such a packet without a message. A packet has 188 bytes (ISO/IEC 13818-1, 2.4.3),
+    preceded by 4 bytes in cameras' .mts and .m2ts files, or followed by 16 bytes of error
+    correction.
     """
     with open_bytes(source) as file:
         head = file.read(1024) or b""
@@ -194,7 +195,7 @@ def cut_within_packet(source: ByteSource) -> bool:
 
 
 def _matroska_end(head: bytes) -> int | None:
-    """Where a Matroska file should end (RFC 9559); None if it isn't one, or doesn't say."""
+    """Size in bytes that a Matroska file states (RFC 9559); None if it isn't one or has no size."""
     if not head.startswith(EBML):
         return None
     length, start = _ebml_size(head, len(EBML))
@@ -206,7 +207,7 @@ def _matroska_end(head: bytes) -> int | None:
 
 
 def _ebml_size(data: bytes, position: int) -> tuple[int | None, int]:
-    """An element's size (RFC 8794, 5 and 6; None if unknown) and where its content starts."""
+    """An EBML element's size (RFC 8794, 5 and 6; None if unknown) and its content's offset."""
     width = 9 - data[position].bit_length() if position < len(data) else 9
     content = position + width
     if width > 8 or content > len(data):

@@ -1,4 +1,4 @@
-"""Y'CbCr ↔ R'G'B' by FFmpeg's scaler, with matrix, range and quality always given."""
+"""Convert Y'CbCr ↔ R'G'B' with FFmpeg's scaler, with explicit matrix, range and quality."""
 
 from fractions import Fraction
 from typing import cast
@@ -15,15 +15,15 @@ from rvdtool.errors import VideoError
 from rvdtool.video.frame import Rgb, VideoInfo
 
 FLAGS = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
-"""Full precision for chroma, and the same result on every machine."""
+"""Scaler flags for full-precision chroma and identical results on all machines."""
 
 
 class RgbConverter:
-    """Decoded frames of one video to R'G'B', as its `VideoInfo` says.
+    """Converts decoded frames of one video to R'G'B', as its `VideoInfo` specifies.
 
     Raises:
-        VideoError: it names a pixel format, matrix or range that FFmpeg doesn't know (a bundle's
-            manifest may name anything).
+        VideoError: FFmpeg doesn't know the pixel format, matrix or range. (`VideoInfo` may come
+            from a bundle's manifest, which can contain any text.)
     """
 
     def __init__(self, info: VideoInfo) -> None:
@@ -31,25 +31,25 @@ class RgbConverter:
         deep = info.bits > 8
         self._format = info.pixel_format
         if info.color.range.value == "limited":
-            # The scaler takes these formats as full range, whatever `in_range` says.
+            # The scaler treats these formats as full range and ignores `in_range`.
             self._format = self._format.replace("yuvj", "yuv")
-        # For RGB input it needs no matrix, but a valid name.
+        # RGB input needs no matrix, but the option needs a valid name.
         matrix = "bt709" if is_rgb else info.color.matrix.value
         colors = f"in_color_matrix={matrix}:in_range={info.color.range.value}:out_range=full"
         output = "rgb48" if deep else "rgb24"
         try:
-            if not (matrix + info.color.range.value).isalnum():  # else an option more, or other
+            if not (matrix + info.color.range.value).isalnum():  # could add options
                 raise ValueError
             self._graph = scale_graph(info.width, info.height, self._format, colors, output)
         except (av.error.FFmpegError, ValueError) as error:
             raise VideoError(
                 f"pixel format {self._format!r}, matrix {matrix!r} or range "
-                f"{info.color.range.value!r}: FFmpeg knows none of that name"
+                f"{info.color.range.value!r}: not known to FFmpeg"
             ) from error
         self._levels = _full_scale(info) if deep and not is_rgb else None
 
     def __call__(self, frame: AvFrame) -> Rgb:
-        """[H, W, 3]: uint8 for 8-bit video, else uint16."""
+        """Convert one frame to R'G'B' [H, W, 3]: uint8 for 8-bit video, else uint16."""
         if frame.format.name != self._format:
             frame = _relabel(frame, self._format)
         self._graph.vpush(frame)
@@ -58,7 +58,7 @@ class RgbConverter:
 
 
 def _relabel(frame: AvFrame, pixel_format: str) -> AvFrame:
-    """The same samples under the name of another planar 8-bit format."""
+    """A frame with the same samples, labelled as another planar 8-bit format."""
     relabelled = AvFrame(frame.width, frame.height, pixel_format)
     for source, target in zip(frame.planes, relabelled.planes, strict=True):
         np.copyto(_samples(target), _samples(source))
@@ -66,7 +66,7 @@ def _relabel(frame: AvFrame, pixel_format: str) -> AvFrame:
 
 
 def _samples(plane: VideoPlane) -> NDArray[np.uint8]:
-    """[H, W], a view."""
+    """The plane's samples [H, W], as a view."""
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
     return rows[:, : plane.width]
 
@@ -87,7 +87,7 @@ def scale_graph(
             width=width,
             height=height,
             format=av.VideoFormat(input_format),
-            time_base=Fraction(1, 1000),  # of no consequence: the filters keep no time
+            time_base=Fraction(1, 1000),  # any value: these filters ignore time
         ),
         graph.add("scale", f"{colors}:flags={FLAGS}"),
         graph.add("format", f"pix_fmts={output_format}"),
@@ -97,11 +97,11 @@ def scale_graph(
 
 
 def _full_scale(info: VideoInfo) -> NDArray[np.uint16]:
-    """[65536] swscale's 16-bit value → 0..65535.
+    """Lookup table [65536] from swscale's 16-bit values to 0..65535.
 
-    From Y'CbCr, swscale doesn't fill 16 bits: white comes out at 255·2⁸ from limited range (as if
-    from 8 bits), and at the stream's own white shifted left from full range. The error would be
-    four codes of a 10-bit stream. (Measured; tests/video/test_color_patches.py guards it.)
+    For Y'CbCr input, swscale's white isn't 65535: from limited range it is 255·2⁸ (as from 8
+    bits), from full range it is the stream's white shifted left to 16 bits. Uncorrected, the error
+    is four code values of a 10-bit stream (measured; tests/video/test_color_patches.py tests it).
     """
     limited = info.color.range.value == "limited"
     white = 255 << 8 if limited else (2**info.bits - 1) << (16 - info.bits)

@@ -1,4 +1,4 @@
-"""Probe a video, and decode its frames one by one to display R'G'B'."""
+"""Probe a video, and decode it frame by frame to display R'G'B'."""
 
 from collections.abc import Iterator
 
@@ -41,21 +41,21 @@ def probe(
     stream: int | None = None,
     say: Say = keep_quiet,
 ) -> VideoInfo:
-    """Learn all about a video without decoding it: as fast as reading it.
+    """Find a video's size, timing and colour. Takes about as long as reading the file.
 
-    Frame count and timestamps come from every packet that the container wants shown (an edit list
-    hides some; `stream.frames` knows nothing of that). One frame is decoded, as only a decoder
-    knows size, pixel format, colour tags and interlacing for sure.
+    Frame count and timestamps come from the packets of all frames that are shown (an edit list may
+    hide some, which `stream.frames` ignores). One frame is decoded, since only the decoder reliably
+    knows size, pixel format, colour tags and interlacing.
 
     Args:
         source: where the video is.
-        assume: the user's word on colour, where the stream is silent or refused.
-        stream: which of several video streams, by its number in the file; by default, of those
-            flagged as default, or of all, the largest.
-        say: told what was chosen, or is missing.
+        assume: the user's overrides of the stream's colour tags.
+        stream: index in the file of the video stream to use; by default, the largest of those
+            flagged as default, or of all.
+        say: called with a message about each automatic choice and about missing frames.
 
     Raises:
-        InputError: there is no such file, or it may not be read.
+        InputError: the file doesn't exist or can't be read.
         VideoError: not a video, no frames, damaged, interlaced, HDR, wide gamut, …
         UsageError: `assume` contradicts the video, or there is no such stream.
     """
@@ -64,10 +64,10 @@ def probe(
     name = source.name
     with open_container(source) as container:
         chosen = choose_stream(video_streams(container, name), stream, name, say)
-        # Before decoding: a decoder overwrites them with what the frames say, which may be nothing.
+        # Before decoding: the decoder overwrites them with the frames' own tags, or with nothing.
         declared = tags_of(chosen.codec_context)
         first, timestamps, undecodable = _demux(container, chosen, name)
-        # Asking a stream after its container is closed crashes the interpreter (PyAV < 19).
+        # Access to a stream after its container is closed crashes the interpreter (PyAV < 19).
         rate, time_base, index = chosen.guessed_rate, chosen.time_base, chosen.index
         is_stream = container.format.name == "mpegts"
         codec, aspect = chosen.codec_context.name, chosen.sample_aspect_ratio
@@ -78,13 +78,13 @@ def probe(
         raise VideoError(f"{name}: interlaced; {DEINTERLACE}")
     if undecodable:
         say(
-            f"{name}: was cut without re-encoding; its first {undecodable} pictures can't "
-            "be decoded and are left out"
+            f"{name}: doesn't start with a key frame (cut without re-encoding?); its first "
+            f"{undecodable} pictures can't be decoded and are left out"
         )
     if is_stream and cut_within_packet(source):
         say(
-            f"{name}: ends within a packet, so it was cut off and its last frames may be missing "
-            "or damaged; copy it again from the camera"
+            f"{name}: cut off within a packet, so its last frames may be missing or damaged; "
+            "copy it again from the camera"
         )
     return VideoInfo(
         width=first.width,
@@ -111,17 +111,17 @@ def read_frames(
 
     Args:
         source: where the video is.
-        info: what `probe` said about it; its colour interpretation is applied.
-        ahead: decode the next frames while one is used: quicker, but they take memory. For the
-            first frame alone it is a waste.
+        info: the result of `probe`; its colour interpretation is applied.
+        ahead: decode the next frames in the background while the caller uses one: faster, but
+            takes memory. Turn it off to read the first frame only.
 
     Yields:
         VideoFrame with uint8 R'G'B' from 8-bit streams and uint16 (0..65535) from deeper ones.
 
     Raises:
-        InputError: there is no such file, or it may not be read.
-        VideoError: count, timestamps, size or pixel format are not those of `info`: the file is
-            damaged, truncated, or another.
+        InputError: the file doesn't exist or can't be read.
+        VideoError: count, timestamps, size or pixel format differ from `info`: the file is
+            damaged, truncated, or not the one that was probed.
     """
     if isinstance(source, ImageSource):
         yield from read_images(source, info)
@@ -129,7 +129,7 @@ def read_frames(
     to_rgb = RgbConverter(info)
     with open_video(source, info.stream) as (container, stream):
         stream.thread_type = "AUTO" if ahead else "SLICE"
-        # AVI has no display times: FFmpeg makes them up in decoding order.
+        # AVI stores no timestamps: FFmpeg makes them up in decoding order.
         timed = container.format.name != "avi"
         frames = container.decode(stream)
         for index, timestamp in enumerate(info.timestamps):
@@ -146,8 +146,8 @@ def read_frames(
 def _demux(
     container: InputContainer, stream: VideoStream, name: str
 ) -> tuple[AvFrame, tuple[int, ...], int]:
-    """The first frame in display order, the timestamps of all that will be shown, and how many
-    pictures before it can't be decoded."""
+    """The first frame in display order, the timestamps of all shown frames, and the number of
+    undecodable pictures before the first frame."""
     first: AvFrame | None = None
     key: int | None = None
     shown: list[int] = []
@@ -178,10 +178,11 @@ def _demux(
 def _from_first_decodable(
     shown: list[int], key: int | None, first: int, name: str
 ) -> tuple[int, ...]:
-    """Sort timestamps, without those of pictures that no decoder gives.
+    """Sort timestamps, and leave out those of pictures before `first` that can't be decoded.
 
-    A clip cut without re-encoding may start before its first key frame, or with pictures that are
-    shown before it and lean on lost ones (HEVC: RASL). From the key frame on, all must be there.
+    A clip that was cut without re-encoding may start with pictures before its first key frame, or
+    with leading pictures that refer to frames which were cut away (HEVC: RASL pictures). All
+    frames from the key frame on must be there.
     """
     if key is not None and any(key <= t < first for t in shown):
         raise VideoError(f"{name}: its first frames can't be decoded; the file is damaged")
@@ -195,7 +196,7 @@ def _bits(frame: AvFrame) -> int:
 def _next_frame(
     frames: Iterator[AvFrame], index: int, info: VideoInfo, name: str
 ) -> AvFrame | None:
-    """The next frame, None at the end."""
+    """The next frame; None at the end."""
     try:
         frame = next(frames, None)
     except av.error.FFmpegError as error:
@@ -214,7 +215,7 @@ def _next_frame(
 def _wrong_count(
     frames: Iterator[AvFrame], frame: AvFrame | None, index: int, info: VideoInfo, name: str
 ) -> VideoError:
-    """The error for frames that are missing or too many; decodes the rest to count them."""
+    """The error for missing or surplus frames; decodes the remaining frames to count them."""
     count = index
     while frame is not None:
         count += 1

@@ -1,4 +1,4 @@
-"""Write R'G'B' frames as a video or as PNGs: for simulation, examples and previews."""
+"""Encode R'G'B' frames as a video: for simulation, examples and previews."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -49,7 +49,7 @@ CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
 @dataclass(frozen=True)
 class _Encoder:
-    """FFmpeg's encoder for a codec, and how we use it."""
+    """FFmpeg's encoder for a codec, with the settings used here."""
 
     name: str
     pixel_format: str
@@ -64,11 +64,11 @@ ENCODERS: dict[VideoCodec, _Encoder] = {
         "libx264",
         "yuv420p",
         (".mp4", ".mov", ".mkv"),
-        # The same bytes every time: else x264 takes shortcuts that depend on how its threads run.
+        # For reproducible bytes: otherwise x264's decisions depend on thread timing.
         {"x264-params": "cpu-independent=1"},
     ),
-    # x265 prints to the terminal unless told not to. On clips of few frames its thread pool
-    # crashes now and then, and B-frames get random decoding times. Apple's players want hvc1.
+    # x265 prints to the terminal by default. With clips of few frames its thread pool sometimes
+    # crashes, and B-frames get random decoding times. Apple's players need hvc1.
     "hevc": _Encoder(
         "libx265",
         "yuv420p",
@@ -94,11 +94,11 @@ def encode_video(
     """Encode frames, one at a time, with BT.709 limited-range tags (FFV1: RGB, lossless).
 
     Args:
-        frames: uint8 [H, W, 3], all of one size; even sides for h264, hevc and prores, as their
-            chroma is subsampled.
+        frames: uint8 [H, W, 3], all of one size; width and height must be even for h264, hevc and
+            prores, as their chroma is subsampled.
         path: the new file; `.mp4`, `.mov` or `.mkv`.
         rate: frames per second.
-        codec: h264 and hevc as 8-bit 4:2:0, prores as 10-bit 4:2:2, ffv1 as 8-bit RGB.
+        codec: h264 and hevc are 8-bit 4:2:0, prores is 10-bit 4:2:2, ffv1 is 8-bit RGB.
         crf: quality of h264 and hevc, 0 (best) to 51.
         preset: speed of h264 and hevc, x264's names.
         overwrite: replace an existing file.
@@ -107,7 +107,7 @@ def encode_video(
         How many frames were written.
 
     Raises:
-        UsageError: codec, suffix and size don't fit each other, or there are no frames.
+        UsageError: the codec doesn't support the file's suffix or the size, or there are no frames.
         MismatchError: frames differ in size.
         OutputError: the file exists or can't be written, or FFmpeg lacks the encoder.
     """
@@ -146,7 +146,7 @@ def encode_video(
 
 
 class OutputFile:
-    """A file that remembers why it couldn't be written: FFmpeg may forget it on its way back."""
+    """A file that keeps the error of a failed write, since FFmpeg may not pass it on."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -204,7 +204,7 @@ def _encode(
         to_stream.vpush(AvFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24"))
         frame = to_stream.vpull()
         frame.pts, frame.time_base = count, context.time_base
-        # Some encoders (ProRes) take these two from the frame, not from the stream.
+        # Some encoders (ProRes) read these two from the frame, not from the stream.
         frame.color_primaries, frame.color_trc = context.color_primaries, context.color_trc
         container.mux(stream.encode(frame))
         count += 1

@@ -1,4 +1,4 @@
-"""What a video is (`VideoInfo`) and what comes out of decoding it (`VideoFrame`)."""
+"""Properties of a video (`VideoInfo`) and one decoded frame (`VideoFrame`)."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,12 +11,12 @@ Rgb = NDArray[np.uint8] | NDArray[np.uint16]
 """Display R'G'B' (gamma-coded), [H, W, 3]: uint8 (0..255) or uint16 (0..65535)."""
 
 Source = Literal["stream", "assumed", "user"]
-"""Where a value comes from: the stream says so, we assumed it, or the user told us."""
+"""Where a value comes from: the stream's tags, a default, or the user."""
 
 
 @dataclass(frozen=True)
 class ColorTag:
-    """One property of a stream's colour, and how we know it."""
+    """One colour property of a stream, and where the value comes from."""
 
     value: str
     source: Source
@@ -24,7 +24,7 @@ class ColorTag:
 
 @dataclass(frozen=True)
 class ColorInterpretation:
-    """How the decoded numbers become sRGB-like R'G'B'.
+    """How decoded samples are converted to sRGB-like R'G'B'.
 
     Attributes:
         matrix: `bt601`, `bt709`, `bt2020` or `rgb` (no matrix).
@@ -40,24 +40,25 @@ class ColorInterpretation:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """A video's decoded geometry, time and colour.
+    """A video's frame size, timing and colour.
 
     Attributes:
         width, height: decoded size in pixels, before any rotation.
-        timestamps: when each frame is shown, in `time_base`, in display order; starts anywhere.
+        timestamps: presentation time of each frame in units of `time_base`, in display order; the
+            first need not be 0.
         time_base: seconds per timestamp tick.
-        rate: nominal frames per second, by the header and the timestamps; `rvdtool.video.cadence`
-            says whether the frames keep it.
-        rotation: degrees clockwise by which a player turns the picture: 0, 90, 180 or 270.
+        rate: nominal frame rate, from header and timestamps; `rvdtool.video.cadence` finds whether
+            it is constant.
+        rotation: degrees clockwise by which a player rotates the picture: 0, 90, 180 or 270.
         codec, pixel_format: FFmpeg's names.
         bits: bits per sample of the stream: 8, 10, 12, …
-        color: how the numbers are read.
-        stream: FFmpeg's number of the stream in its file; None for the first video stream (and for
-            pictures).
+        color: how the samples are interpreted.
+        stream: FFmpeg's index of the stream in its file; None for the first video stream (and for
+            folders of pictures).
         sample_aspect: width of a pixel divided by its height; None if not stated.
-        taken_as_progressive: the user says so, whatever flag its frames have.
-        undecodable: pictures before the first frame that no decoder gives, as a clip cut without
-            re-encoding has them.
+        taken_as_progressive: the user asked to ignore the frames' interlaced flag.
+        undecodable: number of pictures before the first frame that can't be decoded, as in a clip
+            that was cut without re-encoding.
     """
 
     width: int
@@ -77,7 +78,7 @@ class VideoInfo:
 
     @property
     def frame_count(self) -> int:
-        """How many frames decoding gives."""
+        """Number of decoded frames."""
         return len(self.timestamps)
 
 
@@ -86,7 +87,7 @@ class VideoFrame:
     """One decoded frame, display-referred (gamma-coded) RGB at full size.
 
     Attributes:
-        index: 0, 1, 2, … in display order.
+        index: frame number in display order, from 0.
         rgb: [H, W, 3]; uint8 (0..255) from 8-bit streams, uint16 (0..65535) from deeper ones.
         pts: timestamp in the video's time base.
     """

@@ -1,4 +1,4 @@
-"""The name of an ICC profile (ICC.1:2022): enough to tell sRGB from what isn't."""
+"""Read an ICC profile's name (ICC.1:2022), to find out whether it is sRGB."""
 
 import struct
 
@@ -7,7 +7,7 @@ _MOST_TAGS = 1000
 
 
 def profile_name(profile: bytes) -> str:
-    """What a profile calls itself; `unnamed` if it doesn't, or is damaged."""
+    """The profile's description; `unnamed` if it has none or is damaged."""
     try:
         return _description(profile) or "unnamed"
     except (struct.error, UnicodeDecodeError):
@@ -29,7 +29,7 @@ def _description(profile: bytes) -> str:
 
 
 def _text(tag: bytes) -> str:
-    """Of a `desc` (version 2) or `mluc` (version 4): its first language."""
+    """Text of a `desc` tag (version 2) or of the first language of an `mluc` tag (version 4)."""
     if tag.startswith(b"desc"):
         (length,) = struct.unpack_from(">I", tag, 8)
         return tag[12 : 12 + length].rstrip(b"\0").decode("latin-1")

@@ -1,4 +1,4 @@
-"""A folder of PNGs, JPEGs or TIFFs as a video."""
+"""Read a folder of PNGs, JPEGs or TIFFs as a video."""
 
 from collections.abc import Callable, Iterator
 from typing import Literal
@@ -17,10 +17,10 @@ Codec = Literal["png", "mjpeg", "tiff"]
 
 
 def probe_images(source: ImageSource, assume: Assume) -> VideoInfo:
-    """Read all headers; timestamps count frames.
+    """Read the headers of all pictures. Timestamps are the frame numbers.
 
     Raises:
-        VideoError: not all are colour pictures of one kind, size and depth.
+        VideoError: the pictures aren't all colour pictures of one file type, size and bit depth.
     """
     codec = _codec(source.frames[0])
     headers = [_header(frame, codec) for frame in source.frames]
@@ -59,7 +59,7 @@ def read_images(source: ImageSource, info: VideoInfo) -> Iterator[VideoFrame]:
     """Decode one picture after the other.
 
     Raises:
-        VideoError: one is damaged, or not of `info`'s kind, size and depth, or the count differs.
+        VideoError: a picture is damaged, or type, size, bit depth or count differ from `info`.
     """
     if len(source.frames) != info.frame_count:
         raise VideoError(
@@ -75,10 +75,10 @@ def read_images(source: ImageSource, info: VideoInfo) -> Iterator[VideoFrame]:
 
 
 def _refuse_profile(profile: str | None, assume: Assume, name: str) -> None:
-    """Refuse pictures whose ICC profile isn't sRGB, unless the user says how to read them.
+    """Refuse pictures whose ICC profile isn't sRGB, unless the user overrides it.
 
     Raises:
-        VideoError: as said.
+        VideoError: the profile isn't sRGB, and `assume` doesn't give transfer and primaries.
     """
     told = assume.transfer is not None and assume.primaries is not None
     if profile is None or is_srgb(profile) or told:
@@ -111,7 +111,7 @@ def _decoder(info: VideoInfo) -> Callable[[bytes, str], Rgb]:
 
 
 def _codec(frame: ByteSource) -> Codec:
-    """The kind of picture by its first bytes: a bundle's members have no names of their own."""
+    """The file type by the first bytes, since pictures in a bundle have no file names."""
     with open_bytes(frame) as file:
         head = file.read(4) or b""
     if head.startswith(jpeg.SIGNATURE):
@@ -121,7 +121,7 @@ def _codec(frame: ByteSource) -> Codec:
 
 def _header(frame: ByteSource, codec: Codec) -> PictureHeader:
     read = {"png": png.read_header, "mjpeg": jpeg.read_header, "tiff": tiff.read_header}[codec]
-    if _codec(frame) != codec and codec != "png":  # of what isn't one, the PNG reader says so
+    if _codec(frame) != codec and codec != "png":  # the PNG reader has its own message
         raise VideoError(f"{frame.name}: another kind of picture than the clip's first")
     with open_bytes(frame) as file:
         return read(file, frame.name)

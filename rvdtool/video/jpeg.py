@@ -1,4 +1,4 @@
-"""JPEG files as frames: 8-bit Y'CbCr or R'G'B', decoded by FFmpeg as in a motion JPEG."""
+"""Read JPEG files as frames: 8-bit Y'CbCr or R'G'B', decoded by FFmpeg like motion JPEG."""
 
 import io
 import struct
@@ -17,7 +17,7 @@ from rvdtool.video.picture import PictureHeader, rotation_of
 
 SIGNATURE = b"\xff\xd8\xff"
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""Start of frame 0..15 (ITU-T T.81, table B.1)."""
+"""Markers of frame headers, SOF0 to SOF15 (ITU-T T.81, table B.1)."""
 _BASELINE_TO_PROGRESSIVE = (0xC0, 0xC1, 0xC2)
 _APP1, _EXIF = 0xE1, b"Exif\0\0"
 _APP2, _ICC = 0xE2, b"ICC_PROFILE\0"
@@ -26,10 +26,10 @@ _DAMAGED = "damaged or cut off; copy it again"
 
 
 def read_header(file: io.RawIOBase, name: str) -> PictureHeader:
-    """Read all segments before the pixels, but not the pixels.
+    """Read all segments before the image data.
 
     Raises:
-        VideoError: damaged, or not three colours of 8 bits.
+        VideoError: damaged, or not three components of 8 bits.
     """
     file.seek(2)
     rotation, profile = 0, b""
@@ -42,26 +42,26 @@ def read_header(file: io.RawIOBase, name: str) -> PictureHeader:
             header = _frame_header(marker, file.read(length - 2) or b"", name)
             named = profile_name(profile) if profile else None
             return replace(header, rotation=rotation, profile=named)
-        if marker == 0xFF:  # a byte to fill up
+        if marker == 0xFF:  # a fill byte
             file.seek(-3, io.SEEK_CUR)
         elif marker == _APP1:
             rotation = _exif_rotation(file.read(length - 2) or b"", name) or rotation
         elif marker == _APP2 and len(profile) < _MOST_PROFILE:
             segment = file.read(length - 2) or b""
             if segment.startswith(_ICC):
-                profile += segment[len(_ICC) + 2 :]  # after its number and their count
+                profile += segment[len(_ICC) + 2 :]  # after the part number and count
         else:
             file.seek(length - 2, io.SEEK_CUR)
 
 
 def decode_jpeg(data: bytes, name: str) -> AvFrame:
-    """The picture in its own pixel format.
+    """Decode a picture; the result keeps the file's pixel format.
 
     Raises:
-        VideoError: damaged.
+        VideoError: the file is damaged.
     """
     decoder = CodecContext.create("mjpeg", "r")
-    decoder.options = {"err_detect": "explode+bitstream+buffer"}  # else it makes up what is missing
+    decoder.options = {"err_detect": "explode+bitstream+buffer"}  # else it conceals errors
     decoder.thread_count = 1
     try:
         frames = [*decoder.decode(Packet(data)), *decoder.decode(None)]

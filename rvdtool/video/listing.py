@@ -1,4 +1,4 @@
-"""A folder of numbered files: which of them make one sequence, and in which order."""
+"""List the pictures of a folder as a sequence, ordered by their numbers."""
 
 import re
 from collections.abc import Sequence
@@ -14,27 +14,27 @@ KINDS = {
     ".tif": "TIFF",
     ".tiff": "TIFF",
 }
-"""Suffixes of the pictures that a video may be made of."""
+"""File types of pictures, and their suffixes."""
 
 _NUMBERS = re.compile(r"(\d+)")
 _ANYHOW = "use --as-listed to take all of them in this order"
 
 
 def natural_key(path: Path) -> tuple[list[tuple[int, str]], str]:
-    """Numbers compare as numbers, text without case; the plain name breaks ties."""
+    """Sort key: numbers compare as numbers, text ignores case, ties go by the exact name."""
     parts = re.findall(r"(\d+)|(\D+)", path.name)
     return [(int(n), "") if n else (-1, text.casefold()) for n, text in parts], path.name
 
 
 def list_pictures(folder: Path, *, as_listed: bool) -> list[Path]:
-    """The pictures in a folder in natural order; hidden and other files are left alone.
+    """The pictures in a folder in natural order. Hidden files and other file types are ignored.
 
     Args:
         folder: an existing folder.
-        as_listed: don't ask whether their numbers have gaps or their names differ.
+        as_listed: accept gaps in the numbers and names of different patterns.
 
     Raises:
-        VideoError: no pictures, several kinds of them, or (unless `as_listed`) not one sequence.
+        VideoError: no pictures, several file types, or (unless `as_listed`) not one sequence.
     """
     found = [p for p in folder.iterdir() if not p.name.startswith(".")]
     pictures = sorted((p for p in found if p.suffix.lower() in KINDS), key=natural_key)
@@ -56,10 +56,10 @@ def list_pictures(folder: Path, *, as_listed: bool) -> list[Path]:
 
 
 def _require_one_sequence(folder: Path, pictures: Sequence[Path]) -> None:
-    """Their names must differ in one number, which rises by 1.
+    """Require names that differ in exactly one number, which increases by 1.
 
     Raises:
-        VideoError: they don't.
+        VideoError: the names aren't such a sequence.
     """
     if len(pictures) == 1:
         return

@@ -1,4 +1,4 @@
-"""What one picture of a folder says before its pixels."""
+"""The header of a picture file: size, bit depth, colour and orientation."""
 
 from dataclasses import dataclass
 
@@ -9,15 +9,15 @@ _ROTATIONS = {1: 0, 6: 90, 3: 180, 8: 270}
 
 @dataclass(frozen=True)
 class PictureHeader:
-    """What all pictures of a clip must have in common.
+    """A picture file's header, which must be the same for all pictures of a clip.
 
     Attributes:
-        width, height: pixels, before any rotation.
-        bits: per sample.
+        width, height: size in pixels, before any rotation.
+        bits: bits per sample.
         layout: `RGB`, or a JPEG's components with their sampling.
-        transfer, primaries: H.273 code points; None where the file says nothing.
-        rotation: degrees clockwise by which a viewer turns it.
-        profile: name of its ICC profile; None if it has none.
+        transfer, primaries: H.273 code points; None if not stated.
+        rotation: degrees clockwise by which a viewer rotates the picture.
+        profile: name of the ICC profile; None if there is none.
     """
 
     width: int
@@ -30,18 +30,18 @@ class PictureHeader:
     profile: str | None = None
 
     def __str__(self) -> str:
-        """For a message that compares two."""
-        turned = f", to be turned by {self.rotation}°" if self.rotation else ""
+        """A description for messages that compare two headers."""
+        turned = f", rotated by {self.rotation}°" if self.rotation else ""
         layout = "" if self.layout == "RGB" else f", {self.layout}"
         profile = "" if self.profile is None else f", profile {self.profile}"
         return f"{self.width}×{self.height}, {self.bits} bit{layout}{turned}{profile}"
 
 
 def rotation_of(orientation: int, name: str) -> int:
-    """Degrees clockwise by which a TIFF orientation (1..8) turns a picture.
+    """Rotation in degrees clockwise that a TIFF orientation (1..8) stands for.
 
     Raises:
-        VideoError: it mirrors it.
+        VideoError: the orientation is a mirrored one.
     """
     if orientation in (2, 4, 5, 7):
         raise VideoError(

@@ -1,4 +1,4 @@
-"""PNG files: lossless R'G'B' frames of 8 or 16 bit."""
+"""Read and write PNG files: lossless R'G'B' frames of 8 or 16 bits."""
 
 import io
 import struct
@@ -19,21 +19,21 @@ from rvdtool.video.picture import PictureHeader
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CRC_SIZE = 4
 MOST_PROFILE = 2**22
-"""Bytes of an ICC profile."""
+"""Largest ICC profile in bytes, after decompression."""
 SRGB = 1, 13
-"""Primaries and transfer of sRGB, H.273 code points."""
+"""H.273 code points of sRGB's primaries and transfer."""
 RGB = 2
 COLOR_TYPES = {0: "grey", RGB: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
 
 
 def read_header(file: io.RawIOBase, name: str) -> PictureHeader:
-    """Read all chunks before the pixels, but not the pixels.
+    """Read all chunks before the image data.
 
     Raises:
         VideoError: not a PNG, cut off, or not plain RGB of 8 or 16 bits.
     """
     if file.read(len(SIGNATURE)) != SIGNATURE:
-        raise VideoError(f"{name}: not a PNG, whatever its name says")
+        raise VideoError(f"{name}: not a PNG, despite its name")
     chunks: dict[bytes, bytes] = {}
     while b"IDAT" not in chunks:
         head = file.read(8) or b""
@@ -65,7 +65,7 @@ def read_header(file: io.RawIOBase, name: str) -> PictureHeader:
 
 
 def _profile(chunk: bytes) -> str:
-    """The name within the profile; else the one that the chunk gives it."""
+    """The ICC profile's own name; if it has none, the name in the chunk."""
     label, _, packed = chunk.partition(b"\0")
     try:
         profile = zlib.decompressobj().decompress(packed[1:], MOST_PROFILE)
@@ -76,10 +76,10 @@ def _profile(chunk: bytes) -> str:
 
 
 def decode_png(data: bytes, name: str) -> Rgb:
-    """[H, W, 3] uint8 or uint16, exactly as stored.
+    """Decode a PNG to uint8 or uint16 [H, W, 3], exactly as stored.
 
     Raises:
-        VideoError: damaged.
+        VideoError: the file is damaged.
     """
     try:
         return cast(Rgb, imagecodecs.png_decode(data))
@@ -88,7 +88,7 @@ def decode_png(data: bytes, name: str) -> Rgb:
 
 
 def write_png(rgb: Rgb, path: Path, *, overwrite: bool = False) -> None:
-    """Write a frame losslessly.
+    """Write a frame as a PNG.
 
     Args:
         rgb: [H, W, 3], uint8 or uint16.
@@ -96,12 +96,12 @@ def write_png(rgb: Rgb, path: Path, *, overwrite: bool = False) -> None:
         overwrite: replace an existing file.
 
     Raises:
-        UsageError: not such an array.
-        OutputError: exists, or can't be written.
+        UsageError: the array has another type or shape.
+        OutputError: the file exists (without `overwrite`) or can't be written.
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16):
         raise UsageError(f"a PNG frame is uint8 or uint16 [H, W, 3]; got {rgb.dtype} {rgb.shape}")
-    # Level 1: level 9 makes 1080p frames 3 to 15 % smaller, but takes up to 24 times as long.
+    # Level 9 makes 1080p frames 3 to 15 % smaller than level 1, but takes up to 24 times as long.
     data = imagecodecs.png_encode(rgb, level=1)
     with write_beside(path, overwrite=overwrite) as file:
         file.write(data)

@@ -1,4 +1,4 @@
-"""The sound of a video file: every track as samples on the video's own clock."""
+"""Decode the audio tracks of a video file to samples with times on the video's clock."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from rvdtool.video.container import open_container
 from rvdtool.video.source import ImageSource, VideoSource
 
 Depth = Literal[16, 24, 32, "float"]
-"""Bits of a sample, or 32-bit floating point."""
+"""Bits per sample, or 32-bit floating point."""
 
 Samples = NDArray[np.int32 | np.float32]
-"""[n, channels]: int32 filled from the top bit whatever the depth, or float32 with 1.0 at full."""
+"""[n, channels]: int32 at full scale for any bit depth, or float32 with full scale 1.0."""
 
 _WHOLE = {"u8": 24, "s16": 16, "s32": 0}
-"""FFmpeg's whole-number formats: by how much to shift to fill 32 bits from the top."""
+"""FFmpeg's integer formats, and the left shift that brings each to 32-bit full scale."""
 
 LOSSLESS_FLOAT = ("pcm_f16le", "pcm_f24le", "pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be")
 FULL_32 = ("pcm_s32le", "pcm_s32be")
@@ -32,16 +32,16 @@ FULL_32 = ("pcm_s32le", "pcm_s32be")
 
 @dataclass(frozen=True)
 class Track:
-    """One track of sound.
+    """One audio track.
 
     Attributes:
-        stream: its number in the file.
+        stream: index of its stream in the file.
         codec: FFmpeg's name.
-        rate: samples per second.
-        channels: how many.
-        layout: FFmpeg's name of what they are (`stereo`, `5.1`, `4 channels`).
-        depth: what keeps all that the track has; compressed sound becomes 24 bit.
-        title: what the file calls it; may be empty.
+        rate: sample rate in Hz.
+        channels: number of channels.
+        layout: FFmpeg's name of the channel layout (`stereo`, `5.1`, `4 channels`).
+        depth: bit depth that keeps the track's full precision; 24 for compressed audio.
+        title: the title in the file's metadata; may be empty.
     """
 
     stream: int
@@ -55,7 +55,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Piece:
-    """Samples of a track in a row, from a moment on the video's clock."""
+    """Consecutive samples of a track, and their start time on the video's clock."""
 
     track: int
     start: Fraction | None
@@ -63,11 +63,11 @@ class Piece:
 
 
 def list_tracks(source: VideoSource) -> tuple[list[Track], list[int]]:
-    """The tracks of a video file that can be decoded, and the numbers of those that can't.
+    """The audio tracks that can be decoded, and the stream indices of those that can't.
 
     Raises:
         InputError: the file can't be read.
-        VideoError: it can't be opened as a video.
+        VideoError: the file can't be opened as a video.
     """
     if isinstance(source, ImageSource):
         return [], []
@@ -82,15 +82,15 @@ def list_tracks(source: VideoSource) -> tuple[list[Track], list[int]]:
 
 
 def read_sound(source: VideoSource, tracks: list[Track]) -> Iterator[Piece]:
-    """Decode tracks, in the order in which the file has their packets.
+    """Decode audio tracks, in the order of their packets in the file.
 
     Args:
         source: the video file.
-        tracks: of `list_tracks`; a piece's `track` is the place in this list.
+        tracks: tracks from `list_tracks`; a piece's `track` is an index into this list.
 
     Raises:
         InputError: the file can't be read.
-        VideoError: damaged.
+        VideoError: the file is damaged, or a track changes its format.
     """
     if isinstance(source, ImageSource) or not tracks:
         return
@@ -113,10 +113,10 @@ def _decoded(
 
 
 def _require_same(frame: AudioFrame, track: Track, name: str) -> None:
-    """Refuse sound that isn't what its track says.
+    """Refuse a frame whose format differs from its track's.
 
     Raises:
-        VideoError: other channels or another sample rate.
+        VideoError: the number of channels or the sample rate changes.
     """
     found = frame.layout.nb_channels, frame.sample_rate
     if found != (track.channels, track.rate):
@@ -127,7 +127,7 @@ def _require_same(frame: AudioFrame, track: Track, name: str) -> None:
 
 
 def _is_known(stream: AudioStream) -> bool:
-    """Whether FFmpeg can decode it, and knows as what."""
+    """Whether FFmpeg can decode the stream and knows its format."""
     context = cast(AudioCodecContext | None, stream.codec_context)
     if context is None or cast(AudioFormat | None, context.format) is None:
         return False
@@ -157,7 +157,7 @@ def _track(stream: AudioStream) -> Track:
 
 
 def _samples(frame: AudioFrame) -> Samples:
-    """[n, channels]"""
+    """The frame's samples [n, channels]."""
     values = frame.to_ndarray()
     channels = frame.layout.nb_channels
     values = values.T if frame.format.is_planar else values.reshape(-1, channels)

@@ -1,7 +1,7 @@
-"""Where a video's bytes lie: a file, a part of a file, or a folder of pictures.
+"""Sources of a video: a file, a byte range of a file, or a folder of pictures.
 
-A bundle keeps the user's video as a *stored* ZIP member, so it can be decoded in place: a
-`SliceSource` is the member's offset and size in the bundle.
+A bundle stores the user's video as an uncompressed ZIP member, so that it can be decoded in place:
+`SliceSource` gives the member's offset and size within the bundle.
 """
 
 import io
@@ -15,7 +15,7 @@ from rvdtool.notes import Say, keep_quiet
 from rvdtool.video.listing import list_pictures
 
 DEFAULT_IMAGE_RATE = Fraction(30)
-"""Frames per second of a folder of pictures if no rate is given."""
+"""Frames per second assumed for a folder of pictures if no rate is given."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class FileSource:
 
 @dataclass(frozen=True)
 class SliceSource:
-    """Bytes offset..offset+size of a file: a stored member of a ZIP archive."""
+    """Bytes offset..offset+size of a file, such as an uncompressed member of a ZIP archive."""
 
     path: Path
     offset: int
@@ -76,23 +76,23 @@ def open_source(
     as_listed: bool = False,
     say: Say = keep_quiet,
 ) -> VideoSource:
-    """The source for what a user names: a video file, or a folder of PNG, JPEG or TIFF pictures.
+    """Make a source from a path: a video file, or a folder of PNG, JPEG or TIFF pictures.
 
-    A folder's pictures are taken in natural order (`2.png` before `10.png`). Other files in it,
-    hidden ones among them, are left alone.
+    A folder's pictures are in natural order (`2.png` before `10.png`). Other files and hidden
+    files are ignored.
 
     Args:
         path: the file or folder.
-        rate: frames per second of a folder, DEFAULT_IMAGE_RATE if not given; a video file brings
-            its own.
-        as_listed: take the pictures even if numbers are missing or names follow several patterns;
-            gaps are no frames.
-        say: told what was assumed.
+        rate: frames per second of a folder; DEFAULT_IMAGE_RATE if not given. Video files have
+            their own.
+        as_listed: accept the pictures even if numbers are missing or names follow several
+            patterns; a missing number doesn't become a frame.
+        say: called with a message about a default that is used.
 
     Raises:
-        InputError: there is no such file, or it may not be read.
-        VideoError: a folder without pictures, or with ones that don't make one sequence.
-        UsageError: `rate` for a video file.
+        InputError: the file doesn't exist or can't be read.
+        VideoError: the folder has no pictures, or they aren't one sequence.
+        UsageError: `rate` is given for a video file.
     """
     if not path.is_dir():
         if rate is not None:
@@ -109,10 +109,10 @@ def open_source(
 
 
 def open_bytes(source: ByteSource) -> io.RawIOBase:
-    """The source's bytes as a seekable, read-only file that starts at 0; the caller closes it.
+    """Open a source as a seekable, read-only binary file. The caller closes it.
 
     Raises:
-        InputError: there is no such file, or it may not be read.
+        InputError: the file doesn't exist or can't be read.
     """
     path = require_file(source.path, "a video")
     if isinstance(source, SliceSource):
@@ -121,7 +121,7 @@ def open_bytes(source: ByteSource) -> io.RawIOBase:
 
 
 class _Window(io.RawIOBase):
-    """A part of a file as a file. One copy per read, as the demuxer reads gigabytes through it."""
+    """A byte range of a file as a file. A read copies the data only once, for large videos."""
 
     def __init__(self, path: Path, offset: int, size: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a decoded frame says about its colour and its turn."""
+"""Read colour tags and rotation from a decoded frame."""
 
 import struct
 from typing import cast
@@ -20,7 +20,7 @@ HDR_METADATA = {
 
 
 def tags_of(of: VideoCodecContext | AvFrame) -> dict[Property, int]:
-    """Code points; none if not stated."""
+    """The stated H.273 code points; unspecified ones are left out."""
     codes: dict[Property, int] = {
         "matrix": of.colorspace,
         "transfer": of.color_trc,
@@ -31,7 +31,7 @@ def tags_of(of: VideoCodecContext | AvFrame) -> dict[Property, int]:
 
 
 def stream_color(frame: AvFrame, declared: dict[Property, int]) -> StreamColor:
-    """What the frames say; where they say nothing, what the container declares."""
+    """The frame's colour tags, completed with those of the container."""
     tags = declared | tags_of(frame)
     return StreamColor(
         matrix=tags.get("matrix"),
@@ -44,9 +44,9 @@ def stream_color(frame: AvFrame, declared: dict[Property, int]) -> StreamColor:
 
 
 def _side_data(frame: AvFrame, name: str) -> bytes | None:
-    """By FFmpeg's name without its prefix; None if the frame has none of it."""
+    """Side data by FFmpeg's name without its prefix; None if the frame doesn't have it."""
     try:
-        # Asked by name: PyAV 19 iterates over the types, older releases over the data.
+        # Looked up by name: iteration gives types in PyAV 19, but data in older releases.
         found = cast(SideData | None, frame.side_data.get(name))
     except ValueError:  # PyAV 18.1 has no name for EXIF, which JPEG frames have; they have no HDR
         return None
@@ -54,10 +54,10 @@ def _side_data(frame: AvFrame, name: str) -> bytes | None:
 
 
 def refuse_unreadable(frame: AvFrame, name: str) -> None:
-    """Refuse what isn't three colours in whole numbers.
+    """Refuse frames that aren't colour with integer samples.
 
     Raises:
-        VideoError: it isn't.
+        VideoError: RAW, palette, greyscale or floating-point video.
     """
     form = frame.format
     if form.is_bayer:
@@ -70,10 +70,10 @@ def refuse_unreadable(frame: AvFrame, name: str) -> None:
 
 
 def rotation_clockwise(frame: AvFrame, name: str) -> int:
-    """The display matrix's turn in degrees; FFmpeg reports it counter-clockwise.
+    """Rotation of the display matrix in degrees clockwise; FFmpeg reports it counter-clockwise.
 
     Raises:
-        VideoError: mirrored, or turned by other than right angles.
+        VideoError: mirrored, or not a multiple of 90°.
     """
     matrix = _side_data(frame, "DISPLAYMATRIX")
     if matrix is not None:
@@ -86,6 +86,6 @@ def rotation_clockwise(frame: AvFrame, name: str) -> int:
     rotation = -frame.rotation % 360
     if rotation % 90:
         raise VideoError(
-            f"{name}: flagged as turned by {rotation}°; only 0, 90, 180, 270 are supported"
+            f"{name}: flagged as rotated by {rotation}°; only 0, 90, 180, 270 are supported"
         )
     return rotation

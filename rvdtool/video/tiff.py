@@ -1,4 +1,4 @@
-"""TIFF files as frames: R'G'B' of 8 or 16 bits."""
+"""Read TIFF files as frames: R'G'B' of 8 or 16 bits."""
 
 import io
 from typing import cast
@@ -18,11 +18,12 @@ SIGNATURES = TIFF_MAGIC
 
 _RGB = 2
 _COMPRESSIONS = {1: 1, 5: 1000, 8: 1100, 32773: 130, 32946: 1100}
-"""None, LZW, Deflate, PackBits, Deflate: bytes of a picture that a stored byte may become."""
+"""Supported compressions (none, LZW, Deflate, PackBits, Deflate), and the largest ratio of each:
+decompressed bytes per stored byte."""
 
 
 def read_header(file: io.RawIOBase, name: str) -> PictureHeader:
-    """Read the tags, but not the pixels.
+    """Read the tags without decoding the pixels.
 
     Raises:
         VideoError: damaged, several pictures, or not plain R'G'B' of 8 or 16 bits.
@@ -39,10 +40,10 @@ def read_header(file: io.RawIOBase, name: str) -> PictureHeader:
 
 
 def decode_tiff(data: bytes, name: str) -> Rgb:
-    """[H, W, 3] uint8 or uint16, exactly as stored.
+    """Decode a TIFF to uint8 or uint16 [H, W, 3], exactly as stored.
 
     Raises:
-        VideoError: damaged.
+        VideoError: the file is damaged.
     """
     file = io.BytesIO(data)
     header = read_header(file, name)  # type: ignore[arg-type]
@@ -64,8 +65,8 @@ def _header(pages: list[Ifd], size: int, name: str) -> PictureHeader:
     """Check and interpret the tags.
 
     Raises:
-        RawError: a tag is damaged or can't be.
-        VideoError: not one plain R'G'B' picture.
+        RawError: a tag is damaged or has an impossible value.
+        VideoError: the file isn't one plain R'G'B' picture.
     """
     if len(pages) != 1:
         raise VideoError(f"{name}: a TIFF with {len(pages)} pages; a frame has one")
@@ -75,7 +76,7 @@ def _header(pages: list[Ifd], size: int, name: str) -> PictureHeader:
     is_whole = {int(value) for value in page.numbers("SampleFormat", default=(1,))} == {1}
     photometric = page.number("PhotometricInterpretation", 0)
     if samples != 3 or photometric != _RGB or not is_whole or bits not in ({8}, {16}):
-        what = f"{samples} × {max(bits)} bit{'' if is_whole else ', not whole numbers'}"
+        what = f"{samples} × {max(bits)} bit{'' if is_whole else ', floating point or signed'}"
         raise VideoError(
             f"{name}: a TIFF of {what}; frames must be plain RGB, 8 or 16 bit. Convert each "
             f"(ffmpeg -i IN.tiff -pix_fmt {'rgb24' if max(bits) == 8 else 'rgb48le'} OUT.tiff)"
@@ -83,12 +84,12 @@ def _header(pages: list[Ifd], size: int, name: str) -> PictureHeader:
     compression = page.number("Compression", 1)
     if compression not in _COMPRESSIONS:
         raise VideoError(
-            f"{name}: a TIFF in compression {compression}; supported are uncompressed, "
+            f"{name}: a TIFF with compression {compression}; supported are uncompressed, "
             "LZW, Deflate and PackBits"
         )
     height, width = page.number("ImageLength"), page.number("ImageWidth")
     require_readable_size((height, width))
-    if page.tag("TileWidth"):  # a tile is decoded whole, however much of it is within the picture
+    if page.tag("TileWidth"):  # a tile is decoded even where it lies outside the picture
         require_readable_size((page.number("TileLength"), page.number("TileWidth")))
     if height * width * 3 * max(bits) // 8 > size * _COMPRESSIONS[compression]:
         raise RawError(f"{width}×{height} pixels can't be in {size} bytes")

@@ -1,4 +1,4 @@
-"""Broadcast WAV: sound with its place in the day (EBU Tech 3285; RF64, Tech 3306; iXML 2.0)."""
+"""Write Broadcast WAV with a time reference (EBU Tech 3285; RF64, Tech 3306; iXML 2.0)."""
 
 import io
 import struct
@@ -21,10 +21,10 @@ from rvdtool.video.encode import OutputFile
 from rvdtool.video.sound import Depth, Samples
 
 LARGEST_RIFF = 2**32 - 2**20
-"""Bytes of sound from which on RF64 is written: plain RIFF counts in 32 bits."""
+"""Above this many bytes of audio, RF64 is written, since RIFF's sizes have 32 bits."""
 
 _DESCRIPTION = 256
-"""Bytes of the first field of bext."""
+"""Size in bytes of Description, the first field of the bext chunk."""
 
 _ENCODERS: dict[Depth, tuple[str, str]] = {
     16: ("pcm_s16le", "s16"),
@@ -32,18 +32,18 @@ _ENCODERS: dict[Depth, tuple[str, str]] = {
     32: ("pcm_s32le", "s32"),
     "float": ("pcm_f32le", "flt"),
 }
-"""Depth → FFmpeg's encoder, and what it takes."""
+"""Bit depth → FFmpeg's encoder and its input sample format."""
 
 
 @dataclass(frozen=True)
 class WavTags:
-    """What a Broadcast WAV says about itself.
+    """Metadata of a Broadcast WAV file.
 
     Attributes:
         description: free text.
-        originator: the program.
-        recorded: `YYYY-MM-DD HH:MM:SS`; None if unknown.
-        time_reference: samples from midnight to the first one.
+        originator: name of the program that writes the file.
+        recorded: recording time, `YYYY-MM-DD HH:MM:SS`; None if unknown.
+        time_reference: number of samples from midnight to the first sample.
         ixml: an iXML document.
     """
 
@@ -66,21 +66,21 @@ def write_wav(
     tags: WavTags,
     overwrite: bool = False,
 ) -> None:
-    """Write a Broadcast WAV, whole or not at all.
+    """Write a Broadcast WAV file. On an error, no file is left.
 
     Args:
-        path: the file.
-        blocks: [n, channels] each; int32 filled from the top bit, or float32 for depth `float`.
-        rate: samples per second.
-        layout: FFmpeg's name of the channels.
-        channels: how many.
-        depth: of the file.
-        count: how many samples the blocks have together.
-        tags: what it says about itself.
+        path: the new file.
+        blocks: samples [n, channels] each: int32 at full scale, or float32 for depth `float`.
+        rate: sample rate in Hz.
+        layout: FFmpeg's name of the channel layout.
+        channels: number of channels.
+        depth: bit depth of the file.
+        count: total number of samples per channel in all blocks.
+        tags: metadata.
         overwrite: replace an existing file.
 
     Raises:
-        OutputError: it exists (without `overwrite`) or can't be written.
+        OutputError: the file exists (without `overwrite`) or can't be written.
     """
     encoder, form = _ENCODERS[depth]
     size = count * channels * (2 if depth == 16 else 3 if depth == 24 else 4)
@@ -107,10 +107,10 @@ def write_wav(
 
 
 def originator(path: Path) -> str:
-    """Which program wrote a Broadcast WAV, as its bext says; empty if it is none.
+    """The program that wrote a Broadcast WAV, from its bext chunk; empty if it has none.
 
     Raises:
-        OutputError: it can't be read.
+        OutputError: the file can't be read.
     """
     try:
         with path.open("rb") as file:
@@ -135,7 +135,7 @@ def _bext(tags: WavTags) -> dict[str, str]:
 
 
 def _packed(block: Samples, depth: Depth) -> NDArray[Any]:
-    """[1, n · channels], as the encoder takes it."""
+    """Interleaved samples [1, n · channels], in the encoder's input format."""
     values: NDArray[Any] = block
     if depth == 16:
         values = (values >> 16).astype(np.int16)
@@ -143,10 +143,10 @@ def _packed(block: Samples, depth: Depth) -> NDArray[Any]:
 
 
 def _append_ixml(file: BinaryIO, document: bytes, *, rf64: bool) -> None:
-    """Add a chunk at the end, and its bytes to the file's count."""
+    """Append an iXML chunk to the file, and update the file's size in its header."""
     document += b" " * (len(document) % 2)
     end = file.seek(0, io.SEEK_END)
     file.write(b"\0" * (end % 2) + b"iXML" + struct.pack("<I", len(document)) + document)
     size = file.tell() - 8
-    file.seek(20 if rf64 else 4)  # in RF64, the chunk ds64 has it, after its own 8 bytes of head
+    file.seek(20 if rf64 else 4)  # RF64: the size is in the ds64 chunk, after its 8-byte header
     file.write(struct.pack("<Q" if rf64 else "<I", size))

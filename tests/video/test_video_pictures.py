@@ -65,7 +65,7 @@ def test_a_jpegs_turn_is_the_videos(tmp_path: Path) -> None:
     assert probe(source).rotation == 90
     assert len(list(read_frames(source, probe(source)))) == 1
     write_jpeg(tmp_path / "2.jpg", 0)
-    with pytest.raises(VideoError, match=r"2\.jpg: 64×48.*1\.jpg.*turned by 90°"):
+    with pytest.raises(VideoError, match=r"2\.jpg: 64×48.*1\.jpg.*rotated by 90°"):
         probe(open_source(tmp_path))
 
 

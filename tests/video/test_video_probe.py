@@ -175,7 +175,7 @@ def test_rotation_agrees_with_the_bytes_of_the_track_header(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("rotation", "mirror", "says"), [(45, False, "turned"), (0, True, "mirrored")]
+    ("rotation", "mirror", "says"), [(45, False, "rotated"), (0, True, "mirrored")]
 )
 def test_what_is_neither_upright_nor_turned_is_refused(
     rotation: int, mirror: bool, says: str, tmp_path: Path

@@ -103,7 +103,7 @@ def test_a_transport_stream_that_ends_within_a_packet(
     path.write_bytes(data[: len(data) - (packet if lost == 188 else lost)])
     said: list[str] = []
     probe(FileSource(path), say=said.append)
-    assert ["ends within a packet" in line for line in said] == [True] * told
+    assert ["cut off within a packet" in line for line in said] == [True] * told
 
 
 KEYS = {"bf": "0", "x264-params": "scenecut=0:keyint=6:min-keyint=6"}
