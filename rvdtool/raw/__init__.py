@@ -1,1 +1,1 @@
-"""RAW frames: reading, writing, developing, and the geometry of the Bayer mosaic."""
+"""RAW frames: reading, writing, developing, and Bayer geometry."""

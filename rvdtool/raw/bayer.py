@@ -1,6 +1,6 @@
-"""Bayer geometry: mosaic ↔ planes, levels ↔ [0, 1], cropping and turning with the CFA phase.
+"""Bayer geometry: mosaic ↔ planes, DN ↔ normalised, cropping and rotating.
 
-The CFA phase is data here: every function works for all four phases and for odd sizes alike.
+All functions work for all four CFA phases and for odd sizes.
 """
 
 from dataclasses import replace
@@ -17,7 +17,7 @@ from rvdtool.raw.opcodes import Move
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 PLANES = ((0, 0), (0, 1), (1, 0), (1, 1))
-"""Where the planes R, Gr, Gb, B lie in an RGGB cell (Gr is the green in the red row)."""
+"""(row, column) of the planes R, Gr, Gb, B in an RGGB cell. Gr is the green in the red row."""
 
 
 def color_index(phase: CfaPhase, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -28,10 +28,10 @@ def color_index(phase: CfaPhase, size: tuple[int, int]) -> NDArray[np.uint8]:
 def to_planes(mosaic: NDArray[Scalar], phase: CfaPhase) -> NDArray[Scalar]:
     """Pack a mosaic [H, W] of any dtype into planes R, Gr, Gb, B: [4, ⌈(H+y)/2⌉, ⌈(W+x)/2⌉].
 
-    The planes are in RGGB geometry: all four samples at one index lie in one 2×2 cell whose
-    top-left photosite is red. A phase whose red lies y rows down and x columns right gets y rows
-    above and x columns left of it, and an odd rest one row or column more at the far side, all by
-    reflection, which keeps colours in place.
+    The planes have RGGB geometry: the four samples at one index form a 2×2 cell whose top-left
+    photosite is red. If the mosaic's first red photosite is at row y and column x, y rows are added
+    at the top and x columns at the left; if a side is then odd, one row or column is added at the
+    other end. Added photosites are mirrored from the mosaic, which preserves their colours.
 
     Raises:
         RawError: not a two-dimensional mosaic of at least 2×2.
@@ -44,10 +44,10 @@ def to_planes(mosaic: NDArray[Scalar], phase: CfaPhase) -> NDArray[Scalar]:
 
 
 def from_planes(planes: NDArray[Scalar], phase: CfaPhase, size: tuple[int, int]) -> NDArray[Scalar]:
-    """Unpack planes R, Gr, Gb, B into the mosaic of `size` they came from: undoes `to_planes`.
+    """Unpack planes R, Gr, Gb, B into a mosaic of `size`; the inverse of `to_planes`.
 
     Raises:
-        RawError: the planes' shape doesn't belong to a mosaic of this size and phase.
+        RawError: the planes' shape doesn't match a mosaic of this size and phase.
     """
     (top, bottom), (left, right) = _padding(phase, size)
     height, width = top + size[0] + bottom, left + size[1] + right
@@ -63,31 +63,31 @@ def from_planes(planes: NDArray[Scalar], phase: CfaPhase, size: tuple[int, int])
 
 
 def normalise(mosaic: Mosaic, black: Levels4, white: int) -> NDArray[np.float32]:
-    """DN [H, W] → normalised float32: 0 at each site's black level, 1 at white; not clipped."""
+    """Convert DN [H, W] to normalised float32: 0 at the site's black level, 1 at white; no clip."""
     size = (mosaic.shape[0], mosaic.shape[1])
     offset = _tile(np.array(black, np.float32).reshape(2, 2), size)
     return (mosaic.astype(np.float32) - offset) / (np.float32(white) - offset)
 
 
 def denormalise(values: NDArray[np.floating[Any]], black: Levels4, white: int) -> Mosaic:
-    """Normalised [H, W] → DN uint16, rounded and clipped to 0..white. Undoes `normalise`."""
+    """Convert normalised values [H, W] to DN, uint16, rounded and clipped to 0..white."""
     return to_dn(values, black, white).round().astype(np.uint16)
 
 
 def to_dn(
     values: NDArray[np.floating[Any]], black: Levels4, white: int
 ) -> NDArray[np.floating[Any]]:
-    """Normalised [H, W] → DN, clipped to 0..white, not rounded."""
+    """Convert normalised values [H, W] to DN, clipped to 0..white but not rounded."""
     size = (values.shape[0], values.shape[1])
     offset = _tile(np.array(black, np.float32).reshape(2, 2), size)
     return np.clip(values * (np.float32(white) - offset) + offset, 0, white)
 
 
 def crop(frame: RawFrame, rect: Rect) -> RawFrame:
-    """Cut `rect` (mosaic coordinates) out of a frame; phase and black levels move along.
+    """Crop a frame to `rect` (mosaic coordinates), and adapt CFA phase and black levels.
 
-    The part of the default crop that remains is kept, and lens shading follows the pixels; what
-    can't is named in the profile's `dropped` (`raw.opcodes`).
+    Default crop and lens shading are adapted too; metadata that can't be adapted is listed in the
+    profile's `dropped` (`raw.opcodes`).
 
     Raises:
         RawError: `rect` reaches beyond the mosaic or is smaller than 2×2.
@@ -108,15 +108,15 @@ def crop(frame: RawFrame, rect: Rect) -> RawFrame:
 
 
 def orient(frame: RawFrame) -> RawFrame:
-    """Turn a frame upright: its orientation is applied to the mosaic and becomes 1.
+    """Rotate or mirror a frame upright: apply its orientation to the mosaic, and set it to 1.
 
-    CFA phase, black levels, default crop and lens shading move along; what can't is named in the
-    profile's `dropped` (`raw.opcodes`).
+    CFA phase, black levels, default crop and lens shading are adapted; metadata that can't be
+    adapted is listed in the profile's `dropped` (`raw.opcodes`).
     """
     if frame.orientation == 1:
         return frame
     height, width = frame.size
-    # A piece of the same parity shows which position of the cell ends up at the corner.
+    # A small index array of the same parity shows which cell position ends up at the corner.
     positions = np.tile(np.arange(4).reshape(2, 2), (2, 2))[: 2 + height % 2, : 2 + width % 2]
     cell = _turn(positions, frame.orientation)[:2, :2]
     pixels = np.ascontiguousarray(_turn(frame.mosaic, frame.orientation))
@@ -132,9 +132,9 @@ def _rearranged(
     default_crop: Rect | None,
     matrix: NDArray[np.float64],
 ) -> RawFrame:
-    """The frame with other pixels, whose 2×2 cell has the old cell's positions `cell`.
+    """A frame of rearranged pixels: `cell` gives the old cell position of each new one.
 
-    `matrix` takes (x, y, 1) of the new mosaic to the old one.
+    `matrix` maps (x, y, 1) of the new mosaic to the old mosaic.
     """
     size = (mosaic.shape[0], mosaic.shape[1])
     move = Move(matrix, frame.size, size, [(int(position),) for position in cell.flat])
@@ -155,7 +155,7 @@ def _tile(cell: NDArray[Scalar], size: tuple[int, int]) -> NDArray[Scalar]:
 
 
 def _padding(phase: CfaPhase, size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Rows (above, below) and columns (left, right) that make whole RGGB cells of a mosaic."""
+    """Rows (above, below) and columns (left, right) that pad a mosaic to complete RGGB cells."""
     top, left = divmod(phase.value.index("R"), 2)
     return (top, (size[0] + top) % 2), (left, (size[1] + left) % 2)
 
@@ -171,7 +171,7 @@ def _turn(image: NDArray[Scalar], orientation: int) -> NDArray[Scalar]:
 
 
 def _turn_matrix(size: tuple[int, int], orientation: int) -> NDArray[np.float64]:
-    """(x, y, 1) of the turned image → (x, y, 1) of the image of `size` that was turned."""
+    """Matrix from (x, y, 1) of the rotated image to the original image of `size`."""
     right, bottom = size[1] - 1, size[0] - 1
     transposed = orientation >= 5
     if transposed:
@@ -185,7 +185,7 @@ def _turn_matrix(size: tuple[int, int], orientation: int) -> NDArray[np.float64]
 
 
 def _turn_rect(rect: Rect, size: tuple[int, int], orientation: int) -> Rect:
-    """Where `rect` of an image of `size` lies after turning the image."""
+    """Position of `rect` after an image of `size` is rotated to `orientation`."""
     (height, width), (top, left) = size, (rect.top, rect.left)
     extent = (rect.height, rect.width)
     if orientation >= 5:

@@ -1,7 +1,7 @@
-"""Black levels that differ by row, by column, or in a pattern beyond 2×2 (Adobe DNG 1.7.1).
+"""Black levels that differ by row, by column, or in a pattern larger than 2×2 (Adobe DNG 1.7.1).
 
-A RAW frame has one black level for each position of the CFA cell. DNG Converter writes one for each
-row of old Canons: there, the differences are taken out of the mosaic.
+`RawFrame` has one black level for each position of the CFA cell. For old Canon cameras, DNG
+Converter writes one for each row; such differences are removed from the mosaic here.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from rvdtool.raw.frame import Levels4, Mosaic, levels4
 Array = NDArray[np.floating[Any]]
 
 _ROWS = 256
-"""Rows at a time: the levels of a whole sensor would take eight bytes for each photosite."""
+"""Rows processed at a time, since the levels take eight bytes for each photosite."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class BlackMap:
     down: Array
 
     def levelled(self, mosaic: Mosaic, white: int) -> tuple[Mosaic, Levels4]:
-        """The mosaic with one black level for each position of the 2×2 cell, and these levels.
+        """Equalise the black levels: return the mosaic and one level for each cell position.
 
-        Darker rows are lifted to the level of the lightest, so nothing falls below 0 and the noise
-        below black stays. Whole DN are added: what is left differs by half a DN at most. Lifted
-        values end at `white`, where the lightest rows do.
+        Rows with lower black are raised to the highest level, so that no value becomes negative
+        and noise below black is kept. The offsets are rounded to integers, so levels are exact to
+        half a DN. Raised values are clipped to `white`.
 
         Raises:
-            RawError: the levels differ by more than half of what lies below white.
+            RawError: the levels differ by more than half of the white level.
         """
         levels = []
         lifted = mosaic

@@ -1,8 +1,7 @@
-"""The DNG tags that are carried from a camera's file into reconstructed frames, and their values.
+"""The DNG tags that are copied from a camera's file into reconstructed frames.
 
-One table for all three ways that such a tag takes: read from a DNG, kept in a bundle's manifest,
-written into DNGs (Adobe DNG 1.7.1, chapters 4 and 6). What isn't in it, geometry above all, is none
-of the camera's business and comes from nowhere else than the frame itself.
+The table is used for reading from a DNG, for a bundle's manifest, and for writing DNGs (Adobe DNG
+1.7.1, chapters 4 and 6). All other tags, such as those for geometry, are set by the frame itself.
 """
 
 import struct
@@ -37,14 +36,14 @@ _TYPES: Final[dict[Kind, tuple[int, ...]]] = {
 
 @dataclass(frozen=True)
 class Form:
-    """What a tag's value looks like.
+    """The allowed values of a tag.
 
     Attributes:
-        name: the tag's.
-        kind: of its values.
-        counts: how many it may have; empty for any.
-        unit: of which their number is a multiple.
-        most: the largest integer.
+        name: the tag's name.
+        kind: kind of the values.
+        counts: allowed numbers of values; empty for any.
+        unit: the number of values is a multiple of this.
+        most: largest allowed integer.
     """
 
     name: str
@@ -55,7 +54,7 @@ class Form:
 
 
 CARRIED: Final[dict[int, Form]] = {
-    # colour: further matrices, calibration, balance, illuminants
+    # colour: second matrices, calibration, balance, illuminants
     50722: Form("ColorMatrix2", "rational", (9,)),
     52531: Form("ColorMatrix3", "rational", (9,)),
     50964: Form("ForwardMatrix1", "rational", (9,)),
@@ -71,7 +70,7 @@ CARRIED: Final[dict[int, Form]] = {
     52529: Form("CalibrationIlluminant3", "integer", (1,), most=2**16 - 1),
     52533: Form("IlluminantData1", "bytes"),
     52534: Form("IlluminantData2", "bytes"),
-    # what plain processing of this camera needs
+    # baseline values for processing this camera's files
     50730: Form("BaselineExposure", "rational", (1,)),
     51109: Form("BaselineExposureOffset", "rational", (1,)),
     50731: Form("BaselineNoise", "rational", (1,)),
@@ -82,7 +81,7 @@ CARRIED: Final[dict[int, Form]] = {
     50738: Form("AntiAliasStrength", "rational", (1,)),
     50739: Form("ShadowScale", "rational", (1,)),
     50780: Form("BestQualityScale", "rational", (1,)),
-    # the maker's look
+    # the camera profile's look
     50936: Form("ProfileName", "text"),
     50942: Form("ProfileCopyright", "text"),
     50941: Form("ProfileEmbedPolicy", "integer", (1,), most=3),
@@ -98,24 +97,24 @@ CARRIED: Final[dict[int, Form]] = {
     51110: Form("DefaultBlackRender", "integer", (1,), most=1),
     # the lens
     50736: Form("LensInfo", "rational", (4,)),
-    # what moves with the pixels: their shape, and corrections of the lens
+    # adapted when pixels move: pixel shape, lens corrections
     50718: Form("DefaultScale", "rational", (2,)),
     51008: Form("OpcodeList1", "bytes"),
     51009: Form("OpcodeList2", "bytes"),
     51022: Form("OpcodeList3", "bytes"),
 }
-"""By code."""
+"""Allowed values by tag code."""
 
 
 def require_carried(tag: Tag) -> None:
-    """Check that a tag is one of CARRIED, and its value what that says and its type can hold.
+    """Check that a tag is one of CARRIED and has an allowed type, count and value.
 
     Raises:
-        RawError: it isn't.
+        RawError: the tag or its value isn't allowed.
     """
     form = CARRIED.get(tag.code)
     if form is None:
-        raise RawError(f"tag {tag.code} isn't one that a frame takes over from the camera's file")
+        raise RawError(f"tag {tag.code} isn't one that is copied from the camera's file")
     if tag.dtype not in _TYPES[form.kind]:
         raise RawError(f"{form.name} is of TIFF type {tag.dtype}; {_TYPES[form.kind]} are allowed")
     wrong = tag.count < 1 or tag.count % form.unit or (form.counts and tag.count not in form.counts)
@@ -124,7 +123,7 @@ def require_carried(tag: Tag) -> None:
         raise RawError(f"{form.name} has {tag.count} values; {some} are expected")
     data = encode_value(tag)
     if len(data) != tag.count * struct.calcsize("<" + FORMATS[tag.dtype]):
-        raise RawError(f"{form.name} says that it has {tag.count} values, and has others")
+        raise RawError(f"{form.name} doesn't have the {tag.count} values that it states")
     if form.kind == "integer" and max(_numbers(tag)) > form.most:
         raise RawError(f"{form.name} is {tag.value}; at most {form.most} is allowed")
     if form.name == "DefaultScale" and min(_numbers(tag)) < 1:

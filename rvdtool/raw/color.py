@@ -1,4 +1,4 @@
-"""From a white point to the camera's neutral (Adobe DNG 1.7.1, chapter 6)."""
+"""Convert a white point to the camera's neutral (Adobe DNG 1.7.1, chapter 6)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ _TEMPERATURES = {
     15: 3525, 16: 2925, 17: 2850, 18: 5500, 19: 6500, 20: 5500, 21: 6500, 22: 7500, 23: 5000,
     24: 3200,
 }  # fmt: skip
-"""EXIF LightSource → Kelvin, as Adobe's DNG SDK takes them."""
+"""EXIF LightSource → kelvin, with the values of Adobe's DNG SDK."""
 
 Array = NDArray[np.floating[Any]]
 
@@ -31,7 +31,7 @@ def neutral_of_white(
         balance: AnalogBalance, [3].
 
     Returns:
-        R, G, B, largest 1; empty if there is no matrix to calculate it with.
+        (R, G, B), the largest 1; empty if `matrices` is empty or can't be used.
     """
     if not matrices or xy[1] <= 0:
         return []
@@ -44,7 +44,7 @@ def neutral_of_white(
 
 
 def _weight(xy: tuple[float, float], illuminants: Sequence[int]) -> float:
-    """How much the first of two matrices counts: linear in inverse temperature."""
+    """Weight of the first of two matrices, linear in inverse temperature."""
     temperatures = [_TEMPERATURES.get(illuminant) for illuminant in illuminants]
     if len(temperatures) < 2 or None in temperatures or temperatures[0] == temperatures[1]:
         return 1.0

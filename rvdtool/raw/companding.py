@@ -1,9 +1,9 @@
-"""Ten bits for a mosaic of more: steps that grow with the square root of the light.
+"""Compand a mosaic to 10 bits, with steps that grow with the square root of the light.
 
-Shot noise grows so, too, so the error stays below it everywhere: its RMS is 0.15 of the shot noise
-of a photosite that holds 60,000 electrons, as the largest do, and less of a smaller one's. That
-adds 0.1 dB of noise. A step is 1 DN at least; where all values fit in ten bits, none changes. A
-DNG's LinearizationTable has the values that the codes stand for, and readers of DNG apply it.
+Shot noise grows in the same way, so the quantisation error stays below it everywhere: its RMS is
+0.15 of the shot noise of a photosite with a full well of 60,000 electrons (the largest there are),
+and less for smaller ones. That adds 0.1 dB of noise. A step is at least 1 DN; a mosaic whose values
+all fit in 10 bits doesn't change. DNG readers undo the companding with the LinearizationTable.
 """
 
 from dataclasses import dataclass
@@ -16,35 +16,35 @@ BITS = 10
 CODES = 2**BITS
 
 _READ_NOISE = 1e-3
-"""Of the range from black to white: where steps begin to grow. At 14 bits 16 DN, where the shot
-noise of a camera with 4 electrons for a DN has become as large as a read noise of 2 DN."""
+"""Signal above which steps grow, as a fraction of the range from black to white. At 14 bits it is
+16 DN; there, with 4 electrons per DN, shot noise equals a read noise of 2 DN."""
 
 _HALVINGS = 60
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Codes for DN, and back.
+    """A companding curve.
 
     Attributes:
         codes: uint16 [white + 1], the code of each DN.
-        table: uint16 [at most 1024], the DN that each code stands for, rising.
+        table: uint16 [at most 1024], the DN of each code, increasing.
     """
 
     codes: NDArray[np.uint16]
     table: NDArray[np.uint16]
 
     def encode(self, mosaic: NDArray[np.uint16]) -> NDArray[np.uint16]:
-        """The mosaic's codes; values above white carry no more information, and become white."""
+        """Return the mosaic's codes; values above white are clipped to white."""
         return self.codes[np.minimum(mosaic, self.codes.size - 1)]
 
 
 @lru_cache(maxsize=4)
 def curve(black: float, white: int) -> Curve:
-    """The curve for a mosaic with these levels in DN.
+    """Make the curve for a mosaic with these levels in DN.
 
-    Below black, steps grow in proportion to the distance: noise reaches a little way there, and
-    beyond are only dead photosites. White stays white.
+    Below black, steps grow in proportion to the distance from black, since values far below it are
+    only those of dead photosites. White is represented exactly.
     """
     above = np.arange(1, white + 1) - 0.5 - black
     start = _READ_NOISE * (white - black)

@@ -1,9 +1,8 @@
-"""Writing DNGs that all readers interpret correctly (Adobe DNG 1.4 and the CinemaDNG tags).
+"""Write DNGs that all readers interpret correctly (Adobe DNG 1.4 and the CinemaDNG tags).
 
-What is written, and why, is the table in `_ifd0`. The RAW image is in IFD0 and in one strip,
-which LibRaw and DaVinci Resolve need; lossless JPEG is what every reader of DNG understands, if its
-rows are the image's (two of them as one long row, which liblj92 encodes in two thirds of the time,
-is refused by darktable).
+The tags are listed in `_ifd0`. The RAW image is in IFD0 and in one strip, as LibRaw and DaVinci
+Resolve need it. All DNG readers support lossless JPEG, if a JPEG row is an image row: joining two
+rows into one would make liblj92 a third faster, but darktable refuses such files.
 """
 
 from collections.abc import Iterable, Iterator
@@ -36,7 +35,7 @@ from rvdtool.raw.timecode import TimeCode
 Compression = Literal["ljpeg", "none", "log10", "jxl"]
 
 SMALLEST = 22
-"""LibRaw and dcraw refuse RAW images with fewer rows or columns."""
+"""Smallest number of rows or columns: LibRaw and dcraw refuse smaller RAW images."""
 
 _COMPRESSION_TAG = {"none": 1, "ljpeg": 7, "log10": 7, "jxl": 52546}
 _CFA = 32803
@@ -46,7 +45,8 @@ _UNKNOWN_CAMERA_MATRIX = (
     (-0.9689, 1.8758, 0.0415),
     (0.0557, -0.204, 1.057),
 )
-"""XYZ → linear sRGB (IEC 61966-2-1): Adobe's readers refuse a DNG without any ColorMatrix1."""
+"""XYZ → linear sRGB (IEC 61966-2-1), if the camera's is unknown: Adobe's readers refuse a DNG
+without ColorMatrix1."""
 
 
 def encode_dng(
@@ -57,14 +57,15 @@ def encode_dng(
     time_code: TimeCode | None = None,
     reel: str | None = None,
 ) -> bytes:
-    """Return the frame as a DNG file; the same frame gives the same bytes.
+    """Return the frame as the bytes of a DNG file; the same input always gives the same bytes.
 
     Args:
-        frame: any phase, odd sizes too; at least 22×22, since LibRaw refuses smaller ones.
-        compression: lossless JPEG; none; `log10`, ten bits in steps below the noise
-            (`raw.companding`), then lossless JPEG; or lossless JPEG XL, which few readers open.
+        frame: of any CFA phase; odd sizes are allowed. At least 22×22, since LibRaw refuses
+            smaller ones.
+        compression: lossless JPEG; none; `log10`, lossless JPEG after companding to 10 bits with
+            steps below the noise (`raw.companding`); or lossless JPEG XL, which few programs read.
         rate: nominal frames per second, for the FrameRate tag.
-        time_code: of this frame, for the TimeCodes tag.
+        time_code: time code of this frame, for the TimeCodes tag.
         reel: the clip's name, for the ReelName tag.
 
     Raises:
@@ -91,10 +92,10 @@ def write_dng(
     reel: str | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write `encode_dng`'s bytes to `path`, completely or not at all.
+    """Write a frame as a DNG. On an error, no file is left. For the arguments, see `encode_dng`.
 
     Raises:
-        RawError: as `encode_dng`.
+        RawError: the frame is too small.
         OutputError: `path` exists (without `overwrite`) or can't be written.
     """
     data = encode_dng(frame, compression=compression, rate=rate, time_code=time_code, reel=reel)
@@ -114,7 +115,7 @@ def _encode_strip(frame: RawFrame, compression: Compression) -> bytes:
     mosaic, bits = frame.mosaic, 16
     if compression == "log10":
         mosaic, bits = _curve(frame).encode(frame.mosaic), companding.BITS
-    # As two components, each sample is predicted from the nearest one of its own colour.
+    # With two components, each sample is predicted from the nearest one of its own colour.
     height, width = frame.size
     components = 1 if width % 2 else 2
     samples = np.ascontiguousarray(mosaic).reshape(height, width // components, components)
@@ -122,18 +123,18 @@ def _encode_strip(frame: RawFrame, compression: Compression) -> bytes:
 
 
 def _ifd0(frame: RawFrame, compression: Compression, strip_size: int) -> Iterator[Tag]:
-    """The image, its mosaic and its levels."""
+    """The tags of IFD0: image, CFA, levels, camera and clip."""
     height, width = frame.size
     seen = frame.default_crop or Rect(0, 0, height, width)
     black, black_type = _level_values(frame.black)
     carried = {tag.code for tag in frame.profile.tags}
     bits = companding.BITS if compression == "log10" else 16
     yield from (
-        # The image as TIFF has it
+        # Baseline TIFF
         Tag(254, LONG, 1, 0),  # NewSubfileType: the main image
         Tag(256, LONG, 1, width),  # ImageWidth
         Tag(257, LONG, 1, height),  # ImageLength
-        Tag(258, SHORT, 1, bits),  # BitsPerSample: how they are stored; WhiteLevel says the depth
+        Tag(258, SHORT, 1, bits),  # BitsPerSample as stored; WhiteLevel gives the depth
         Tag(259, SHORT, 1, _COMPRESSION_TAG[compression]),  # Compression
         Tag(262, SHORT, 1, _CFA),  # PhotometricInterpretation
         Tag(274, SHORT, 1, frame.orientation),  # Orientation
@@ -142,41 +143,41 @@ def _ifd0(frame: RawFrame, compression: Compression, strip_size: int) -> Iterato
         Tag(279, LONG, 1, strip_size),  # StripByteCounts
         Tag(284, SHORT, 1, 1),  # PlanarConfiguration: chunky
         _text(305, f"rvdtool {__version__}"),  # Software
-        # The mosaic
+        # CFA
         Tag(33421, SHORT, 2, (2, 2)),  # CFARepeatPatternDim
         Tag(33422, BYTE, 4, frame.phase.pattern.tobytes()),  # CFAPattern
         Tag(50710, BYTE, 3, (0, 1, 2)),  # CFAPlaneColor: red, green, blue
         Tag(50711, SHORT, 1, 1),  # CFALayout: rectangular
-        # Which part of it counts
+        # Active area and crop
         Tag(50829, LONG, 4, (0, 0, height, width)),  # ActiveArea: top, left, bottom, right
         Tag(50719, LONG, 2, (seen.left, seen.top)),  # DefaultCropOrigin
         Tag(50720, LONG, 2, (seen.width, seen.height)),  # DefaultCropSize
-        # Its levels
+        # Levels
         Tag(50713, SHORT, 2, (2, 2)),  # BlackLevelRepeatDim
         Tag(50714, black_type, 4, black),  # BlackLevel
         Tag(50717, LONG, 1, frame.white),  # WhiteLevel
     )
-    # Which DNG this is, and what a reader must know
+    # DNG version, and the version that a reader must support
     if compression == "jxl":
         yield Tag(50975, SHORT, 1, 2)  # RowInterleaveFactor
         yield Tag(52547, SHORT, 1, 2)  # ColumnInterleaveFactor
         yield Tag(50706, BYTE, 4, (1, 7, 1, 0))  # DNGVersion
-        yield Tag(50707, BYTE, 4, (1, 7, 1, 0))  # DNGBackwardVersion: 1.7.1 brought the two
+        yield Tag(50707, BYTE, 4, (1, 7, 1, 0))  # DNGBackwardVersion: 1.7.1 introduced both
     else:
         yield Tag(50706, BYTE, 4, (1, 4, 0, 0))  # DNGVersion
-        yield Tag(50707, BYTE, 4, (1, 3, 0, 0))  # DNGBackwardVersion: 1.3 brought opcode lists
+        yield Tag(50707, BYTE, 4, (1, 3, 0, 0))  # DNGBackwardVersion: 1.3 introduced opcode lists
     if compression == "log10":
         table = _curve(frame).table.tolist()
         yield Tag(50712, SHORT, len(table), tuple(table))  # LinearizationTable
     if 50718 not in carried:
         yield Tag(50718, RATIONAL, 2, (1, 1, 1, 1))  # DefaultScale: square pixels
     if frame.exposure.date_time_original:
-        # DateTime: of the picture, not of this run, so that a rerun gives the same bytes
+        # DateTime: when the picture was taken, so that repeated runs give the same bytes
         yield _text(306, frame.exposure.date_time_original)
 
 
 def _profile_tags(profile: CameraProfile) -> Iterator[Tag]:
-    """The camera and its colours; what the reader found worth keeping goes out as it came in."""
+    """The tags for camera and colour, and all tags that are copied from the camera's file."""
     if profile.make:
         yield _text(271, profile.make)  # Make
     if profile.model:
@@ -193,7 +194,7 @@ def _profile_tags(profile: CameraProfile) -> Iterator[Tag]:
 
 
 def _exif_tags(exposure: Exposure) -> Iterator[Tag]:
-    """The EXIF sub-IFD (Exif 2.3, section 4.6.5)."""
+    """The tags of the EXIF sub-IFD (Exif 2.3, section 4.6.5)."""
     yield Tag(36864, UNDEFINED, 4, b"0230")  # ExifVersion
     rationals = (
         (33434, exposure.time),  # ExposureTime
@@ -214,7 +215,7 @@ def _exif_tags(exposure: Exposure) -> Iterator[Tag]:
 def _clip_tags(
     rate: Fraction | None, time_code: TimeCode | None, reel: str | None
 ) -> Iterator[Tag]:
-    """The frame's place in its clip (CinemaDNG 1.1)."""
+    """Frame rate, time code and reel (CinemaDNG 1.1)."""
     if rate is not None:
         yield Tag(51044, SRATIONAL, 1, _rationals([rate]))  # FrameRate
     if time_code is not None:
@@ -224,14 +225,14 @@ def _clip_tags(
 
 
 def _level_values(black: tuple[float, ...]) -> tuple[tuple[int, ...], int]:
-    """Black levels as whole numbers where they are, else as rationals."""
+    """Black levels and their TIFF type: integers if all are integers, else rationals."""
     if all(float(level).is_integer() for level in black):
         return tuple(int(level) for level in black), LONG
     return _rationals(black), RATIONAL
 
 
 def _rationals(values: Iterable[float | Fraction]) -> tuple[int, ...]:
-    """Numerators and denominators in turn, each in 31 bits; decimals come back as they were."""
+    """Alternating numerators and denominators of 31 bits; short decimals are kept exactly."""
     parts: list[int] = []
     for value in (Fraction(value) for value in values):
         largest = max(1, min(1_000_000, (2**31 - 1) // (int(abs(value)) + 1)))

@@ -1,4 +1,4 @@
-"""Telescope cameras' 16-bit mosaics in FITS files (FITS standard 4.0, chapters 3 to 5)."""
+"""Read 16-bit mosaics of astronomy cameras from FITS (FITS standard 4.0, chapters 3 to 5)."""
 
 from pathlib import Path
 
@@ -16,16 +16,16 @@ _UPSIDE_DOWN = "BOTTOM-UP"
 
 
 def read_fits(path: Path, phase: CfaPhase) -> NDArray[np.uint16]:
-    """The mosaic of a FITS file's first image, with the picture's top row first.
+    """Read the mosaic of a FITS file's first image, with the picture's top row first.
 
-    ROWORDER says which row comes first; without it the file's order is taken, as cameras write it.
+    ROWORDER tells which row comes first in the file; without it, the first row is the top row.
 
     Args:
         path: a FITS file.
-        phase: the CFA phase that the user gives, at the picture's top-left corner.
+        phase: the CFA phase at the picture's top-left corner, as given by the user.
 
     Raises:
-        RawError: not one plane of 16 bits, cut short, or BAYERPAT can't be that phase.
+        RawError: not one plane of 16 bits, truncated, or BAYERPAT contradicts `phase`.
     """
     with path.open("rb") as file:
         cards, start = _header(file.read(_BLOCK * _MOST_BLOCKS))
@@ -55,10 +55,10 @@ def read_fits(path: Path, phase: CfaPhase) -> NDArray[np.uint16]:
 
 
 def _header(data: bytes) -> tuple[dict[str, str], int]:
-    """Keywords with their values as text, and where the header ends.
+    """Keywords with their values as text, and the offset at which the header ends.
 
     Raises:
-        RawError: it doesn't end.
+        RawError: the header has no end.
     """
     cards: dict[str, str] = {}
     for place in range(0, len(data) - _CARD + 1, _CARD):
@@ -81,8 +81,8 @@ def _number(cards: dict[str, str], name: str, default: int) -> int:
 
 
 def _require_phase(cards: dict[str, str], phase: CfaPhase, height: int) -> None:
-    """Programs disagree whether BAYERPAT starts at the top or at the first row: both are
-    accepted."""
+    """Refuse a phase that contradicts BAYERPAT. Programs disagree whether BAYERPAT starts at the
+    top row or at the file's first row, so both are accepted."""
     said = cards.get("BAYERPAT", "").upper()
     if len(said) != 4 or any(_number(cards, f"{axis}BAYROFF", 0) for axis in "XY"):
         return

@@ -1,4 +1,4 @@
-"""The types that packages exchange: a RAW frame and the camera that it came from."""
+"""The types for a RAW frame and its camera."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -21,17 +21,17 @@ Matrix = tuple[tuple[float, ...], ...]
 
 
 def levels4(values: Iterable[float]) -> Levels4:
-    """Four levels as the type says it.
+    """Convert four values to `Levels4`.
 
     Raises:
-        ValueError: not four of them.
+        ValueError: there aren't exactly four values.
     """
     first, second, third, fourth = (float(value) for value in values)
     return first, second, third, fourth
 
 
 class CfaPhase(Enum):
-    """Which colours the 2×2 cell at the mosaic's top-left corner has, row by row."""
+    """Colours of the 2×2 cell at the mosaic's top-left corner, row by row."""
 
     RGGB = "RGGB"
     BGGR = "BGGR"
@@ -40,22 +40,23 @@ class CfaPhase(Enum):
 
     @property
     def pattern(self) -> NDArray[np.uint8]:
-        """[2, 2], 0 red, 1 green, 2 blue."""
+        """The cell's colours, uint8 [2, 2]: 0 red, 1 green, 2 blue."""
         return np.array(["RGB".index(c) for c in self.value], np.uint8).reshape(2, 2)
 
 
 PHASES = frozenset(phase.value for phase in CfaPhase)
-"""The phases by name: no other arrangement of a 2×2 cell is Bayer."""
+"""Names of the four Bayer phases."""
 
 
 LARGEST_RATIONAL = 2**31
-"""What a TIFF file can't hold as a rational any more."""
+"""Numbers must be below this to be stored as rationals in a TIFF file."""
 
 MAX_SIDE = 65_535
-"""Rows or columns of a mosaic; LibRaw and the bundle's manifest know no more."""
+"""Largest number of rows or columns of a mosaic; LibRaw and the bundle format allow no more."""
 
 MAX_PHOTOSITES = 2**28
-"""Of a mosaic: 268 megapixels, half a gigabyte. The largest Bayer sensors have 200."""
+"""Largest number of photosites of a mosaic: 268 megapixels, half a gigabyte. The largest Bayer
+sensors have 200 megapixels."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Rect:
 
 @dataclass(frozen=True)
 class Tag:
-    """One TIFF tag to carry over: as tifffile's `extratags` takes it."""
+    """One TIFF tag, with the fields of tifffile's `extratags`."""
 
     code: int
     dtype: int
@@ -80,17 +81,17 @@ class Tag:
 
 @dataclass(frozen=True)
 class CameraProfile:
-    """What is needed to turn a camera's numbers into colours, and the camera's name.
+    """A camera's name, and what is needed to convert its values to colours.
 
     Attributes:
-        make, model: as the camera calls itself; may be empty.
+        make, model: as in the camera's file; may be empty.
         unique_model: DNG UniqueCameraModel; never empty.
         as_shot_neutral: the camera's response to white (R, G, B), largest usually 1.
         color_matrix: DNG ColorMatrix1, XYZ → camera, 3×3; None if unknown.
         illuminant: EXIF LightSource of `color_matrix` (21 = D65).
-        tags: all further DNG tags that describe the camera and stay true for a reconstructed
-            frame (second matrices, calibration, analog balance, baseline values, profile).
-        dropped: what the camera's file says and a frame on this grid can't, by name.
+        tags: further DNG tags that describe the camera and are valid for reconstructed frames
+            (second matrices, calibration, analog balance, baseline values, profile).
+        dropped: names of tags and opcodes of the camera's file that don't apply on this grid.
     """
 
     unique_model: str
@@ -112,7 +113,7 @@ class CameraProfile:
 
 @dataclass(frozen=True)
 class Exposure:
-    """EXIF fields that are kept; None if the file doesn't have them."""
+    """The EXIF fields that are kept; None if the file doesn't have them."""
 
     time: Fraction | None = None
     """Seconds."""
@@ -132,13 +133,13 @@ class Exposure:
 
 
 def require_readable_size(size: tuple[int, int]) -> None:
-    """Refuse the sizes that only damaged or forged files state, before anything is allocated.
+    """Refuse sizes that only damaged or forged files have, before memory is allocated.
 
     Args:
-        size: (height, width) as a file's header says it.
+        size: (height, width) from a file's header.
 
     Raises:
-        RawError: beyond MAX_SIDE or MAX_PHOTOSITES, or nothing.
+        RawError: the size is zero, or above MAX_SIDE or MAX_PHOTOSITES.
     """
     height, width = size
     if not (min(size) > 0 and max(size) <= MAX_SIDE and height * width <= MAX_PHOTOSITES):
@@ -150,18 +151,18 @@ def require_readable_size(size: tuple[int, int]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class RawFrame:
-    """One RAW frame: the active area's mosaic and all that is needed to read it.
+    """One RAW frame: the mosaic of the active area, with all that is needed to interpret it.
 
     Attributes:
-        mosaic: uint16 [H, W], DN, active area only. Either side may be odd.
+        mosaic: uint16 [H, W], DN, active area only. Height and width may be odd.
         phase: CFA phase at mosaic[0, 0].
-        black: black level in DN per position of the 2×2 cell at mosaic[0, 0]; fractions kept.
+        black: black level in DN, possibly fractional, per position of the 2×2 cell at mosaic[0, 0].
         white: the DN at which a photosite is saturated.
-        bits: how many bits a DN has; white < 2**bits.
+        bits: bits per DN; white < 2**bits.
         profile: the camera.
-        orientation: TIFF orientation 1..8: how to turn the mosaic for viewing.
-        default_crop: the part meant to be seen, in mosaic coordinates; None for all of it.
-        exposure: EXIF worth carrying.
+        orientation: TIFF orientation 1..8, to be applied to the mosaic for viewing.
+        default_crop: the part to be shown, in mosaic coordinates; None for all of it.
+        exposure: EXIF fields.
     """
 
     mosaic: Mosaic
@@ -197,7 +198,7 @@ class RawFrame:
         return self.mosaic.shape[0], self.mosaic.shape[1]
 
     def with_mosaic(self, mosaic: Mosaic) -> Self:
-        """The same camera and levels with other pixels of the same size."""
+        """A copy of the frame with another mosaic of the same size."""
         if mosaic.shape != self.mosaic.shape:
             raise RawError(f"expected a mosaic of {self.mosaic.shape}; got {mosaic.shape}")
         return replace(self, mosaic=mosaic)

@@ -1,4 +1,4 @@
-"""The tags of a TIFF-like RAW file by their names."""
+"""Access to the tags of a TIFF-like RAW file by name."""
 
 import logging
 import struct
@@ -27,37 +27,37 @@ DAMAGE = (
     TypeError,
     ValueError,
 )
-"""Errors that tifffile and imagecodecs raise on damaged files (found by trying)."""
+"""Errors that tifffile and imagecodecs raise on damaged files (found by experiment)."""
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*")
 
 _CODES = tifffile.TIFF.TAGS  # tag names ↔ codes
-_NOWHERE = 0xFFFFFFFF  # Panasonic's StripOffsets, whose data begin at a tag of its own
+_NOWHERE = 0xFFFFFFFF  # Panasonic's StripOffsets; a tag of its own gives the offset
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else it writes to stderr
 
 
 class Ifd:
-    """One image's tags by name; values are checked when they are read.
+    """The tags of one IFD, by name. Values are checked when they are accessed.
 
     Attributes:
-        tags: by code.
+        tags: the tags by code.
     """
 
     def __init__(self, tags: Mapping[int, Tag]) -> None:
         self.tags = tags
 
     def tag(self, name: str) -> Tag | None:
-        """A tag's stored value; None if missing."""
+        """The tag of that name; None if missing."""
         return self.tags.get(_CODES[name])
 
     def numbers(
         self, name: str, count: int | None = None, *, default: Iterable[int] = ()
     ) -> list[Fraction]:
-        """A tag's values, or `default` if it is missing. 0 where a rational's denominator is.
+        """A tag's values, or `default` if it is missing. Rationals with denominator 0 become 0.
 
         Raises:
-            RawError: not numbers, or not `count` of them.
+            RawError: the values aren't numbers, or there aren't `count` of them.
         """
         tag = self.tag(name)
         if tag is None:
@@ -76,10 +76,10 @@ class Ifd:
         return numbers
 
     def number(self, name: str, default: int | None = None) -> int:
-        """A tag's only value as a whole number.
+        """A tag's single value as an integer, or `default` if the tag is missing.
 
         Raises:
-            RawError: missing (without `default`), or not one number.
+            RawError: the tag is missing (without `default`) or isn't one number.
         """
         values = self.numbers(name, 1)
         if values:
@@ -89,15 +89,15 @@ class Ifd:
         return default
 
     def text(self, name: str) -> str:
-        """An ASCII tag without padding; empty if missing."""
+        """The text of an ASCII tag, without padding; empty if missing."""
         tag = self.tag(name)
         return tag.value.strip("\0 ") if tag and isinstance(tag.value, str) else ""
 
     def matrix(self, name: str) -> Matrix | None:
-        """A 3×3 matrix; None if missing.
+        """A tag's value as a 3×3 matrix; None if missing.
 
         Raises:
-            RawError: not nine numbers.
+            RawError: the value isn't nine numbers.
         """
         values = [float(value) for value in self.numbers(name, 9)]
         return tuple(tuple(values[i : i + 3]) for i in (0, 3, 6)) if values else None
@@ -105,13 +105,13 @@ class Ifd:
 
 @dataclass(frozen=True)
 class Header:
-    """All tags of a file that rvdtool uses.
+    """The IFDs of a file that rvdtool uses.
 
     Attributes:
-        first: IFD0, where the camera is described.
-        images: the IFDs of main images (NewSubfileType 0), IFD0 among them if it is one.
-        exif: EXIF tags' values by name.
-        size: of the file in bytes.
+        first: IFD0, which describes the camera.
+        images: the IFDs of main images (NewSubfileType 0), including IFD0 if it is one.
+        exif: the EXIF IFD.
+        size: the file's size in bytes.
     """
 
     first: Ifd
@@ -121,14 +121,14 @@ class Header:
 
     @property
     def is_dng(self) -> bool:
-        """Whether it has a DNGVersion."""
+        """Whether the file has a DNGVersion tag."""
         return self.first.tag("DNGVersion") is not None
 
     def require_whole(self) -> None:
-        """Refuse a file that ends before its pixels do: LibRaw may read the rest as zeros.
+        """Refuse a truncated file, since LibRaw may read the missing pixels as zeros.
 
         Raises:
-            RawError: a strip or tile of a main image reaches beyond the file's end.
+            RawError: a strip or tile of a main image extends beyond the end of the file.
         """
         for ifd, part in product(self.images, ("Strip", "Tile")):
             offsets, counts = ifd.numbers(f"{part}Offsets"), ifd.numbers(f"{part}ByteCounts")
@@ -144,7 +144,7 @@ def read_header(path: Path) -> Header | None:
     """Read the tags of a TIFF-like RAW file; None if it isn't one (CR3, RAF, …).
 
     Raises:
-        RawError: it begins like a TIFF file but its tags can't be read.
+        RawError: the file begins like a TIFF file, but its tags can't be read.
         OSError: the file can't be read.
     """
     with path.open("rb") as file:
@@ -155,7 +155,7 @@ def read_header(path: Path) -> Header | None:
             return None
         images = tuple(ifd for ifd in map(Ifd, tree.pages) if ifd.number("NewSubfileType", 0) == 0)
     except RawError:
-        if magic not in TIFF_MAGIC:  # Panasonic's and Olympus's: LibRaw may know better
+        if magic not in TIFF_MAGIC:  # Panasonic or Olympus: LibRaw may read it
             return None
         raise
     return Header(

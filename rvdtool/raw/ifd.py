@@ -1,6 +1,6 @@
-"""The IFDs of a TIFF-like file (TIFF 6.0, section 2) and their tags' values.
+"""Read the IFDs of a TIFF-like file (TIFF 6.0, section 2) and the values of their tags.
 
-Whatever a file says, no more is read than it has bytes, and no IFD is read twice.
+A damaged or forged file can't cause more reading than its own size, and no IFD is read twice.
 """
 
 import io
@@ -17,23 +17,23 @@ from rvdtool.raw.tiff import ASCII, BYTE, FORMATS, UNDEFINED
 SUB_IFDS, EXIF_IFD = 330, 34665
 
 MOST_NUMBERS = 2**18
-"""Values of a tag; the largest tables of colours have this many."""
+"""Largest number of values of a tag; the largest colour tables have this many."""
 
 MOST_BYTES = 2**20
-"""Of a tag that holds bytes or text. Tags with more are previews and makers' secrets."""
+"""Largest number of bytes of a tag of bytes or text. Larger ones are previews or maker notes."""
 
 _VERSIONS = (42, 0x55, 0x4F52, 0x5352)
-"""TIFF's, Panasonic's, and two of Olympus's."""
+"""Version numbers in the header: TIFF, Panasonic, and two of Olympus."""
 
 _MOST_TAGS = 4096
 _MOST_IFDS = 1000
 _SHARED = 2**20
-"""Bytes that may be read twice, as values may be shared."""
+"""Bytes that may be read more than once, since tags may share values."""
 
 
 @dataclass(frozen=True)
 class Tree:
-    """All IFDs that rvdtool uses; each maps a tag's code to the tag.
+    """The IFDs of a file that rvdtool uses; each maps tag codes to tags.
 
     Attributes:
         first: IFD0.
@@ -47,7 +47,7 @@ class Tree:
 
 
 def read_ifds(path: Path) -> Tree | None:
-    """As `ifds_in`, of a file by its path."""
+    """Read all IFDs of the file at `path`; see `ifds_in`."""
     with path.open("rb") as file:
         return ifds_in(file, path.stat().st_size)
 
@@ -55,11 +55,11 @@ def read_ifds(path: Path) -> Tree | None:
 def ifds_in(file: BinaryIO | io.RawIOBase, size: int) -> Tree | None:
     """Read all IFDs; None if the file doesn't begin like a TIFF.
 
-    Tags of an unknown type, beyond the file's end, or with more values than MOST_NUMBERS or
-    MOST_BYTES are left out.
+    Tags of an unknown type, with values beyond the end of the file, or with more values than
+    MOST_NUMBERS or MOST_BYTES are left out.
 
     Raises:
-        RawError: there is no IFD, there are absurdly many, or two of them are the same.
+        RawError: there is no IFD, there are far too many, or they form a loop.
         OSError: the file can't be read.
     """
     reader = _Reader.of(file, size)
@@ -84,7 +84,7 @@ def _offsets(tag: Tag | None) -> tuple[int, ...]:
 
 
 class _Reader:
-    """Reads IFDs, and counts what it has read."""
+    """Reads IFDs, and limits the total number of bytes read."""
 
     def __init__(self, file: BinaryIO | io.RawIOBase, size: int, order: str) -> None:
         self._file = file
@@ -96,7 +96,7 @@ class _Reader:
 
     @classmethod
     def of(cls, file: BinaryIO | io.RawIOBase, size: int) -> Self | None:
-        """A reader, if the file begins as such files do."""
+        """A reader for the file; None if it doesn't begin like a TIFF."""
         head = file.read(4) or b""
         order = {b"II": "<", b"MM": ">"}.get(head[:2])
         if order is None or size < 8 or struct.unpack(order + "H", head[2:])[0] not in _VERSIONS:
@@ -104,15 +104,15 @@ class _Reader:
         return cls(file, size, order)
 
     def chain(self, offset: int) -> Iterator[dict[int, Tag]]:
-        """An IFD and those that follow it."""
+        """The IFD at `offset` and those linked from it."""
         while 8 <= offset <= self._size - 6:
             tags, offset = self.ifd(offset)
             yield tags
 
     def ifd(self, offset: int) -> tuple[dict[int, Tag], int]:
-        """An IFD's tags, and the next one's offset."""
+        """An IFD's tags, and the offset of the next IFD."""
         if offset in self._seen or len(self._seen) >= _MOST_IFDS:
-            raise RawError("damaged: its list of images runs in a circle or never ends")
+            raise RawError("damaged: its list of images is a loop or never ends")
         self._seen.add(offset)
         count = struct.unpack(self._order + "H", self._read(offset, 2).ljust(2, b"\0"))[0]
         if count > _MOST_TAGS:
@@ -128,7 +128,7 @@ class _Reader:
         return tags, int(end)
 
     def _tag(self, entry: bytes) -> Tag | None:
-        """A tag with its value; None for those that are left out."""
+        """A tag with its value; None if it is to be left out."""
         code, dtype, count, offset = struct.unpack(self._order + "HHII", entry)
         layout = FORMATS.get(dtype)
         if layout is None or not count:
@@ -152,13 +152,13 @@ class _Reader:
     def _read(self, offset: int, size: int) -> bytes:
         self._left -= size
         if self._left < 0:
-            raise RawError("damaged: its tags say the same bytes over and over")
+            raise RawError("damaged: its tags refer to the same bytes again and again")
         self._file.seek(offset)
         return self._file.read(size) or b""
 
 
 def _text(data: bytes) -> str:
-    """ASCII is what TIFF allows, UTF-8 what is written."""
+    """Decode text. TIFF allows ASCII only, but many programs write UTF-8."""
     try:
         return data.rstrip(b"\0").decode().strip()
     except UnicodeDecodeError:

@@ -1,7 +1,8 @@
-"""A mosaic in JPEG XL (DNG 1.7.1, Compression 52546), without loss.
+"""Lossless JPEG XL compression of a mosaic (DNG 1.7.1, Compression 52546).
 
-Its four sites are stored as four pictures, one in each quarter (RowInterleaveFactor and
-ColumnInterleaveFactor 2): neighbours of one colour predict each other well.
+The four positions of the CFA cell are stored as four pictures, one in each quarter of the image
+(RowInterleaveFactor and ColumnInterleaveFactor 2), since neighbours of the same colour predict
+each other well.
 """
 
 import imagecodecs
@@ -12,11 +13,11 @@ from rvdtool.raw.frame import Mosaic
 from rvdtool.raw.header import DAMAGE
 
 _EFFORT = 2
-"""As much work as lossless JPEG. 3 takes twice as long and saves 1 to 4 %."""
+"""Encoder effort: as fast as lossless JPEG. 3 takes twice as long and saves 1 to 4 %."""
 
 
 def encode(mosaic: Mosaic) -> bytes:
-    """The mosaic [H, W] as a JPEG XL file, its sites in quarters."""
+    """Encode a mosaic [H, W] as a JPEG XL file, with the cell positions in quarters."""
     rows = [np.concatenate([mosaic[y::2, x::2] for x in (0, 1)], 1) for y in (0, 1)]
     quarters = np.ascontiguousarray(np.concatenate(rows, 0))
     return bytes(
@@ -27,10 +28,15 @@ def encode(mosaic: Mosaic) -> bytes:
 
 
 def decode(data: bytes, size: tuple[int, int], *, quarters: bool) -> Mosaic:
-    """The mosaic of `size` from a JPEG XL file; `quarters`: its sites lie in quarters.
+    """Decode a mosaic of `size` from a JPEG XL file.
+
+    Args:
+        data: the file.
+        size: (height, width) of the mosaic.
+        quarters: whether the cell positions are in quarters, or the mosaic is stored as it is.
 
     Raises:
-        RawError: it can't be decoded, or isn't one channel of 16 bits and that size.
+        RawError: the file can't be decoded, or isn't one 16-bit channel of that size.
     """
     stored = np.empty(size, np.uint16)
     try:  # a picture of another size is refused before it is decoded

@@ -1,8 +1,8 @@
 """Radial lens distortion that was corrected in the video, but not in the RAW.
 
-Phones, action cameras and drones correct their video for the lens and store the RAW as the sensor
-saw it. A place at distance ρ from the active area's middle, in units of half its diagonal, is
-moved to 1 + k₁ρ² + k₂ρ⁴ times that distance (Brown 1966, the radial part).
+Phones, action cameras and drones correct lens distortion in the video, but not in the RAW. A point
+at distance ρ from the centre of the active area, in units of half its diagonal, moves to
+(1 + k₁ρ² + k₂ρ⁴) · ρ (the radial terms of Brown 1966).
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Array = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Lens:
-    """From where a place would lie without distortion to where it lies on the sensor.
+    """Maps undistorted positions to distorted positions on the sensor.
 
     Attributes:
         terms: (k₁, k₂).
@@ -30,7 +30,7 @@ class Lens:
 
     @property
     def middle(self) -> tuple[float, float]:
-        """(x, y) of the active area's middle."""
+        """(x, y) of the centre of the active area."""
         return (self.size[1] - 1) / 2, (self.size[0] - 1) / 2
 
     @property
@@ -39,24 +39,24 @@ class Lens:
         return float(np.sqrt(self.size[0] * self.size[0] + self.size[1] * self.size[1]) / 2)
 
     def squared(self, x: Array, y: Array) -> Array:
-        """ρ² of places on the active area."""
+        """ρ² of positions in the active area."""
         (column, row), scale = self.middle, 1 / (self.radius * self.radius)
         return np.asarray(((x - column) * (x - column) + (y - row) * (y - row)) * scale)
 
     def bend(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """Where places lie on the sensor: x and y in photosites, whole numbers at centres."""
+        """Distorted positions: x and y in photosites; integers are photosites' centres."""
         (column, row), square = self.middle, self.squared(x, y)
         factor = square * (self.terms[0] + square * self.terms[1])
         return x + (x - column) * factor, y + (y - row) * factor
 
     def require_regular(self, x: Array, y: Array) -> None:
-        """Refuse a lens that folds the picture: two places must not become one.
+        """Refuse distortion that folds the picture, mapping two positions to one.
 
         Args:
-            x, y: places; what holds for the outermost holds for all between them and the middle.
+            x, y: positions; all positions between the outermost and the centre are checked.
 
         Raises:
-            RawError: the distance after bending doesn't rise with the distance before it.
+            RawError: the distorted distance doesn't increase with the undistorted distance.
         """
         first, second = self.terms
         outermost = float(np.max(self.squared(x, y)))

@@ -1,4 +1,4 @@
-"""Camera names in makers' RAW files that aren't TIFFs: Canon's CR3 and Fujifilm's RAF."""
+"""Read camera names from RAW files that aren't TIFFs: Canon's CR3 and Fujifilm's RAF."""
 
 from io import BytesIO
 from pathlib import Path
@@ -11,14 +11,14 @@ _RAF = b"FUJIFILMCCD-RAW "
 _RAF_MODEL = slice(28, 60)
 _CR3 = b"ftypcrx "
 _CR3_TIFF = b"CMT1"
-"""The box of a CR3 that holds IFD0 as a TIFF file (github.com/lclevy/canon_cr3)."""
+"""The CR3 box that contains IFD0 as a TIFF file (github.com/lclevy/canon_cr3)."""
 
 _START = 65_536
-"""Bytes of a file to look at: a CR3's header box comes first and has some 30,000."""
+"""Bytes to read: a CR3's header box comes first and has about 30,000 bytes."""
 
 
 def raw_kind(path: Path) -> str | None:
-    """`a Canon CR3` or `a Fujifilm RAF`, whatever the file's name; None if it is neither."""
+    """`a Canon CR3` or `a Fujifilm RAF`, by the file's first bytes; None if it is neither."""
     start = _read_start(path)
     if start.startswith(_RAF):
         return "a Fujifilm RAF"
@@ -26,7 +26,7 @@ def raw_kind(path: Path) -> str | None:
 
 
 def camera_name(path: Path) -> tuple[str, str]:
-    """Make and model in a CR3 or RAF; empty if it is neither or has none."""
+    """Make and model from a CR3 or RAF; empty if it is neither or has none."""
     start = _read_start(path)
     if start.startswith(_RAF):
         model = start[_RAF_MODEL].split(b"\0")[0].decode("ascii", "replace").strip()

@@ -1,12 +1,12 @@
-"""Magic Lantern's RAW video (.mlv, version 2.0): an index first, then frame by frame.
+"""Read Magic Lantern RAW video (.mlv, version 2.0): build an index, then read frames by number.
 
-A file is a row of blocks, each with four letters, its size and a timestamp, all little-endian.
-What each holds is specified in Magic Lantern's mlv.h and raw.h; read here are MLVI (the file), RAWI
-(size, levels, CFA, colour matrix), IDNT (camera), EXPO, LENS, WBAL, RTCI and VIDF (one frame).
-Recordings past 4 GB continue in files .M00, .M01, … beside the first.
+A file is a sequence of blocks, each with a four-letter type, a size and a timestamp, all
+little-endian. They are specified in Magic Lantern's mlv.h and raw.h. Read here are MLVI (the file),
+RAWI (size, levels, CFA, colour matrix), IDNT (camera), EXPO, LENS, WBAL, RTCI and VIDF (one frame).
+Recordings above 4 GB continue in files .M00, .M01, … beside the first.
 
-FFmpeg has a demuxer too, but it takes every CFA for RGGB, and gives fewer or damaged frames without
-a word. The tests hold both to the same values.
+FFmpeg's demuxer isn't used, since it treats every CFA as RGGB and drops or damages frames without
+a message. The tests compare the values of both.
 """
 
 import struct
@@ -47,22 +47,21 @@ _LJ92 = 0x20
 _PACKED = (10, 12, 14)
 
 _LONGEST = 3600 * 1_000_000
-"""Exposures of an hour or more, in µs, can't be those of a video."""
+"""Limit of a plausible exposure time in µs: an hour."""
 
 _MOST_BYTES, _MOST_PADDING = 4, 2**20
-"""A frame may take that many bytes per photosite, and so many more: both far beyond any camera's,
-but a size that is read from a damaged file must not fill the memory."""
+"""Largest number of bytes of a frame per photosite, and of padding. Both are far above real ones;
+they keep a damaged file's sizes from filling the memory."""
 
 _CUSTOM = 6
 _KELVIN_MODES = (0, 9)
 _PRESETS = {1: 5500, 2: 6000, 3: 3200, 4: 4000, 5: 5500, 8: 7000}
-"""WBAL's mode (sunny, cloudy, tungsten, fluorescent, flash, shade) → Kelvin."""
+"""WBAL's mode (sunny, cloudy, tungsten, fluorescent, flash, shade) → kelvin."""
 
 
 @dataclass(frozen=True)
 class MlvFrame:
-    """Where one frame lies: `size` bytes at `offset` of `path`. Exposure as the camera recorded
-    it."""
+    """Location of one frame (`size` bytes at `offset` of `path`), its number and its exposure."""
 
     number: int
     path: Path
@@ -73,18 +72,18 @@ class MlvFrame:
 
 @dataclass(frozen=True)
 class MlvVideo:
-    """A recording, indexed; its frames are read one at a time.
+    """An indexed recording, whose frames are read one at a time.
 
     Attributes:
-        path: its first file.
-        rate: nominal frames per second; None if the file doesn't say.
+        path: the recording's first file.
+        rate: nominal frames per second; None if not stated.
         size: (height, width) of the mosaic.
-        bits: per DN, 10, 12 or 14.
+        bits: bits per DN: 10, 12 or 14.
         black, white: levels in DN.
         phase: CFA phase.
         profile: the camera.
         lossless_jpeg: whether frames are compressed (LJ92).
-        frames: in the order in which they were taken.
+        frames: in recording order.
     """
 
     path: Path
@@ -99,10 +98,10 @@ class MlvVideo:
     frames: tuple[MlvFrame, ...]
 
     def read(self, index: int) -> RawFrame:
-        """Frame `index`, as the camera stored it.
+        """Read frame `index` with its original DN.
 
         Raises:
-            RawError: its pixels are damaged or can't be read.
+            RawError: the frame is damaged or can't be read.
         """
         where = self.frames[index]
         try:
@@ -129,17 +128,17 @@ class MlvVideo:
 
 
 def read_mlv(path: Path, *, first_only: bool = False) -> MlvVideo:
-    """Index a recording with all the files it is split into; no pixel is read.
+    """Index a recording with all the files it is split into, without reading pixels.
 
     Args:
-        path: its first file.
-        first_only: index the first frame alone, from what is there: later frames may have been
-            dropped while recording, or the file may be cut short after it.
+        path: the recording's first file.
+        first_only: index the first frame only. Dropped frames and truncation after it are then
+            no error.
 
     Raises:
-        InputError: no such file, or no permission.
-        RawError: not Magic Lantern's RAW video, damaged, cut short, frames or files missing, or
-            compressed otherwise than by lossless JPEG.
+        InputError: the file doesn't exist or can't be read.
+        RawError: not Magic Lantern RAW video, damaged, truncated, frames or files missing, or a
+            compression other than lossless JPEG.
     """
     require_file(path, "a Magic Lantern video")
     try:
@@ -161,7 +160,7 @@ class _Index:
     exposures: list[bytes] = field(default_factory=list)
 
     def video(self) -> MlvVideo:
-        """All of it, checked for consistency."""
+        """The indexed recording, after checks for consistency."""
         header = self._scan(self.path)
         _, _, _, guid, _, file_count, _, kind, _, frame_count, _, numerator, denominator = header
         if kind & ~_LJ92 != _RAW_CLASS:
@@ -265,10 +264,10 @@ class _Index:
                 )
 
     def _require_room(self, photosites: int, bits: int, lossless: bool) -> None:
-        """Even the best lossless JPEG takes a bit for each photosite, so sizes can be checked.
+        """Check frame sizes; lossless JPEG takes at least one bit for each photosite.
 
         Raises:
-            RawError: a frame is too small or too large for them.
+            RawError: a frame has too few or too many bytes for its number of photosites.
         """
         need = photosites * bits // 8
         most = _MOST_BYTES * photosites + _MOST_PADDING
@@ -299,7 +298,7 @@ class _Index:
         )
 
     def _exposure(self, content: bytes) -> Exposure:
-        """The date is the recording's start."""
+        """The exposure in an EXPO block, with the date on which the recording started."""
         expo = _EXPO.unpack_from(content) if len(content) >= _EXPO.size else (0,) * 5
         lens = self._take(b"LENS", _LENS) or (0,) * 8
         date = self._take(b"RTCI", _RTCI)
@@ -313,7 +312,7 @@ class _Index:
         )
 
     def _profile(self, raw: tuple[int, ...]) -> CameraProfile:
-        """The colour matrix is stored as nine pairs of integers, XYZ → camera, row by row."""
+        """The camera. RAWI stores the matrix XYZ → camera as nine pairs of integers, by rows."""
         name = self._text(b"IDNT", _IDNT)
         pairs = np.array(raw[23:41], np.float64).reshape(9, 2)
         known = bool(pairs[:, 1].all() and pairs[:, 0].any())
@@ -329,7 +328,7 @@ class _Index:
 
 
 def _phase(cfa: int) -> CfaPhase:
-    """0x02010100 is RGGB: the bytes of DNG's CFAPattern, lowest first."""
+    """The CFA phase of RAWI's code: DNG's CFAPattern, lowest byte first (0x02010100: RGGB)."""
     codes = (cfa & 0xFFFFFFFF).to_bytes(4, "little")
     name = "".join("RGB"[code] if code < 3 else "?" for code in codes)
     if name not in PHASES:
@@ -340,7 +339,8 @@ def _phase(cfa: int) -> CfaPhase:
 def _neutral(
     balance: tuple[int, ...] | None, matrix: NDArray[np.float64] | None
 ) -> tuple[float, float, float]:
-    """From measured gains (custom) or from the temperature set; daylight if neither is given."""
+    """The camera's neutral, from custom white balance gains or from the colour temperature that
+    was set; daylight if neither is given."""
     mode, kelvin, *gains = balance or (1, 0, 0, 0, 0)
     if mode == _CUSTOM and min(gains) > 0:  # stored as the camera's response to white
         red, green, blue = (gain / max(gains) for gain in gains)
@@ -356,7 +356,7 @@ def _neutral(
 
 
 def _daylight(kelvin: float) -> tuple[float, float]:
-    """Chromaticity of CIE daylight; below 4000 K (to 2222) of a black body (Kim et al. 2002)."""
+    """Chromaticity of CIE daylight, or below 4000 K of a black body (Kim et al. 2002; ≥ 2222 K)."""
     t = 1000 / kelvin
     if kelvin < 4000:
         x = -0.2661239 * t**3 - 0.2343589 * t**2 + 0.8776956 * t + 0.179910
@@ -369,7 +369,7 @@ def _daylight(kelvin: float) -> tuple[float, float]:
 
 
 def _date(parts: tuple[int, ...]) -> str | None:
-    """In EXIF's form; months count from 0, years from 1900. None if the date is invalid."""
+    """Date in EXIF's format; in MLV, months count from 0, years from 1900. None if invalid."""
     second, minute, hour, day, month, year = parts
     try:
         return f"{datetime(1900 + year, month + 1, day, hour, minute, second):%Y:%m:%d %H:%M:%S}"
@@ -378,5 +378,5 @@ def _date(parts: tuple[int, ...]) -> str | None:
 
 
 def _text(value: bytes) -> str:
-    """A C string."""
+    """Decode a null-terminated string."""
     return value.split(b"\0")[0].decode("ascii", "replace").strip()

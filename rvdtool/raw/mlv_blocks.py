@@ -1,4 +1,4 @@
-"""The blocks of Magic Lantern's RAW video, and the files that one recording is split into."""
+"""Find the blocks of Magic Lantern RAW video, and the files that a recording is split into."""
 
 import struct
 from collections.abc import Iterator
@@ -16,10 +16,10 @@ _CHUNKS = 100
 
 
 def is_mlv(path: Path) -> bool:
-    """Whether a file begins as a recording does, whatever its name.
+    """Whether a file is a Magic Lantern recording, by its first bytes.
 
     Raises:
-        RawError: it can't be read.
+        RawError: the file can't be read.
     """
     try:
         with path.open("rb") as file:
@@ -31,15 +31,17 @@ def is_mlv(path: Path) -> bool:
 def walk_blocks(
     file: BinaryIO, name: str, *, to_damage: bool = False
 ) -> Iterator[tuple[bytes, int, int]]:
-    """Blocks after the first: (type, offset of the content, its size); the file stands there.
+    """Iterate over the blocks after the first: (type, offset of the content, size of the content).
+
+    When a block is yielded, the file's position is at its content.
 
     Args:
-        file: a recording's file.
+        file: a file of a recording.
         name: its name, for messages.
-        to_damage: end at a block that isn't whole, without an error.
+        to_damage: stop at an incomplete block instead of raising an error.
 
     Raises:
-        RawError: a block isn't whole.
+        RawError: a block is incomplete.
     """
     end = file.seek(0, 2)
     file.seek(0)
@@ -63,7 +65,7 @@ def walk_blocks(
 
 
 def find_chunks(path: Path) -> Iterator[Path]:
-    """NAME.M00, NAME.M01, … as far as there are any, in capitals or not."""
+    """The existing files NAME.M00, NAME.M01, … (or .m00, …) of a recording, in order."""
     for index in range(_CHUNKS):
         names = [path.with_suffix(f".{letter}{index:02d}") for letter in "Mm"]
         found = next((name for name in names if name.is_file()), None)

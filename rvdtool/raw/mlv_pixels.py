@@ -1,4 +1,4 @@
-"""The pixels of one Magic Lantern frame: packed bits, or lossless JPEG."""
+"""Decode the pixels of one Magic Lantern frame: packed bits, or lossless JPEG."""
 
 import struct
 
@@ -12,12 +12,12 @@ _START, _END, _SOF3 = b"\xff\xd8", b"\xff\xd9", 0xC3
 
 
 def unpack(data: bytes, size: tuple[int, int], bits: int) -> Mosaic:
-    """Unpack photosites that lie bit on bit in 16-bit little-endian words, highest bit first.
+    """Unpack photosites from a bit stream in 16-bit little-endian words, highest bit first.
 
     Args:
         data: at least height · width · bits / 8 bytes.
         size: (height, width).
-        bits: per photosite: 10, 12 or 14. Eight of them fill bits / 2 words.
+        bits: bits per photosite: 10, 12 or 14. Eight photosites fill bits / 2 words.
 
     Returns:
         uint16 [H, W], DN.
@@ -37,19 +37,17 @@ def unpack(data: bytes, size: tuple[int, int], bits: int) -> Mosaic:
 
 
 def decode_lossless(data: bytes, size: tuple[int, int], bits: int) -> Mosaic:
-    """Decode a lossless JPEG whose samples are the photosites in their order: uint16 [H, W], DN.
+    """Decode a lossless JPEG whose samples are the photosites in order: uint16 [H, W], DN.
 
-    The camera writes two components of half the width, others one; both come out alike. libjpeg
-    decodes: liblj92 (imagecodecs.ljpeg_decode) crashes on damaged files.
+    Cameras write two components of half the width, other programs one; both are supported. It is
+    decoded by libjpeg, since liblj92 (imagecodecs.ljpeg_decode) crashes on damaged files.
 
     Raises:
-        RawError: not a whole lossless JPEG of that many samples, or values past `bits`.
+        RawError: not a complete lossless JPEG of that many samples, or values above `bits` bits.
     """
     if data[4:6] == _START:
-        raise RawError(
-            "compressed by an old mlv_dump, which tiles the picture; decompress it with mlv_dump"
-        )
-    end = data.rfind(_END)  # the camera pads; a decoder doesn't notice a missing end
+        raise RawError("compressed in tiles by an old mlv_dump; decompress it with mlv_dump")
+    end = data.rfind(_END)  # cameras pad; decoders don't notice a missing end
     if end < 0 or _announced(data) != size[0] * size[1]:
         raise RawError(f"not a complete lossless JPEG of {size[1]}×{size[0]} photosites")
     try:
@@ -62,7 +60,7 @@ def decode_lossless(data: bytes, size: tuple[int, int], bits: int) -> Mosaic:
 
 
 def _announced(data: bytes) -> int:
-    """How many samples the frame header (SOF3) announces; 0 without one (ITU-T T.81, B.2.2)."""
+    """Number of samples stated in the frame header (SOF3; ITU-T T.81, B.2.2); 0 without one."""
     position = 2 if data.startswith(_START) else len(data)
     while position + 10 <= len(data) and data[position] == 0xFF:
         if data[position + 1] == _SOF3:

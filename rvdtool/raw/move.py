@@ -1,8 +1,8 @@
-"""Adapts a camera's tags to another grid than the sensor's: cropped, rotated, or resampled.
+"""Adapt a camera's tags to a cropped, rotated or resampled frame.
 
-Model gets a suffix there. Programs that know the camera by its name know where its sensor's picture
-begins, too, and cut there: RawTherapee takes 36 columns off anything that says it is an ILCE-7RM3.
-UniqueCameraModel, by which Adobe's programs choose a colour profile, stays.
+Model gets a suffix then, since programs crop the frames of cameras that they know by name:
+RawTherapee removes 36 columns of any frame of an ILCE-7RM3. UniqueCameraModel, by which Adobe's
+programs choose a colour profile, doesn't change.
 """
 
 from collections.abc import Sequence
@@ -18,20 +18,20 @@ _SUFFIX = " (rvdtool)"
 def move_profile(
     profile: CameraProfile, move: Move, *, noise: Sequence[float] | None = None
 ) -> CameraProfile:
-    """The profile as it holds on another grid.
+    """Adapt a profile to another pixel grid.
 
     Args:
-        profile: as it holds on the old grid.
-        move: from there to the new one.
-        noise: after resampling, the part of the noise's variance that is left in R, G and B; None
-            if the new grid has the old one's photosites.
+        profile: the profile for the old grid.
+        move: the mapping between the grids.
+        noise: the fraction of the noise variance left after resampling in R, G and B; None if the
+            photosites are only cropped or rotated.
     """
     profile = move_opcodes(profile, move)
     tags: list[Tag] = []
     dropped = list(profile.dropped)
     for tag in profile.tags:
         if tag.code == DEFAULT_SCALE:
-            if noise is None:  # resampled pixels have the video's shape
+            if noise is None:  # resampled pixels have the video's aspect ratio
                 tags.append(_turned_scale(tag, move))
         elif tag.code == _NOISE_PROFILE and noise is not None:
             if isinstance(tag.value, tuple) and len(tag.value) in (2, 6):
@@ -50,13 +50,13 @@ def move_profile(
 
 
 def _turned_scale(tag: Tag, move: Move) -> Tag:
-    """DefaultScale: horizontal, then vertical; two numbers each."""
+    """Rotate DefaultScale: the horizontal, then the vertical scale, each a rational."""
     across, down = abs(move.matrix[0][0]), abs(move.matrix[0][1])
     return tag if across > down else replace(tag, value=(*tag.value[2:], *tag.value[:2]))
 
 
 def _averaged_noise(tag: Tag, noise: Sequence[float]) -> Tag:
-    """NoiseProfile: variance = scale · light + offset; a pair for each colour, or one for all."""
+    """Scale NoiseProfile: pairs (s, o) for one or all colours, with variance = s · light + o."""
     pairs = [tag.value[i : i + 2] for i in range(0, len(tag.value), 2)]
     pairs = pairs if len(pairs) == 3 else pairs * 3
     value = tuple(part * term for part, pair in zip(noise, pairs, strict=True) for term in pair)

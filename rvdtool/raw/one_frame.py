@@ -1,4 +1,4 @@
-"""Extracts one RAW frame from a user's file as a file of its own, for the bundle."""
+"""Extract one RAW frame from a user's file as a file of its own, for the bundle."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,26 +16,28 @@ _NOT_COPIED = frozenset({b"VIDF", b"AUDF", b"WAVI", b"XREF", b"NULL", b"BKUP"})
 """Other frames, sound, the index of the whole file, and padding."""
 
 _LARGEST = 65_536
-"""Bytes of a block of metadata; the largest that is specified has some hundreds."""
+"""Largest number of bytes of a metadata block; the largest specified one has some hundreds."""
 
 _BLOCK_HEAD = 16
 
 _ALONE = {1: FILE_HEADER.size, 4: 0, 5: 1, 8: 0, 9: 1, 10: 0}
-"""Fields of the file's header: its size, this file's number, files, sound, frames, sound's."""
+"""Header fields to set, by index: header size, file number, number of files, audio class, number
+of video frames, number of audio frames."""
 
 
 @contextmanager
 def one_frame_file(path: Path) -> Iterator[Path]:
-    """A file with the one frame that `read_raw(path)` reads, and nothing else.
+    """Give a file that contains only the frame that `read_raw(path)` reads.
 
-    A file of one frame is that file itself; a folder (CinemaDNG) is its first frame's file. A
-    Magic Lantern recording, which may have gigabytes, is cut to its first frame: a file of the same
-    name in a temporary folder, gone when the context ends. It holds the camera's own blocks, byte
-    for byte; only its header says that there is one frame, in one file, without sound.
+    For a file with one frame, it is that file; for a folder (CinemaDNG), the file of its first
+    frame. A Magic Lantern recording, which may have gigabytes, is cut to its first frame: the
+    result is a temporary file of the same name, deleted when the context ends. It contains the
+    camera's own blocks, byte for byte; only the header is changed, to one frame in one file
+    without audio.
 
     Raises:
-        InputError: no such file or folder, or no permission.
-        RawError: a folder without RAW frames, or a recording whose first frame isn't whole.
+        InputError: the file or folder doesn't exist or can't be read.
+        RawError: a folder without RAW frames, or a recording whose first frame is incomplete.
     """
     if path.is_dir():
         yield list_sequence(path)[0]
@@ -55,7 +57,7 @@ def one_frame_file(path: Path) -> Iterator[Path]:
 
 
 def _first_frame_alone(video: MlvVideo) -> bytes:
-    """A recording of the first frame: each kind of block once, as it holds for that frame."""
+    """A recording with the first frame, and with each kind of block once, as valid for it."""
     metadata: dict[bytes, bytes] = {}
     first, pixels, header = video.frames[0], b"", b""
     for path in (video.path, *find_chunks(video.path)):
@@ -65,7 +67,7 @@ def _first_frame_alone(video: MlvVideo) -> bytes:
                 at_first = path == first.path and offset <= first.offset <= offset + size
                 if name == b"VIDF" and at_first:
                     pixels = _block(file, offset, size)
-                # Exposure may change while recording; what was noted last before the frame holds.
+                # Exposure may change while recording; the last block before the frame is valid.
                 later = pixels or name != b"EXPO"
                 if name in _NOT_COPIED or size > _LARGEST or (later and name in metadata):
                     continue

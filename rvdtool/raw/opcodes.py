@@ -1,12 +1,12 @@
-"""A DNG's opcode lists on another grid (Adobe DNG 1.7.1, chapter 7).
+"""Adapt a DNG's opcode lists to another pixel grid (Adobe DNG 1.7.1, chapter 7).
 
-What phones, GoPros and drones write there is mostly lens shading: GainMaps, one for each site of
-the CFA cell. A map is a smooth picture of gains over the whole image, so it can follow the image
-when that is cut, turned or resampled. All other opcodes that hold positions can't, and are named.
+Phones, GoPros and drones mostly write lens shading: GainMaps, one for each position of the CFA
+cell. A map samples a smooth gain over the whole image, so it can be adapted when the image is
+cropped, rotated or resampled. Other opcodes with positions can't be adapted, and are listed.
 
-Maps are written in the one form that all readers apply: four maps of the same shape, one for each
-site, whose points span the image from border to border. darktable applies no other set of maps, and
-RawTherapee (5.10) doesn't look at origin and spacing.
+Maps are written in the only form that all readers apply: four maps of the same shape, one for each
+cell position, whose points span the image from border to border. darktable applies no other set of
+maps, and RawTherapee (5.10) ignores origin and spacing.
 """
 
 import struct
@@ -23,7 +23,7 @@ from rvdtool.raw.lens import Lens
 Array = NDArray[np.floating[Any]]
 
 LISTS = {51008: "OpcodeList1", 51009: "OpcodeList2", 51022: "OpcodeList3"}
-"""Applied to the stored values, to the mosaic in linear light, and to the demosaiced picture."""
+"""Tags of the three lists: applied to stored values, the linear mosaic, the demosaiced picture."""
 
 _NAMES = {
     1: "WarpRectilinear", 2: "WarpFisheye", 3: "FixVignetteRadial", 4: "FixBadPixelsConstant",
@@ -40,28 +40,28 @@ _GRID = struct.Struct(">2I4dI")  # points, spacing, origin (each down, across), 
 _VERSION = 0x01030000
 
 _FEWEST_CELLS = 32
-"""Of a moved map along a side, and at least two for each cell of the old one: between its points a
-map is linear, and points that lie otherwise round off its bends."""
+"""Smallest number of cells of an adapted map along a side (and two for each old cell): maps are
+linear between points, so that a coarse new grid of points would smooth the old map's corners."""
 
 _MOST_POINTS = 129
-"""Along a side. Shading is smooth; the finest maps of cameras have some 60."""
+"""Largest number of points along a side. Shading is smooth; cameras write up to about 60."""
 
 
 _LARGEST_GAIN = 1000
-"""Cameras' shading goes to 4 or so; beyond this, or below its inverse, a map is damaged."""
+"""Largest valid gain; its inverse is the smallest. Cameras' gains go up to about 4."""
 
 
 @dataclass(frozen=True)
 class Move:
-    """How a frame is moved to another grid.
+    """The mapping from an old pixel grid to a new one.
 
     Attributes:
-        matrix: 3×3 homography, (x, y, 1) of the new grid → (x, y, w) of the old one; pixel centres
-            at whole numbers.
-        old, new: (height, width).
-        sites: for each position of the new 2×2 cell, the positions of the old cell that its light
-            comes from.
-        lens: how the old grid is distorted where the new one isn't.
+        matrix: 3×3 homography, (x, y, 1) of the new grid → (x, y, w) of the old grid; integers are
+            pixel centres.
+        old, new: (height, width) of the grids.
+        sites: for each position of the new 2×2 cell, the positions of the old cell that its values
+            come from.
+        lens: distortion of the old grid relative to the new grid.
     """
 
     matrix: Array
@@ -94,7 +94,7 @@ class _GainMap:
     gains: Array
 
     def at(self, down: Array, across: Array) -> Array:
-        """Gains [..., planes] at places given as parts (0..1) of the image's height and width."""
+        """Gains [..., planes] at positions given as fractions (0..1) of image height and width."""
         (i, i2, v), (j, j2, u) = (
             self._between(place, axis) for axis, place in enumerate((down, across))
         )
@@ -109,7 +109,7 @@ class _GainMap:
         return first, np.minimum(first + 1, last), (index - first)[..., None]
 
     def sites(self) -> tuple[int, ...]:
-        """The positions of the 2×2 cell that it applies to."""
+        """The positions of the 2×2 cell that the map applies to."""
         top, left, *_, rows, columns = self.area
         return tuple(
             2 * y + x
@@ -120,10 +120,11 @@ class _GainMap:
 
 
 def move_opcodes(profile: CameraProfile, move: Move) -> CameraProfile:
-    """The profile with its opcode lists as they hold on the new grid.
+    """Adapt a profile's opcode lists to the new grid.
 
-    GainMaps of the whole image follow it; MapTable and MapPolynomial, which know no place, stay if
-    they hold for all photosites. All else is dropped and added to the profile's `dropped`.
+    GainMaps of the whole image are resampled. MapTable and MapPolynomial, which don't depend on
+    position, are kept if they apply to all photosites. All others are removed, and listed in the
+    profile's `dropped`.
     """
     tags: list[Tag] = []
     dropped = list(profile.dropped)
@@ -140,7 +141,7 @@ def move_opcodes(profile: CameraProfile, move: Move) -> CameraProfile:
 
 
 def opcode_names(tag: Tag) -> list[str]:
-    """The opcodes of a list by name, with the list's: `GainMap (OpcodeList2)`."""
+    """Names of a list's opcodes with the name of the list: `GainMap (OpcodeList2)`."""
     try:
         names = [_name(opcode) for opcode in _parse(tag.value)]
     except (struct.error, TypeError):
@@ -149,7 +150,7 @@ def opcode_names(tag: Tag) -> list[str]:
 
 
 def _move_list(tag: Tag, move: Move) -> tuple[list[_Opcode], list[str]]:
-    """A list's opcodes on the new grid, and the names of those that can't be moved."""
+    """A list's opcodes for the new grid, and the names of those that can't be adapted."""
     moved: list[_Opcode] = []
     maps: list[_GainMap] = []
     lost: list[str] = []
@@ -176,10 +177,10 @@ def _move_list(tag: Tag, move: Move) -> tuple[list[_Opcode], list[str]]:
 
 
 def _parse(blob: Any) -> list[_Opcode]:
-    """A list's opcodes.
+    """Parse a list into its opcodes.
 
     Raises:
-        struct.error: it is damaged.
+        struct.error: the list is damaged.
     """
     blob = bytes(blob)
     (count,) = struct.unpack_from(">I", blob)
@@ -199,7 +200,7 @@ def _name(opcode: _Opcode) -> str:
 
 
 def _gain_map(opcode: _Opcode) -> _GainMap | None:
-    """None for other opcodes, and for a map that no reader could apply."""
+    """Parse a GainMap; None for other opcodes and for maps that no reader could apply."""
     if opcode.code != _GAIN_MAP or len(opcode.data) < _AREA.size + _GRID.size:
         return None
     area = _AREA.unpack_from(opcode.data)
@@ -207,7 +208,7 @@ def _gain_map(opcode: _Opcode) -> _GainMap | None:
     values = opcode.data[_AREA.size + _GRID.size :]
     if len(values) != 4 * down * across * planes or not values:
         return None
-    with np.errstate(invalid="ignore"):  # some kinds of NaN, which are refused below
+    with np.errstate(invalid="ignore"):  # signalling NaNs, refused below
         gains = np.frombuffer(values, ">f4").astype(np.float64)
     spacing, origin = (steps[0], steps[1]), (steps[2], steps[3])
     if not np.isfinite([*steps, *gains]).all() or min(area[6:]) < 1:
@@ -216,12 +217,12 @@ def _gain_map(opcode: _Opcode) -> _GainMap | None:
         return None
     if any(n > 1 and step <= 0 for n, step in zip((down, across), spacing, strict=True)):
         return None
-    spacing = (spacing[0] or 1.0, spacing[1] or 1.0)  # of one point: any
+    spacing = (spacing[0] or 1.0, spacing[1] or 1.0)  # any, for one point
     return _GainMap(opcode.flags, area, spacing, origin, gains.reshape(down, across, planes))
 
 
 def _is_whole(area: tuple[int, ...], size: tuple[int, int], pitch: int) -> bool:
-    """Whether an opcode holds for the whole image, or for one site of all its cells."""
+    """Whether an opcode applies to the whole image, or to one position of all its cells."""
     top, left, bottom, right, plane, _, rows, columns = area
     return (
         max(rows, columns) <= pitch
@@ -240,7 +241,7 @@ def _is_value_map(opcode: _Opcode, size: tuple[int, int]) -> bool:
 
 
 def _moved_site_maps(maps: Sequence[_GainMap], move: Move) -> list[_Opcode]:
-    """One map for each position of the new cell, from the maps of the positions it comes from."""
+    """One map for each position of the new cell, from the maps of its source positions."""
     points = _points(maps, move)
     places = _places(points, move)
     by_site: list[Array] = [np.ones(points) for _ in range(4)]
@@ -251,7 +252,7 @@ def _moved_site_maps(maps: Sequence[_GainMap], move: Move) -> list[_Opcode]:
     flags = _common(gain_map.flags for gain_map in maps)
     opcodes = []
     for site, sources in enumerate(move.sites):
-        # Light is gain · value: where values are averaged, so are the gains' inverses.
+        # Light = gain · value. Averaging values therefore averages the inverse gains.
         inverse = sum((1 / by_site[source] for source in sources), np.zeros(points))
         area = (*divmod(site, 2), *move.new, 0, 1, 2, 2)
         opcodes.append(_encode_map(flags, area, (len(sources) / inverse)[..., None]))
@@ -264,7 +265,7 @@ def _moved_picture_map(gain_map: _GainMap, move: Move) -> _Opcode:
 
 
 def _encode_map(flags: int, area: tuple[int, ...], gains: Array) -> _Opcode:
-    """A map that spans the image. gains: [points down, points across, planes]."""
+    """Encode a map that spans the image; `gains` is [points down, points across, planes]."""
     down, across, planes = gains.shape
     grid = _GRID.pack(down, across, 1 / (down - 1), 1 / (across - 1), 0.0, 0.0, planes)
     data = _AREA.pack(*area) + grid + gains.astype(">f4").tobytes()
@@ -272,7 +273,7 @@ def _encode_map(flags: int, area: tuple[int, ...], gains: Array) -> _Opcode:
 
 
 def _points(maps: Sequence[_GainMap], move: Move) -> tuple[int, int]:
-    """How many points (down, across) a map of the new grid needs to be as fine as the old ones."""
+    """Number of points (down, across) that a new map needs to be as fine as the old maps."""
     down, across = _places((2, 2), move)
     points = []
     for axis in (0, 1):
@@ -289,14 +290,15 @@ def _points(maps: Sequence[_GainMap], move: Move) -> tuple[int, int]:
 
 
 def _places(points: tuple[int, int], move: Move) -> tuple[Array, Array]:
-    """Where a new map's points lie, as parts of the old image's height and width: [down, across].
+    """Positions of a new map's points, as fractions of the old image's height and width.
 
-    Parts count from an image's border, half a pixel before the first pixel's centre.
+    Both arrays are [down, across]. Fractions count from the image's border, half a pixel before
+    the first pixel's centre.
     """
     y = np.linspace(0, 1, points[0])[:, None] * move.new[0] - 0.5
     x = np.linspace(0, 1, points[1])[None, :] * move.new[1] - 0.5
     column, row, w = (a * x + b * y + c for a, b, c in np.asarray(move.matrix, np.float64))
-    w = np.maximum(w, 1e-9)  # a homography is sound at pixels' centres, not beyond the outermost
+    w = np.maximum(w, 1e-9)  # w is only known to be positive at pixel centres
     column, row = column / w, row / w
     if move.lens is not None:
         column, row = move.lens.bend(column, row)
@@ -304,7 +306,7 @@ def _places(points: tuple[int, int], move: Move) -> tuple[Array, Array]:
 
 
 def _common(flags: Iterable[int]) -> int:
-    """Optional, or to be left out in previews, only where all of them are."""
+    """Flags of a combined opcode: optional, or skipped in previews, only if all of them are."""
     both = 0b11
     for one in flags:
         both &= one

@@ -1,9 +1,9 @@
-"""Reading RAW files into a RawFrame: DNG, camera RAW, Magic Lantern, and plain 16-bit mosaics.
+"""Read RAW files into a RawFrame: DNG, camera RAW, Magic Lantern, and plain 16-bit mosaics.
 
-LibRaw (rawpy) decodes the pixels. What the numbers mean comes from a DNG's own tags, because
-LibRaw rounds black levels, indexes them by colour, replaces matrices by its own, loses a row at
-odd active areas, and reads 4×4 patterns as 2×2. Only camera RAW, whose tags are each maker's own,
-gets LibRaw's levels.
+LibRaw (rawpy) decodes the pixels. Levels, colour and geometry of a DNG come from its own tags,
+since LibRaw rounds black levels, indexes them by colour, replaces matrices by its own, loses a row
+of odd active areas, and reads 4×4 patterns as 2×2. Only for camera RAW, whose tags are proprietary,
+are LibRaw's levels used.
 """
 
 import struct
@@ -55,16 +55,17 @@ _NOT_RAW = (
     (b"PK\x03\x04", "a ZIP archive or bundle"),
     (b"%PDF", "a PDF"),
 )
-"""First bytes of other kinds of file that people mistake for RAW files."""
+"""First bytes of other file types that may be given by mistake."""
 
 _ALWAYS_READ = 2**24
-"""Number of photosites that are always decoded, however small the file is."""
+"""Frames with up to this many photosites are decoded even if the file seems too small."""
 
 _LEAST_BITS = 1
-"""Per photosite, of all compressions that cameras use; a black frame in lossless JPEG has it."""
+"""Smallest number of bits per photosite in cameras' compressions: a black frame in lossless
+JPEG."""
 
 _LEAST_PLAIN_BITS = 0.25
-"""Deflate and JPEG XL, unlike cameras' compressions, make nearly nothing of a black frame."""
+"""The same for Deflate and JPEG XL, which compress a black frame to almost nothing."""
 
 _PLAIN_COMPRESSIONS = {1: "none", 5: "LZW", 8: "deflate", 32773: "PackBits", 32946: "deflate"}
 
@@ -74,13 +75,13 @@ _LIBRAW_FLIPS = {0: 1, 1: 2, 2: 4, 3: 3, 4: 5, 5: 8, 6: 6, 7: 7}
 
 @dataclass(frozen=True)
 class MosaicLevels:
-    """The levels that a plain 16-bit mosaic doesn't state.
+    """Levels and CFA phase of a plain 16-bit mosaic, which its file doesn't state.
 
     Attributes:
         black: DN per position of the 2×2 cell at the image's top-left corner.
         white: the DN at which a photosite is saturated.
         phase: CFA phase at the image's top-left corner.
-        bits: how many bits a DN has; white < 2**bits.
+        bits: bits per DN; white < 2**bits.
     """
 
     black: Levels4
@@ -90,19 +91,19 @@ class MosaicLevels:
 
 
 def read_raw(path: Path, *, levels: MosaicLevels | None = None) -> RawFrame:
-    """Read one RAW frame: the active area's mosaic in DN and what is needed to interpret it.
+    """Read one RAW frame: the mosaic of the active area in DN, and its metadata.
 
     Args:
         path: a DNG or a camera's RAW file; with `levels`, a 16-bit one-channel TIFF, PNG or FITS.
             Of a Magic Lantern recording or a folder of frames (CinemaDNG), the first frame is read.
-        levels: what the numbers of a plain mosaic mean. Its camera is taken as unknown: neutral
-            (1, 1, 1), no matrix.
+        levels: levels and CFA phase of a plain mosaic. Its camera is unknown: the neutral is
+            (1, 1, 1), and there is no matrix.
 
     Raises:
-        InputError: no such file, or no permission.
-        RawError: not RAW, not 2×2 Bayer, damaged, or it doesn't say its levels or neutral; the
-            message says what the file is and what to do.
-        UsageError: `levels` for a file that has its own.
+        InputError: the file doesn't exist or can't be read.
+        RawError: not RAW, not 2×2 Bayer, damaged, or without levels or neutral. The message says
+            what the file is and what to do.
+        UsageError: `levels` is given for a file that states its own.
     """
     if path.is_dir():
         path = list_sequence(path)[0]
@@ -123,7 +124,7 @@ def read_raw(path: Path, *, levels: MosaicLevels | None = None) -> RawFrame:
 
 
 def _read_camera(path: Path) -> RawFrame:
-    """A DNG or a camera's own RAW file."""
+    """Read a DNG or a camera's own RAW file."""
     _refuse_other_formats(path)
     header = read_header(path)
     return _read_dng(path, header) if header and header.is_dng else _read_maker(path, header)
@@ -185,7 +186,7 @@ def _decode_by_libraw(path: Path, size: tuple[int, int]) -> Mosaic:
 
 
 def _decode_jpeg_xl(path: Path, place: JpegXl, size: tuple[int, int]) -> Mosaic:
-    """LibRaw opens none, as rawpy brings it."""
+    """Decode JPEG XL here, since the LibRaw in rawpy's wheels can't."""
     _require_filled(size, place.size, _LEAST_PLAIN_BITS)
     with path.open("rb") as file:
         file.seek(place.offset)
@@ -193,10 +194,10 @@ def _decode_jpeg_xl(path: Path, place: JpegXl, size: tuple[int, int]) -> Mosaic:
 
 
 def _read_maker(path: Path, header: Header | None) -> RawFrame:
-    """A camera's own RAW file: pixels and levels from LibRaw."""
+    """Read a camera's own RAW file, with pixels and levels from LibRaw."""
     if header:
         header.require_whole()
-        if not header.first.text("Make"):  # LibRaw takes some plain TIFFs for RAW
+        if not header.first.text("Make"):  # LibRaw opens some plain TIFFs as RAW
             raise RawError(
                 "a TIFF without a camera's name (Make), so it isn't RAW; a 16-bit mosaic can "
                 "be read if its levels and CFA phase are given (--black, --white, --phase, "
@@ -229,7 +230,7 @@ def _bayer_colors(raw: Any, area: Rect) -> list[int]:
     """LibRaw's colours (0 R, 1 G, 2 B, 3 second G) of the cell at the area's corner."""
     try:
         cell = raw.raw_pattern
-    except NotImplementedError:  # rawpy's word for patterns other than 2×2 and 6×6
+    except NotImplementedError:  # rawpy raises it for patterns other than 2×2 and 6×6
         cell = None
     sites = [(area.top + y, area.left + x) for y in (0, 1) for x in (0, 1)]
     colors = [] if cell is None else [raw.raw_color(row, column) for row, column in sites]
@@ -263,7 +264,7 @@ def _maker_profile(raw: Any, path: Path, header: Header | None) -> CameraProfile
 
 
 def _libraw_crop(sizes: Any) -> Rect | None:
-    """The camera's own crop, which LibRaw states from the full image's corner."""
+    """The camera's own crop; LibRaw gives it relative to the corner of the full image."""
     top, left = sizes.crop_top_margin - sizes.top_margin, sizes.crop_left_margin - sizes.left_margin
     rect = Rect(top, left, sizes.crop_height, sizes.crop_width)
     fits = top >= 0 and left >= 0 and top + rect.height <= sizes.height
@@ -287,13 +288,13 @@ def _exposure(raw: Any) -> Exposure:
 
 
 def _date(timestamp: datetime) -> str | None:
-    """As EXIF has it. LibRaw says 1970, give or take the time zone, where it doesn't know."""
+    """Date in EXIF's format; None if unknown, for which LibRaw gives 1970 (± time zone)."""
     return f"{timestamp:%Y:%m:%d %H:%M:%S}" if timestamp.year > 1971 else None
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """The decoded file; LibRaw's errors become ours."""
+    """Open and decode a file with LibRaw; its errors are raised as RawError."""
     try:
         with rawpy.RawPy() as raw:
             raw.open_file(str(path))
@@ -320,16 +321,16 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _require_filled(size: tuple[int, ...], stored: int, least: float) -> None:
-    """Refuse sizes that no real picture of so few bytes has, before memory is allocated.
+    """Refuse sizes that are implausible for the file's size, before memory is allocated.
 
     Args:
-        size: (height, width) as the file's header says it.
-        stored: the file's bytes.
-        least: bits that a photosite takes in a well compressed picture. Small pictures, for which
-            memory is no question, may take less.
+        size: (height, width) from the file's header.
+        stored: the file's size in bytes.
+        least: smallest number of bits per photosite in a well compressed picture. Small pictures,
+            which need little memory, may have less.
 
     Raises:
-        RawError: the size is beyond what can be read, or the file too small for it.
+        RawError: the picture is too large to be read, or the file is too small for it.
     """
     require_readable_size((size[0], size[1]))
     if size[0] * size[1] > _ALWAYS_READ and size[0] * size[1] * least > 8 * stored:
@@ -357,7 +358,7 @@ def _part(image: NDArray[np.uint16], area: Rect) -> Mosaic:
 
 
 def _read_plain(path: Path, levels: MosaicLevels) -> RawFrame:
-    """A 16-bit one-channel TIFF, PNG or FITS."""
+    """Read a 16-bit one-channel TIFF, PNG or FITS."""
     with path.open("rb") as file:
         start = file.read(4)
     try:
@@ -375,7 +376,7 @@ def _read_plain(path: Path, levels: MosaicLevels) -> RawFrame:
     if int(mosaic.max()) >= 2**levels.bits:
         raise RawError(f"it has values up to {mosaic.max()}, but {levels.bits} bits were given")
     return RawFrame(
-        mosaic=np.ascontiguousarray(mosaic, np.uint16),  # big-endian TIFFs decode as they are
+        mosaic=np.ascontiguousarray(mosaic, np.uint16),  # big-endian TIFFs keep their byte order
         phase=levels.phase,
         black=levels.black,
         white=levels.white,
@@ -402,7 +403,7 @@ def _read_tiff(path: Path) -> NDArray[Any]:
         _require_mosaic(page.dtype, page.shape)
         stored = path.stat().st_size
         _require_filled(page.shape, stored, _LEAST_PLAIN_BITS)
-        if page.is_tiled:  # a tile is decoded whole, however much of it is within the picture
+        if page.is_tiled:  # a tile is decoded even where it lies outside the picture
             _require_filled((page.tilelength, page.tilewidth), stored, _LEAST_PLAIN_BITS)
         return page.asarray()
 

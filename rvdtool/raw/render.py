@@ -1,4 +1,4 @@
-"""Developing a RAW frame into an sRGB picture with LibRaw."""
+"""Develop a RAW frame into an sRGB picture with LibRaw."""
 
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -73,14 +73,14 @@ def render(
     half: bool = False,
     brightness: float = 1.0,
 ) -> RGB8:
-    """Develop with the as-shot white balance, steadily: uint8 [H, W, 3], gamma-coded sRGB.
+    """Develop with the as-shot white balance: uint8 [H, W, 3], gamma-coded sRGB.
 
     Args:
         frame: any RAW frame of at least 22×22.
-        auto_bright: brighten until 1 % clips. It differs from frame to frame, so a video flickers.
-        upright: turn the picture by the frame's orientation; else it lies as the mosaic does.
-        half: at half the size, without demosaicing.
-        brightness: factor on the light.
+        auto_bright: brighten until 1 % clips. The gain depends on the frame, so a video flickers.
+        upright: apply the frame's orientation; else the picture is oriented like the mosaic.
+        half: develop at half the size, without demosaicing.
+        brightness: factor applied to the linear values.
 
     Raises:
         RawError: the frame is smaller than LibRaw allows.
@@ -108,7 +108,7 @@ def default_render(frame: RawFrame) -> RGB8:
 
 
 def _develop(frame: RawFrame, **options: Any) -> RGB8:
-    # LibRaw would stretch pixels that aren't square; a picture has the mosaic's size here.
+    # With square pixels, as LibRaw would stretch the picture; it has the mosaic's size here.
     tags = tuple(tag for tag in frame.profile.tags if tag.code != DEFAULT_SCALE)
     frame = replace(frame, profile=replace(frame.profile, tags=tags))
     dng = encode_dng(frame, compression="none")

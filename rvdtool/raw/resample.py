@@ -1,19 +1,19 @@
-"""Resamples a RAW frame to another grid as a geometrically correct mosaic, colour by colour.
+"""Resample a RAW frame to another grid as a geometrically correct mosaic, colour by colour.
 
-A site of the new mosaic gets its value only from photosites of its own colour, so colours never
-mix, and it gets it *where it lies*: a red site shows the red light at its own place, not that of
-the nearest red photosite (which plain 2×2 binning gives, half a photosite off).
+A site of the new mosaic is computed only from photosites of its own colour, so colours don't mix,
+and at its own position: a red site gets the red light at that position, not that of the nearest red
+photosite (plain 2×2 binning is half a photosite off).
 
 Each colour is a lattice of photosites (green is two). Along each axis, the lattice is interpolated
-with Keys' cubic convolution, and the result is averaged over a site's footprint: photosites count
-by the area that they share with it, and detail finer than the grid is averaged away instead of
-aliased. A photosite has averaged over its own area already, so at a scale of s photosites per site
-the average runs over √(s² − 1), which with that area makes s (variances add). At equal scale
-nothing is left to average, and a shift by whole cells keeps every value.
+with Keys' cubic convolution, and the result is averaged over a site's footprint: photosites are
+weighted by the area that they share with it, and detail finer than the grid is averaged out instead
+of aliased. Since a photosite already averages over its own area, at a scale of s photosites per
+site the average has width √(s² − 1), which together makes s (variances add). At scale 1 there is no
+averaging, and a shift by whole cells doesn't change any value.
 
-Compared on a still of known light, mosaicked at both grids: linear interpolation is 1 dB behind at
-scales 1 to 1.5 and level at 4; averaging over s costs up to 0.5 dB below scale 1.5, over s − 1 up
-to 4 dB at scale 4.
+Measured on a still of known light, mosaicked on both grids: linear interpolation is 1 dB worse at
+scales 1 to 1.5 and equal at 4; averaging over s costs up to 0.5 dB below scale 1.5; averaging over
+s − 1 costs up to 4 dB at scale 4.
 
 Keys: "Cubic convolution interpolation for digital image processing" (IEEE TASSP 1981).
 """
@@ -36,25 +36,26 @@ from rvdtool.raw.opcodes import Move
 Array = NDArray[np.floating[Any]]
 
 Places = tuple[Array, Array]
-"""x and y."""
+"""Coordinates x and y."""
 
 Tap = tuple[NDArray[np.intp], Array]
-"""Indices along one axis of a lattice, and their weights."""
+"""Indices along one axis of a lattice, and the weights of those photosites."""
 
 _ROWS = 64
-"""Rows of a plane at a time: what is in work stays within the processor's cache."""
+"""Rows of a plane processed at a time, so that the data fit in the processor's cache."""
 
 _NONE = np.zeros(())
 
 _COLORS = (0, 1, 1, 2)
-"""Of the new grid's cell, RGGB."""
+"""Colours of the new grid's cell, RGGB."""
 
 _WIDEST = 256
-"""Times as much as there is (photosites, or sites if they are more) may be averaged in all: beyond,
-a picture would lie mostly outside of the frame, and a forged matrix could ask for hours of work."""
+"""Limit of the work: the total number of photosites averaged, divided by the number of photosites
+or sites, whichever is larger. With more, the picture would lie mostly outside the frame, and a
+forged matrix could cause hours of work."""
 
 _NARROWEST = 1e-3
-"""Lattice units. Averaging over less is no different from not averaging."""
+"""Averaging widths below this, in lattice units, are the same as no averaging."""
 
 
 def resample(
@@ -63,28 +64,28 @@ def resample(
     size: tuple[int, int],
     lens: Lens | None = None,
 ) -> RawFrame:
-    """The frame's light on another grid, as an RGGB mosaic.
+    """Resample a frame to another grid, as an RGGB mosaic.
 
-    Beyond the frame's sides its outermost photosites of each colour are repeated. A value that
-    interpolation carries beyond 0..white is clipped. Elementwise arithmetic only, in a fixed order:
-    the same input gives the same DN on every machine.
+    Outside the frame, the outermost photosites of each colour are repeated. Interpolated values
+    are clipped to 0..white. Only elementwise arithmetic in a fixed order is used, so the same input
+    gives the same DN on all machines.
 
     Args:
-        frame: mosaic in DN.
+        frame: the frame to resample.
         matrix: 3×3 homography, row by row: (x, y, 1) of the new grid → (x, y, w) of the frame's
-            mosaic; pixel centres at whole numbers.
+            mosaic; integers are pixel centres.
         size: (height, width) of the new grid.
-        lens: how the frame is distorted where the new grid isn't; applied after the matrix.
+        lens: distortion of the frame relative to the new grid; applied after the matrix.
 
     Returns:
-        A frame of that size: phase RGGB, one black level per colour (where the two greens differ,
-        their mean), same white level and bits, orientation as it was, no default crop. Lens shading
-        follows the picture, the noise profile says what averaging leaves; what can't be carried is
-        named in the profile's `dropped`.
+        A frame of that size with CFA phase RGGB, one black level per colour (the mean, if the two
+        greens differ), the same white level, bits and orientation, and no default crop. Lens
+        shading and noise profile are adapted; metadata that can't be adapted is listed in the
+        profile's `dropped`.
 
     Raises:
-        RawError: the matrix turns a site of the new grid inside out (w ≤ 0), isn't finite, or
-            spreads the grid over more than 256 times the frame's area.
+        RawError: the matrix isn't finite, folds the new grid (w ≤ 0 at a site), or spreads it over
+            more than 256 times the frame's area.
     """
     homography = np.asarray(matrix, np.float64)
     _require_regular(homography, size)
@@ -126,7 +127,7 @@ def resample(
 
 
 def _require_regular(homography: Array, size: tuple[int, int]) -> None:
-    """w is linear in x and y, so what holds at the corners holds everywhere."""
+    """Refuse a homography with w ≤ 0. w is linear in x and y, so checking the corners is enough."""
     if homography.shape != (3, 3) or not np.isfinite(homography).all():
         raise RawError(f"a homography is 3×3 finite numbers; got {homography.tolist()}")
     corners = np.array([(x, y, 1.0) for x in (0, size[1] - 1) for y in (0, size[0] - 1)])
@@ -134,19 +135,19 @@ def _require_regular(homography: Array, size: tuple[int, int]) -> None:
         x, y, w = homography @ corners.T
         places = np.stack([x / w, y / w])
     if not w.min() > 0:
-        raise RawError("the homography turns a part of the grid inside out")
+        raise RawError("the homography folds the grid (w ≤ 0 at a corner)")
     if not np.isfinite(places).all():
-        raise RawError("the homography puts a part of the grid infinitely far away")
+        raise RawError("the homography maps a part of the grid to infinity")
 
 
 def _require_sensible(
     sides: tuple[float, float], frame_size: tuple[int, int], size: tuple[int, int]
 ) -> None:
-    """The work is proportional to the number of photosites that all sites together cover."""
+    """Refuse too much work, which is the number of photosites that all sites together cover."""
     sites, photosites = size[0] * size[1], frame_size[0] * frame_size[1]
     across, down = (float(np.maximum(1, side)) for side in sides)
     covered = sites * across * down
-    if not covered <= _WIDEST * max(sites, photosites):  # nor if it isn't a number
+    if not covered <= _WIDEST * max(sites, photosites):  # also true for NaN
         raise RawError(
             f"the homography makes a pixel span {sides[0]:.3g}×{sides[1]:.3g} photosites, "
             f"too many for {size[1]}×{size[0]} pixels of {frame_size[1]}×{frame_size[0]} "
@@ -157,7 +158,7 @@ def _require_sensible(
 def _project(
     homography: Array, lens: Lens | None, columns: NDArray[Any], rows: NDArray[Any]
 ) -> Places:
-    """Where the grid's sites lie on the frame: x and y, [rows, columns]."""
+    """Positions of the new grid's sites on the frame: x and y, each [rows, columns]."""
     column, row = columns[None, :].astype(np.float64), rows[:, None].astype(np.float64)
     x, y, w = (a * column + b * row + c for a, b, c in homography)
     return (x / w, y / w) if lens is None else lens.bend(x / w, y / w)
@@ -166,10 +167,10 @@ def _project(
 def _footprint(
     where: Callable[[NDArray[Any], NDArray[Any]], Places], size: tuple[int, int]
 ) -> tuple[float, float]:
-    """Width and height, in photosites, of what a site at the grid's centre covers of the frame.
+    """Width and height, in photosites, of the footprint of a site at the grid's centre.
 
-    Taken as a rectangle along the frame's axes: for the few degrees by which a frame is turned
-    against the video (besides quarter turns), that is what it is.
+    It is approximated by a rectangle along the frame's axes, since frame and video are rotated
+    against each other by a few degrees at most (besides quarter turns).
     """
     columns = np.array([size[1] / 2 - 1, size[1] / 2])
     rows = np.array([size[0] / 2 - 1, size[0] / 2])
@@ -184,9 +185,9 @@ def _noise_left(
     size: tuple[int, int],
     widths: Sequence[float],
 ) -> float:
-    """Which part of the noise's variance one lattice's interpolation leaves, in the mean.
+    """Mean fraction of the noise variance that is left after interpolating one lattice.
 
-    Taken along the row and the column through the grid's middle.
+    Computed along the row and the column through the grid's centre.
     """
     x, _ = where(np.arange(size[1]), np.array([size[0] // 2]))
     _, y = where(np.array([size[1] // 2]), np.arange(size[0]))
@@ -222,12 +223,12 @@ def _light(
 
 
 def _taps(position: Array, width: float, count: int) -> list[Tap]:
-    """Indices and weights along one axis; at each position the weights sum to 1 (Keys' do).
+    """Indices and weights along one axis; the weights at each position sum to 1.
 
     Args:
-        position: in lattice units.
-        width: over how much to average, in lattice units.
-        count: how many photosites the lattice has along this axis.
+        position: positions in lattice units.
+        width: width of the average in lattice units.
+        count: number of photosites of the lattice along this axis.
     """
     half = max(width, _NARROWEST) / 2
     first = np.ceil(position - 2 - half)

@@ -1,4 +1,4 @@
-"""A folder of RAW frames: naming, order, timestamps."""
+"""Folders of RAW frames: file names, order and timestamps."""
 
 import csv
 import io
@@ -16,24 +16,24 @@ _NUMBER = re.compile(r"(\d+)$")
 
 
 def frame_name(stem: str, index: int) -> str:
-    """The name of a clip's frame, as DaVinci Resolve wants it: `NAME_000000.dng`."""
+    """File name of a clip's frame, as DaVinci Resolve needs it: `NAME_000000.dng`."""
     return f"{stem}_{index:06d}.dng"
 
 
 def timestamps_name(stem: str) -> str:
-    """The name of the clip's timestamp table."""
+    """File name of the clip's timestamp table."""
     return f"{stem}_timestamps.csv"
 
 
 def list_sequence(folder: Path) -> list[Path]:
-    """The RAW frames (DNG, TIFF) of one clip in a folder, by their number.
+    """The RAW frames (DNG, TIFF) of the clip in a folder, ordered by their number.
 
-    Files of other kinds beside them are left alone, subfolders are not entered.
+    Other file types and subfolders are ignored.
 
     Raises:
-        InputError: no such folder.
-        RawError: no frames, frames of several clips or kinds, no number in a name, or one number
-            twice.
+        InputError: the folder doesn't exist.
+        RawError: no frames, frames of several clips or file types, a name without a number, or a
+            number that occurs twice.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder (a folder of RAW frames was expected)")
@@ -69,14 +69,14 @@ def write_timestamps(
     first: int = 0,
     overwrite: bool = False,
 ) -> Path:
-    """Write `NAME_timestamps.csv`: when each frame of a clip is shown, exactly.
+    """Write `NAME_timestamps.csv`, with the exact presentation time of each frame of a clip.
 
     Columns: frame, file, seconds (decimal, rounded to a nanosecond), exact (the same as a
     fraction), rate (the nominal rate in the DNGs, as a fraction; empty if unknown). The first time
     is that of frame `first`.
 
     Raises:
-        OutputError: it exists (without `overwrite`) or can't be written.
+        OutputError: the file exists (without `overwrite`) or can't be written.
     """
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
@@ -91,7 +91,7 @@ def write_timestamps(
 
 
 def _decimal(seconds: Fraction) -> str:
-    """To the nearest nanosecond, in integers: floats round long clips' timestamps."""
+    """Format seconds to the nanosecond with integers, since floats would round long times."""
     nanoseconds = round(seconds * 1_000_000_000)
     whole, rest = divmod(abs(nanoseconds), 1_000_000_000)
     return f"{'-' if nanoseconds < 0 else ''}{whole}.{rest:09d}"

@@ -1,4 +1,4 @@
-"""Interprets a DNG's tags (Adobe DNG 1.7.1, TIFF 6.0, Exif 2.3)."""
+"""Interpret a DNG's tags (Adobe DNG 1.7.1, TIFF 6.0, Exif 2.3)."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,19 +24,19 @@ from rvdtool.raw.opcodes import opcode_names
 from rvdtool.raw.tiff import RATIONAL
 
 PICTURES_OWN = ("ProfileGainTableMap", "ProfileGainTableMap2")
-"""Looks that depend on one picture's content: wrong for another frame."""
+"""Tags whose value depends on one picture's content, and is wrong for other frames."""
 
 _CFA, _LINEAR_RAW = 32803, 34892
 _UNCOMPRESSED, _LOSSLESS_JPEG, _LOSSY_JPEG, _JPEG_XL = 1, 7, 34892, 52546
 _LARGEST_REPEAT = 64
-"""Rows or columns of BlackLevelRepeatDim: beyond all sensors."""
+"""Largest number of rows or columns of BlackLevelRepeatDim; real sensors have far fewer."""
 
 _CONVERT = "convert it with Adobe DNG Converter"
 
 
 @dataclass(frozen=True)
 class JpegXl:
-    """Where a mosaic lies as one JPEG XL file, and whether its sites lie in quarters."""
+    """Location of a mosaic's JPEG XL data, and whether its cell positions are in quarters."""
 
     offset: int
     size: int
@@ -45,7 +45,7 @@ class JpegXl:
 
 @dataclass(frozen=True)
 class DngMetadata:
-    """All of a RawFrame but its mosaic, and where that lies in the stored image."""
+    """All of a RawFrame except the mosaic, and the mosaic's location in the stored image."""
 
     stored_size: tuple[int, int]
     active_area: Rect
@@ -64,7 +64,7 @@ def dng_metadata(header: Header) -> DngMetadata:
     """Interpret a DNG's tags.
 
     Raises:
-        RawError: it isn't 2×2 Bayer, is damaged or cut short, or lacks white level or neutral.
+        RawError: not 2×2 Bayer, damaged, truncated, or without white level or neutral.
     """
     ifd = _bayer_image(header)
     size = (ifd.number("ImageLength"), ifd.number("ImageWidth"))
@@ -76,7 +76,7 @@ def dng_metadata(header: Header) -> DngMetadata:
         phase=_phase(ifd),
         black=_black(ifd, area),
         white=white,
-        # BitsPerSample says how wide they are stored, often 16, and not how deep they are.
+        # BitsPerSample is the storage width, often 16, and not the bit depth.
         bits=white.bit_length(),
         profile=_profile(header, ifd, whole=area == Rect(0, 0, *size)),
         orientation=_orientation(header.first),
@@ -87,15 +87,15 @@ def dng_metadata(header: Header) -> DngMetadata:
 
 
 def _bayer_image(header: Header) -> Ifd:
-    """The IFD with the Bayer mosaic; a clear error for files without one."""
+    """The IFD of the Bayer mosaic; raises a RawError that says what the file has instead."""
     mosaics = [ifd for ifd in header.images if ifd.number("PhotometricInterpretation", 0) == _CFA]
     if not mosaics:
         raise RawError(_what_instead_of_mosaic(header))
     ifd = mosaics[0]
     if ifd.number("Compression", 1) == _JPEG_XL and _jpeg_xl(ifd) is None:
         raise RawError(
-            f"its mosaic is in JPEG XL of a kind that can't be read; {_CONVERT}, compatible with "
-            "DNG 1.6 or older"
+            f"its mosaic is in a form of JPEG XL that can't be read; {_CONVERT}, set to DNG 1.6 or "
+            "older"
         )
     if ifd.number("SampleFormat", 1) == 3:
         raise RawError("its mosaic is in floating point; the camera's integer RAW is needed")
@@ -106,7 +106,8 @@ def _bayer_image(header: Header) -> Ifd:
 
 
 def _jpeg_xl(ifd: Ifd) -> JpegXl | None:
-    """As `raw.dng` writes it; None for another compression, or tiles, or a table on top."""
+    """The JPEG XL data, if stored as by `raw.dng`; None for other compressions, tiles, or with a
+    linearization table."""
     offsets, sizes = ifd.numbers("StripOffsets"), ifd.numbers("StripByteCounts")
     factors = ifd.number("RowInterleaveFactor", 1), ifd.number("ColumnInterleaveFactor", 1)
     if (
@@ -145,12 +146,12 @@ def _what_instead_of_mosaic(header: Header) -> str:
 
 
 def _require_room(ifd: Ifd) -> None:
-    """Refuse sizes that the stored bytes can't fill, before memory is allocated.
+    """Refuse sizes that are implausible for the stored bytes, before memory is allocated.
 
-    Uncompressed photosites take their bits; in lossless JPEG, the best ones take one bit each.
+    Uncompressed photosites take their stored width; in lossless JPEG, at least one bit each.
 
     Raises:
-        RawError: they can't be filled, or are beyond what can be read at all.
+        RawError: there are too few bytes for the size, or it is too large to be read.
     """
     height, width = ifd.number("ImageLength"), ifd.number("ImageWidth")
     require_readable_size((height, width))
@@ -165,7 +166,7 @@ def _require_room(ifd: Ifd) -> None:
 
 
 def _require_all_parts(ifd: Ifd) -> None:
-    """All strips or tiles must be there: LibRaw reads what is missing as zeros."""
+    """Refuse missing strips or tiles, since LibRaw reads them as zeros."""
     height, width = ifd.number("ImageLength"), ifd.number("ImageWidth")
     if ifd.tag("TileOffsets"):
         offsets, counts = ifd.numbers("TileOffsets"), ifd.numbers("TileByteCounts")
@@ -180,7 +181,7 @@ def _require_all_parts(ifd: Ifd) -> None:
 
 
 def _phase(ifd: Ifd) -> CfaPhase:
-    """CFAPattern, which begins at the active area's corner (DNG 1.7.1, CFARepeatPatternDim)."""
+    """The CFA phase at the corner of the active area (DNG 1.7.1, CFARepeatPatternDim)."""
     repeat = [int(number) for number in ifd.numbers("CFARepeatPatternDim")]
     if repeat != [2, 2]:
         shape = "×".join(map(str, repeat)) or "missing"
@@ -208,7 +209,7 @@ def _active_area(ifd: Ifd, size: tuple[int, int]) -> Rect:
 
 
 def _black(ifd: Ifd, area: Rect) -> BlackMap:
-    """BlackLevel with BlackLevelDeltaH and -V, which count from the active area's corner."""
+    """BlackLevel with BlackLevelDeltaH and -V, relative to the corner of the active area."""
     rows, columns = (max(1, int(n)) for n in ifd.numbers("BlackLevelRepeatDim", 2, default=(1, 1)))
     if max(rows, columns) > _LARGEST_REPEAT:
         raise RawError(f"damaged: its black level repeats after {rows}×{columns} photosites")
@@ -223,7 +224,7 @@ def _black(ifd: Ifd, area: Rect) -> BlackMap:
 
 
 def _white(ifd: Ifd, group: str) -> int:
-    """WhiteLevel; without it, DNG takes all bits for granted, which few sensors reach."""
+    """WhiteLevel. It is required, since DNG's default, the largest stored value, is often wrong."""
     if not ifd.tag("WhiteLevel"):
         raise RawError(
             "it has no WhiteLevel, so where it clips is unknown; if you know: exiftool "
@@ -235,7 +236,7 @@ def _white(ifd: Ifd, group: str) -> int:
 def _profile(header: Header, ifd: Ifd, *, whole: bool) -> CameraProfile:
     camera = Ifd({**ifd.tags, **header.first.tags})
     tags, dropped = _carried(camera)
-    # OpcodeList1 counts from the stored image's corner: wrong where the active area begins later.
+    # OpcodeList1 is relative to the stored image, so it is wrong if the active area is smaller.
     first_list = camera.tag("OpcodeList1")
     dropped += [name for name in PICTURES_OWN if camera.tag(name)]
     if first_list and not whole:
@@ -257,7 +258,7 @@ def _profile(header: Header, ifd: Ifd, *, whole: bool) -> CameraProfile:
 
 
 def _carried(camera: Ifd) -> tuple[list[Tag], list[str]]:
-    """The tags to carry over, and the names of those whose values can't be what they should."""
+    """The tags to copy, and the names of those with invalid values."""
     tags, dropped = [], []
     for code, form in CARRIED.items():
         tag = camera.tags.get(code)
@@ -273,7 +274,7 @@ def _carried(camera: Ifd) -> tuple[list[Tag], list[str]]:
 
 
 def _default_scale(ifd: Ifd) -> tuple[Tag, ...]:
-    """DefaultScale of pixels that aren't square."""
+    """DefaultScale, if pixels aren't square; else nothing."""
     scale = ifd.numbers("DefaultScale", 2)
     if len(set(scale)) < 2 or min(scale) <= 0:
         return ()
@@ -282,7 +283,7 @@ def _default_scale(ifd: Ifd) -> tuple[Tag, ...]:
 
 
 def _neutral(camera: Ifd) -> tuple[float, float, float]:
-    """AsShotNeutral, or what AsShotWhiteXY makes of the matrices."""
+    """AsShotNeutral, or the neutral computed from AsShotWhiteXY and the matrices."""
     neutral = [float(value) for value in camera.numbers("AsShotNeutral")]
     if white := camera.numbers("AsShotWhiteXY", 2):
         matrices = (
@@ -312,7 +313,7 @@ def _orientation(first: Ifd) -> int:
 
 
 def _default_crop(ifd: Ifd, area: Rect) -> Rect | None:
-    """DefaultCropOrigin and -Size, which count from the active area's corner; None for all."""
+    """DefaultCropOrigin and -Size, relative to the corner of the active area; None for all."""
     origin, size = ifd.numbers("DefaultCropOrigin", 2), ifd.numbers("DefaultCropSize", 2)
     if not origin or not size:
         return None
@@ -325,7 +326,7 @@ def _default_crop(ifd: Ifd, area: Rect) -> Rect | None:
 
 
 def _exposure(header: Header) -> Exposure:
-    """The EXIF tags that are kept."""
+    """The EXIF fields that are kept."""
     exif = header.exif
 
     def fraction(name: str) -> Fraction | None:

@@ -1,7 +1,7 @@
 """Build a TIFF file: one image in one strip, with given tags and an EXIF sub-IFD.
 
-tifffile writes neither an EXIF sub-IFD nor a strip that is already compressed under 16 bits per
-sample, and DNGs need both; what it takes to write a TIFF file is this page (TIFF 6.0, section 2).
+tifffile can't write an EXIF sub-IFD, nor an already compressed strip with fewer than 16 bits per
+sample, and DNGs need both. The format is that of TIFF 6.0, section 2.
 """
 
 import struct
@@ -17,7 +17,7 @@ FORMATS = {
     1: "B", 2: "B", 3: "H", 4: "I", 5: "II", 6: "b", 7: "B", 8: "h", 9: "i", 10: "ii", 11: "f",
     12: "d", 13: "I",
 }  # fmt: skip
-"""TIFF data type → what struct calls it."""
+"""TIFF data type → format character of `struct`."""
 
 _STRIP_OFFSETS, _EXIF_IFD = 273, 34665
 
@@ -25,8 +25,8 @@ _STRIP_OFFSETS, _EXIF_IFD = 273, 34665
 def encode_tiff(tags: Iterable[Tag], exif: Iterable[Tag], strip: bytes) -> bytes:
     """Return a little-endian TIFF file: IFD0, the EXIF IFD (if any tag is given), the strip.
 
-    StripOffsets and the pointer to the EXIF IFD are added here; all else is the caller's. The
-    same input gives the same bytes.
+    StripOffsets and the pointer to the EXIF IFD are added; the caller gives all other tags. The
+    same input always gives the same bytes.
 
     Raises:
         RawError: a value doesn't fit its tag's type or count.
@@ -43,7 +43,7 @@ def encode_tiff(tags: Iterable[Tag], exif: Iterable[Tag], strip: bytes) -> bytes
 
 
 def _encode_ifd(tags: Sequence[Tag], offset: int) -> bytes:
-    """One IFD that lies at `offset` in the file, followed by the values too long for an entry."""
+    """An IFD for position `offset` in the file, followed by values that don't fit in an entry."""
     ordered = sorted(tags, key=lambda tag: tag.code)
     entries = [struct.pack("<H", len(ordered))]
     values: list[bytes] = []
@@ -62,10 +62,10 @@ def _encode_ifd(tags: Sequence[Tag], offset: int) -> bytes:
 
 
 def encode_value(tag: Tag) -> bytes:
-    """A tag's value as its bytes in a little-endian TIFF file.
+    """Encode a tag's value for a little-endian TIFF file.
 
     Raises:
-        RawError: it doesn't fit the tag's type or count.
+        RawError: the value doesn't fit the tag's type or count.
     """
     if isinstance(tag.value, bytes):
         return tag.value

@@ -1,4 +1,4 @@
-"""SMPTE time code (ST 12-1): which frame of the day a frame is."""
+"""SMPTE time code (ST 12-1)."""
 
 import io
 import re
@@ -12,10 +12,10 @@ from rvdtool.raw.ifd import ifds_in
 _LABEL = re.compile(r"(\d{1,2}):(\d{2}):(\d{2})([:;.,])(\d{2,3})")
 _TIME_CODES = 51043
 _DROP_FRAME = 0x40
-"""In the first byte of a binary time code: frame numbers are left out (ST 331, 7.2)."""
+"""Drop-frame flag in the first byte of a binary time code (ST 331, 7.2)."""
 
 MOST_FRAMES = 39
-"""The frame count of a binary time code has two bits for its tens."""
+"""Largest frame number in a binary time code, which has two bits for the tens."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,10 @@ class TimeCode:
     """A frame's number since midnight, at a rate.
 
     Attributes:
-        number: 0, 1, 2, … frames after 00:00:00:00; as many as there really are, in drop-frame
-            time code, too.
+        number: actual number of frames since 00:00:00:00, also for drop-frame time code.
         rate: frames per second.
-        drop: drop-frame: labels leave out two (of 60: four) numbers each minute but every tenth, so
-            that they keep up with the clock at 29.97.
+        drop: drop-frame: labels skip two numbers (at 59.94, four) each minute except every tenth,
+            so that they follow the clock at 29.97 frames per second.
     """
 
     number: int
@@ -36,7 +35,7 @@ class TimeCode:
 
     @property
     def base(self) -> int:
-        """Frame numbers in a second."""
+        """Frame numbers per second."""
         return max(1, round(self.rate))
 
     @classmethod
@@ -44,7 +43,7 @@ class TimeCode:
         """Read `14:23:11:05`, or `14:23:11;05` for drop-frame.
 
         Raises:
-            UsageError: no time code, none of this rate, or a label that drop-frame leaves out.
+            UsageError: not a time code, not valid at this rate, or a label that drop-frame skips.
         """
         match = _LABEL.fullmatch(label.strip())
         if match is None:
@@ -77,7 +76,7 @@ class TimeCode:
         """Read a binary time code, as returned by `encode`.
 
         Raises:
-            UsageError: it is none, or none of this rate.
+            UsageError: not a time code, or not valid at this rate.
         """
         if len(data) < 8:
             raise UsageError("a binary time code has 8 bytes")
@@ -101,10 +100,10 @@ class TimeCode:
         return type(self)((self.number + frames) % day, self.rate, self.drop)
 
     def encode(self) -> bytes:
-        """8 bytes, BCD, as the tag TimeCodes has them: frame, seconds, minutes, hours, user bits.
+        """Encode for the TimeCodes tag: 8 bytes BCD: frame, seconds, minutes, hours, user bits.
 
-        Rates above MOST_FRAMES count pairs (ST 12-1, 12) or larger groups, and the place within
-        the group goes into the first of the user bits.
+        At rates above MOST_FRAMES, frames are counted in pairs (ST 12-1, 12) or larger groups, and
+        the index within the group is stored in the first user bits.
         """
         hours, minutes, seconds, frame = self._fields()
         group = _group(self.base)
@@ -126,7 +125,7 @@ class TimeCode:
             left_out = self.base // 15
             ten_minutes = 600 * self.base - 9 * left_out
             tens, rest = divmod(number, ten_minutes)
-            # The first minute of ten is whole.
+            # The first of ten minutes skips no numbers.
             minutes = max(0, rest - left_out) // (60 * self.base - left_out)
             number += left_out * (9 * tens + minutes)
         seconds, frame = divmod(number, self.base)
@@ -139,15 +138,15 @@ def can_drop(rate: Fraction) -> bool:
 
 
 def _group(base: int) -> int:
-    """How many frames share a number in a binary time code."""
+    """Number of frames that share a number in a binary time code."""
     return 1 if base <= MOST_FRAMES else -(-base // 30)
 
 
 def read_time_code_tag(file: io.RawIOBase, size: int) -> bytes | None:
-    """The binary time code in a DNG's TimeCodes tag; None if it has none, or isn't a TIFF.
+    """Read the binary time code in a DNG's TimeCodes tag; None if not there, or not a TIFF.
 
     Raises:
-        RawError: its tags are damaged.
+        RawError: the file's tags are damaged.
     """
     tree = ifds_in(file, size)
     tag = None if tree is None else tree.first.get(_TIME_CODES)

@@ -263,7 +263,7 @@ def test_damage_gives_typed_errors(components: int, tmp_path: Path) -> None:
 def test_lossless_jpegs_that_are_not_whole_or_tiled(tmp_path: Path) -> None:
     mosaics = random_mosaics(1)
     path = write_mlv(tmp_path / "clip.mlv", mosaics, Clip(jpeg=2, prefix=b"\0\6\0\0"))
-    with pytest.raises(RawError, match=r"frame 0: compressed by an old mlv_dump"):
+    with pytest.raises(RawError, match=r"frame 0: compressed in tiles by an old mlv_dump"):
         read_mlv(path).read(0)
     data = mlv_bytes(mosaics, Clip(jpeg=2))
     path.write_bytes(data.replace(b"\xff\xd9", b"\0\0"))

@@ -33,13 +33,13 @@ def bombs(folder: Path) -> dict[str, str]:
         said[name] = message
 
     dng = (50706, 1, 4, 0x0401)
-    bomb("circle.dng", tiff(([dng], 8)), "in a circle")
+    bomb("circle.dng", tiff(([dng], 8)), "is a loop")
     once = struct.pack("<30000I", *[26] * 30_000)
-    bomb("subifds.dng", tiff(([(330, 4, 30_000, 26)], 0)) + once, "in a circle")
+    bomb("subifds.dng", tiff(([(330, 4, 30_000, 26)], 0)) + once, "is a loop")
     chain = [([], 8 + 6 * (index + 1)) for index in range(300_000)]
-    bomb("chain.dng", tiff(*chain), "in a circle or never ends")
+    bomb("chain.dng", tiff(*chain), "is a loop or never ends")
     shared = [(40_000 + index, 3, 200_000, 8) for index in range(4000)]
-    bomb("shared.dng", tiff((shared, 0)) + bytes(9_000_000), "over and over")
+    bomb("shared.dng", tiff((shared, 0)) + bytes(9_000_000), "again and again")
 
     for name, side in (("huge", 30_000), ("large", 16_000)):
         strip = zlib.compress(bytes(2 * side * side // 10))  # ten of them, all the same
