@@ -1,1 +1,1 @@
-"""FAGDN as its paper has it (CVPR 2024): the network, its chain, and its authors' checkpoints."""
+"""The published FAGDN (CVPR 2024): its network, its chain, and its authors' checkpoints."""

@@ -1,8 +1,8 @@
-"""The authors' own checkpoints (`RVD_Part1.pth`, `RVD_Part2.pth`) as models of ours.
+"""Convert the authors' own checkpoints (`RVD_Part1.pth`, `RVD_Part2.pth`) to models.
 
-A `.pth` file is a ZIP archive of a pickle and the weights' bytes. Pickles can run code, so it is
-read by PyTorch's restricted reader, which builds tensors and plain containers only, and not before
-the file's size and structure were looked at.
+A `.pth` file is a ZIP archive with a pickle and the weights' bytes. Since pickles can run code, the
+file is read by PyTorch's restricted reader, which creates only tensors and plain containers, after
+a check of the file's size and structure.
 """
 
 import hashlib
@@ -23,9 +23,9 @@ from rvdtool.files import describe, require_file
 from rvdtool.network.checkpoint import build_network, check_weights, save_model
 
 MAX_BYTES: Final = 2**30
-"""Theirs have 127 MB: weights, and Adam's two moments of each."""
+"""Largest accepted checkpoint. The authors' have 127 MB: weights, and Adam's two moments each."""
 PREFIX: Final = "module."
-"""What PyTorch's data parallelism puts before every name."""
+"""Prefix that PyTorch's data parallelism adds to every name."""
 
 _UNREADABLE = (
     pickle.UnpicklingError,
@@ -42,22 +42,22 @@ _UNREADABLE = (
     TypeError,
     ValueError,
 )
-"""What PyTorch's restricted reader raises on a damaged or hostile file, depending on where."""
+"""Errors that PyTorch's restricted reader raises on damaged or malicious files."""
 
 
 def import_authors(file: Path, folder: Path, *, overwrite: bool = False) -> None:
-    """Turn a checkpoint of the authors' code into a model folder.
+    """Convert a checkpoint of the authors' code to a model folder.
 
     Args:
         file: `.pth`: {"state_dict": …, "epoch": …, "optimizer": …}; the last two are optional.
-        folder: see `save_model`.
+        folder: the model's folder, see `save_model`.
         overwrite: replace an existing model.
 
     Raises:
-        ModelError: it isn't such a checkpoint, tries to run code, is damaged, or its weights aren't
-            those of the published network.
-        InputError: there is no such file.
-        OutputError: as `save_model`.
+        ModelError: the file isn't such a checkpoint, contains code, is damaged, or its weights
+            don't fit the published network.
+        InputError: the file doesn't exist.
+        OutputError: the folder has a model already (without `overwrite`), or can't be written.
     """
     _require_plain_archive(file)
     checkpoint = _read(file)
@@ -74,7 +74,7 @@ def import_authors(file: Path, folder: Path, *, overwrite: bool = False) -> None
 
 
 def _require_plain_archive(file: Path) -> None:
-    """Refuse what isn't a ZIP archive with stored members, or is larger than such a file can be."""
+    """Refuse files that are too large or aren't ZIP archives with uncompressed members."""
     size = require_file(file, "a checkpoint").stat().st_size
     if size > MAX_BYTES:
         raise ModelError(
@@ -98,7 +98,7 @@ def _read(file: Path) -> Mapping[str, Any]:
     except _UNREADABLE as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ModelError(
-            f"{file}: can't be read as weights only; it is damaged, or holds more than tensors "
+            f"{file}: can't be read as weights only; it is damaged, or contains more than tensors "
             f"(code is never run): {reason}"
         ) from error
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):

@@ -1,11 +1,12 @@
-"""The published FAGDN's own chain: what its authors do around the network, as they do it.
+"""The published FAGDN's chain: how its authors run the network over a clip.
 
     sRGB and flow to half size → everything padded with zeros → network → padding zeroed → state
 
 Sources: github.com/zhangchen98/RAW_CVPR24 at 874cfd8, dataset/dataset.py (its test data set) and
-main.py (`test`). Unlike ours (`rvdtool.reconstruct.chain`), it knows no black level, no calibration
-and no anchor, and its state isn't quantised. Clips theirs can't take (odd sides, CFA phases other
-than RGGB, 16-bit sRGB) are brought to RGGB geometry by `rvdtool.raw.bayer.to_planes`.
+main.py (`test`). Unlike `rvdtool.reconstruct.chain`, it doesn't subtract the black level, has no
+calibration and no reference beyond the first frame, and doesn't quantise its state. Clips that the
+authors' code doesn't support (odd sides, CFA phases other than RGGB, 16-bit sRGB) are converted to
+RGGB geometry by `rvdtool.raw.bayer.to_planes`.
 """
 
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -36,19 +37,19 @@ from rvdtool.reconstruct.statistics import Array
 from rvdtool.video.frame import Rgb, VideoFrame
 
 FlowToNext = Callable[[int, tuple[int, int]], Flow]
-"""A source of flows: index of the current frame, (height, width) → flow of that size from the frame
-*before* to the current one, which is what the authors' warp takes."""
+"""A source of flows: (index of the current frame, (height, width)) → flow of that size from the
+*previous* frame to the current one, as the authors' warp needs it."""
 
 
 @dataclass(frozen=True)
 class FagdnState:
-    """All that the next frame needs of the past.
+    """The state of the chain after a frame, as needed for the next frame.
 
     Attributes:
-        index: of the last frame.
-        planes: its RAW as the network gave it, DN / (2^bits − 1), padding zeroed, [4, h, w].
+        index: number of the frame.
+        planes: its RAW as output by the network, DN / (2^bits − 1), padding zeroed, [4, h, w].
         srgb: its sRGB at half size, 0..1, padded, [3, h, w].
-        grey: its picture for the flow.
+        grey: its grey picture for flow estimation.
     """
 
     index: int
@@ -59,7 +60,7 @@ class FagdnState:
 
 @dataclass(frozen=True)
 class FagdnObservation:
-    """What the sRGB video alone says about a frame: fields as in the state; flow [2, h, w]."""
+    """The network's inputs from the sRGB video: fields as in the state, and flow [2, h, w]."""
 
     index: int
     srgb: Array
@@ -70,7 +71,7 @@ class FagdnObservation:
 class FagdnChain:
     """De-renders a clip frame by frame in display order, as `rvdtool.reconstruct.chain.Chain` does.
 
-    `observe` and `advance` are the two halves of `step`; observing may run ahead in another thread.
+    `step` is `observe` followed by `advance`; `observe` may run ahead in another thread.
     """
 
     def __init__(
@@ -86,10 +87,10 @@ class FagdnChain:
             network: on any device, in evaluation mode; float32, or bfloat16 for speed.
             reference: the true RAW of the reference frame, on the video's grid.
             rgb: the reference frame, uint8 or uint16 [H, W, 3].
-            flow: where flows between neighbours come from; None: estimated.
+            flow: source of the flows between consecutive frames; None to estimate them.
 
         Raises:
-            MismatchError: RAW and frame differ in size.
+            MismatchError: RAW and video frame differ in size.
         """
         if reference.size != rgb.shape[:2]:
             raise MismatchError(
@@ -101,7 +102,7 @@ class FagdnChain:
         self._reference = reference
         self._scale = np.float32(2**reference.bits - 1)
         self._flow = flow
-        # The black level stays inside the signal (dataset.py: to_tensor).
+        # The black level isn't subtracted (dataset.py: to_tensor).
         planes = to_planes(reference.mosaic, reference.phase).astype(np.float32) / self._scale
         self._size = (planes.shape[1], planes.shape[2])
         self.state = FagdnState(
@@ -110,12 +111,12 @@ class FagdnChain:
         self._seen = (0, self.state.grey)
 
     def resume(self, state: FagdnState) -> None:
-        """Go on after `state`, which an earlier run of the same chain left."""
+        """Continue after `state`, which an earlier run of the same chain saved."""
         self.state = state
         self._seen = (state.index, state.grey)
 
     def step(self, rgb: Rgb) -> FagdnState:
-        """De-render the next frame, and make it the state.
+        """De-render the next frame, and return it as the new state.
 
         Args:
             rgb: uint8 or uint16 [H, W, 3], of the reference frame's size.
@@ -123,7 +124,7 @@ class FagdnChain:
         return self.advance(self.observe(rgb))
 
     def observe(self, rgb: Rgb) -> FagdnObservation:
-        """Bring the next frame that wasn't observed yet, and its flow, to the network's form.
+        """Convert the next unobserved frame and its flow to the network's inputs.
 
         Args:
             rgb: uint8 or uint16 [H, W, 3], of the reference frame's size.
@@ -136,12 +137,12 @@ class FagdnChain:
             flow = self._flow(past + 1, size)
         self._seen = (past + 1, grey)
         srgb = pad(half_size(rgb, phase))
-        # In pixels twice as large (dataset.py divides by the sides, resizes and multiplies).
+        # Flow in half-size pixels (dataset.py divides by the sides, resizes and multiplies).
         halved = np.float32(0.5) * _means(flow, phase)
         return FagdnObservation(past + 1, srgb, grey, pad(halved))
 
     def advance(self, seen: FagdnObservation) -> FagdnState:
-        """De-render the frame after the state's, from its observation, and make it the state."""
+        """De-render the frame after the current state; return it as the new state."""
         inputs = (self.state.srgb, seen.srgb, self.state.planes, seen.flow)
         with torch.inference_mode():
             predicted, _ = self._network(*(self._tensor(array) for array in inputs))
@@ -150,9 +151,10 @@ class FagdnChain:
         return self.state
 
     def values(self) -> Array:
-        """The last frame's RAW in DN before any rounding, float32 [H, W].
+        """The last frame's RAW in DN without rounding, float32 [H, W].
 
-        The authors' metric truncates it to uint16 (main.py), half a DN too dark; `mosaic` rounds.
+        The authors' metric truncates it to uint16 (main.py), which is half a DN too dark on
+        average; `mosaic` rounds.
         """
         top, left = _margins(self._size)
         height, width = self._size
@@ -160,7 +162,7 @@ class FagdnChain:
         return from_planes(inner, self._reference.phase, self._reference.size)
 
     def mosaic(self) -> Mosaic:
-        """The last frame's RAW in DN, rounded and within 0..white, uint16 [H, W]."""
+        """The last frame's RAW in DN, rounded and clipped to 0..white, uint16 [H, W]."""
         if self.state.index == 0:
             return self._reference.mosaic
         return np.clip(np.rint(self.values()), 0, self._reference.white).astype(np.uint16)
@@ -173,20 +175,22 @@ class FagdnChain:
 def reconstruct_fagdn(
     network: nn.Module, clip: Clip, frames: Iterable[VideoFrame], start: Start | None = None
 ) -> Generator[Result | None]:
-    """Yield every frame in display order; None for those that are done.
+    """Yield each frame in display order; None for frames that an earlier run has finished.
 
-    The chain runs forward and starts anew at every reference; its authors have one, at frame 0.
+    The chain runs forward and restarts at every reference frame. (The authors' code has only one,
+    frame 0.)
 
     Args:
-        network: see `FagdnChain`.
-        clip: what; its first reference belongs to frame 0. Gain and exposures aren't used.
+        network: the network, see `FagdnChain`.
+        clip: the clip's references; the first must belong to frame 0. Its gain and exposures
+            aren't used.
         frames: the whole video, in display order.
-        start: where an earlier run of the same clip stopped.
+        start: the state at which an earlier run of the same clip stopped.
 
     Raises:
-        ModelError: not the published network.
+        ModelError: `network` isn't the published network.
         BundleError: a reference is damaged.
-        MismatchError, InputError: as `FagdnChain` and `read_flow_to_next`.
+        MismatchError, InputError: see `FagdnChain` and `read_flow_to_next`.
     """
     if not isinstance(network, Fagdn):
         raise ModelError(f"the published chain runs Fagdn; got {type(network).__name__}")
@@ -197,7 +201,7 @@ def reconstruct_fagdn(
         for frame in decoded:
             reference = references.get(frame.index)
             if reference is not None or chain is None:
-                # A copy: the bundle's own would keep the frame, and a clip may have hundreds.
+                # A copy, since the bundle's array would keep the whole frame in memory.
                 raw = replace(reference or clip.references[0]).frame
                 flow = _flow_to_next(clip.flows, frame.index)
                 chain, begun = FagdnChain(network, raw, frame.rgb, flow), frame.index
@@ -213,7 +217,7 @@ def reconstruct_fagdn(
 
 
 def _flow_to_next(files: Sequence[Path] | None, begin: int) -> FlowToNext | None:
-    """Given flows for a chain that starts at frame `begin`."""
+    """A source of flows from files, for a chain that starts at frame `begin`."""
     if files is None:
         return None
     return lambda index, size: read_flow_to_next(files[begin + index - 1], size)
@@ -222,14 +226,14 @@ def _flow_to_next(files: Sequence[Path] | None, begin: int) -> FlowToNext | None
 def half_size(rgb: Rgb, phase: CfaPhase) -> Array:
     """sRGB on the planes' grid, [3, h, w], 0..1.
 
-    Bilinear resizing to half (dataset.py: cv2.resize) is the mean of 2×2 pixels; here of those that
-    lie on one RGGB cell.
+    Bilinear resizing to half size (dataset.py: cv2.resize) is the mean of 2×2 pixels; here, of the
+    pixels of one RGGB cell.
     """
     return _means(rgb, phase) / np.float32(np.iinfo(rgb.dtype).max)
 
 
 def pad(planes: Array) -> Array:
-    """Zeros around [C, h, w], centred, to sides that are multiples of 32 (pad_to_multiple_of)."""
+    """Pad [C, h, w] with zeros on all sides to multiples of 32 (pad_to_multiple_of)."""
     size = (planes.shape[1], planes.shape[2])
     (top, left), (bottom, right) = _margins(size), (-side % MULTIPLE for side in size)
     return np.pad(planes, ((0, 0), (top, bottom - top), (left, right - left)))
@@ -238,12 +242,12 @@ def pad(planes: Array) -> Array:
 def zero_padding(planes: Array, size: tuple[int, int]) -> Array:
     """Zero the padding in the network's output as main.py does: the smaller margin, on both sides.
 
-    Where the padding is odd, one row or column of it stays at the far side and enters the
-    next frame.
+    If the total padding is odd, one row or column at the bottom or right isn't zeroed and affects
+    the next frame.
 
     Args:
-        planes: padded, [4, h, w].
-        size: of the planes before padding.
+        planes: padded planes, [4, h, w].
+        size: size of the planes before padding.
     """
     result = np.zeros_like(planes)
     top, left = _margins(size)
@@ -254,7 +258,7 @@ def zero_padding(planes: Array, size: tuple[int, int]) -> Array:
 
 
 def _margins(size: tuple[int, int]) -> tuple[int, int]:
-    """Rows above and columns left of planes of `size`."""
+    """Rows above and columns left that `pad` adds to planes of `size`."""
     return (-size[0] % MULTIPLE) // 2, (-size[1] % MULTIPLE) // 2
 
 

@@ -1,19 +1,18 @@
-"""The paper's FAGDN exactly as its authors published it, oddities included.
+"""The paper's FAGDN exactly as its authors published it, including its peculiarities.
 
 Sources: github.com/zhangchen98/RAW_CVPR24 at 874cfd8 (files named below), and "Leveraging Frame
-Affinity for sRGB-to-RAW Video De-rendering", CVPR 2024 (equations named where the two differ).
-Written from their description; with equal weights its output equals theirs
-(docs/research/fagdn.md).
-Parameters have the names of the authors' checkpoints.
+Affinity for sRGB-to-RAW Video De-rendering", CVPR 2024 (equations are named where code and paper
+differ). It was written from their description; with equal weights its output equals theirs
+(docs/research/fagdn.md). Parameters have the names of the authors' checkpoints.
 
     previous sRGB, RAW ─ warp along flow ─▶ warped sRGB, warped RAW
     current sRGB, warped sRGB ─▶ confidence map; × conv(warped RAW)  = temporal affinity prior
     current sRGB, prior ─▶ encoder ─┐
     previous sRGB, RAW ─▶ encoder ─GLA at each level─▶ U-Net decoder ─▶ RAW
 
-Everything is on the grid of the packed planes (half the video's), whose sides are multiples of
-`MULTIPLE`. sRGB is in 0..1 with its gamma; RAW is DN / (2^bits − 1) in order R, Gr, Gb, B, with the
-black level still inside.
+Everything is on the grid of the packed planes (half the video's size), whose sides are multiples of
+`MULTIPLE`. sRGB is gamma-coded, 0..1; RAW is DN / (2^bits − 1) in order R, Gr, Gb, B, without
+subtraction of the black level.
 """
 
 from dataclasses import dataclass
@@ -25,27 +24,27 @@ from torch import Tensor, nn
 from rvdtool.errors import MismatchError, ModelError
 
 MULTIPLE = 32
-"""Three poolings, then patches of 4; dataset/dataset.py pads to this."""
+"""Sides are multiples of this: three poolings, then patches of 4 (dataset/dataset.py pads)."""
 
 GLA_PATCHES = (16, 8, 4, 4)
 """Patch size per level (model/network.py): a patch of levels 1 to 3 covers the same pixels."""
 
 FULL_WEIGHT = 0.9999
-"""A warped pixel with less than this inside the frame is 0 (model/utils.py)."""
+"""A warped pixel is 0 if less than this fraction of it is inside the frame (model/utils.py)."""
 
 
 @dataclass(frozen=True)
 class FagdnConfig:
-    """Which network: the published one, or one of the paper's ablations (Table 3).
+    """The configuration: the published network, or one of the paper's ablations (Table 3).
 
     Attributes:
         features: channels of the first level; 32 in the paper.
-        warping: give the current branch the warped RAW; without, only the sRGB frame (line 1).
-        confidence_map: weight the warped RAW by it (line 2); needs `warping`.
-        gla: the previous frame's branch and the aggregation of its features (line 3).
+        warping: the current branch gets the warped RAW; without it, only the sRGB frame (line 1).
+        confidence_map: weight the warped RAW by the confidence map (line 2); needs `warping`.
+        gla: use the previous frame's branch and aggregate its features (line 3).
 
     Raises:
-        ModelError: features beyond 1..256, or a confidence map without warping.
+        ModelError: features outside 1..256, or a confidence map without warping.
     """
 
     features: int = 32
@@ -61,7 +60,7 @@ class FagdnConfig:
 
 
 class Fagdn(nn.Module):
-    """`RawVideoNetwork` of model/network.py: 10.58 M parameters at 32 features."""
+    """`RawVideoNetwork` of model/network.py: 10.58 M parameters with 32 features."""
 
     def __init__(self, config: FagdnConfig = FagdnConfig()) -> None:
         super().__init__()
@@ -75,18 +74,18 @@ class Fagdn(nn.Module):
     def forward(
         self, from_rgb: Tensor, to_rgb: Tensor, from_raw: Tensor, flow: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        """One step of the chain.
+        """De-render one frame.
 
         Args:
             from_rgb: previous sRGB frame at half size, 0..1, [B, 3, H, W], float32; sides are
                 multiples of `MULTIPLE`.
-            to_rgb: current one.
+            to_rgb: current sRGB frame, like `from_rgb`.
             from_raw: previous RAW, DN / (2^bits − 1), [B, 4, H, W].
             flow: from the previous to the current frame in these pixels, (x, y), [B, 2, H, W].
 
         Returns:
-            The current RAW, 0..1, [B, 4, H, W]; and the side outputs for the auxiliary loss at 1/2,
-            1/4 and 1/8 of its size. Computed and returned in the weights' precision.
+            The current RAW, 0..1, [B, 4, H, W], and the side outputs for the auxiliary loss at 1/2,
+            1/4 and 1/8 of its size, all in the weights' precision.
 
         Raises:
             MismatchError: sides aren't multiples of `MULTIPLE`.
@@ -99,7 +98,7 @@ class Fagdn(nn.Module):
         dtype = next(self.parameters()).dtype
         previous, current = torch.cat([from_rgb, from_raw], dim=1), to_rgb.to(dtype)
         if self.config.warping:
-            # Never in half precision: coordinates need more, and PyTorch 2.13 gives NaN.
+            # Not in half precision: coordinates need more, and PyTorch 2.13 gives NaN.
             warped = warp(previous, flow).to(dtype)
             prior = self.conv_raw(warped[:, 3:])
             if self.config.confidence_map:
@@ -107,7 +106,7 @@ class Fagdn(nn.Module):
                 seen = torch.cat([current, warped[:, :3]], dim=1)
                 prior = prior * self.confidence_map(seen)
             current = torch.cat([current, prior], dim=1)
-        # The previous frame enters unwarped (model/network.py; eq. 7).
+        # The previous frame isn't warped here (model/network.py; eq. 7).
         result: tuple[Tensor, list[Tensor]] = self.mapping_branch(current, previous.to(dtype))
         return result
 
@@ -115,9 +114,9 @@ class Fagdn(nn.Module):
 def warp(image: Tensor, flow: Tensor) -> Tensor:
     """Move an image [B, C, H, W] along a flow [B, 2, H, W], as model/utils.py does.
 
-    Two oddities: the image is sampled at `grid − flow` although the flow starts at the *previous*
-    frame's pixels; and coordinates are normalised by side − 1 but sampled as if by side
-    (`align_corners=False`), so that zero flow shrinks the image by one pixel about its centre.
+    It has two peculiarities: the image is sampled at `grid − flow`, although the flow starts at the
+    *previous* frame's pixels; and coordinates are normalised by side − 1 but sampled with
+    `align_corners=False`, so that even zero flow scales the image by one pixel about its centre.
     """
     height, width = flow.shape[-2:]
     x = torch.arange(width, dtype=flow.dtype, device=flow.device)
@@ -148,7 +147,7 @@ class MappingBranch(nn.Module):
         self.de_block1 = DecoderBlock(first * 2, first)
 
     def forward(self, current: Tensor, previous: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The RAW, and the side outputs from fine to coarse."""
+        """Return the RAW, and the side outputs from fine to coarse."""
         deepest, skips = self.encoder(current, previous)
         features = self.bottleneck(_pool(deepest))
         outputs = []
@@ -160,9 +159,9 @@ class MappingBranch(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Two encoders of one structure; at each level the current one takes in the previous frame's.
+    """Two encoders; at each level, features of the previous frame are added to the current ones.
 
-    Its own features from *before* the aggregation go to the decoder (model/network.py: Encoder).
+    The decoder gets the current features *before* this aggregation (model/network.py: Encoder).
     """
 
     def __init__(self, config: FagdnConfig) -> None:
@@ -178,7 +177,7 @@ class Encoder(nn.Module):
             before = before_ref = features
 
     def forward(self, current: Tensor, previous: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The deepest features after aggregation, and each level's before it, fine to coarse."""
+        """Return the deepest features after aggregation, and each level's before it, fine first."""
         skips = []
         for level in range(1, len(GLA_PATCHES) + 1):
             if level > 1:
@@ -192,7 +191,7 @@ class Encoder(nn.Module):
 
 
 class DecoderBlock(nn.Module):
-    """Twice the size, joined with the skip; a RAW image is read off at every level."""
+    """Upsampling by 2 and concatenation with the skip; outputs a RAW image at each level."""
 
     def __init__(self, before: int, features: int) -> None:
         super().__init__()
@@ -201,7 +200,7 @@ class DecoderBlock(nn.Module):
         self.side_out = nn.Sequential(ConvBlock(features, 16), Conv(16, 4, 3))
 
     def forward(self, features: Tensor, skip: Tensor) -> tuple[Tensor, Tensor]:
-        """The features, and the RAW image at this level, 0..1."""
+        """Return the features, and the RAW image of this level, 0..1."""
         features = self.decoder(torch.cat([self.upconv(features), skip], dim=1))
         return features, torch.sigmoid(self.side_out(features))
 
@@ -216,10 +215,10 @@ class Gla(nn.Module):
         self.localGuidance = Guidance(channels)
 
     def forward(self, current: Tensor, previous: Tensor) -> Tensor:
-        """The current frame's features with what the previous one's add, all [B, C, H, W].
+        """Add the previous frame's features to the current frame's; all are [B, C, H, W].
 
-        Everything happens on patches cut apart once, [B·patches, side², C]: a patch's maximum
-        stands for it in the global attention, its pixels attend to each other in the local one.
+        Both are split into patches once, [B·patches, side², C]. In global attention, a patch is
+        represented by its maximum; in local attention, its pixels attend to each other.
         """
         batch, channels, height, width = current.shape
         side = self._patch
@@ -242,7 +241,7 @@ class Gla(nn.Module):
 
 
 class Guidance(nn.Module):
-    """Attention of the current frame's vectors on the previous frame's (model/GLA.py)."""
+    """Attention from the current frame's vectors to the previous frame's (model/GLA.py)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -252,14 +251,14 @@ class Guidance(nn.Module):
         self.expand = Mlp(channels)
 
     def forward(self, current: Tensor, previous: Tensor) -> Tensor:
-        """[B, N, C] each."""
+        """Attend; both arguments and the result are [B, N, C]."""
         attended = self.cross_attention(self.proj_x(current), self.proj_y(previous))
         result: Tensor = self.expand(attended)
         return result
 
 
 class CrossAttention(nn.Module):
-    """One head, no output projection, a skip from the query's input (model/GLA.py)."""
+    """Attention with one head, no output projection, and a skip from the input (model/GLA.py)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -268,10 +267,10 @@ class CrossAttention(nn.Module):
         self.linear_v = nn.Linear(channels, channels, bias=False)
 
     def forward(self, current: Tensor, previous: Tensor) -> Tensor:
-        """[B, N, C] each.
+        """Attend; both arguments and the result are [B, N, C].
 
-        Their two matrix products hold N² numbers a window; the fused attention (which scales by
-        1/√C, too) holds a few rows, if it gets one head.
+        The authors' two matrix products need N² numbers per window; PyTorch's fused attention
+        (also scaled by 1/√C) needs only a few rows, if called with one head.
         """
         query = self.linear_q(current)[:, None]
         key, value = self.linear_k(previous)[:, None], self.linear_v(previous)[:, None]
@@ -288,21 +287,21 @@ class Mlp(nn.Module):
         self.drop = nn.Dropout(0.2)
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """[…, C]."""
+        """Apply to vectors […, C]."""
         hidden = self.drop(F.relu(self.fc1(vectors), inplace=True))
         result: Tensor = self.drop(self.fc2(hidden))
         return result
 
 
 class Conv(nn.Module):
-    """A convolution of odd side that keeps the size (model/layers.py: Conv3x3, Conv1x1)."""
+    """A convolution with odd kernel and same output size (model/layers.py: Conv3x3, Conv1x1)."""
 
     def __init__(self, before: int, after: int, side: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(before, after, side, padding=side // 2)
 
     def forward(self, image: Tensor) -> Tensor:
-        """[B, C, H, W]."""
+        """Apply to an image [B, C, H, W]."""
         result: Tensor = self.conv(image)
         return result
 
@@ -317,7 +316,7 @@ class ConvBlock(nn.Module):
         self.basicconv.add_module("relu", nn.ReLU(inplace=True))
 
     def forward(self, image: Tensor) -> Tensor:
-        """[B, C, H, W]."""
+        """Apply to an image [B, C, H, W]."""
         result: Tensor = self.basicconv(image)
         return result
 

@@ -1,7 +1,7 @@
-"""Whether a RAW frame and a video frame show the same, place by place.
+"""Find where a RAW frame and a video frame show different content.
 
-Below `capture` and `reconstruct`, so that both judge alike. NumPy and OpenCV, no torch.
+Used by `capture` and `reconstruct`. It needs NumPy and OpenCV, but not PyTorch.
 
-disagreement  where they show different things
-prediction    the video frame's colours from the RAW's: a robust fit
+disagreement  a map of the differences
+prediction    a robust fit that predicts the video frame's colours from the RAW
 """

@@ -1,10 +1,10 @@
-"""Where a RAW frame and a video frame show different things.
+"""Find where a RAW frame and a video frame show different content.
 
-The video frame is predicted from the RAW (`prediction`) and compared with what it shows, at a
-few scales. Blind to what ISPs and codecs do: any curve, lens shading, local tone mapping (slow
-changes of brightness are forgiven, those of colour are not), sharpening, chroma at half size,
-noise, clipping, and two pixels of misregistration. Strict about content: structure that only
-one of them has, or a surface of another colour or clearly another brightness.
+The video frame is predicted from the RAW (`prediction`) and compared with the real one at several
+scales. The effects of ISPs and codecs are tolerated: tone curves, lens shading, local tone mapping
+(gradual changes of brightness, but not of colour), sharpening, chroma subsampling, noise, clipping,
+and misregistration of up to two pixels. Differences of content are found: structure that only one
+of the frames has, or a surface of another colour or clearly another brightness.
 """
 
 from typing import Any
@@ -18,42 +18,44 @@ from rvdtool.raw.frame import RawFrame
 from rvdtool.video.frame import Rgb
 
 _WORK = 640
-"""Cells along the longer side at most: what is compared is averaged over cells of n×n pixels."""
+"""Largest number of cells along the longer side; a cell is the mean of n×n pixels."""
 _BAND = 3.0
-"""Sigma, in cells, of the neighbourhood that structure is measured against."""
+"""Sigma in cells of the blur that is subtracted to get structure."""
 _WINDOW = 11
-"""Cells along each side of the window in which structures are compared."""
+"""Side in cells of the window in which structures are correlated."""
 _FAINT = 0.004
-"""Structure, in codes, below which there is none."""
+"""Structure below this amplitude, in code values (0..1), is ignored."""
 _SCALES = (1.5, 3.0, 6.0)
 """Sigmas, in cells, at which colours are compared."""
 _FULL = 0.98
-"""Of white: beyond, a photosite or a code says only that there was at least so much light."""
+"""Fraction of white above which a photosite or code value counts as clipped."""
 _TOLERANCE, _COLOR_TOLERANCE = 0.1, 0.04
-"""Differences of brightness and of colour, in codes, that say nothing."""
+"""Tolerated differences of brightness and of colour, in code values."""
 _WEAK, _STRONG = 0.6, 1.0
-"""Evidence, in tolerances, for a place that differs: all around, and …"""
+"""Thresholds of a differing region, in units of the tolerance: the region is connected above the
+weak one, and must contain _SMALLEST cells above the strong one."""
 _SMALLEST = 12
-"""… in so many cells at least."""
+"""Smallest number of cells above the strong threshold in a differing region."""
 _RIM = 7
-"""Width, in cells, of the outline of such a place."""
+"""Width in cells of the outline of a differing region."""
 _OUTLINE = 0.06
-"""The outline's share that only one of the two has × strength of evidence, at least. Of 58 pairs
-that agree, developed and coded at random, places had up to 0.04; of 90 objects, 0.04 to 1.2."""
+"""Smallest product of the fraction of the outline that only one frame has and the strength of the
+evidence. In 58 matching pairs, developed and coded at random, regions had up to 0.04; 90 objects
+that only one frame showed had 0.04 to 1.2."""
 _PLAIN = 2.5
-"""Strength that needs no outline: another colour, as bright as what is beside it."""
+"""Strength above which no outline is needed: a region of another colour but equal brightness."""
 _BT709 = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
 def disagreement(rgb: Rgb, raw: RawFrame) -> Map:
-    """How surely the two show different things, pixel by pixel.
+    """Confidence, for each pixel, that the RAW and the video frame show different content.
 
     Args:
         rgb: the video frame, uint8 or uint16 [H, W, 3].
         raw: the RAW frame on the video's grid, [H, W].
 
     Returns:
-        float32 [H, W], 0 (they agree, or nothing says otherwise) .. 1, with soft edges.
+        float32 [H, W], 0 (no evidence of a difference) to 1, with soft edges.
     """
     block = 2 * -(-max(raw.size) // (2 * _WORK))
     sensed, full = _camera_colors(raw, block)
@@ -76,7 +78,7 @@ def disagreement(rgb: Rgb, raw: RawFrame) -> Map:
 
 
 def _camera_colors(raw: RawFrame, block: int) -> tuple[Colors, Map]:
-    """Square roots of the RAW's mean colours per block×block, and which share of sites is full."""
+    """Square roots of the RAW's mean colours per block×block, and the fraction of clipped sites."""
     planes: list[Map] = [np.zeros((), np.float32) for _ in range(3)]
     full: Map = np.zeros((1, 1), np.float32)
     size = raw.size[0] // 2 * 2, raw.size[1] // 2 * 2
@@ -91,7 +93,7 @@ def _camera_colors(raw: RawFrame, block: int) -> tuple[Colors, Map]:
 
 
 def _means(values: NDArray[np.generic], block: int) -> NDArray[np.float32]:
-    """Means over block×block; a rest at the far sides is left out."""
+    """Means over block×block; incomplete blocks at the right and bottom are left out."""
     height, width = values.shape[0] // block, values.shape[1] // block
     whole = np.ascontiguousarray(values[: height * block, : width * block], np.float32)
     if block == 1:
@@ -116,10 +118,11 @@ def _box(values: Map) -> Map:
 
 
 def _likeness(one: Map, other: Map) -> tuple[Map, Map]:
-    """Correlation of structure in a window (-1..1, best of shifts by a cell), and its share.
+    """Correlation of structure in a window, and how much of the structure is signal.
 
-    The second is how much of it isn't noise, 0..1, in the one of them that has more. Noise is
-    what the two don't have in common where they have most in common.
+    The correlation (-1..1) is the best over shifts by one cell. The second map (0..1) is the
+    fraction of the structure that isn't noise, of the frame that has more. The noise is estimated
+    from the differences where the frames agree best.
     """
     bands = [_blur(grey, 0.7) - _blur(grey, _BAND) for grey in (one, other)]
     energies = [_box(band * band) for band in bands]
@@ -140,7 +143,7 @@ def _likeness(one: Map, other: Map) -> tuple[Map, Map]:
 def _agreeing(
     first: Prediction, shown: Colors, likeness: Map, telling: Map, clipped: NDArray[np.bool_]
 ) -> Map:
-    """What the second fit is made from: all that the first explains and that isn't unlike."""
+    """Cells for the second fit: those that the first fit explains and whose structure agrees."""
     error = np.abs(first.colors - shown).max(-1)
     near = 1 / (1 + (error / (0.05 + 0.1 * first.unsure)) ** 2) ** 2
     like = np.clip((likeness - 0.2) / 0.4, 0.02, 1) * telling + 1 - telling
@@ -149,9 +152,9 @@ def _agreeing(
 
 
 def _apart(prediction: Prediction, shown: Colors, clipped: NDArray[np.bool_]) -> Map:
-    """How far the two are apart in tolerances, at the worst of a few scales.
+    """Difference between prediction and video frame in tolerances, the largest of several scales.
 
-    Colour is compared after the gain that makes both equally bright.
+    Colours are compared after a gain that makes both equally bright.
     """
     worst = np.zeros(shown.shape[:2], np.float32)
     sure, unsure = _as_map(~clipped), np.float32(0.15) * prediction.unsure
@@ -175,22 +178,22 @@ def _apart(prediction: Prediction, shown: Colors, clipped: NDArray[np.bool_]) ->
 
 
 def _beyond(values: NDArray[np.float32], expected: NDArray[np.float32]) -> NDArray[np.float32]:
-    """By how much values are outside of what is expected at their place or a cell beside it."""
+    """Distance of values from the range of the expected values at the cell and its neighbours."""
     around = np.ones((3, 3), np.uint8)
     low, high = cv2.erode(expected, around), cv2.dilate(expected, around)
     return np.asarray(np.maximum(np.maximum(low - values, values - high), 0))
 
 
 def _own(likeness: Map, telling: Map) -> Map:
-    """How surely there is structure that only one of the two has, 0..1."""
+    """Confidence that there is structure that only one of the frames has, 0..1."""
     return np.asarray(telling * np.clip((0.8 - likeness) / 0.4, 0, 1))
 
 
 def _grown(evidence: Map, own: Map) -> Map:
-    """Connected places of evidence that hold enough strong evidence, and whose edge isn't shared.
+    """Connected regions with enough strong evidence whose outline is in one frame only.
 
-    What only one of the two shows has an outline that the other doesn't have. Where the outline
-    is the same in both, the colours were predicted badly.
+    An object that only one frame shows has an outline that the other frame doesn't have. If both
+    frames have the outline, the colours were merely predicted badly.
     """
     weak = (evidence > _WEAK).astype(np.uint8)
     count, labels = cv2.connectedComponents(weak, connectivity=8)
@@ -211,7 +214,7 @@ def _grown(evidence: Map, own: Map) -> Map:
 
 
 def _enlarged(mask: Map, block: int, size: tuple[int, int]) -> Map:
-    """On the pixels; a rest at the far sides as beside it."""
+    """The map at pixel resolution; incomplete blocks at the edge get their neighbour's value."""
     height, width = mask.shape
     whole = cv2.resize(mask, (width * block, height * block), interpolation=cv2.INTER_LINEAR)
     rest = [(0, size[0] - whole.shape[0]), (0, size[1] - whole.shape[1])]

@@ -1,10 +1,9 @@
-"""Predicting a video frame's colours from the RAW frame's, where half of them may not belong.
+"""Predict a video frame's colours from a RAW frame, robustly to content that differs.
 
-What an ISP does is fitted as a smooth map: a polynomial in the camera's colours (in square roots,
-about where video's codes are) and a low-order change over the picture, which takes lens shading.
-The fit starts from given weights, and goes on from what it explains well: iteratively reweighted
-ridge regression with Geman and McClure's weights, which fall off fast enough that what is far off
-counts for nothing.
+The ISP is modelled as a smooth function: a polynomial in the square roots of the camera's colours
+(roughly gamma-coded), with low-order variation over the picture for lens shading. It is fitted by
+iteratively reweighted ridge regression with Geman and McClure's weights, which suppress outliers;
+up to half of the frame may be outliers.
 """
 
 from dataclasses import dataclass
@@ -14,27 +13,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 Colors = NDArray[np.float32]
-"""[H, W, 3], 0..1, gamma-coded."""
+"""Gamma-coded colours [H, W, 3], 0..1."""
 Map = NDArray[np.float32]
-"""[H, W]."""
+"""One value per pixel or cell, [H, W]."""
 
 _SAMPLES = 20_000
-"""Cells that are fitted at most."""
+"""Largest number of cells used in a fit."""
 _SCALES = (0.15, 0.08, 0.05, 0.035, 0.035)
-"""Error, in codes, at which a cell's weight is a quarter; smaller from round to round."""
+"""For each iteration, the error in code values (0..1) at which a cell's weight is a quarter."""
 _COLOR_TERMS = 20
 _RIDGE, _RIDGE_PLACE = 1e-4, 1e-2
-"""Shares of all cells' weight that terms have to be worth: of the colour, and of the place."""
+"""Ridge penalties of the colour terms and of the position terms, as fractions of the total weight
+of all cells."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What the RAW says the video shows.
+    """A video frame predicted from the RAW.
 
     Attributes:
-        colors: the predicted codes.
-        unsure: standard error of the prediction, in units of the error of one cell: large for
-            colours that nothing was fitted to.
+        colors: the predicted colours.
+        unsure: standard error of the prediction, in units of the error of one cell; large for
+            colours that the fit had no samples of.
     """
 
     colors: Colors
@@ -42,12 +42,12 @@ class Prediction:
 
 
 def predict(sensed: Colors, shown: Colors, weights: Map) -> Prediction:
-    """Fit the map from the RAW's colours to the video's, and apply it everywhere.
+    """Fit the function from the RAW's colours to the video's, and apply it to all cells.
 
     Args:
         sensed: square roots of the RAW's normalised camera RGB.
-        shown: the video's codes.
-        weights: 0..1, how far each cell can be trusted; cells at 0 are never fitted.
+        shown: the video's colours.
+        weights: initial weight of each cell, 0..1; cells with weight 0 are never used.
     """
     basis = _basis(sensed)
     flat, target = basis.reshape(-1, basis.shape[-1]), shown.reshape(-1, 3)
@@ -71,7 +71,7 @@ def predict(sensed: Colors, shown: Colors, weights: Map) -> Prediction:
 
 
 def _basis(sensed: Colors) -> NDArray[np.float32]:
-    """[H, W, terms]: 20 of the colour (up to cubic), then the colour times low orders of place."""
+    """The terms [H, W, terms]: 20 in colour (up to cubic), then colour × low-order position."""
     height, width = sensed.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
     radius = np.float32(np.hypot(height, width) / 2)
@@ -86,7 +86,7 @@ def _basis(sensed: Colors) -> NDArray[np.float32]:
 
 
 def _rarity(colors: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Weights that let rare colours count, else a grey picture's few bright things are lost."""
+    """Weights that favour rare colours, so that a few bright colours in a grey picture count."""
     level = colors.sum(-1) + 1e-3
     bins = np.stack([level / 3 * 8, colors[:, 0] / level * 24, colors[:, 2] / level * 24], -1)
     _, which, counts = np.unique(bins.astype(int), axis=0, return_inverse=True, return_counts=True)

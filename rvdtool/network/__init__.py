@@ -6,4 +6,5 @@ KINDS: Final[dict[str, tuple[str, str, str]]] = {
     "fagdn": ("rvdtool.fagdn.network", "FagdnConfig", "Fagdn"),
     "fagdn-calibrated": ("rvdtool.network.calibrated", "CalibratedConfig", "CalibratedFagdn"),
 }
-"""Kind → module, its class for the configuration, its network. `rvdtool.research` adds its own."""
+"""Kind of model → module, configuration class and network class in it. `rvdtool.research` adds its
+own kinds."""

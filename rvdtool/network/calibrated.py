@@ -1,19 +1,20 @@
-"""Our frame affinity guided de-rendering network: how the prior's candidates become one RAW frame.
+"""The calibrated FAGDN, rvdtool's own network, which fuses a frame's candidates into a RAW frame.
 
-The two steps of FAGDN (CVPR 2024) stay: temporal affinity priors are extracted without learning
-(`rvdtool.reconstruct.affinity`), then an encoder-decoder fuses them with the sRGB frame, guided by
-a reference frame (`gla.py`). What differs:
+As in FAGDN (CVPR 2024), temporal affinity priors are extracted without learning
+(`rvdtool.reconstruct.affinity`); then an encoder-decoder fuses them with the sRGB frame, guided by
+a reference frame (`gla.py`). The differences are:
 
-- Everything lies on the packed grid: one cell of R, Gr, Gb, B and the sRGB pixels at those four
-  photosites. No sRGB pixel is thrown away.
-- The candidates come with the variances of their errors, and all differences are fed in units of
-  the blend's own expected error σ. So one network serves clips of 30 dB and of 70 dB, and every
-  camera: it never sees a camera's absolute numbers but the brightness.
-- The output is no RAW frame but how to change the fusion by variances: factors on the candidates'
-  precisions, and a correction in units of σ. All start at zero, so an untrained network *is* the
-  training-free fusion. And it may choose among what is known, but hardly go beyond.
-- The reference frame, with its true RAW and what the inverse ISP missed on it, is encoded once per
-  clip; it never drifts.
+- It works on the packed grid: each cell has R, Gr, Gb, B and the sRGB pixels at those four
+  photosites, so that no sRGB pixel is discarded.
+- Each candidate has an error variance, and all differences are given in units of σ, the expected
+  error of the fused value. The network therefore doesn't depend on the camera, and works for clips
+  of 30 dB and of 70 dB: brightness is the only absolute value that it sees.
+- It doesn't output a RAW frame but changes to the variance-weighted fusion: factors for the
+  candidates' precisions, and a correction in units of σ. They are zero at the start, so an
+  untrained network *is* the training-free fusion; a trained one can't leave the candidates' range
+  by much.
+- The reference frame, with its true RAW and the inverse ISP's error on it, is encoded once per
+  clip, so that it can't drift.
 """
 
 from dataclasses import dataclass
@@ -28,37 +29,40 @@ from rvdtool.errors import ModelError
 from rvdtool.network.gla import Gla
 
 CANDIDATES = 4
-"""The order of the candidates; fit, anchored and previous share the fine error."""
+"""Number of candidates, in this order: fit, anchored, previous, warped. The first three share the
+fine error."""
 STRIDE = 8
-"""Of the deepest features, in cells of the packed grid; planes are multiples of it."""
+"""Stride of the deepest features in cells of the packed grid; divides the planes' sides."""
 SMALLEST = 1e-9
-"""Variances are at least this: about the square of the rounding to 14 bits."""
+"""Lower limit of variances, about the square of the rounding error at 14 bits."""
 _EQUAL = 1e-4
-"""Variance of every error where none is known."""
+"""Variance of all errors in the ablation without known variances."""
 BEYOND = 3.0
-"""The answer leaves the candidates' range by at most this many σ."""
+"""The output leaves the candidates' range by at most this many σ."""
 UNTOLD = 1e-3
-"""Where something is clipped and the error that nothing foretells has at least this variance, the
-mean of the fusion's answer and the network's stands: how far beyond its limit a colour goes can't
-be told from the picture, and what a network expects there is wrong in other scenes by as much
+"""Where a channel is clipped and the unpredictable error has at least this variance, the result is
+the mean of the fusion and the network's output: how far a colour exceeds the limit isn't visible in
+the picture, and what a network learned about it is as wrong in other scenes
 (docs/research/training-log.md)."""
 STEEPEST = 6.0
-"""Precisions are changed by a factor of at most exp(±this)."""
+"""Largest change of the logarithm of a precision."""
 
 
 class Planes(NamedTuple):
-    """The prior of a frame, packed; B clips, h × w cells. Values are normalised RAW.
+    """The network's inputs for one frame, packed: B clips, h × w cells. RAW is normalised.
 
     Attributes:
         rgb: sRGB at the four photosites, 0..1, [B, 12, h, w]: channel, then position in the cell.
-        clipped: 1 where R, G, B is clipped there, [B, 12, h, w].
+        clipped: 1 where R, G, B of such a pixel is clipped, [B, 12, h, w].
         values: the candidates, [B, 4, 4, h, w]: candidate, then position in the cell.
-        variances: of their errors; of the first three, without the fine error they share.
+        variances: of the candidates' errors, [B, 4, 4, h, w]; for the first three, without the
+            fine error that they share.
         fine: variance of the fine error, [B, 4, h, w].
-        fits: the reference frame's and the previous frame's fit along their flows, [B, 2, 4, h, w].
+        fits: the fits of the reference frame and of the previous frame, warped to the current one,
+            [B, 2, 4, h, w].
         flow: to the reference frame in cells of the deepest features, [B, 2, h / 8, w / 8] (x, y).
-        brightness: log of the current frame's brightness against the reference frame, and whether
-            the ISP made it, [B, 2].
+        brightness: logarithm of the current frame's brightness relative to the reference frame, and
+            1 if the ISP caused it, else 0, [B, 2].
     """
 
     rgb: Tensor
@@ -72,13 +76,13 @@ class Planes(NamedTuple):
 
 
 class ReferencePlanes(NamedTuple):
-    """The reference frame, where sRGB and RAW are known, packed.
+    """The packed reference frame, whose sRGB and RAW are both known.
 
     Attributes:
         rgb, clipped: as in `Planes`.
         raw: true normalised RAW, [B, 4, h, w].
-        fit: the inverse ISP of it.
-        variance: of the fit's error.
+        fit: RAW estimated by the inverse ISP, [B, 4, h, w].
+        variance: of the fit's error, [B, 4, h, w].
     """
 
     rgb: Tensor
@@ -94,14 +98,14 @@ class CalibratedConfig:
 
     Attributes:
         widths: channels at 1, 1/2, 1/4 and 1/8 of the packed grid.
-        depths: residual blocks on the way down at those levels; on the way up there is one each.
-        heads: of the attention.
-        gla: whether the reference frame is asked.
-        full_resolution: whether each photosite's own sRGB pixel is seen, or the mean of its cell.
-        warping: whether anything is carried along a flow, or the fit is all there is.
-        confidence_map: whether the candidates' variances are known, or taken to be equal.
+        depths: residual blocks of the encoder at those levels; the decoder has one at each.
+        heads: attention heads.
+        gla: whether features of the reference frame are aggregated.
+        full_resolution: whether the input is each photosite's own sRGB pixel, or its cell's mean.
+        warping: whether candidates warped along a flow are used, or only the fit.
+        confidence_map: whether the candidates' variances are used, or assumed to be equal.
         anchored: whether the candidates from the reference frame (anchored, warped) are used.
-        calibrated: whether differences are measured in units of σ, or of a constant.
+        calibrated: whether differences are given in units of σ, or of a constant.
     """
 
     widths: tuple[int, int, int, int] = (24, 48, 80, 128)
@@ -118,7 +122,7 @@ class CalibratedConfig:
         """Refuse configurations for which no network can be built.
 
         Raises:
-            ModelError: which field, and what it may be.
+            ModelError: a field has a value that isn't allowed.
         """
         if not all(1 <= width <= 1024 for width in self.widths):
             raise ModelError(f"widths are 1 to 1024 channels; got {self.widths}")
@@ -129,11 +133,11 @@ class CalibratedConfig:
 
 
 SMALL = CalibratedConfig(widths=(16, 24, 40, 64), depths=(1, 1, 1, 1))
-"""A third of the operations, for machines without a GPU."""
+"""A network with a third of the operations, for machines without a GPU."""
 
 
 class CalibratedFagdn(nn.Module):
-    """See the module's docstring."""
+    """The calibrated FAGDN; the module's docstring describes it."""
 
     def __init__(self, config: CalibratedConfig) -> None:
         super().__init__()
@@ -156,9 +160,10 @@ class CalibratedFagdn(nn.Module):
             nn.init.zeros_(parameter)
 
     def encode_reference(self, reference: ReferencePlanes) -> Tensor | None:
-        """Features of the reference frame, [B, C, h / 8, w / 8]: once per clip. None without GLA.
+        """Encode the reference frame, once per clip.
 
-        h and w are multiples of `STRIDE`.
+        Returns:
+            Features [B, C, h / 8, w / 8]; h and w must be multiples of `STRIDE`. None without GLA.
         """
         if not self.config.gla:
             return None
@@ -181,8 +186,8 @@ class CalibratedFagdn(nn.Module):
         """De-render.
 
         Args:
-            planes: h and w are multiples of `STRIDE`.
-            reference: `encode_reference` of the same clips.
+            planes: the inputs; h and w are multiples of `STRIDE`.
+            reference: the result of `encode_reference` for the same clips.
 
         Returns:
             Normalised RAW, [B, 4, h, w].
@@ -198,7 +203,7 @@ class CalibratedFagdn(nn.Module):
         change = STEEPEST * torch.tanh(out[:, :CANDIDATES] / STEEPEST)
         value, _ = fuse(planes.values, variances, planes.fine, change)
         value = value + sigma * out[:, CANDIDATES]
-        if self.training:  # where an answer is cut off, nothing can be learned
+        if self.training:  # no clamping: it would stop the gradient
             return value
         untold = _somewhat_clipped(planes) & (planes.fine >= UNTOLD)
         value = torch.where(untold, (fused + value) / 2, value)
@@ -206,16 +211,16 @@ class CalibratedFagdn(nn.Module):
         return value.clamp(planes.values.amin(dim=1) - slack, planes.values.amax(dim=1) + slack)
 
     def decide(self, first: Tensor, reference: Tensor | None, flow: Tensor) -> Tensor:
-        """The network proper: how to change the fusion.
+        """Run the network after its first layer; its output says how to change the fusion.
 
         Args:
             first: features of the first layer, [B, C, h, w].
-            reference: `encode_reference` of the same clips.
+            reference: the result of `encode_reference` for the same clips.
             flow: see `Planes`.
 
         Returns:
-            [B, 4 · (CANDIDATES + 1), h, w]: changes of the logarithms of the candidates' precisions
-            and a correction in units of σ, each by position in the cell.
+            [B, 4 · (CANDIDATES + 1), h, w]: changes to the logarithms of the candidates'
+            precisions, then a correction in units of σ, each for the four positions in the cell.
         """
         features = self.encoder(first)
         deepest = features[-1]
@@ -227,7 +232,8 @@ class CalibratedFagdn(nn.Module):
         return self.head(x)
 
     def _inputs(self, planes: Planes, variances: Tensor, fused: Tensor, sigma: Tensor) -> Tensor:
-        """[B, INPUTS, h, w]; `rvdtool.reconstruct.answer` makes the same in one pass."""
+        """The first layer's input [B, INPUTS, h, w]; `rvdtool.reconstruct.answer` has the same
+        computation compiled to one pass."""
         rgb, clipped = planes.rgb, planes.clipped
         if not self.config.full_resolution:
             cells = rgb.reshape(rgb.shape[0], 3, 4, *rgb.shape[-2:])
@@ -250,9 +256,9 @@ class CalibratedFagdn(nn.Module):
         return torch.cat(maps, dim=1)
 
     def _ratios(self, planes: Planes) -> list[Tensor]:
-        """Logarithms of both fits from elsewhere and of the warped RAW against the fit.
+        """Logarithms of the ratios of both warped fits, and of the warped RAW, to the current fit.
 
-        Where the flow is right, they tell how gain and colour have drifted.
+        Where the flow is right, they show how gain and colour have drifted.
         """
         others = (planes.fits[:, 1], planes.fits[:, 0], planes.values[:, 3])
         fit = planes.values[:, 0].clamp_min(0) + 0.01
@@ -266,14 +272,14 @@ _REFERENCE_INPUTS = 12 + 12 + 4 + 4 + 4
 def fuse(
     values: Tensor, variances: Tensor, fine: Tensor, change: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """`rvdtool.reconstruct.fusion.fuse` with learned changes of the precisions.
+    """Fuse candidates as `rvdtool.reconstruct.fusion.fuse` does, with learned changes.
 
     Args:
         values, variances, fine: see `Planes`.
-        change: what is added to the logarithms of the candidates' precisions, [B, 4, 4, h, w].
+        change: added to the logarithms of the candidates' precisions, [B, 4, 4, h, w].
 
     Returns:
-        (blend, expected square of its whole error), [B, 4, h, w] each.
+        The fused value and the expected square of its total error, [B, 4, h, w] each.
     """
     precisions = 1 / variances
     if change is not None:
@@ -289,7 +295,7 @@ def fuse(
 
 
 def _known(planes: Planes, config: CalibratedConfig) -> Planes:
-    """The same prior without what the configuration leaves out."""
+    """The inputs without what the configuration leaves out."""
     if not (config.warping and config.anchored):
         lost = [1, 3] if config.warping else [1, 2, 3]
         fit, values, variances = (
@@ -311,7 +317,7 @@ def _known(planes: Planes, config: CalibratedConfig) -> Planes:
 
 
 def _somewhat_clipped(planes: Planes) -> Tensor:
-    """Photosites where any channel is clipped, [B, 4, h, w]."""
+    """1 at photosites where any channel of the sRGB pixel is clipped, [B, 4, h, w]."""
     clipped = planes.clipped
     return clipped.reshape(clipped.shape[0], 3, 4, *clipped.shape[-2:]).amax(dim=1) > 0
 
@@ -331,7 +337,7 @@ class _Encoder(nn.Module):
         )
 
     def forward(self, first: Tensor) -> list[Tensor]:
-        """Args: first: what `stem` makes of the inputs."""
+        """Features of the four levels, from the first layer's features [B, C, h, w]."""
         x = self.blocks[0](first)
         features = [x]
         for down, blocks in zip(self.down, list(self.blocks)[1:], strict=True):
@@ -341,7 +347,7 @@ class _Encoder(nn.Module):
 
 
 class _Block(nn.Module):
-    """Residual block: two 3×3 convolutions."""
+    """A residual block of two 3×3 convolutions."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -353,15 +359,15 @@ class _Block(nn.Module):
 
 
 def _last(x: Tensor) -> Tensor:
-    """Channels last in memory: convolutions on CPUs are faster by half."""
+    """The tensor with channels last in memory, which makes convolutions on CPUs faster by half."""
     return x.contiguous(memory_format=torch.channels_last)
 
 
 def _squash(x: Tensor) -> Tensor:
-    """Ratios to σ: about linear to 1, logarithmic beyond."""
+    """Compress ratios to σ: about linear up to 1, logarithmic above."""
     return 0.5 * torch.asinh(x)
 
 
 def _tone(raw: Tensor) -> Tensor:
-    """Normalised RAW on a scale on which shot noise is even, around 0."""
+    """Normalised RAW on a scale, centred at 0, on which shot noise is uniform."""
     return raw.clamp_min(0).sqrt() - 0.5

@@ -1,13 +1,14 @@
 """Trained networks as folders: `config.json` (readable) and `weights.safetensors`.
 
-A model rebuilds its own network from its configuration, strictly: every weight is there, has its
-shape, and is a number. Nothing in a model is code, and no more is read than its configuration
-allows for, so a folder from an untrusted place can do nothing but be refused.
+The network is built from the model's configuration, and the weights are checked strictly: none may
+be missing or unknown, and each needs the right shape and finite values. A model contains no code,
+and no more bytes are read than its configuration allows, so folders from untrusted sources are
+safe to load.
 
     {"format": 2, "kind": "fagdn", "config": {…}, "weights_sha256": "…", "training": {…}}
 
-`kind` says which network; `config` are the fields of its configuration; `training` is optional and
-free: how the weights came about.
+`kind` is the kind of network, `config` are the fields of its configuration, and `training`
+(optional, free-form) describes how the weights were trained.
 """
 
 import hashlib
@@ -35,14 +36,14 @@ CONFIG_FILE: Final = "config.json"
 WEIGHTS_FILE: Final = "weights.safetensors"
 MAX_CONFIG_BYTES: Final = 2**20
 MAX_HEADER_BYTES_PER_TENSOR: Final = 1024
-"""What safetensors needs to name one tensor, generously: a name, a dtype, a shape, two offsets."""
+"""Upper bound for safetensors' header entry of one tensor: name, dtype, shape, two offsets."""
 
 _KINDS_OF_FORMAT_1: Final = {"published": "fagdn", "fagdn": "fagdn-calibrated"}
 _OLD_NAMES: Final = {"fagdn": "fagdn-calibrated", "fagdn-small": "fagdn-calibrated-small"}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _DTYPES = {torch.float32: "F32", torch.int64: "I64"}
-"""Of weights and of counters: what networks here consist of, in safetensors' words."""
+"""The dtypes of weights and counters, and safetensors' names for them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +51,11 @@ class Model:
     """A trained network, ready to run.
 
     Attributes:
-        name: its folder's name.
-        kind: which network it is.
-        config: the fields of its configuration.
+        name: name of the model's folder.
+        kind: kind of network, a key of `rvdtool.network.KINDS`.
+        config: the fields of the network's configuration.
         network: in evaluation mode, on the CPU, float32.
-        sha256: of the weights file.
+        sha256: hash of the weights file.
         training: how the weights were trained; empty if unknown.
     """
 
@@ -81,8 +82,7 @@ class _Description(BaseModel):
 def shipped_models() -> Path:
     """The folder of the models that come with rvdtool.
 
-    In a checkout (and its editable installation) it lies beside the package, in an installed wheel
-    inside it.
+    In a checkout (also an editable installation) it is beside the package, in a wheel inside it.
     """
     package = Path(__file__).parents[1]
     inside = package / "models"
@@ -101,8 +101,8 @@ def load_model(name_or_folder: str | Path) -> Model:
         name_or_folder: a name from `list_models`, or a folder.
 
     Raises:
-        ModelError: there is no such model, or its files are damaged, altered, of another format,
-            or don't fit each other.
+        ModelError: there is no such model, or its files are damaged, altered, of an unknown
+            format, or don't belong together.
     """
     folder = _find(name_or_folder)
     description = _read_description(folder / CONFIG_FILE)
@@ -137,20 +137,21 @@ def save_model(
     training: Mapping[str, JsonValue] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write a trained network as a folder that `load_model` takes.
+    """Save a trained network as a folder for `load_model`.
 
-    Each file is written beside and renamed, the configuration last; a run killed between the two
-    leaves a folder that is refused, as the configuration states the weights' hash.
+    Each file is written to a temporary file and renamed, the configuration last. If the process is
+    killed in between, the folder is refused by `load_model`, since the configuration states the
+    weights' hash.
 
     Args:
-        folder: made if it doesn't exist; other files in it (a model card) stay.
+        folder: created if it doesn't exist; other files in it (a model card) are kept.
         kind, config, training: see `Model`; `training` must be valid JSON.
         state: the network's `state_dict()`, on any device.
         overwrite: replace an existing model.
 
     Raises:
-        UsageError: configuration, weights and `training` aren't what a model can hold.
-        OutputError: the folder holds a model (without `overwrite`), or can't be written.
+        UsageError: `config`, `state` or `training` is invalid.
+        OutputError: the folder has a model already (without `overwrite`), or can't be written.
     """
     try:
         expected = _shapes(kind, config, "this model")
@@ -172,19 +173,21 @@ def save_model(
     except OSError as error:
         raise OutputError(f"{folder}: can't be made: {describe(error)}") from error
     for file, content in ((WEIGHTS_FILE, data), (CONFIG_FILE, text.encode())):
-        # Weights without a configuration are what an interrupted run left: no model is lost.
+        # Weights without a configuration are left by an interrupted run and may be replaced.
         with write_beside(folder / file, overwrite=overwrite or file == WEIGHTS_FILE) as out:
             out.write(content)
 
 
 def build_network(kind: str, config: Mapping[str, JsonValue], where: str) -> nn.Module:
-    """A network of this kind and configuration with fresh weights.
+    """Build a network with randomly initialised weights.
 
     Args:
-        where: what the configuration comes from, for error messages.
+        kind: kind of network, a key of `rvdtool.network.KINDS`.
+        config: the fields of its configuration.
+        where: source of the configuration, for error messages.
 
     Raises:
-        ModelError: no such kind, or not its configuration.
+        ModelError: the kind is unknown, or the configuration is invalid.
     """
     if kind not in KINDS:
         raise ModelError(f"{where}: kind is one of {', '.join(KINDS)}; got {kind!r}")
@@ -194,7 +197,7 @@ def build_network(kind: str, config: Mapping[str, JsonValue], where: str) -> nn.
     try:
         names = {field.name for field in fields(config_type)}
         _require_same(names, set(config), f"config of kind {kind!r}")
-        # By way of JSON, where a tuple may be given as a list but a number not as text.
+        # Validated as JSON: a list may stand for a tuple, but a string not for a number.
         parsed: object = TypeAdapter(config_type).validate_json(
             json.dumps(dict(config)), strict=True
         )
@@ -211,7 +214,7 @@ def check_weights(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], w
     """Check that `state` has the names, shapes and types of `expected`, and only finite numbers.
 
     Raises:
-        ModelError: it hasn't.
+        ModelError: a check fails.
     """
     _require_same(set(expected), set(state), f"{where}: weights")
     for key, tensor in state.items():
@@ -225,7 +228,7 @@ def check_weights(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], w
 
 
 def _find(name_or_folder: str | Path) -> Path:
-    """The folder of a model: one that ships under that name, or the path itself."""
+    """The folder of a model: that of a shipped model of this name, or the path itself."""
     if isinstance(name_or_folder, str) and _NAME.fullmatch(name_or_folder):
         shipped = shipped_models() / name_or_folder
         if (shipped / CONFIG_FILE).is_file():
@@ -233,13 +236,13 @@ def _find(name_or_folder: str | Path) -> Path:
     folder = Path(name_or_folder)
     if folder.is_file():
         raise ModelError(
-            f"{folder}: a file, but a model is a folder of {CONFIG_FILE} and {WEIGHTS_FILE}; "
-            "`rvdtool models import` makes one of the authors' .pth files"
+            f"{folder}: a file, but a model is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}; "
+            "`rvdtool models import` converts the authors' .pth files to models"
         )
     if name_or_folder in _OLD_NAMES and not folder.is_dir():
         raise ModelError(
             f"{name_or_folder}: this model is called {_OLD_NAMES[str(name_or_folder)]} now; "
-            "`fagdn` is the paper's network, whose weights `rvdtool models import` takes in"
+            "`fagdn` is the paper's network, whose weights `rvdtool models import` converts"
         )
     if not (folder / CONFIG_FILE).is_file():
         names = ", ".join(list_models()) or "none"
@@ -262,19 +265,19 @@ def _read_description(path: Path) -> _Description:
 
 
 def _shapes(kind: str, config: Mapping[str, JsonValue], where: str) -> dict[str, Tensor]:
-    """The state such a network has, as tensors without memory: a config may ask for anything."""
+    """A network's expected state, on the meta device, since a config may ask for any size."""
     with torch.device("meta"):
         return build_network(kind, config, where).state_dict()
 
 
 def _read_weights(path: Path, expected: Mapping[str, Tensor]) -> bytes:
-    """The weights' file, unless it is larger than such weights can be."""
+    """The content of the weights file; refused if larger than such weights can be."""
     tensors = sum(tensor.numel() * tensor.element_size() for tensor in expected.values())
     return _read(path, tensors + MAX_HEADER_BYTES_PER_TENSOR * (len(expected) + 1))
 
 
 def _parse_weights(data: bytes, expected: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """The weights in `data`; names, types and shapes are looked at before any tensor is made."""
+    """Parse weights; names, types and shapes are checked before any tensor is created."""
     try:
         listed = dict(safetensors.deserialize(data))  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
@@ -294,8 +297,8 @@ def _parse_weights(data: bytes, expected: Mapping[str, Tensor], path: Path) -> d
 
 
 def _read(path: Path, limit: int) -> bytes:
-    """A whole file of at most `limit` bytes."""
-    if not path.is_file():  # a pipe would be waited for
+    """Read a file of at most `limit` bytes."""
+    if not path.is_file():  # reading a pipe would block
         raise ModelError(f"{path}: no such file; a model has {CONFIG_FILE} and {WEIGHTS_FILE}")
     try:
         with path.open("rb") as file:
@@ -310,7 +313,7 @@ def _read(path: Path, limit: int) -> bytes:
 
 
 def _require_same(wanted: set[str], given: set[str], what: str) -> None:
-    """Refuse missing and unknown names, and list them."""
+    """Refuse missing and unknown names; the error lists them."""
     problems = [
         f"{word} {', '.join(sorted(names)[:5])}{' and more' * (len(names) > 5)}"
         for word, names in (("without", wanted - given), ("with unknown", given - wanted))
@@ -321,7 +324,7 @@ def _require_same(wanted: set[str], given: set[str], what: str) -> None:
 
 
 def _first(error: ValidationError) -> str:
-    """The first problem, in one line: where, what."""
+    """The first problem in one line: its place and what is wrong."""
     problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = ".".join(str(part) for part in problem["loc"])
     return f"{where}: {problem['msg']}" if where else str(problem["msg"])

@@ -1,17 +1,18 @@
 """Global and local feature aggregation (GLA) from the reference frame to the current one.
 
-After the paper's Figure 6: the current frame's features ask (*query*), the reference frame's answer
-(*key*, *value*). *Local* guidance lets every pixel ask the pixels of its own patch; *global*
-guidance lets it ask all patches of the reference frame. Both are added to the current features.
+After the paper's Figure 6, this is cross-attention: queries come from the current frame's features,
+keys and values from the reference frame's. In *local* guidance, each pixel attends to the pixels of
+its own patch, in *global* guidance to all patches of the reference frame. Both results are added to
+the current features.
 
-What differs from the paper, and why:
+The differences from the paper are:
 
-- The reference features are warped along the flow before patches are paired, so that a patch meets
-  what it shows; the paper pairs unmoved patches.
-- Global keys and values are patch means, and every pixel asks them, not every patch: a pixel's
-  colour says which mapping it needs, its patch mixes several. Attention runs through
-  `scaled_dot_product_attention`, which never holds the matrix of all pairs.
-- The outputs start at zero: an untrained module changes nothing.
+- The reference features are warped along the flow before patches are paired, so that both patches
+  of a pair show the same thing. The paper pairs patches at equal positions.
+- Global keys and values are patch means, and queries are pixels instead of patches, since the
+  mapping depends on a pixel's colour and a patch contains several. `scaled_dot_product_attention`
+  avoids storing the matrix of all pairs.
+- The outputs are initialised with zero: an untrained module changes nothing.
 """
 
 import torch
@@ -26,23 +27,23 @@ class Gla(nn.Module):
     """Adds information from the reference frame's features to the current frame's."""
 
     def __init__(self, channels: int, heads: int) -> None:
-        """Args: channels: of both frames' features, a multiple of `heads`."""
+        """Build the module for features of `channels` channels, a multiple of `heads`."""
         super().__init__()
         self.local_guidance = _Guidance(channels, heads)
         self.global_guidance = _Guidance(channels, heads)
 
     def forward(self, current: Tensor, reference: Tensor, flow: Tensor) -> Tensor:
-        """Aggregate.
+        """Add the reference frame's information to the current features.
 
         Args:
             current, reference: [B, C, h, w].
             flow: current → reference in feature pixels, [B, 2, h, w] (x, y).
 
         Returns:
-            [B, C, h, w].
+            The new current features, [B, C, h, w].
         """
         b, c, height, width = current.shape
-        # Whole patches: the last row and column are repeated.
+        # Pad to complete patches by repeating the last row and column.
         rest = (0, -width % PATCH, 0, -height % PATCH)
         asking, warped = (
             F.pad(x, rest, mode="replicate") for x in (current, warp(reference, flow))
@@ -79,14 +80,14 @@ class _Guidance(nn.Module):
 
 
 def warp(features: Tensor, flow: Tensor) -> Tensor:
-    """Bilinear samples of `features` [B, C, h, w] at grid + flow [B, 2, h, w]; edges repeat."""
+    """Sample `features` [B, C, h, w] bilinearly at grid + flow [B, 2, h, w]; edges are repeated."""
     height, width = features.shape[-2:]
     y, x = torch.meshgrid(
         torch.arange(height, device=flow.device, dtype=flow.dtype),
         torch.arange(width, device=flow.device, dtype=flow.dtype),
         indexing="ij",
     )
-    # Pixel centres in grid_sample's coordinates of −1…1 from edge to edge (align_corners=False).
+    # Pixel centres in grid_sample's coordinates: −1…1 from edge to edge (align_corners=False).
     at = torch.stack(
         [
             (2 * (x + flow[:, 0]) + 1) / width - 1,
@@ -100,14 +101,14 @@ def warp(features: Tensor, flow: Tensor) -> Tensor:
 
 
 def _patches(features: Tensor) -> Tensor:
-    """[B, C, h, w] → [B · patches, PATCH², C]."""
+    """Split into patches: [B, C, h, w] → [B · patches, PATCH², C]."""
     b, c, h, w = features.shape
     split = features.reshape(b, c, h // PATCH, PATCH, w // PATCH, PATCH)
     return split.permute(0, 2, 4, 3, 5, 1).reshape(-1, PATCH * PATCH, c)
 
 
 def _join(patches: Tensor, height: int, width: int) -> Tensor:
-    """Undo `_patches`: [B · patches, PATCH², C] → [B, C, h, w]."""
+    """Join patches; the inverse of `_patches`: [B · patches, PATCH², C] → [B, C, h, w]."""
     c = patches.shape[-1]
     split = patches.reshape(-1, height // PATCH, width // PATCH, PATCH, PATCH, c)
     return split.permute(0, 5, 1, 3, 2, 4).reshape(-1, c, height, width)
