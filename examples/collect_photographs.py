@@ -1,11 +1,12 @@
-"""Collect the photographs that RVD-Sim's part `photographs` is made from.
+"""Collect the photographs that RVD-Sim's parts `photographs`, `sweeps` and `phones…` are made from.
 
     git clone https://github.com/elementary/wallpapers elementary
+    git -C elementary fetch origin '+refs/pull/*/head:refs/pull/*'
     git clone https://github.com/ubuntu-mate/ubuntu-mate-artwork mate
     git clone https://github.com/pop-os/wallpapers pop
     python examples/collect_photographs.py elementary mate pop -o SOURCES
 
-writes SOURCES/photographs/*.jpg, 163 MB, out of the clones' histories; then SOURCES is one of the
+writes SOURCES/photographs/*.jpg, 187 MB, out of the clones' histories; then SOURCES is one of the
 folders that `rvdtool research dataset simulate --sources` takes. Existing pictures are kept.
 """
 
@@ -16,13 +17,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rvdtool.files import write_beside
-from rvdtool.research.dataset.photographs import read_photographs
+from rvdtool.research.dataset.photographs import Photograph, read_photographs
+
+
+def all_photographs() -> tuple[Photograph, ...]:
+    """Those of all parts."""
+    return read_photographs() + read_photographs("phones")
 
 
 def collect(clones: Sequence[Path], output: Path) -> list[str]:
     """Write what the clones have; returns the titles of what is missing."""
     missing = []
-    for photograph in read_photographs():
+    for photograph in all_photographs():
         path = output / photograph.path
         if path.exists():
             continue

@@ -12,6 +12,13 @@ Where the ranges come from:
   cameras' own pictures; local tone mapping that takes away up to 55 % of large-scale log contrast,
   about what HDR+ (Hasinoff et al. 2016) does at its strongest; unsharp masks up to 1.2 at radius
   0.6 to 1.8 (as overshooting as action cameras).
+- Phone-like ISP: no maker publishes these, so the ranges are wide. Base and detail (Durand and
+  Dorsey 2002): 30 to 70 % of the base's log contrast is taken away. Fusion of two or three
+  synthetic exposures, 1.5 to 3 stops from one to the next: HDR+ fuses two whose gains differ by up
+  to 8. Whites at 210 to 236 of 255. Tone follows content with time constants of 0.2 to 1 s. Sky
+  darker by up to 0.8 stops, faces brighter by up to 0.7 (semantic tone of Liba et al., "Handheld
+  mobile photography in very low light", 2019, and of phones since). Chroma blurred with sigma 3 to
+  6 pixels. Recursive denoising over time that keeps 30 to 80 % of the previous picture.
 - Codecs: crf 18 to 23 (H.264) and 19 to 25 (HEVC): what cameras' 20 to 100 Mbit/s come to.
 """
 
@@ -30,6 +37,7 @@ from rvdtool.research.dataset.recipe import (
     Light,
     Matrix3,
     Motion,
+    PhoneIsp,
     Sensor,
     Source,
 )
@@ -106,6 +114,18 @@ HELD_OUT_ISP = IspRanges(
 """Beyond the training ranges in denoising, local tone mapping, sharpening and contrast."""
 
 
+PHONE_CAMERA = IspRanges(
+    denoise_luma=(0.8, 1.6),
+    denoise_chroma=(1.5, 3),
+    gain=(0.9, 1.4),
+    gain_drift=(0, 0.02),
+    contrast=(0, 0.5),
+    local_tone=(0, 0),
+    sharpen=(0.3, 1.2),
+)
+"""What a phone-like ISP shares with the camera-like one."""
+
+
 def draw_sensor(rng: np.random.Generator, cameras: Cameras, electrons: float) -> Sensor:
     """A sensor whose photosites hold `electrons` at saturation."""
     names = list(cameras)
@@ -163,6 +183,36 @@ def draw_isp(rng: np.random.Generator, ranges: IspRanges = TRAINING_ISP) -> Came
             "sharpen_radius": between(ranges.sharpen_radius),
             "vignetting_correction": between(ranges.vignetting_correction),
         }
+    )
+
+
+def draw_phone_isp(rng: np.random.Generator, frames: int) -> PhoneIsp:
+    """A phone-like ISP: base and detail, or (one in three) fusion and some of it."""
+    camera = draw_isp(rng, PHONE_CAMERA)
+
+    def between(low: float, high: float) -> float:
+        return round(float(rng.uniform(low, high)), 3)
+
+    fused = rng.uniform() < 1 / 3
+    face = rng.uniform() < 0.5
+    return PhoneIsp(
+        kind="phone",
+        camera=camera,
+        temporal_denoise=between(0.3, 0.8),
+        auto_gain=between(0.2, 0.6),
+        exposures=int(rng.integers(2, 4)) if fused else 1,
+        exposure_step=between(1.5, 3),
+        compression=between(0, 0.3) if fused else between(0.3, 0.7),
+        pivot=between(0.25, 0.7),
+        detail=between(1, 1.4),
+        base_sigma=between(0.02, 0.12),
+        settle=between(0.2, 1),
+        white=between(0.86, 1),
+        sky=between(-0.8, 0),
+        face=between(0.2, 0.7) if face else 0,
+        face_center=(between(0.3, 0.7), between(0.3, 0.6)),
+        face_radius=between(0.08, 0.2),
+        face_start=int(rng.integers(frames // 2)),
     )
 
 

@@ -1,5 +1,7 @@
 """sRGB from RAW: LibRaw as in the paper, LibRaw steady, and a camera-like ISP.
 
+Phone-like ISPs, which look at earlier frames, too, are in `phone.py`.
+
 The camera-like ISP is a list of steps at one level of detail, in the usual order of such chips:
 black level and lens shading, white balance, demosaicing, denoising, colour matrix, gain, local
 tone mapping, curve, sharpening, 8 bits.
@@ -45,7 +47,11 @@ _EDGE_AWARE = {
 
 
 def develop(frame: RawFrame, isp: LibRawIsp | CameraIsp, index: int, light: Light) -> Rgb8:
-    """Render frame `index` of a sequence, uint8 [H, W, 3]."""
+    """Render frame `index` of a sequence by an ISP that treats each frame by itself.
+
+    Returns:
+        uint8 [H, W, 3].
+    """
     if isinstance(isp, CameraIsp):
         return camera_render(frame, isp, index, light)
     return default_render(frame) if isp.brightness == "default" else render(frame)
@@ -53,6 +59,14 @@ def develop(frame: RawFrame, isp: LibRawIsp | CameraIsp, index: int, light: Ligh
 
 def camera_render(frame: RawFrame, isp: CameraIsp, index: int, light: Light) -> Rgb8:
     """A camera's own picture of a RAW frame, uint8 [H, W, 3]."""
+    linear = camera_light(frame, isp, index, light)
+    linear = local_tone(linear, isp.local_tone, isp.local_sigma)
+    coded = curve(linear, isp.gamma, isp.contrast)
+    return to_bytes(sharpen(coded, isp.sharpen, isp.sharpen_radius))
+
+
+def camera_light(frame: RawFrame, isp: CameraIsp, index: int, light: Light) -> Image:
+    """All steps before tone: linear sRGB [H, W, 3], 1 the curve's white, not clipped above."""
     mosaic = subtract_black(frame)
     mosaic = correct_shading(mosaic, light.vignetting * isp.vignetting_correction)
     mosaic = white_balance(mosaic, frame, isp, index)
@@ -60,9 +74,11 @@ def camera_render(frame: RawFrame, isp: CameraIsp, index: int, light: Light) -> 
     linear = denoise(linear, isp.denoise_luma, isp.denoise_chroma)
     linear = to_srgb(linear, frame, isp)
     linear *= isp.gain * (1 + isp.gain_drift * np.sin(2 * np.pi * index / isp.drift_period))
-    linear = local_tone(linear, isp.local_tone, isp.local_sigma)
-    coded = curve(linear, isp.gamma, isp.contrast)
-    coded = sharpen(coded, isp.sharpen, isp.sharpen_radius)
+    return linear
+
+
+def to_bytes(coded: Image) -> Rgb8:
+    """0..1, clipped, to uint8."""
     return np.rint(np.clip(coded, 0, 1) * 255).astype(np.uint8)
 
 
@@ -177,13 +193,17 @@ def local_tone(linear: Image, strength: float, sigma: float) -> Image:
         return linear
     log = np.log2(np.maximum(luminance(linear), 1e-4))
     small = shrink(log, 4)
-    slope, offset = _guided(small, sigma * small.shape[1], epsilon=0.25)
+    slope, offset = guided(small, sigma * small.shape[1], epsilon=0.25)
     base = enlarge(slope, log.shape) * log + enlarge(offset, log.shape)
     return np.asarray(linear * np.exp2(-strength * (base - _TONE_PIVOT))[..., None], np.float32)
 
 
-def _guided(image: Plane, sigma: float, epsilon: float) -> tuple[Plane, Plane]:
-    """He et al., "Guided image filtering": local linear model of the image by itself."""
+def guided(image: Plane, sigma: float, epsilon: float) -> tuple[Plane, Plane]:
+    """He et al., "Guided image filtering": local linear model of the image by itself.
+
+    Returns:
+        Slope and offset at each pixel: slope × image + offset is the image without its detail.
+    """
     mean = blur(image, sigma)
     variance = np.maximum(blur(image * image, sigma) - mean * mean, 0)
     slope = np.asarray(variance / (variance + epsilon), np.float32)

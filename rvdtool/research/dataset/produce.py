@@ -175,9 +175,13 @@ def _list(recipe: Recipe, done: Future[tuple[VideoCamera, Tags]], writer: RvdWri
         writer.finish(video, camera, tags)
 
 
+_ISPS = {"libraw": "LibRaw", "camera": "camera-like ISP", "phone": "phone-like ISP"}
+
+
 def _condition(recipe: Recipe) -> Tags:
-    isp = "LibRaw" if recipe.isp.kind == "libraw" else "camera-like ISP"
-    return {f"{isp}, {'lossless' if recipe.codec.kind == 'png' else 'lossy'}": True}
+    return {
+        f"{_ISPS[recipe.isp.kind]}, {'lossless' if recipe.codec.kind == 'png' else 'lossy'}": True
+    }
 
 
 def _stands(recipe: Recipe, writer: RvdWriter, options: ProduceOptions) -> bool:

@@ -219,6 +219,53 @@ class CameraIsp(_Model):
     vignetting_correction: Annotated[float, Field(ge=0, le=1)] = 1
 
 
+class PhoneIsp(_Model):
+    """A phone-like ISP; `phone.py` shows what each number does, `draw.py` where ranges come from.
+
+    Attributes:
+        camera: the steps that it shares with a camera-like ISP; `local_tone` must be 0.
+        temporal_denoise: share of the previous picture where nothing seems to move.
+        auto_gain: how much of the distance (in log2) of the mean brightness from middle grey is
+            corrected.
+        exposures: synthetic exposures that are fused; 1 fuses none.
+        exposure_step: stops between two of them.
+        compression: how much of the base's contrast (in log2) is taken away.
+        pivot: linear brightness that the compression leaves alone.
+        detail: factor on what the base lacks.
+        base_sigma: the base's spatial scale as a share of the width.
+        settle: time constant in seconds with which gain and base follow the content.
+        white: coded value to which white is rolled off.
+        sky: stops by which bright areas near the top are changed.
+        face: stops by which an oval is changed, as if a face had been found there.
+        face_center, face_radius: of the oval, as shares of width and height, and of the width.
+        face_start: the frame in which it is found; the gain then follows with `settle`.
+    """
+
+    kind: Literal["phone"]
+    camera: CameraIsp
+    temporal_denoise: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    auto_gain: Annotated[float, Field(ge=0, le=1)] = 0.4
+    exposures: Annotated[int, Field(ge=1, le=3)] = 1
+    exposure_step: Annotated[float, Field(ge=0, le=4)] = 2
+    compression: Annotated[float, Field(ge=0, le=0.8)] = 0.5
+    pivot: Annotated[float, Field(gt=0, le=1)] = 0.4
+    detail: Annotated[float, Field(gt=0, le=2)] = 1.1
+    base_sigma: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    settle: Annotated[float, Field(gt=0, le=10)] = 0.5
+    white: Annotated[float, Field(ge=0.75, le=1)] = 0.92
+    sky: Annotated[float, Field(ge=-2, le=2)] = 0
+    face: Annotated[float, Field(ge=-2, le=2)] = 0
+    face_center: tuple[float, float] = (0.5, 0.5)
+    face_radius: Annotated[float, Field(gt=0, le=1)] = 0.15
+    face_start: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _one_tone_mapping(self) -> Self:
+        if self.camera.local_tone:
+            raise ValueError("camera.local_tone must be 0: a phone-like ISP has its own")
+        return self
+
+
 class Codec(_Model):
     """How the sRGB frames are stored: `png` (lossless) or a video at constant rate factor."""
 
@@ -240,7 +287,9 @@ class Recipe(_Model):
     layers: tuple[Layer, ...] = ()
     light: Light = Light()
     sensor: Sensor
-    isp: Annotated[LibRawIsp | CameraIsp, Field(discriminator="kind")] = LibRawIsp(kind="libraw")
+    isp: Annotated[LibRawIsp | CameraIsp | PhoneIsp, Field(discriminator="kind")] = LibRawIsp(
+        kind="libraw"
+    )
     codec: Codec = Codec(kind="png")
 
     @property

@@ -20,7 +20,8 @@ from rvdtool.research.dataset.draw import (
     TRAINING_ISP,
     CameraKind,
 )
-from rvdtool.research.dataset.photographs import Photograph, read_photographs
+from rvdtool.research.dataset.phones import draw_phones, draw_phones_train, draw_phones_validation
+from rvdtool.research.dataset.photographs import photographed, read_photographs
 from rvdtool.research.dataset.recipe import Matrix3, RawLevels, Recipe, Source
 from rvdtool.research.dataset.take import CONDITIONS, Condition, Scene, Take, draw_recipe, draw_take
 
@@ -37,6 +38,9 @@ PARTS = (
     "endurance",
     "photographs",
     "sweeps",
+    "phones",
+    "phones-train",
+    "phones-validation",
 )
 
 _MATE = "usr/share/backgrounds/mate/nature/{}.jpg"
@@ -211,7 +215,7 @@ def _draw_photograph(index: int) -> Recipe:
     rng = np.random.default_rng([PARTS.index("photographs"), index])
     all_of_them = read_photographs()
     scene, *others = (
-        _photographed(all_of_them[number % len(all_of_them)], float(rng.choice((1, 1.5, 2, 4))))
+        photographed(all_of_them[number % len(all_of_them)], float(rng.choice((1, 1.5, 2, 4))))
         for number in (index, *rng.integers(len(all_of_them), size=2).tolist())
     )
     take = _draw_take(rng, scene, [other.source for other in others], "photo", index, 16)
@@ -225,7 +229,7 @@ def _draw_sweep(index: int) -> Recipe:
     """A photograph filmed from one end to the other: the reference frame shows few of the colours
     to come."""
     rng = np.random.default_rng([PARTS.index("sweeps"), index])
-    scene = _photographed(read_photographs()[index], float(rng.choice((1, 1.5, 2, 4))))
+    scene = photographed(read_photographs()[index], float(rng.choice((1, 1.5, 2, 4))))
     take = replace(_draw_take(rng, scene, (), "sweep", index, 20), camera_kind="hand")
     recipe = draw_recipe(rng, _lit(rng, take, 0.4, 2000))
     slack = [(room - side) / 2 - 30 for room, side in zip(scene.room, take.size, strict=True)]
@@ -240,14 +244,6 @@ def _draw_sweep(index: int) -> Recipe:
         }
     )
     return recipe.model_copy(update={"camera": camera})
-
-
-def _photographed(photograph: Photograph, highlights: float) -> Scene:
-    """A photograph, made about 1280×800 pixels large."""
-    width, height = photograph.size
-    shrink = round(min(max(min(width / 1280, height / 800), 2), 6), 2)
-    source = _photo("{}", photograph.path, shrink=shrink, highlights=highlights)
-    return Scene(source, (int(width / shrink), int(height / shrink)))
 
 
 def _draw_leaves(index: int) -> Recipe:
@@ -386,5 +382,8 @@ _DRAWN: Mapping[str, Callable[[], Iterable[Recipe]]] = {
     "endurance": lambda: map(_draw_endurance, CONDITIONS),
     "photographs": lambda: map(_draw_photograph, range(3 * len(read_photographs()))),
     "sweeps": lambda: map(_draw_sweep, range(len(read_photographs()))),
+    "phones": draw_phones,
+    "phones-train": lambda: draw_phones_train((*TRAINING, *EXTRA)),
+    "phones-validation": draw_phones_validation,
 }
 """Part → what draws its recipes. Names and order of `PARTS` are part of the seeds."""

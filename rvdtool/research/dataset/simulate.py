@@ -4,7 +4,7 @@ Light is moved, not noisy pixels: linear low-noise pictures → camera path and 
 integrated over the exposure → mosaic → fresh noise every frame → DN → ISP.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,9 @@ from rvdtool.errors import InputError
 from rvdtool.raw.frame import RawFrame
 from rvdtool.research.dataset.isp import Rgb8, develop
 from rvdtool.research.dataset.motion import Path, Plane, Stage, cut_out
+from rvdtool.research.dataset.phone import Phone
 from rvdtool.research.dataset.pixels import Image
-from rvdtool.research.dataset.recipe import Layer, Recipe
+from rvdtool.research.dataset.recipe import Layer, PhoneIsp, Recipe
 from rvdtool.research.dataset.scene import (
     SourceFolders,
     iterate_clip,
@@ -86,8 +87,9 @@ class Simulation:
 
     def shots(self, *, flow: bool = False, flow_at: Sequence[int] = ()) -> Iterator[Shot]:
         """Everything about each frame, in order; flow of all frames, or of some."""
+        render = _renderer(self.recipe)
         for index, raw in enumerate(self.raws()):
-            rgb = develop(raw, self.recipe.isp, index, self.recipe.light)
+            rgb = render(raw, index)
             known = not self._moving and (flow or index in flow_at)
             motion = self.stage.flow(index, index + 1)[0] if known else None
             yield Shot(index, raw, rgb, motion)
@@ -99,3 +101,11 @@ class Simulation:
             image = load_still(layer.source, self._folders)
         texture = cut_out(layer, image, rng)
         return Plane(texture, Path(layer.motion, rng), layer.parallax, layer.wobble)
+
+
+def _renderer(recipe: Recipe) -> Callable[[RawFrame, int], Rgb8]:
+    """What renders the recipe's frames, called once for each in order."""
+    isp, light = recipe.isp, recipe.light
+    if isinstance(isp, PhoneIsp):
+        return Phone(isp, light, recipe.rate).render
+    return lambda raw, index: develop(raw, isp, index, light)

@@ -12,8 +12,8 @@ SCRIPT = Path(__file__).parents[3] / "examples" / "collect_photographs.py"
 
 
 def test_each_is_listed_once_and_large_enough() -> None:
-    photographs = read_photographs()
-    assert len({photograph.blob for photograph in photographs}) == len(photographs) == 77
+    photographs = read_photographs() + read_photographs("phones")
+    assert len({photograph.blob for photograph in photographs}) == len(photographs) == 77 + 11
     assert all(min(photograph.size) >= 1000 for photograph in photographs)
 
 
@@ -23,7 +23,10 @@ def test_what_no_clone_has_is_said(tmp_path: Path) -> None:
     command = [sys.executable, SCRIPT, clone, "-o", tmp_path / "sources"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert all(photograph.blob in done.stderr for photograph in read_photographs())
+    assert all(
+        photograph.blob in done.stderr
+        for photograph in read_photographs() + read_photographs("phones")
+    )
 
 
 def test_those_in_a_clone_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,6 +39,6 @@ def test_those_in_a_clone_are_written(tmp_path: Path, monkeypatch: pytest.Monkey
     store = ["git", "-C", clone, "hash-object", "-w", "one.jpg"]
     blob = subprocess.run(store, capture_output=True, text=True, check=True).stdout.strip()
     one = read_photographs()[0].model_copy(update={"blob": blob})
-    monkeypatch.setattr(collect_photographs, "read_photographs", lambda: (one,))
+    monkeypatch.setattr(collect_photographs, "all_photographs", lambda: (one,))
     assert collect_photographs.collect([tmp_path, clone], tmp_path / "sources") == []
     assert (tmp_path / "sources" / one.path).read_bytes() == b"a picture"
