@@ -2,38 +2,50 @@
 
 import csv
 import io
-import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rvdtool.cli import console
 from rvdtool.cli.levels import Bits, Black, Phase, White, parse_levels
+from rvdtool.cli.scores import (
+    PROTOCOLS,
+    cells,
+    comparison_as_json,
+    print_ranking,
+    ranking_as_json,
+    summary,
+)
 from rvdtool.errors import OutputError, UsageError
 from rvdtool.files import write_beside
 
 if TYPE_CHECKING:
     from rvdtool.evaluate.compare import Comparison
-    from rvdtool.evaluate.metrics import Scores
-
-PROTOCOLS = {
-    "psnr": "mosaic, (DN − black) / (white − black), peak 1",
-    "ssim": "planes, (DN − black) / (white − black), range 1",
-    "psnr_paper": "mosaic, DN / (2^bits − 1), peak 1",
-    "ssim_paper": "mosaic, DN / (2^bits − 1), range 2",
-}
-"""Every figure's unit and range, which the command states beside it."""
 
 
 def metrics(
     predicted: Annotated[
-        Path, typer.Argument(help="Folder of reconstructed frames.", show_default=False)
+        Path,
+        typer.Argument(
+            help="Folder of reconstructed frames. With --against: leave it out.",
+            show_default=False,
+        ),
     ],
     true: Annotated[
-        Path, typer.Argument(help="Folder of true frames, or .mlv recording.", show_default=False)
-    ],
+        Path | None,
+        typer.Argument(help="Folder of true frames, or .mlv recording.", show_default=False),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=FOLDER of reconstructed frames, twice or more: compare them with each "
+            "other.",
+            show_default=False,
+        ),
+    ] = None,
     per_frame: Annotated[
         bool, typer.Option("--per-frame", help="List every frame, not only the mean.")
     ] = False,
@@ -69,28 +81,46 @@ def metrics(
 ) -> None:
     """Score reconstructed RAW frames: PSNR and SSIM against the true ones.
 
+    With --against, several reconstructions are compared with each other: who is better, by how
+    much, and how surely.
+
     Example: rvdtool metrics raws/ ground_truth/ --sheet sheet.png
+
+    Example: rvdtool metrics ground_truth/ --against new=raws/ --against old=raws_before/
     """
     from rvdtool.evaluate.compare import compare, match_frames
 
     if video and not (sheet or report):
         raise UsageError("--video needs --sheet or --report, where the video is shown")
-    _refuse_bundles(predicted, true)
+    if sheet and against:
+        raise UsageError("--sheet shows one reconstruction; leave out --against, or use --report")
+    methods, truth = _methods(predicted, true, against or [])
+    for folder in methods.values():
+        _refuse_bundles(folder, truth)
     _require_writable([path for path in (csv_file, sheet) if path], overwrite)
     if report:
         from rvdtool.report.page import require_report
 
         require_report(report, overwrite)
     levels = parse_levels(black, white, phase, bits)
-    matching = match_frames(predicted, true)
-    with console.progress("scoring", len(matching.pairs)) as advance:
-        comparison = compare(matching, levels=levels, include_first=include_first, advance=advance)
-    if as_json:
-        console.print_json(_as_json(comparison, predicted, true))
+    matchings = {name: match_frames(folder, truth) for name, folder in methods.items()}
+    total = sum(len(matching.pairs) for matching in matchings.values())
+    with console.progress("scoring", total) as advance:
+        comparisons = {
+            name: compare(matching, levels=levels, include_first=include_first, advance=advance)
+            for name, matching in matchings.items()
+        }
+    comparison = next(iter(comparisons.values()))
+    if against and as_json:
+        console.print_json(ranking_as_json(comparisons, methods, truth))
+    elif against:
+        print_ranking(comparisons, per_frame)
+    elif as_json:
+        console.print_json(comparison_as_json(comparison, predicted, truth))
     else:
         _print_tables(comparison, per_frame)
     if csv_file:
-        _write_csv(comparison, csv_file, overwrite)
+        _write_csv(comparisons if against else {"": comparison}, csv_file, overwrite)
     if sheet:
         from rvdtool.evaluate.sheet import contact_sheet
         from rvdtool.video.png import write_png
@@ -100,16 +130,46 @@ def metrics(
     if report:
         from rvdtool.report.truth import write_metrics_report
 
-        with console.progress("report", len(matching.pairs)) as advance:
+        given = ", ".join(methods) if against else predicted.name
+        with console.progress("report", len(comparison.frames)) as advance:
             write_metrics_report(
-                comparison,
+                comparisons,
                 report,
-                title=f"{predicted.name} against {true.name}",
+                title=f"{given} against {truth.name}",
                 levels=levels,
                 video=video,
                 overwrite=overwrite,
                 advance=advance,
             )
+
+
+def _methods(
+    predicted: Path, true: Path | None, against: list[str]
+) -> tuple[dict[str, Path], Path]:
+    """The folders to be scored, by name, and that of the true frames."""
+    if not against:
+        if true is None:
+            raise UsageError(
+                "two folders are compared: give the reconstructed frames, then the true ones; or "
+                "the true ones, and --against NAME=FOLDER for each reconstruction"
+            )
+        return {"Result": predicted}, true
+    if true is not None:
+        raise UsageError(
+            f"{true}: with --against, the only argument is the folder of true frames; write "
+            "--against before each NAME=FOLDER"
+        )
+    methods: dict[str, Path] = {}
+    for entry in against:
+        name, _, folder = entry.partition("=")
+        if not name or not folder:
+            raise UsageError(f"--against {entry}: has to be NAME=FOLDER")
+        if name in methods or name in ("Input", "Truth"):
+            raise UsageError(f"--against {entry}: {name} names something else; choose another name")
+        methods[name] = Path(folder)
+    if len(methods) < 2:
+        raise UsageError("--against needs two reconstructions or more; give it again")
+    return methods, predicted
 
 
 def _refuse_bundles(predicted: Path, true: Path) -> None:
@@ -134,42 +194,20 @@ def _require_writable(paths: list[Path], overwrite: bool) -> None:
             raise OutputError(f"{path}: {path.parent} isn't a folder; create it first")
 
 
-def _write_csv(comparison: "Comparison", path: Path, overwrite: bool) -> None:
+def _write_csv(comparisons: Mapping[str, "Comparison"], path: Path, overwrite: bool) -> None:
+    """Of several reconstructions, each has rows of its own, which begin with its name."""
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["frame", "predicted", "true", "counted", *PROTOCOLS])
-    for index, frame in enumerate(comparison.frames):
-        names = (frame.pair.predicted.name, frame.pair.true.name)
-        writer.writerow([index, *names, int(frame.counted), *asdict(frame.scores).values()])
+    several = len(comparisons) > 1
+    columns = ["frame", "predicted", "true", "counted", *PROTOCOLS]
+    writer.writerow(["name", *columns] if several else columns)
+    for method, comparison in comparisons.items():
+        for index, frame in enumerate(comparison.frames):
+            names = (frame.pair.predicted.name, frame.pair.true.name)
+            row = [index, *names, int(frame.counted), *asdict(frame.scores).values()]
+            writer.writerow([method, *row] if several else row)
     with write_beside(path, overwrite=overwrite) as file:
         file.write(table.getvalue().encode())
-
-
-def _as_json(comparison: "Comparison", predicted: Path, true: Path) -> dict[str, Any]:
-    """JSON has no infinity: the PSNR of identical frames is null."""
-    return {
-        "predicted": str(predicted),
-        "true": str(true),
-        "matched_by": comparison.matched_by,
-        "protocols": PROTOCOLS,
-        "counted": sum(frame.counted for frame in comparison.frames),
-        "identical": comparison.identical,
-        "mean": _finite(comparison.mean),
-        "frames": [
-            {
-                "frame": index,
-                "predicted": frame.pair.predicted.name,
-                "true": frame.pair.true.name,
-                "counted": frame.counted,
-                **_finite(frame.scores),
-            }
-            for index, frame in enumerate(comparison.frames)
-        ],
-    }
-
-
-def _finite(scores: "Scores") -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in asdict(scores).items()}
 
 
 def _print_tables(comparison: "Comparison", per_frame: bool) -> None:
@@ -182,30 +220,10 @@ def _print_tables(comparison: "Comparison", per_frame: bool) -> None:
         table = Table("frame", name, *PROTOCOLS, box=SIMPLE, pad_edge=False)
         for index, frame in enumerate(comparison.frames):
             number = f"{index}" if frame.counted else f"({index})"
-            table.add_row(number, frame.pair.true.name, *_cells(frame.scores))
+            table.add_row(number, frame.pair.true.name, *cells(frame.scores))
         output.print(table)
     table = Table("figure", "mean", "measured on", box=SIMPLE, pad_edge=False)
-    for (figure, protocol), cell in zip(PROTOCOLS.items(), _cells(comparison.mean), strict=True):
+    for (figure, protocol), cell in zip(PROTOCOLS.items(), cells(comparison.mean), strict=True):
         table.add_row(figure, cell, protocol)
     output.print(table)
-    console.print_line(_summary(comparison))
-
-
-def _cells(scores: "Scores") -> list[str]:
-    return [
-        f"{value:.2f} dB" if name.startswith("psnr") else f"{value:.4f}"
-        for name, value in asdict(scores).items()
-    ]
-
-
-def _summary(comparison: "Comparison") -> str:
-    """One line about the frames that the mean covers."""
-    counted = sum(frame.counted for frame in comparison.frames)
-    left_out = "" if counted == len(comparison.frames) else "; the first was given, not counted"
-    identical = (
-        f"; {comparison.identical} equal to the truth, left out of the mean PSNR"
-        if comparison.identical
-        else ""
-    )
-    total = len(comparison.frames)
-    return f"{counted} of {total} frames, matched by {comparison.matched_by}{left_out}{identical}"
+    console.print_line(summary(comparison))

@@ -89,3 +89,8 @@ class ErrorTable:
         """Root of the mean squared error in % of white − black; NaN without any photosite."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return 100 * np.sqrt(self.squares / self.counts)
+
+    def rms_of_all_sites(self) -> NDArray[np.float64]:
+        """The same for all sites together, [BINS]."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return 100 * np.sqrt(self.squares.sum(axis=0) / self.counts.sum(axis=0))

@@ -12,7 +12,9 @@ from rvdtool.evaluate.sheet import Picture, color_error, error_scale
 from rvdtool.evaluate.shown import video_frames
 from rvdtool.raw.read import MosaicLevels
 from rvdtool.raw.render import Look, look_of
+from rvdtool.report.against import against_page
 from rvdtool.report.errors import BINS, SITES, ErrorTable, Loaded
+from rvdtool.report.figures import FIGURES, cell, error_chart, known
 from rvdtool.report.page import Chart, Page, Table, Viewer, room_for_pictures, write_page
 from rvdtool.report.pictures import Room, choose_frames, color_bar, share_room
 
@@ -22,17 +24,9 @@ LAST = 10
 RATE = 24.0
 """Frames per second at which the viewer plays: RAW frames needn't say their own."""
 
-FIGURES = {
-    "PSNR": "dB",
-    "SSIM": "",
-    "PSNR, published protocol": "dB",
-    "SSIM, published protocol": "",
-}
-"""What `Scores` holds, in its order, with units."""
-
 
 def write_metrics_report(
-    comparison: Comparison,
+    comparisons: Mapping[str, Comparison],
     path: Path,
     *,
     title: str,
@@ -41,13 +35,13 @@ def write_metrics_report(
     overwrite: bool = False,
     advance: Callable[[int], None] = lambda count: None,
 ) -> None:
-    """Write a page with the figures of a comparison and its frames, developed alike.
+    """Write a page with the figures of one or more comparisons and their frames, developed alike.
 
     White balance and colours are the first true frame's; the exposure is the one at which that is
     as bright as its video frame, or as LibRaw's auto-brightness makes it without a video.
 
     Args:
-        comparison: from `compare`.
+        comparisons: by name, all with the same true frames.
         path: the HTML file.
         title: of the page.
         levels: of TIFF mosaics, as for `compare`.
@@ -60,67 +54,80 @@ def write_metrics_report(
         MismatchError: the video has another number of frames.
         OutputError: it exists or can't be written.
     """
-    count = len(comparison.frames)
+    one = next(iter(comparisons.values()))
+    count = len(one.frames)
     shown = choose_frames(count)
-    pairs = [frame.pair for frame in comparison.frames]
-    first = Loaded.read(pairs[0], levels).true
+    pairs = {name: [frame.pair for frame in it.frames] for name, it in comparisons.items()}
+    first = Loaded.read(one.frames[0].pair, levels).true
     opening = next(video_frames(video, [0], count))[1] if video else None
     look = look_of(first, opening)
-    sample = Loaded.read(pairs[shown[len(shown) // 2]], levels)
-    scale = error_scale([sample.error])
+
+    def load(index: int) -> dict[str, Loaded]:
+        return {name: Loaded.read(its[index], levels) for name, its in pairs.items()}
+
+    sample = load(shown[len(shown) // 2])
+    scale = error_scale([pair.error for pair in sample.values()])
     inputs = {} if opening is None else {"Input": opening}
     samples = {**inputs, **_pictures(sample, look, scale)}
-    # The table of errors takes the same room, whatever is in it.
-    rest = room_for_pictures(_page(comparison, title, ErrorTable()))
+    # The tables of errors take the same room, whatever is in them.
+    errors = {name: ErrorTable() for name in comparisons}
+    rest = room_for_pictures(_page(comparisons, title, errors))
     room = share_room(list(samples.values()), len(samples) * len(shown), rest)
     series: dict[str, list[str]] = {name: [] for name in samples}
     if video:
         series["Input"] += [room.place(rgb) for _, rgb in video_frames(video, shown, count)]
-    visible, total = set(shown), ErrorTable()
+    visible = set(shown)
 
-    def work(index: int) -> tuple[ErrorTable, dict[str, str]]:
-        pair = Loaded.read(pairs[index], levels)
-        pictures = _pictures(pair, look, scale) if index in visible else {}
-        return ErrorTable.of(pair), {name: room.place(one) for name, one in pictures.items()}
+    def work(index: int) -> tuple[dict[str, ErrorTable], dict[str, str]]:
+        loaded = load(index)
+        pictures = _pictures(loaded, look, scale) if index in visible else {}
+        return (
+            {name: ErrorTable.of(pair) for name, pair in loaded.items()},
+            {name: room.place(picture) for name, picture in pictures.items()},
+        )
 
     with ThreadPoolExecutor(WORKERS) as workers:
-        for frame, (part, found) in zip(
-            comparison.frames, workers.map(work, range(count)), strict=True
-        ):
-            if frame.counted:
-                total.add(part)
+        for frame, (parts, found) in zip(one.frames, workers.map(work, range(count)), strict=True):
+            for name, part in parts.items() if frame.counted else ():
+                errors[name].add(part)
             for name, picture in found.items():
                 series[name].append(picture)
             advance(1)
+    names = list(comparisons)
+    worst = _worst(one)
+    ends = color_bar(scale), "0", f"{100 * scale:g} % of white − black"
     viewer = Viewer(
         size=room.size,
         frames=shown,
-        labels=[_label(comparison, index) for index in shown],
+        labels=[_label(comparisons, index) for index in shown],
         series=series,
-        pair=("Result", "Truth"),
-        start=min(range(len(shown)), key=lambda one: abs(shown[one] - _worst(comparison))),
+        pair=(names[0], names[1] if len(names) > 1 else "Truth"),
+        start=min(range(len(shown)), key=lambda place: abs(shown[place] - worst)),
         rate=RATE,
         about=_about(room, first.size, len(shown), count, video),
-        scale={"Error": (color_bar(scale), "0", f"{100 * scale:g} % of white − black")},
+        scale={"Error": ends},
     )
-    write_page(_page(comparison, title, total), viewer, path, overwrite=overwrite)
+    write_page(_page(comparisons, title, errors), viewer, path, overwrite=overwrite)
 
 
-def _pictures(pair: Loaded, look: Look, scale: float) -> dict[str, Picture]:
-    return {
-        "Result": look.develop(pair.predicted),
-        "Truth": look.develop(pair.true),
-        "Error": color_error(pair.error, scale),
-    }
+def _pictures(pairs: Mapping[str, Loaded], look: Look, scale: float) -> dict[str, Picture]:
+    true = next(iter(pairs.values())).true
+    results = {name: look.develop(pair.predicted) for name, pair in pairs.items()}
+    of = {name: f"Error of {name}" if len(pairs) > 1 else "Error" for name in pairs}
+    errors = {of[name]: color_error(pair.error, scale) for name, pair in pairs.items()}
+    return {**results, "Truth": look.develop(true), **errors}
 
 
-def _label(comparison: Comparison, index: int) -> str:
-    frame = comparison.frames[index]
+def _label(comparisons: Mapping[str, Comparison], index: int) -> str:
+    frames = {name: one.frames[index] for name, one in comparisons.items()}
+    frame = next(iter(frames.values()))
     given = "" if frame.counted else " (given, not counted)"
-    return (
-        f"{frame.pair.true.name}: PSNR {_cell(frame.scores.psnr, 'dB')}, "
-        f"SSIM {_cell(frame.scores.ssim, '')}{given}"
-    )
+    scores = [
+        f"{name + ' ' if len(frames) > 1 else ''}PSNR {cell(it.scores.psnr, 'dB')}, "
+        f"SSIM {cell(it.scores.ssim, '')}"
+        for name, it in frames.items()
+    ]
+    return f"{frame.pair.true.name}: {'; '.join(scores)}{given}"
 
 
 def _about(room: Room, size: tuple[int, int], shown: int, count: int, video: Path | None) -> str:
@@ -133,53 +140,44 @@ def _about(room: Room, size: tuple[int, int], shown: int, count: int, video: Pat
     )
 
 
-def _page(comparison: Comparison, title: str, errors: ErrorTable) -> Page:
+def _page(
+    comparisons: Mapping[str, Comparison], title: str, errors: Mapping[str, ErrorTable]
+) -> Page:
+    if len(comparisons) > 1:
+        return against_page(comparisons, title, errors)
+    comparison, table = next(iter(comparisons.values())), next(iter(errors.values()))
     frames = comparison.frames
     counted = [index for index, frame in enumerate(frames) if frame.counted]
-    values = dict(
-        zip(FIGURES, zip(*(astuple(one.scores) for one in frames), strict=True), strict=True)
-    )
+    columns = zip(*(astuple(frame.scores) for frame in frames), strict=True)
+    values = dict(zip(FIGURES, columns, strict=True))
     worst = _worst(comparison)
     summary = [
         f"{len(counted)} of {len(frames)} frames counted, matched by {comparison.matched_by}. "
-        f"Mean PSNR {_cell(comparison.mean.psnr, 'dB')}, mean SSIM "
-        f"{_cell(comparison.mean.ssim, '')}; worst frame {worst}: "
-        f"{_cell(frames[worst].scores.psnr, 'dB')}."
+        f"Mean PSNR {cell(comparison.mean.psnr, 'dB')}, mean SSIM "
+        f"{cell(comparison.mean.ssim, '')}; worst frame {worst}: "
+        f"{cell(frames[worst].scores.psnr, 'dB')}."
     ]
     if comparison.identical:
         summary.append(
             f"{comparison.identical} frames equal the truth (infinite PSNR); the means of PSNR "
             "leave them out."
         )
-    known = {
-        name: [
-            value if frame.counted and math.isfinite(value) else math.nan
-            for frame, value in zip(frames, ys, strict=True)
-        ]
-        for name, ys in values.items()
-    }
     charts = [
         Chart(
             f"{axis.partition(',')[0]} over time",
             ("frame", axis),
             range(len(frames)),
-            {name: ys for name, ys in known.items() if FIGURES[name] == unit},
+            {name: known(comparison, ys) for name, ys in values.items() if FIGURES[name] == unit},
             by_frame=True,
         )
         for axis, unit in (("PSNR, dB", "dB"), ("SSIM", ""))
     ]
-    rms = errors.rms()
-    charts.append(
-        Chart(
-            "Error by intensity and CFA site",
-            ("true value, % of white − black", "RMS error, % of white − black"),
-            [(100 * (index + 0.5)) / BINS for index in range(BINS)],
-            {site: list(rms[index]) for index, site in enumerate(SITES)},
-        )
-    )
+    rms = table.rms()
+    sites = {site: list(rms[index]) for index, site in enumerate(SITES)}
+    charts.append(error_chart("Error by intensity and CFA site", sites))
     tables = [
         _summary_table({name: [ys[index] for index in counted] for name, ys in values.items()}),
-        _error_table(errors),
+        _error_table(table),
         Table(
             "Every frame",
             ("frame", "true frame", *FIGURES),
@@ -187,7 +185,7 @@ def _page(comparison: Comparison, title: str, errors: ErrorTable) -> Page:
                 [
                     f"{index}" if frame.counted else f"({index})",
                     frame.pair.true.name,
-                    *map(_cell, astuple(frame.scores), FIGURES.values()),
+                    *map(cell, astuple(frame.scores), FIGURES.values()),
                 ]
                 for index, frame in enumerate(frames)
             ],
@@ -208,7 +206,7 @@ def _summary_table(values: Mapping[str, Sequence[float]]) -> Table:
         (
             name,
             *(
-                _cell(value, FIGURES[name])
+                cell(value, FIGURES[name])
                 for value in (_mean(ys), median(ys), min(ys), _mean(ys[-LAST:]))
             ),
         )
@@ -237,9 +235,3 @@ def _error_table(errors: ErrorTable) -> Table:
 def _mean(values: Sequence[float]) -> float:
     finite = [value for value in values if math.isfinite(value)]
     return fmean(finite) if finite else math.inf
-
-
-def _cell(value: float, unit: str) -> str:
-    if not math.isfinite(value):
-        return "equal"
-    return f"{value:.2f} {unit}" if unit else f"{value:.4f}"

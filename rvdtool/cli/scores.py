@@ -1,0 +1,143 @@
+"""Figures of RAW frames in words, tables and JSON."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rvdtool.cli import console
+
+if TYPE_CHECKING:
+    from rvdtool.evaluate.compare import Comparison
+    from rvdtool.evaluate.metrics import Scores
+
+PROTOCOLS = {
+    "psnr": "mosaic, (DN − black) / (white − black), peak 1",
+    "ssim": "planes, (DN − black) / (white − black), range 1",
+    "psnr_paper": "mosaic, DN / (2^bits − 1), peak 1",
+    "ssim_paper": "mosaic, DN / (2^bits − 1), range 2",
+}
+"""Every figure's unit and range, which the command states beside it."""
+
+
+def cells(scores: "Scores") -> list[str]:
+    """Every figure with its unit."""
+    return [_cell(name, value) for name, value in asdict(scores).items()]
+
+
+def _cell(figure: str, value: float) -> str:
+    return f"{value:.2f} dB" if figure.startswith("psnr") else f"{value:.4f}"
+
+
+def summary(comparison: "Comparison") -> str:
+    """One line about the frames that the mean covers."""
+    counted = sum(frame.counted for frame in comparison.frames)
+    left_out = "" if counted == len(comparison.frames) else "; the first was given, not counted"
+    identical = (
+        f"; {comparison.identical} equal to the truth, left out of the mean PSNR"
+        if comparison.identical
+        else ""
+    )
+    total = len(comparison.frames)
+    return f"{counted} of {total} frames, matched by {comparison.matched_by}{left_out}{identical}"
+
+
+def comparison_as_json(comparison: "Comparison", predicted: Path, true: Path) -> dict[str, Any]:
+    """JSON has no infinity: the PSNR of identical frames is null."""
+    return {
+        "predicted": str(predicted),
+        "true": str(true),
+        "matched_by": comparison.matched_by,
+        "protocols": PROTOCOLS,
+        "counted": sum(frame.counted for frame in comparison.frames),
+        "identical": comparison.identical,
+        "mean": _finite(comparison.mean),
+        "frames": [
+            {
+                "frame": index,
+                "predicted": frame.pair.predicted.name,
+                "true": frame.pair.true.name,
+                "counted": frame.counted,
+                **_finite(frame.scores),
+            }
+            for index, frame in enumerate(comparison.frames)
+        ],
+    }
+
+
+def _finite(scores: "Scores") -> dict[str, float | None]:
+    return {name: _or_null(value) for name, value in asdict(scores).items()}
+
+
+def _or_null(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def ranking_as_json(
+    comparisons: Mapping[str, "Comparison"], methods: Mapping[str, Path], true: Path
+) -> dict[str, Any]:
+    """Each reconstruction's figures, and who is better in each of them."""
+    from rvdtool.evaluate.against import rank
+
+    return {
+        "true": str(true),
+        "reconstructions": {
+            name: comparison_as_json(comparison, methods[name], true)
+            for name, comparison in comparisons.items()
+        },
+        "ranking": [
+            {
+                "figure": row.figure,
+                "winner": row.winner,
+                "second": row.second,
+                "lead": _or_null(row.lead.mean),
+                "interval": [_or_null(row.lead.low), _or_null(row.lead.high)],
+                "clear": row.lead.is_clear,
+                "frames": row.lead.frames,
+                "wins": dict(row.wins),
+            }
+            for row in rank(comparisons)
+        ],
+    }
+
+
+def print_ranking(comparisons: Mapping[str, "Comparison"], per_frame: bool) -> None:
+    """Who is better in which figure, by how much, and how surely."""
+    from rich.box import SIMPLE
+    from rich.table import Column, Table
+
+    from rvdtool.evaluate.against import best_of, rank
+
+    output = console.stdout()
+    if per_frame:
+        name = Column("true frame", overflow="fold")
+        table = Table("frame", name, *comparisons, "winner", box=SIMPLE, pad_edge=False)
+        rows = zip(*(one.frames for one in comparisons.values()), strict=True)
+        for index, frames in enumerate(rows):
+            values = dict(zip(comparisons, (it.scores.psnr for it in frames), strict=True))
+            number = f"{index}" if frames[0].counted else f"({index})"
+            shown = (_cell("psnr", value) for value in values.values())
+            winner = best_of(values) or "draw"
+            table.add_row(number, frames[0].pair.true.name, *shown, winner)
+        output.print(table)
+    table = Table(
+        "mean", *comparisons, "winner", "lead", "95 % interval", box=SIMPLE, pad_edge=False
+    )
+    ranking = rank(comparisons)
+    for row in ranking:
+        means = (_cell(row.figure, mean) for mean in row.means.values())
+        table.add_row(
+            row.figure,
+            *means,
+            row.winner,
+            *row.lead.words(2 if row.figure.startswith("psnr") else 4),
+        )
+    output.print(table)
+    for row in ranking:
+        if not row.lead.is_clear:
+            console.print_line(
+                f"{row.figure}: the interval holds 0, so {row.winner} isn't surely better than "
+                f"{row.second}"
+            )
+    console.print_line(summary(next(iter(comparisons.values()))))
