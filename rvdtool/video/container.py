@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from typing import Any, cast
 
 import av
@@ -152,6 +153,15 @@ def _list(streams: list[VideoStream]) -> str:
         what = "unknown codec" if context is None else f"{context.width}×{context.height}"
         sizes.append(f"{stream.index} ({what})")
     return ", ".join(sizes)
+
+
+def fraction(value: Fraction | None) -> Fraction | None:
+    """One of PyAV's rationals as a Fraction; None if it is missing or zero.
+
+    PyAV 19 has a type of its own for them, which lacks some of Fraction's methods and rounds to 32
+    bits in arithmetic.
+    """
+    return Fraction(value.numerator, value.denominator) if value else None
 
 
 def reason(error: Exception) -> str:

@@ -13,6 +13,7 @@ from rvdtool.video.color import Assume, interpret
 from rvdtool.video.container import (
     choose_stream,
     cut_within_packet,
+    fraction,
     open_container,
     open_video,
     reason,
@@ -68,9 +69,10 @@ def probe(
         declared = tags_of(chosen.codec_context)
         first, timestamps, undecodable = _demux(container, chosen, name)
         # Access to a stream after its container is closed crashes the interpreter (PyAV < 19).
-        rate, time_base, index = chosen.guessed_rate, chosen.time_base, chosen.index
+        rate, time_base = fraction(chosen.guessed_rate), fraction(chosen.time_base)
         is_stream = container.format.name == "mpegts"
-        codec, aspect = chosen.codec_context.name, chosen.sample_aspect_ratio
+        codec, index = chosen.codec_context.name, chosen.index
+        aspect = fraction(chosen.sample_aspect_ratio)
     if time_base is None or rate is None:
         raise VideoError(f"{name}: has no time information; rewrap it as MP4 or MKV")
     refuse_unreadable(first, name)
@@ -98,7 +100,7 @@ def probe(
         bits=_bits(first),
         color=interpret(stream_color(first, declared), assume, height=first.height, name=name),
         stream=index,
-        sample_aspect=aspect or None,
+        sample_aspect=aspect,
         taken_as_progressive=assume.progressive,
         undecodable=undecodable,
     )

@@ -14,7 +14,7 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from rvdtool.errors import VideoError
-from rvdtool.video.container import open_container
+from rvdtool.video.container import fraction, open_container
 from rvdtool.video.source import ImageSource, VideoSource
 
 Depth = Literal[16, 24, 32, "float"]
@@ -99,7 +99,7 @@ def read_sound(source: VideoSource, tracks: list[Track]) -> Iterator[Piece]:
         streams = [s for s in container.streams.audio if s.index in places]
         for frame, index in _decoded(container, streams):
             _require_same(frame, tracks[places[index]], source.name)
-            pts, tick = frame.pts, frame.time_base
+            pts, tick = frame.pts, fraction(frame.time_base)
             start = None if pts is None or tick is None else pts * tick
             yield Piece(places[index], start, _samples(frame))
 

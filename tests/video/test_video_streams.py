@@ -68,7 +68,10 @@ def test_pixels_that_are_not_square(tmp_path: Path) -> None:
             stream.codec_context.sample_aspect_ratio = aspect
             container.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
             container.mux(stream.encode(None))
-        assert probe(FileSource(path)).sample_aspect == aspect
+        info = probe(FileSource(path))
+        assert info.sample_aspect == aspect
+        # PyAV 19 has a type of its own, whose arithmetic rounds to 32 bits.
+        assert {type(info.sample_aspect), type(info.time_base), type(info.rate)} == {Fraction}
 
 
 def test_all_that_must_be_assumed_is_in_one_line(tmp_path: Path) -> None:
