@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.bundle.convert import lens
-from rvdtool.bundle.manifest import Homography
+from rvdtool.bundle.transform import Homography
 from rvdtool.capture.align import MATCH, Alignment, align, frame_picture
 from rvdtool.capture.compare import Picture
 from rvdtool.errors import InputError

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from rvdtool.bundle.verify import verify as verify
     from rvdtool.capture.pack import pack as pack
     from rvdtool.capture.stills import Still as Still
-    from rvdtool.delivery.folder import DerenderOptions as DerenderOptions
     from rvdtool.delivery.folder import DerenderReport as DerenderReport
     from rvdtool.delivery.folder import derender as derender
     from rvdtool.delivery.folder import derender_to_folder as derender_to_folder
+    from rvdtool.delivery.options import DerenderOptions as DerenderOptions
     from rvdtool.evaluate.compare import Comparison as Comparison
     from rvdtool.evaluate.compare import Matching as Matching
     from rvdtool.evaluate.compare import compare as compare

@@ -2,6 +2,8 @@
 
 The format is docs/formats/bundle.md.
 
+    fields         kinds of values in the manifest, with their limits
+    transform      where a RAW frame lies on the video's grid, in the manifest
     manifest       what `manifest.json` may say, as models
     manifest_json  … and as bytes, with its JSON Schema
     convert        … and as the types of the other packages

@@ -17,7 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from rvdtool.bundle.manifest import MAX_IMAGES, MAX_REFERENCES, Member
+from rvdtool.bundle.fields import MAX_IMAGES, MAX_REFERENCES
+from rvdtool.bundle.manifest import Member
 from rvdtool.errors import BundleError, InputError
 from rvdtool.files import describe, require_file
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from rvdtool.bundle import manifest as m
+from rvdtool.bundle import transform as t
 from rvdtool.errors import RawError
 from rvdtool.raw.bayer import crop, orient
 from rvdtool.raw.carried import require_carried
@@ -40,7 +41,7 @@ _ORIENTATIONS = {turn: orientation for orientation, turn in TURNS.items()}
 _FLOATS = {11: "f", 12: "d"}
 
 
-def crop_and_turn(sensor: tuple[int, int], rect: Rect, turn: Turn) -> m.CropAndTurn:
+def crop_and_turn(sensor: tuple[int, int], rect: Rect, turn: Turn) -> t.CropAndTurn:
     """The transform that cuts `rect` (active-area coordinates) from an active area and turns it.
 
     Args:
@@ -49,11 +50,11 @@ def crop_and_turn(sensor: tuple[int, int], rect: Rect, turn: Turn) -> m.CropAndT
         turn: what to do with it then.
     """
     mirror, quarter_turns = turn
-    return m.CropAndTurn(
+    return t.CropAndTurn(
         kind="crop_and_turn",
         sensor_height=sensor[0],
         sensor_width=sensor[1],
-        crop=m.Rect(top=rect.top, left=rect.left, height=rect.height, width=rect.width),
+        crop=t.Rect(top=rect.top, left=rect.left, height=rect.height, width=rect.width),
         mirror=mirror,
         quarter_turns=quarter_turns,
     )
@@ -77,7 +78,7 @@ class Geometry:
     mirrored: bool
 
 
-def geometry(transform: m.Homography) -> Geometry:
+def geometry(transform: t.Homography) -> Geometry:
     """Where the middle of the video's grid lies, and how it is scaled and turned there."""
     x, y = (transform.grid_width - 1) / 2, (transform.grid_height - 1) / 2
     (a, b, _), (d, e, _), (g, h, _) = transform.matrix
@@ -94,13 +95,13 @@ def geometry(transform: m.Homography) -> Geometry:
     return Geometry(row, column, math.sqrt(abs(area)), degrees + 0.0, mirrored)
 
 
-def lens(transform: m.Homography) -> Lens | None:
+def lens(transform: t.Homography) -> Lens | None:
     """How the RAW is distorted where the video isn't."""
     size = transform.sensor_height, transform.sensor_width
     return None if transform.lens is None else Lens(transform.lens, size)
 
 
-def on_grid(frame: RawFrame, transform: m.Transform, rotation: int) -> RawFrame:
+def on_grid(frame: RawFrame, transform: t.Transform, rotation: int) -> RawFrame:
     """Bring a RAW frame onto the video's grid.
 
     Cut and turned, every photosite keeps its value; through a homography, the grid's sites get
@@ -125,11 +126,11 @@ def on_grid(frame: RawFrame, transform: m.Transform, rotation: int) -> RawFrame:
             f"{frame.size[1]}×{frame.size[0]}"
         )
     match transform:
-        case m.CropAndTurn(crop=rect):
+        case t.CropAndTurn(crop=rect):
             cut = crop(frame, Rect(rect.top, rect.left, rect.height, rect.width))
             turn = _ORIENTATIONS[transform.mirror, transform.quarter_turns]
             placed = orient(replace(cut, orientation=turn))
-        case m.Homography():
+        case t.Homography():
             placed = resample(frame, transform.matrix, transform.grid_size, lens(transform))
     return replace(placed, orientation=UPRIGHT_AFTER[rotation], default_crop=None)
 

@@ -3,114 +3,53 @@
 These models are the format; docs/formats/manifest.schema.json is generated from them and
 docs/formats/bundle.md explains them. They are strict: no unknown field, no number given as text,
 no NaN.
-Limits are part of the format, so that a reader can refuse an absurd bundle before it allocates
-anything for it.
 """
 
-import re
-import unicodedata
 from itertools import pairwise
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-)
+from pydantic import BeforeValidator, Field, StringConstraints
 from pydantic import model_validator as check
 
-from rvdtool.raw.ifd import MOST_BYTES, MOST_NUMBERS
+from rvdtool.bundle.fields import (
+    MAX_FRAMES,
+    MAX_IMAGES,
+    MAX_RATE,
+    MAX_REFERENCES,
+    MAX_TAG_NUMBERS,
+    FileName,
+    FrameIndex,
+    Int64,
+    Levels4,
+    Number,
+    Phase,
+    Positive,
+    Positive3,
+    Rotation,
+    Row3,
+    Sha256,
+    Side,
+    StrictModel,
+    Text,
+    folded,
+    no_truth_value,
+    require_file_name,
+)
+from rvdtool.bundle.transform import Transform
+from rvdtool.raw.ifd import MOST_NUMBERS
 
 FORMAT: Final = "rvdtool bundle"
 VERSION: Final = 1
 
-MAX_MANIFEST_BYTES = 16 * 2**20
-MAX_SIDE = 65_535
-MAX_FRAMES = 1_000_000
-"""Four and a half hours at 60 frames per second."""
-MAX_IMAGES = 60_000
-MAX_REFERENCES = 10_000
-MAX_RATE = 100_000
-"""Frames per second."""
-MAX_TAG_NUMBERS = MOST_BYTES
-MAX_NAME_BYTES = 255
-LARGEST_FACTOR: Final = 1e9
-"""Of an exposure, gain or ISO: beyond it, or below its inverse, a value is a mistake."""
 
-NAME_PATTERN = r'^[^/\\\x00-\x1f\x7f<>:"|?*]*[^/\\\x00-\x1f\x7f<>:"|?*. ]$'
-"""One path component on every system: also on Windows, which knows no dot or space at the end.
-That it isn't one of Windows' devices is checked besides."""
-
-_DEVICE = re.compile(
-    r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³]) *(\..*)?", re.IGNORECASE
-)
-"""Names that Windows takes for a device, whatever follows their first dot."""
-
-
-def require_file_name(name: str) -> str:
-    """The name, if it is a file name on every system.
-
-    Raises:
-        ValueError: it isn't; as pydantic's validators do.
-    """
-    if not re.fullmatch(NAME_PATTERN, name) or _DEVICE.fullmatch(name):
-        raise ValueError(
-            f"{name[:MAX_NAME_BYTES]!r} is not a file name on every system; rename it: none of "
-            '<>:"/\\|?*, no dot or space at the end, no name of a device of Windows'
-        )
-    if len(name.encode(errors="replace")) > MAX_NAME_BYTES:
-        raise ValueError(f"{name[:40]!r}… is longer than {MAX_NAME_BYTES} bytes")
-    return name
-
-
-FileName = Annotated[
-    str,
-    StringConstraints(max_length=MAX_NAME_BYTES),
-    AfterValidator(require_file_name),
-    Field(json_schema_extra={"pattern": NAME_PATTERN}),
-]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Text = Annotated[str, StringConstraints(max_length=65_535)]
-Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
-Offset = Annotated[int, Field(ge=0, le=MAX_SIDE)]
-Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
-
-
-def _no_truth_value(value: object) -> object:
-    """`false` equals 0 and `true` 1, and a Literal would take them for these numbers."""
-    if isinstance(value, bool):
-        raise ValueError("a number is needed")
-    return value
-
-
-Rotation = Annotated[Literal[0, 90, 180, 270], BeforeValidator(_no_truth_value)]
-FrameIndex = Annotated[int, Field(ge=0, lt=MAX_FRAMES)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Phase = Literal["RGGB", "BGGR", "GRBG", "GBRG"]
-Levels4 = tuple[Number, Number, Number, Number]
-Row3 = tuple[Number, Number, Number]
-LensTerm = Annotated[float, Field(ge=-1, le=1)]
-Positive = Annotated[float, Field(ge=1 / LARGEST_FACTOR, le=LARGEST_FACTOR)]
-Positive3 = tuple[Positive, Positive, Positive]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(
-        strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True
-    )
-
-
-class Ratio(_Model):
+class Ratio(StrictModel):
     """An exact number: numerator / denominator."""
 
     numerator: Int64
     denominator: Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 
-class Member(_Model):
+class Member(StrictModel):
     """One member of the archive."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
@@ -121,7 +60,7 @@ class Member(_Model):
     """Of its bytes, lower-case hexadecimal."""
 
 
-class Color(_Model):
+class Color(StrictModel):
     """One property of the video's colour and how it is known."""
 
     value: Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -129,7 +68,7 @@ class Color(_Model):
     """The stream says so; nothing says so and it was assumed; or the user said so when packing."""
 
 
-class ColorInterpretation(_Model):
+class ColorInterpretation(StrictModel):
     """How decoded samples become R'G'B'."""
 
     matrix: Color
@@ -142,7 +81,7 @@ class ColorInterpretation(_Model):
     """FFmpeg's name: `bt709`, `smpte170m`, …"""
 
 
-class Video(_Model):
+class Video(StrictModel):
     """The video: which members it is, and what decoding them gives."""
 
     kind: Literal["file", "png_folder", "picture_folder"]
@@ -212,90 +151,7 @@ class Video(_Model):
         return self
 
 
-class Rect(_Model):
-    """Rows top..top+height, columns left..left+width."""
-
-    top: Offset
-    left: Offset
-    height: Side
-    width: Side
-
-
-class CropAndTurn(_Model):
-    """From the RAW frame's active area to the video's grid: cut, then mirror, then turn.
-
-    No pixel changes its value; what changes is its place, and with it the CFA phase.
-    """
-
-    kind: Literal["crop_and_turn"]
-    sensor_height: Side
-    """Rows of the active area."""
-    sensor_width: Side
-    """Columns of the active area."""
-    crop: Rect
-    """The part that the video shows, in active-area coordinates."""
-    mirror: bool
-    """Swap left and right, before turning."""
-    quarter_turns: Annotated[int, Field(ge=0, le=3)]
-    """Quarter turns clockwise."""
-
-    @property
-    def grid_size(self) -> tuple[int, int]:
-        """(height, width) after the transform."""
-        size = self.crop.height, self.crop.width
-        return size if self.quarter_turns % 2 == 0 else (size[1], size[0])
-
-    @check(mode="after")
-    def _is_inside(self) -> Self:
-        bottom = self.crop.top + self.crop.height
-        right = self.crop.left + self.crop.width
-        if bottom > self.sensor_height or right > self.sensor_width:
-            raise ValueError("the crop reaches beyond the active area")
-        return self
-
-
-class Homography(_Model):
-    """Where the video's grid lies on the RAW frame's active area, whatever its scale and angle.
-
-    The planes are resampled, colour by colour, onto an RGGB mosaic; docs/formats/bundle.md says
-    how.
-    """
-
-    kind: Literal["homography"]
-    sensor_height: Side
-    """Rows of the active area."""
-    sensor_width: Side
-    """Columns of the active area."""
-    grid_height: Side
-    """Rows of the video's grid."""
-    grid_width: Side
-    """Columns of the video's grid."""
-    matrix: tuple[Row3, Row3, Row3]
-    """(x, y, 1) on the video's grid → (x, y, w) on the active area: x to the right, y down, centres
-    of pixels and photosites at whole numbers, divided by w."""
-    lens: tuple[LensTerm, LensTerm] | None = None
-    """k₁, k₂: what lies at distance ρ from the active area's middle after the matrix, in units of
-    half the area's diagonal, lies at ρ·(1 + k₁ρ² + k₂ρ⁴) on the sensor; null where the video is
-    distorted as the RAW is. Bundles of older writers don't say it."""
-
-    @property
-    def grid_size(self) -> tuple[int, int]:
-        """(height, width) of the grid."""
-        return self.grid_height, self.grid_width
-
-    @check(mode="after")
-    def _is_regular(self) -> Self:
-        a, b, c = self.matrix[2]
-        right, bottom = self.grid_width - 1, self.grid_height - 1
-        if min(a * x + b * y + c for x in (0, right) for y in (0, bottom)) <= 0:
-            raise ValueError("the homography turns a part of the grid inside out")
-        return self
-
-
-Transform = CropAndTurn | Homography
-
-
-class MosaicLevels(_Model):
+class MosaicLevels(StrictModel):
     """What the user said about a RAW file that doesn't describe itself (a TIFF or PNG mosaic)."""
 
     black: Levels4
@@ -305,7 +161,7 @@ class MosaicLevels(_Model):
     bits: Annotated[int, Field(ge=1, le=16)]
 
 
-class RawMember(_Model):
+class RawMember(StrictModel):
     """The user's RAW file, byte for byte."""
 
     member: Member
@@ -315,7 +171,7 @@ class RawMember(_Model):
     """What the user said about it; null if the file says it itself."""
 
 
-class Padding(_Model):
+class Padding(StrictModel):
     """Rows and columns, each 0 or 1, added by reflection to make whole RGGB cells."""
 
     top: Annotated[int, Field(ge=0, le=1)]
@@ -324,14 +180,14 @@ class Padding(_Model):
     right: Annotated[int, Field(ge=0, le=1)]
 
 
-class PlanesMember(_Model):
+class PlanesMember(StrictModel):
     """The RAW frame on the video's grid, packed into planes R, Gr, Gb, B (TIFF, uint16)."""
 
     member: Member
     padding: Padding
 
 
-class Tag(_Model):
+class Tag(StrictModel):
     """One TIFF tag of the source DNG that describes the camera."""
 
     code: Annotated[int, Field(ge=0, le=65_535)]
@@ -341,7 +197,7 @@ class Tag(_Model):
     value: Annotated["Numbers | Characters | Bytes", Field(discriminator="kind")]
 
 
-class Numbers(_Model):
+class Numbers(StrictModel):
     """A tag's value as numbers; a rational is two of them."""
 
     kind: Literal["numbers"]
@@ -350,14 +206,14 @@ class Numbers(_Model):
     ]
 
 
-class Characters(_Model):
+class Characters(StrictModel):
     """A tag's value as text."""
 
     kind: Literal["text"]
     text: Annotated[str, StringConstraints(max_length=MAX_TAG_NUMBERS)]
 
 
-class Bytes(_Model):
+class Bytes(StrictModel):
     """A tag's value as bytes, little-endian."""
 
     kind: Literal["hex"]
@@ -366,7 +222,7 @@ class Bytes(_Model):
     ]
 
 
-class Profile(_Model):
+class Profile(StrictModel):
     """The camera and its colours, in the terms of the DNG specification."""
 
     make: Text
@@ -386,7 +242,7 @@ class Profile(_Model):
     (OpcodeList3)`. Bundles of older writers don't say it."""
 
 
-class Exposure(_Model):
+class Exposure(StrictModel):
     """How the RAW frame was taken; null where its file doesn't say."""
 
     time: Ratio | None
@@ -400,7 +256,7 @@ class Exposure(_Model):
     """`YYYY:MM:DD HH:MM:SS`."""
 
 
-class Reference(_Model):
+class Reference(StrictModel):
     """One true RAW frame.
 
     `phase`, `black` and `orientation` hold on the video's grid: after `transform`.
@@ -441,7 +297,7 @@ class Reference(_Model):
         return self
 
 
-class Exposures(_Model):
+class Exposures(StrictModel):
     """How the camera exposed and developed each frame.
 
     Each list has a value for every frame of the video, or is null where nothing is known.
@@ -459,11 +315,11 @@ class Exposures(_Model):
     """Factors by which the camera's processing multiplied R, G, B."""
 
 
-class Manifest(_Model):
+class Manifest(StrictModel):
     """What a bundle holds."""
 
     format: Literal["rvdtool bundle"]
-    version: Annotated[Literal[1], BeforeValidator(_no_truth_value)]
+    version: Annotated[Literal[1], BeforeValidator(no_truth_value)]
     video: Video
     references: Annotated[
         tuple[Reference, ...], Field(min_length=1, max_length=MAX_REFERENCES, fail_fast=True)
@@ -501,8 +357,3 @@ class Manifest(_Model):
         if len({folded(member.name) for member in self.members}) != len(self.members):
             raise ValueError("two members have the same name, but for upper and lower case")
         return self
-
-
-def folded(name: str) -> str:
-    """The same for names that some system takes for the same one."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

@@ -27,18 +27,16 @@ from rvdtool.bundle.archive import (
     read_archive,
     read_member,
 )
+from rvdtool.bundle.fields import MAX_MANIFEST_BYTES
 from rvdtool.bundle.manifest import (
     FORMAT,
-    MAX_MANIFEST_BYTES,
     VERSION,
     Exposures,
-    Homography,
     Manifest,
     Member,
     Padding,
     PlanesMember,
     RawMember,
-    Transform,
     Video,
 )
 from rvdtool.bundle.manifest import Reference as ReferenceEntry
@@ -50,6 +48,7 @@ from rvdtool.bundle.planes import (
     planes_size,
     require_planes_bytes,
 )
+from rvdtool.bundle.transform import Homography, Transform
 from rvdtool.errors import BundleError, InputError, RawError
 from rvdtool.files import exclusive, lock_of, write_beside
 from rvdtool.raw.bayer import from_planes

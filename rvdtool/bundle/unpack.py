@@ -4,7 +4,8 @@ import hashlib
 from pathlib import Path
 
 from rvdtool.bundle.archive import Advance, member_chunks
-from rvdtool.bundle.manifest import Member, folded
+from rvdtool.bundle.fields import folded
+from rvdtool.bundle.manifest import Member
 from rvdtool.bundle.store import Bundle
 from rvdtool.errors import BundleError, OutputError
 from rvdtool.files import describe, write_beside

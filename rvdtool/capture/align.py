@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.bundle.convert import TURNS, Turn, crop_and_turn, lens, on_grid
-from rvdtool.bundle.manifest import CropAndTurn, Homography, Transform
+from rvdtool.bundle.transform import CropAndTurn, Homography, Transform
 from rvdtool.capture.compare import (
     Picture,
     correlation,

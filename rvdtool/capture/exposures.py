@@ -18,7 +18,8 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from rvdtool.bundle.manifest import LARGEST_FACTOR, Exposures
+from rvdtool.bundle.fields import LARGEST_FACTOR
+from rvdtool.bundle.manifest import Exposures
 from rvdtool.errors import InputError
 from rvdtool.files import describe, require_file
 from rvdtool.video.frame import VideoInfo

@@ -11,7 +11,7 @@ import numpy as np
 
 from rvdtool.bundle.archive import InputFile
 from rvdtool.bundle.convert import on_grid, with_pixel_aspect
-from rvdtool.bundle.manifest import require_file_name
+from rvdtool.bundle.fields import require_file_name
 from rvdtool.bundle.store import ReferenceInput, VideoInput, create
 from rvdtool.capture.exposures import read_exposures
 from rvdtool.capture.match import Match, Raw, judge_all, match_all

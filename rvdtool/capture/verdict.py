@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.bundle.convert import on_grid
-from rvdtool.bundle.manifest import Homography
+from rvdtool.bundle.transform import Homography
 from rvdtool.capture.align import MATCH, OUTSIDE, Alignment, sizes
 from rvdtool.capture.compare import block_means, correlation, raw_picture, video_picture
 from rvdtool.raw.frame import CfaPhase, RawFrame

@@ -14,7 +14,8 @@ from rvdtool.errors import UsageError
 
 if TYPE_CHECKING:
     from rvdtool.bundle.store import Bundle
-    from rvdtool.delivery.folder import DerenderOptions, DerenderReport
+    from rvdtool.delivery.folder import DerenderReport
+    from rvdtool.delivery.options import DerenderOptions
     from rvdtool.network.checkpoint import Model
     from rvdtool.reconstruct.stages import Stages
 
@@ -157,7 +158,8 @@ def derender(
     Example: rvdtool derender clip.rvd -o raws/
     """
     from rvdtool.bundle.store import open_bundle
-    from rvdtool.delivery.folder import DerenderOptions, derender_to_folder
+    from rvdtool.delivery.folder import derender_to_folder
+    from rvdtool.delivery.options import DerenderOptions
     from rvdtool.delivery.output import STATE_FILE
     from rvdtool.delivery.preview import require_preview, write_preview
     from rvdtool.reconstruct.compiled import cores, must_compile

@@ -10,7 +10,8 @@ import typer
 from rvdtool.cli import console
 
 if typing.TYPE_CHECKING:
-    from rvdtool.bundle.manifest import Exposures, Reference, Transform, Video
+    from rvdtool.bundle.manifest import Exposures, Reference, Video
+    from rvdtool.bundle.transform import Transform
 
 
 def info(

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rvdtool.bundle.manifest import Exposures, Video, require_file_name
+from rvdtool.bundle.fields import require_file_name
+from rvdtool.bundle.manifest import Exposures, Video
 from rvdtool.bundle.store import Bundle, is_intact
 from rvdtool.errors import BundleError, UsageError
 from rvdtool.notes import Say

@@ -8,8 +8,9 @@ from pathlib import Path
 from time import perf_counter
 
 from rvdtool.bundle.store import Bundle
-from rvdtool.delivery.folder import DerenderOptions, Run
 from rvdtool.delivery.need import Need, stretches
+from rvdtool.delivery.options import DerenderOptions
+from rvdtool.delivery.run import Run
 from rvdtool.notes import Say, keep_quiet
 from rvdtool.raw.dng import encode_dng
 from rvdtool.raw.frame import RawFrame

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rvdtool.bundle.convert import geometry
-from rvdtool.bundle.manifest import Homography
+from rvdtool.bundle.transform import Homography
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

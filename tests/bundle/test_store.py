@@ -17,7 +17,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from rvdtool.bundle import manifest as m
+from rvdtool.bundle import fields as m
 from rvdtool.bundle.store import open_bundle
 from rvdtool.errors import BundleError, InputError
 from rvdtool.video.decode import probe, read_frames

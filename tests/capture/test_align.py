@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rvdtool.bundle.convert import UPRIGHT_AFTER, on_grid
 from rvdtool.bundle.convert import lens as lens_of
-from rvdtool.bundle.manifest import CropAndTurn, Homography
+from rvdtool.bundle.transform import CropAndTurn, Homography
 from rvdtool.capture.align import MATCH, align, frame_picture, match_score
 from rvdtool.raw.bayer import color_index, orient
 from rvdtool.raw.frame import CameraProfile, CfaPhase, RawFrame, Rect

@@ -18,8 +18,8 @@ from av.codec.context import CodecContext
 from av.video.frame import VideoFrame as AvFrame
 
 from rvdtool.bundle.archive import ArchiveWriter, InputFile
-from rvdtool.bundle.manifest import Homography
 from rvdtool.bundle.store import open_bundle
+from rvdtool.bundle.transform import Homography
 from rvdtool.bundle.unpack import unpack
 from rvdtool.bundle.verify import verify
 from rvdtool.capture import pack as pack_module

@@ -9,7 +9,8 @@ from small_shots import SIZE, make_bundle, pan
 
 from rvdtool.bundle.store import Bundle, open_bundle
 from rvdtool.delivery import folder as delivery
-from rvdtool.delivery.folder import DerenderOptions, derender_to_folder
+from rvdtool.delivery.folder import derender_to_folder
+from rvdtool.delivery.options import DerenderOptions
 from rvdtool.errors import OutputError, UsageError
 from rvdtool.reconstruct.chain import Chain
 

@@ -17,7 +17,8 @@ from small_shots import pan, raw_frame, render
 from rvdtool.bundle.store import open_bundle
 from rvdtool.capture.pack import pack
 from rvdtool.capture.stills import Still
-from rvdtool.delivery.folder import DerenderOptions, derender_to_folder
+from rvdtool.delivery.folder import derender_to_folder
+from rvdtool.delivery.options import DerenderOptions
 from rvdtool.errors import OutputError, UsageError
 from rvdtool.raw.dng import write_dng
 from rvdtool.raw.frame import Exposure

@@ -19,12 +19,8 @@ from small_shots import BLACK, RATE, SIZE, WHITE, make_bundle, mosaic, pan, psnr
 
 from rvdtool.bundle.store import Bundle, open_bundle
 from rvdtool.delivery import folder as delivery
-from rvdtool.delivery.folder import (
-    DerenderOptions,
-    DerenderReport,
-    derender,
-    derender_to_folder,
-)
+from rvdtool.delivery.folder import DerenderReport, derender, derender_to_folder
+from rvdtool.delivery.options import DerenderOptions
 from rvdtool.delivery.output import STATE_FILE
 from rvdtool.errors import InputError, MismatchError, OutputError, VideoError
 from rvdtool.raw.bayer import normalise

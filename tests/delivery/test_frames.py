@@ -14,7 +14,8 @@ from rvdtool.bundle.store import Bundle, open_bundle
 from rvdtool.capture.pack import pack
 from rvdtool.capture.stills import Still
 from rvdtool.delivery import folder as delivery
-from rvdtool.delivery.folder import DerenderOptions, derender_to_folder
+from rvdtool.delivery.folder import derender_to_folder
+from rvdtool.delivery.options import DerenderOptions
 from rvdtool.errors import OutputError, UsageError
 from rvdtool.raw.dng import write_dng
 from rvdtool.raw.sequence import frame_name

@@ -10,8 +10,9 @@ from small_shots import make_bundle, pan, raw_frame
 from rvdtool.bundle.store import Bundle, open_bundle
 from rvdtool.capture.pack import pack
 from rvdtool.capture.stills import Still
-from rvdtool.delivery.folder import DerenderOptions, derender_to_folder
+from rvdtool.delivery.folder import derender_to_folder
 from rvdtool.delivery.need import Need, Pace, stretches
+from rvdtool.delivery.options import DerenderOptions
 from rvdtool.delivery.rehearsal import rehearse
 from rvdtool.errors import OutputError
 from rvdtool.raw.dng import write_dng

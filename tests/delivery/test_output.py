@@ -9,7 +9,8 @@ import pytest
 from conftest import FRAMES, Shot
 
 from rvdtool.bundle.store import Bundle, open_bundle
-from rvdtool.delivery.folder import DerenderOptions, derender_to_folder
+from rvdtool.delivery.folder import derender_to_folder
+from rvdtool.delivery.options import DerenderOptions
 from rvdtool.delivery.output import writing_alone
 from rvdtool.errors import OutputError
 from rvdtool.raw.sequence import frame_name

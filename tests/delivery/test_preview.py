@@ -12,7 +12,8 @@ from small_shots import CAMERA, RATE, SIZE, pan, raw_frame, render
 from rvdtool.bundle.store import Bundle, open_bundle
 from rvdtool.capture.pack import pack
 from rvdtool.capture.stills import Still
-from rvdtool.delivery.folder import DerenderOptions, DerenderReport, derender_to_folder
+from rvdtool.delivery.folder import DerenderReport, derender_to_folder
+from rvdtool.delivery.options import DerenderOptions
 from rvdtool.delivery.preview import require_preview, upright, write_preview
 from rvdtool.errors import OutputError, UsageError
 from rvdtool.raw.dng import write_dng

@@ -13,7 +13,8 @@ from rvdtool.bundle.store import Bundle, open_bundle
 from rvdtool.capture.pack import pack
 from rvdtool.capture.stills import Still
 from rvdtool.delivery import folder as delivery
-from rvdtool.delivery.folder import DerenderOptions, derender_to_folder
+from rvdtool.delivery.folder import derender_to_folder
+from rvdtool.delivery.options import DerenderOptions
 from rvdtool.delivery.output import STATE_FILE
 from rvdtool.errors import OutputError
 from rvdtool.raw.dng import write_dng

@@ -13,7 +13,8 @@ from small_shots import make_bundle, pan
 
 from rvdtool.bundle.store import Bundle, open_bundle
 from rvdtool.delivery import folder as delivery
-from rvdtool.delivery.folder import DerenderOptions, derender_to_folder
+from rvdtool.delivery.folder import derender_to_folder
+from rvdtool.delivery.options import DerenderOptions
 from rvdtool.delivery.rehearsal import rehearse
 from rvdtool.errors import BundleError, MismatchError, UsageError
 from rvdtool.fagdn.chain import FagdnChain, half_size, pad, zero_padding

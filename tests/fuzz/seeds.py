@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from rvdtool.bundle.archive import InputFile
 from rvdtool.bundle.convert import crop_and_turn, on_grid
-from rvdtool.bundle.manifest import Exposures, Homography, Transform
+from rvdtool.bundle.manifest import Exposures
 from rvdtool.bundle.store import ReferenceInput, VideoInput, create
+from rvdtool.bundle.transform import Homography, Transform
 from rvdtool.capture.pack import pack
 from rvdtool.raw.dng import encode_dng, write_dng
 from rvdtool.raw.frame import CameraProfile, CfaPhase, RawFrame, Rect

@@ -6,8 +6,8 @@ from itertools import islice
 from pathlib import Path
 
 from rvdtool.bundle.convert import geometry
-from rvdtool.bundle.manifest import Homography
 from rvdtool.bundle.store import Bundle, open_bundle
+from rvdtool.bundle.transform import Homography
 from rvdtool.bundle.unpack import unpack
 from rvdtool.bundle.verify import verify
 from rvdtool.errors import RvdError

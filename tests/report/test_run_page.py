@@ -7,7 +7,8 @@ import pytest
 from command_line import require_one_line, run
 
 from rvdtool.bundle.store import open_bundle
-from rvdtool.delivery.folder import DerenderOptions, derender_to_folder
+from rvdtool.delivery.folder import derender_to_folder
+from rvdtool.delivery.options import DerenderOptions
 from rvdtool.report.run import Record, write_run_report
 
 pytest.importorskip("bokeh")

@@ -1,0 +1,335 @@
+"""One run of de-rendering: its clip, its output folder, its checkpoint and what resumes from it."""
+
+import hashlib
+import json
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rvdtool._version import __version__
+from rvdtool.bundle.store import Bundle
+from rvdtool.delivery.confidence import ConfidenceMaps
+from rvdtool.delivery.labels import exposed, label
+from rvdtool.delivery.need import Need, disk_need, require_space
+from rvdtool.delivery.options import DerenderOptions
+from rvdtool.delivery.output import OutputFolder, remove, writing_alone
+from rvdtool.delivery.resume import Checkpoint, Written, load_checkpoint, save_checkpoint
+from rvdtool.delivery.sound import Picture, write_sound
+from rvdtool.errors import BundleError, UsageError
+from rvdtool.files import write_beside
+from rvdtool.notes import Say
+from rvdtool.raw.dng import encode_dng
+from rvdtool.raw.sequence import write_timestamps
+from rvdtool.reconstruct.chain import ChainState
+from rvdtool.reconstruct.compiled import threads
+from rvdtool.reconstruct.flow import list_flows
+from rvdtool.reconstruct.references import Clip, Result, Start, reconstruct, require_usable
+from rvdtool.reconstruct.stages import stage
+from rvdtool.video.decode import read_frames
+from rvdtool.video.frame import VideoFrame
+
+if TYPE_CHECKING:
+    from rvdtool.fagdn.chain import FagdnState
+    from rvdtool.network.calibrated import CalibratedFagdn
+    from rvdtool.network.checkpoint import Model
+
+
+def make_clip(bundle: Bundle, options: DerenderOptions, scratch: Path | None) -> Clip:
+    """What the chain is to reconstruct.
+
+    Args:
+        bundle: an open bundle.
+        options: `flow`, `gain` and `model` are used.
+        scratch: folder for waiting frames; None: the system's for temporary files.
+
+    Raises:
+        BundleError, MismatchError, UsageError: as `derender_to_folder`.
+    """
+    require_usable(bundle.references, bundle.path)
+    flow, frames = options.flow, bundle.video_info.frame_count
+    flows = None if flow is None else list_flows(flow, frames)
+    return Clip(
+        references=bundle.references,
+        flows=flows,
+        gain=options.gain,
+        exposures=bundle.exposures if options.gain == "auto" else None,
+        network=_own(options.model),
+        scratch=scratch,
+    )
+
+
+class Run:
+    """One run's output folder: its names, its checkpoint, its beginning and end."""
+
+    def __init__(self, bundle: Bundle, folder: Path, options: DerenderOptions, say: Say) -> None:
+        if options.model is not None:
+            _require_fitting(options, options.model, bundle)
+        self.clip = make_clip(bundle, options, folder)
+        self._bundle = bundle
+        self.folder = folder
+        self._options = options
+        self._say = say
+        self._written: dict[int, Written] = {}
+        self._info = bundle.video_info
+        self.span = _span(options.frames, self._info.frame_count)
+        self.labels = label(
+            bundle,
+            name=options.name,
+            time_code=options.time_code,
+            rate=options.rate,
+            span=self.span,
+            say=say,
+        )
+        self._stem = self.labels.stem
+        whole = len(self.span) == self._info.frame_count
+        self._output = OutputFolder(folder, self._stem, self.span, whole)
+        self._maps: ConfidenceMaps | None = None
+        if options.confidence is not None:
+            if options.confidence.resolve() == folder.resolve():
+                raise UsageError(
+                    f"{folder}: is the DNGs' folder; give --confidence a folder of its own"
+                )
+            size = self._info.height, self._info.width
+            self._maps = ConfidenceMaps(options.confidence, self._stem, size)
+
+    def need(self) -> Need:
+        """What the run needs of the disk.
+
+        Raises:
+            OutputError: the disk is surely too small.
+        """
+        options, folder = self._options, self._output.path
+        need = disk_need(
+            self._bundle, folder, self.span, self.labels, options.compression, options.audio
+        )
+        if options.model is not None and options.model.kind == "fagdn":  # no frame has to wait
+            need = replace(need, temporary=0)
+        require_space(need, folder, options.compression)
+        return need
+
+    def left(self, start: Start | None) -> int:
+        """How many frames are still to be made."""
+        return self.span.stop - max(self.span.start, start.index + 1 if start else 0)
+
+    def check(self) -> None:
+        """Refuse an output folder that can't be used, without changing anything.
+
+        Raises:
+            OutputError: it has files in it that may not be replaced.
+        """
+        if not self._output.path.is_dir():
+            return
+        if self._options.existing == "refuse":
+            self._output.require_empty()
+        else:
+            self._output.require_ours()
+
+    @contextmanager
+    def alone(self) -> Iterator[Start | None]:
+        """Prepare the folders and keep other runs out of them; gives the state to resume from."""
+        with ExitStack() as stack:
+            if self._maps is not None:
+                stack.enter_context(writing_alone(self._maps.folder, "folder for --confidence"))
+                self._maps.check(self._options.existing)
+            stack.enter_context(writing_alone(self._output.path, "output folder"))
+            yield self._prepare()
+
+    def results(
+        self, start: Start | None, advance: Callable[[int], None] | None
+    ) -> Generator[Result | None]:
+        """Every frame up to the last one wanted, in display order.
+
+        None for those up to `start`, and those that aren't wanted.
+        """
+        decoded = read_frames(self._bundle.checked_video(), self._info)
+        frames = stage.each("decoding", decoded)
+        with closing(self._all_results(frames, start, advance)) as results:
+            for result in islice(results, self.span.stop):
+                yield result if result and result.index in self.span else None
+
+    def _all_results(
+        self,
+        frames: Iterator[VideoFrame],
+        start: Start | None,
+        advance: Callable[[int], None] | None,
+    ) -> Generator[Result | None]:
+        model, span = self._options.model, self.span
+        if model is None or model.kind == "fagdn-calibrated":
+            if start is None and span.start:
+                start = Start(span.start - 1, None)
+            # What lies before the nearest reference isn't even looked at.
+            nearest = [one for one in self.clip.references if one.index <= span.start][-1:]
+            after = [one for one in self.clip.references if one.index > span.start]
+            clip = replace(self.clip, references=[*nearest, *after])
+            return reconstruct(clip, frames, start, advance, span.stop)
+        from rvdtool.fagdn.chain import reconstruct_fagdn
+
+        return reconstruct_fagdn(model.network, self.clip, frames, start)
+
+    def _prepare(self) -> Start | None:
+        """Prepare the folder; return the state to resume from, if any."""
+        existing = self._options.existing
+        if existing == "refuse":
+            self._output.require_empty()
+        elif existing == "resume" and self._output.is_begun():
+            return self._load()
+        else:
+            self._output.clear()
+        return None
+
+    def write_sound(self, say: Say) -> list[Path]:
+        """Write the video's sound, in place of what an interrupted run wrote."""
+        if not self._options.audio:
+            return []
+        picture = Picture(
+            video=self._bundle.manifest.video.name,
+            start=self._info.timestamps[self.span.start] * self._info.time_base,
+            seconds=self.labels.seconds,
+            rate=self.labels.rate,
+            time_code=self.labels.time_code(self.span.start),
+            reel=self._stem,
+            recorded=self.labels.tags.recorded,
+        )
+        return write_sound(self._bundle.checked_video(), self.folder, self._stem, picture, say)
+
+    def job(self, result: Result) -> Callable[[], None]:
+        """What writes one frame, and its map."""
+        frame, index, expected = result.raw, result.index, result.expected
+
+        def write() -> None:
+            with stage("writing"):
+                if self._maps is not None:
+                    self._maps.write(expected, index)
+                data = encode_dng(
+                    exposed(self._bundle, frame, index),
+                    compression=self._options.compression,
+                    rate=self.labels.rate,
+                    time_code=self.labels.time_code(index),
+                    reel=self._stem,
+                )
+                with write_beside(self._output.frame(index), overwrite=True) as file:
+                    file.write(data)
+                self._written[index] = Written.of(data)
+
+        return write
+
+    def save(self, start: Start) -> None:
+        """Store a checkpoint from which an interrupted run can be resumed."""
+        checkpoint = Checkpoint(start, self._written, threads())
+        save_checkpoint(self._output.state, self._key(), self.span.start, checkpoint)
+
+    def finish(self) -> None:
+        """Write the timestamps and remove the checkpoint."""
+        write_timestamps(
+            self.folder,
+            self._stem,
+            [self._info.timestamps[index] * self._info.time_base for index in self.span],
+            rate=self.labels.rate,
+            first=self.span.start,
+            overwrite=True,
+        )
+        remove(self._output.state)
+
+    def _load(self) -> Start:
+        """Where to go on: after the earlier run's state, or at the reference before the first of
+        its frames that isn't as it was written."""
+        saved = load_checkpoint(self._output.state, self._key(), self.span, self._state_type())
+        if saved.threads != threads():
+            self._say(
+                f"{self.folder}: was begun with {saved.threads} threads, now there are "
+                f"{threads()}; frames may be rounded differently than with --threads "
+                f"{saved.threads}"
+            )
+        self._written.update(saved.written)
+        start = saved.start
+        fault = self._output.first_fault(saved.written)
+        if fault is not None:
+            index, what = fault
+            references = [one.index for one in self.clip.references if one.index <= index]
+            start = Start(max(references, default=self.span.start) - 1, None)
+            self._say(
+                f"{self._output.frame(index)}: {what}; frames are made again from "
+                f"{max(start.index + 1, self.span.start)} on"
+            )
+        if self._maps is not None:
+            self._maps.require(range(self.span.start, start.index + 1))
+        return start
+
+    def _state_type(self) -> "type[ChainState | FagdnState]":
+        if self._options.model is None or self._options.model.kind == "fagdn-calibrated":
+            return ChainState
+        from rvdtool.fagdn.chain import FagdnState
+
+        return FagdnState
+
+    def _key(self) -> str:
+        """A key that changes with everything that changes the frames."""
+        parts = [
+            __version__,
+            self._options.compression,
+            [_fingerprint(file) for file in self.clip.flows or ()],
+            self._options.gain,
+            _model_key(self._options.model),
+            [self._stem, str(self.labels.rate), str(self.labels.start)],
+            [self.span.start, self.span.stop],
+            self._bundle.manifest.model_dump_json(),  # how colours are read, and all hashes
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _span(wanted: range | None, count: int) -> range:
+    """The frames to write.
+
+    Raises:
+        UsageError: the video doesn't have them.
+    """
+    if wanted is None:
+        return range(count)
+    if not 0 <= wanted.start < wanted.stop <= count or wanted.step != 1:
+        raise UsageError(
+            f"frames {wanted.start} to {wanted.stop - 1}: the video has frames 0 to {count - 1}"
+        )
+    return wanted
+
+
+def _fingerprint(file: Path) -> tuple[str, int, int]:
+    """Identifies a file without reading it, since flows are gigabytes."""
+    status = file.stat()
+    return file.name, status.st_size, status.st_mtime_ns
+
+
+def _require_fitting(options: DerenderOptions, model: "Model", bundle: Bundle) -> None:
+    """Refuse what a model can't do, before any work."""
+    if model.kind == "fagdn-calibrated":
+        return
+    if model.kind != "fagdn":
+        raise UsageError(f"{model.name}: a model of kind {model.kind!r} can't de-render a bundle")
+    if options.gain != "auto":
+        raise UsageError(f"{model.name}: FAGDN doesn't handle gain; leave out --gain")
+    if options.confidence is not None:
+        raise UsageError(f"{model.name}: FAGDN doesn't estimate its errors; leave out --confidence")
+    if bundle.references and bundle.references[0].index != 0:
+        raise BundleError(
+            f"{bundle.path}: its first RAW belongs to frame {bundle.references[0].index}, "
+            "but FAGDN starts at frame 0; leave out --model"
+        )
+
+
+def _own(model: "Model | None") -> "CalibratedFagdn | None":
+    """The network of a model of our own kind; it works within our chain."""
+    if model is None or model.kind != "fagdn-calibrated":
+        return None
+    from rvdtool.network.calibrated import CalibratedFagdn
+
+    return model.network if isinstance(model.network, CalibratedFagdn) else None
+
+
+def _model_key(model: "Model | None") -> list[str]:
+    """Weights, precision and device: all of them change bits."""
+    if model is None:
+        return []
+    weight = next(model.network.parameters())
+    return [model.kind, model.sha256, str(weight.dtype), weight.device.type]
