@@ -18,7 +18,18 @@ from typing import Annotated, cast
 import typer
 
 from rvdtool._version import __version__
-from rvdtool.cli import console, derender, doctor, info, metrics, models, pack, unpack, verify
+from rvdtool.cli import (
+    console,
+    derender,
+    doctor,
+    info,
+    metrics,
+    models,
+    pack,
+    render,
+    unpack,
+    verify,
+)
 from rvdtool.cli.help import use_help
 from rvdtool.errors import RvdError, UsageError
 from rvdtool.files import describe
@@ -37,6 +48,7 @@ app.command()(info.info)
 app.command()(verify.verify)
 app.command()(unpack.unpack)
 app.command()(metrics.metrics)
+app.command()(render.render)
 app.add_typer(models.app)
 app.command()(doctor.doctor)
 # By name, as the product doesn't depend on research, which may be left out of an installation.

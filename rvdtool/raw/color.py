@@ -16,6 +16,27 @@ _TEMPERATURES = {
 Array = NDArray[np.floating[Any]]
 
 
+def white_xy(kelvin: float) -> tuple[float, float]:
+    """Chromaticity of daylight (4000 K and above) or of a black body (below, from 1667 K).
+
+    Source: CIE 15, daylight locus; Kim et al. (2002), cubic fit of the Planckian locus.
+    """
+    t = 1000 / kelvin
+    if kelvin >= 7000:
+        x = 0.237040 + 0.24748 * t + 1.9018 * t**2 - 2.0064 * t**3
+    elif kelvin >= 4000:
+        x = 0.244063 + 0.09911 * t + 2.9678 * t**2 - 4.6070 * t**3
+    else:
+        x = 0.179910 + 0.8776956 * t - 0.2343589 * t**2 - 0.2661239 * t**3
+    if kelvin >= 4000:
+        y = -3.000 * x**2 + 2.870 * x - 0.275
+    elif kelvin >= 2222:
+        y = -0.20219683 + 2.18555832 * x - 1.37418593 * x**2 - 0.9549476 * x**3
+    else:
+        y = -0.20219683 + 2.18555832 * x - 1.34811020 * x**2 - 1.1063814 * x**3
+    return x, y
+
+
 def neutral_of_white(
     xy: tuple[float, float],
     matrices: Sequence[tuple[Array, int]],

@@ -85,7 +85,7 @@ def render(
     Raises:
         RawError: the frame is smaller than LibRaw allows.
     """
-    return _develop(
+    picture: RGB8 = _develop(
         frame,
         half_size=half,
         bright=brightness,
@@ -94,6 +94,7 @@ def render(
         adjust_maximum_thr=0.0,
         user_flip=None if upright else 0,
     )
+    return picture
 
 
 def default_render(frame: RawFrame) -> RGB8:
@@ -104,14 +105,39 @@ def default_render(frame: RawFrame) -> RGB8:
     Raises:
         RawError: the frame is smaller than LibRaw allows.
     """
-    return _develop(frame)
+    picture: RGB8 = _develop(frame)
+    return picture
 
 
-def _develop(frame: RawFrame, **options: Any) -> RGB8:
+def develop_linear(frame: RawFrame, *, aces: bool = False) -> NDArray[np.float32]:
+    """Develop to linear light with the as-shot white balance: float32 [H, W, 3], 0..1.
+
+    1 is where the first channel saturates; colours beyond the primaries are clipped. Not turned.
+
+    Args:
+        frame: any RAW frame of at least 22×22.
+        aces: primaries of ACES AP0 (SMPTE ST 2065-1, white about D60), else of sRGB and BT.709.
+
+    Raises:
+        RawError: the frame is smaller than LibRaw allows.
+    """
+    picture: NDArray[np.uint16] = _develop(
+        frame,
+        use_camera_wb=True,
+        no_auto_bright=True,
+        adjust_maximum_thr=0.0,
+        user_flip=0,
+        output_bps=16,
+        gamma=(1, 1),
+        output_color=rawpy.ColorSpace.ACES if aces else rawpy.ColorSpace.sRGB,
+    )
+    return picture.astype(np.float32) / np.float32(65535)
+
+
+def _develop(frame: RawFrame, **options: Any) -> Any:
     # With square pixels, as LibRaw would stretch the picture; it has the mosaic's size here.
     tags = tuple(tag for tag in frame.profile.tags if tag.code != DEFAULT_SCALE)
     frame = replace(frame, profile=replace(frame.profile, tags=tags))
     dng = encode_dng(frame, compression="none")
     with rawpy.imread(BytesIO(dng)) as raw:
-        picture: RGB8 = raw.postprocess(**options)
-    return picture
+        return raw.postprocess(**options)

@@ -8,7 +8,7 @@ import numpy as np
 from rvdtool.errors import RawError
 from rvdtool.raw.black import BlackMap
 from rvdtool.raw.carried import CARRIED, require_carried
-from rvdtool.raw.color import neutral_of_white
+from rvdtool.raw.color import neutral_of_white, white_xy
 from rvdtool.raw.frame import (
     PHASES,
     CameraProfile,
@@ -302,6 +302,32 @@ def _neutral(camera: Ifd) -> tuple[float, float, float]:
             "it has no usable AsShotNeutral, so its white balance is unknown; if you "
             "know it (the camera's R G B of a white object): exiftool "
             '-IFD0:AsShotNeutral="… … …" FILE'
+        )
+    red, green, blue = neutral
+    return red, green, blue
+
+
+def neutral_at(profile: CameraProfile, kelvin: float) -> tuple[float, float, float]:
+    """The camera's response to white light of a colour temperature (R, G, B), largest 1.
+
+    Raises:
+        RawError: the camera's colour matrix isn't known.
+    """
+    camera = Ifd({tag.code: tag for tag in profile.tags})
+    matrices = (
+        (profile.color_matrix, profile.illuminant),
+        (camera.matrix("ColorMatrix2"), camera.number("CalibrationIlluminant2", 0)),
+    )
+    calibrations = (camera.matrix("CameraCalibration1"), camera.matrix("CameraCalibration2"))
+    neutral = neutral_of_white(
+        white_xy(kelvin),
+        [(np.array(matrix), light) for matrix, light in matrices if matrix],
+        [np.array(matrix) for matrix in calibrations if matrix],
+        np.array(camera.numbers("AnalogBalance", 3, default=(1, 1, 1)), float),
+    )
+    if len(neutral) != 3 or min(neutral) <= 0:
+        raise RawError(
+            f"no usable colour matrix, so what white looks like at {kelvin:g} K is unknown"
         )
     red, green, blue = neutral
     return red, green, blue

@@ -20,16 +20,20 @@ from rvdtool.errors import MismatchError, OutputError, UsageError
 from rvdtool.files import write_beside
 from rvdtool.video.container import reason
 from rvdtool.video.convert import scale_graph
+from rvdtool.video.frame import Rgb
 from rvdtool.video.png import write_png
 
 __all__ = ["VideoCodec", "encode_video", "write_png"]
 
-VideoCodec = Literal["h264", "hevc", "ffv1", "prores"]
+VideoCodec = Literal["h264", "hevc", "ffv1", "prores", "dnxhr"]
+Transfer = Literal["bt709", "srgb", "unspecified"]
 
 # Code points of ITU-T H.273; the ranges are FFmpeg's.
 BT709 = 1
+UNSPECIFIED = 2
 RGB_MATRIX = 0
 SRGB = 13
+TRANSFERS: dict[Transfer, int] = {"bt709": BT709, "srgb": SRGB, "unspecified": UNSPECIFIED}
 LIMITED, FULL = 1, 2
 
 PRESETS = (
@@ -43,6 +47,12 @@ PRESETS = (
     "slower",
     "veryslow",
 )
+
+_DEPTHS = {True: ("uint8",), False: ("uint8", "uint16")}
+"""What frames may be, by whether the encoder is lossless RGB."""
+
+_SCALERS_LEVELS = np.rint(np.arange(65536) * ((255 << 8) / 65535)).astype(np.uint16)
+"""16 bits as swscale wants them for limited range: its white is 255·2⁸, see `convert`."""
 
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
@@ -77,21 +87,23 @@ ENCODERS: dict[VideoCodec, _Encoder] = {
         "hvc1",
     ),
     "ffv1": _Encoder("ffv1", "bgr0", (".mkv",), is_rgb=True),
-    "prores": _Encoder("prores_ks", "yuv422p10le", (".mov", ".mkv")),
+    "prores": _Encoder("prores_ks", "yuv422p10le", (".mov", ".mkv"), {"profile": "hq"}),
+    "dnxhr": _Encoder("dnxhd", "yuv422p10le", (".mov",), {"profile": "dnxhr_hqx"}),
 }
 
 
 def encode_video(
-    frames: Iterable[NDArray[np.uint8]],
+    frames: Iterable[Rgb],
     path: Path,
     *,
     rate: Fraction,
     codec: VideoCodec = "h264",
+    transfer: Transfer = "bt709",
     crf: int = 18,
     preset: str = "medium",
     overwrite: bool = False,
 ) -> int:
-    """Encode frames, one at a time, with BT.709 limited-range tags (FFV1: RGB, lossless).
+    """Encode frames, one at a time, as BT.709 Y'CbCr of limited range (FFV1: RGB, lossless).
 
     Args:
         frames: uint8 [H, W, 3], all of one size; width and height must be even for h264, hevc and
@@ -124,15 +136,22 @@ def encode_video(
     if first is None:
         raise UsageError(f"{path}: no frames to encode")
     height, width = first.shape[:2]
+    if first.shape != (height, width, 3) or first.dtype not in _DEPTHS[encoder.is_rgb]:
+        raise UsageError(
+            f"{path}: {codec} takes frames [H, W, 3] of "
+            f"{' or '.join(map(str, _DEPTHS[encoder.is_rgb]))}; got {first.dtype} "
+            f"{list(first.shape)}"
+        )
     if not encoder.is_rgb and (width % 2 or height % 2):
         raise UsageError(f"{path}: {codec} needs even sizes, not {width}×{height}; use ffv1")
     with write_beside(path, overwrite=overwrite) as file:
         output = OutputFile(file)
         try:
             with av.open(output, "w", format=CONTAINERS[path.suffix.lower()]) as container:
-                stream = _add_stream(container, encoder, width, height, rate)
+                stream = _add_stream(container, encoder, width, height, rate, transfer)
+                stream.options = dict(encoder.options)
                 if codec in ("h264", "hevc"):
-                    stream.options = {**encoder.options, "crf": str(crf), "preset": preset}
+                    stream.options |= {"crf": str(crf), "preset": preset}
                 return _encode(chain([first], frames), container, stream, path)
         except UnknownCodecError as error:
             raise OutputError(
@@ -162,7 +181,12 @@ class OutputFile:
 
 
 def _add_stream(
-    container: OutputContainer, encoder: _Encoder, width: int, height: int, rate: Fraction
+    container: OutputContainer,
+    encoder: _Encoder,
+    width: int,
+    height: int,
+    rate: Fraction,
+    transfer: Transfer,
 ) -> VideoStream:
     stream = cast(VideoStream, container.add_stream(encoder.name, rate=rate))
     context = stream.codec_context
@@ -173,35 +197,41 @@ def _add_stream(
     if encoder.is_rgb:
         context.colorspace, context.color_trc, context.color_range = RGB_MATRIX, SRGB, FULL
     else:
-        context.colorspace, context.color_trc, context.color_range = BT709, BT709, LIMITED
+        context.colorspace, context.color_range = BT709, LIMITED
+        context.color_trc = TRANSFERS[transfer]
+        if transfer == "unspecified":
+            context.color_primaries = UNSPECIFIED
     if encoder.codec_tag is not None and container.format.name != "matroska":
         context.codec_tag = encoder.codec_tag
     return stream
 
 
 def _encode(
-    frames: Iterable[NDArray[np.uint8]],
+    frames: Iterable[Rgb],
     container: OutputContainer,
     stream: VideoStream,
     path: Path,
 ) -> int:
-    context = stream.codec_context
+    context, frames = stream.codec_context, iter(frames)
+    first = next(frames)
+    layout = "rgb24" if first.dtype == np.uint8 else "rgb48le"
     to_stream = scale_graph(
         context.width,
         context.height,
-        "rgb24",
+        layout,
         "in_range=full:out_color_matrix=bt709:out_range=limited",
         stream.format.name,
     )
-    expected = context.height, context.width, 3
     count = 0
-    for rgb in frames:
-        if rgb.shape != expected or rgb.dtype != np.uint8:
+    for rgb in chain([first], frames):
+        if rgb.shape != first.shape or rgb.dtype != first.dtype:
             raise MismatchError(
                 f"{path}: frame {count} is {rgb.dtype} {list(rgb.shape)}; "
-                f"expected uint8 {list(expected)}"
+                f"expected {first.dtype} {list(first.shape)}"
             )
-        to_stream.vpush(AvFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24"))
+        levels = rgb if rgb.dtype == np.uint8 else _SCALERS_LEVELS[rgb]
+        whole = cast(NDArray[np.uint8], np.ascontiguousarray(levels))
+        to_stream.vpush(AvFrame.from_ndarray(whole, format=layout))
         frame = to_stream.vpull()
         frame.pts, frame.time_base = count, context.time_base
         # Some encoders (ProRes) read these two from the frame, not from the stream.

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rvdtool.raw.color import white_xy
+
 Array = NDArray[np.float64]
 
 XYZ_FROM_SRGB: Array = np.array(
@@ -18,23 +20,8 @@ LUMA: Array = XYZ_FROM_SRGB[1]
 
 
 def white_xyz(kelvin: float) -> Array:
-    """XYZ (Y = 1) of daylight (4000 K and above) or of a black body (below).
-
-    Source: CIE 15, daylight locus; Kim et al. (2002), cubic fit of the Planckian locus.
-    """
-    t = 1000 / kelvin
-    if kelvin >= 7000:
-        x = 0.237040 + 0.24748 * t + 1.9018 * t**2 - 2.0064 * t**3
-    elif kelvin >= 4000:
-        x = 0.244063 + 0.09911 * t + 2.9678 * t**2 - 4.6070 * t**3
-    else:
-        x = 0.179910 + 0.8776956 * t - 0.2343589 * t**2 - 0.2661239 * t**3
-    if kelvin >= 4000:
-        y = -3.000 * x**2 + 2.870 * x - 0.275
-    elif kelvin >= 2222:
-        y = -0.20219683 + 2.18555832 * x - 1.37418593 * x**2 - 0.9549476 * x**3
-    else:
-        y = -0.20219683 + 2.18555832 * x - 1.34811020 * x**2 - 1.1063814 * x**3
+    """XYZ (Y = 1) of daylight or of a black body, see `white_xy`."""
+    x, y = white_xy(kelvin)
     return np.array([x / y, 1.0, (1 - x - y) / y])
 
 
