@@ -1,1 +1,1 @@
-"""Methods side by side on the same clips."""
+"""Compare methods on the same clips."""

@@ -1,4 +1,4 @@
-"""Our own network, beside the chain that `rvdtool derender` runs."""
+"""Benchmark methods of rvdtool's own network, on the chain that `rvdtool derender` runs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ from rvdtool.research.benchmark.method import Method, Prediction, switches_of
 
 
 class Calibrated(ChainMethod):
-    """A network's answers."""
+    """De-rendering with a calibrated FAGDN."""
 
     sources = (
         "research.benchmark.calibrated",
@@ -28,14 +28,14 @@ class Calibrated(ChainMethod):
     )
 
     def __init__(self, model: Model, device: str = "cpu") -> None:
-        """Nothing is run yet.
+        """Set up the method.
 
         Args:
-            model: of kind `fagdn-calibrated`.
-            device: where it runs.
+            model: a model of kind `fagdn-calibrated`.
+            device: device that the network runs on.
 
         Raises:
-            ModelError: a model of another kind.
+            ModelError: the model is of another kind.
         """
         if not isinstance(model.network, CalibratedFagdn):
             raise ModelError(
@@ -63,7 +63,7 @@ class Calibrated(ChainMethod):
 
 
 class KnownPrevious(Method):
-    """The same, but every step is given the *true* previous RAW: a bound, and no method."""
+    """The same with the *true* previous RAW in every step: an upper bound, not a real method."""
 
     sources = Calibrated.sources
 
@@ -83,7 +83,7 @@ class KnownPrevious(Method):
 
 
 def _told(clip: Clip, links: Iterator[Link]) -> Iterator[Link]:
-    """The links of a chain that gets the true RAW of every previous frame."""
+    """The links of a chain that is given the true RAW of each previous frame."""
     for link in links:
         yield link
         state = link.step.state

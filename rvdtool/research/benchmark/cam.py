@@ -1,4 +1,4 @@
-"""CAM and CAM with fine-tuning: RAW samples of every frame, chosen by content; see network.cam."""
+"""CAM with and without fine-tuning, which needs content-aware RAW samples of every frame."""
 
 import copy
 import math
@@ -19,7 +19,7 @@ from rvdtool.research.peers.cam import OFFSETS, Cam, sample_loss
 
 TUNING_STEPS = 10
 TUNING_RATE = 1e-4
-"""Of Adam on the reconstructor, for each frame anew (the authors' settings)."""
+"""Learning rate of Adam for fine-tuning the reconstructor to a frame (the authors' settings)."""
 
 
 class CamMethod(Method):
@@ -60,7 +60,7 @@ class CamMethod(Method):
             yield Prediction(index, values, perf_counter() - start)
 
     def metadata_bytes(self, clip: Clip) -> float:
-        """Four values and a place within 3×3 cells for every sample."""
+        """Bytes for four values and a position within 3×3 cells per sample."""
         cell = self._network.config.cell
         samples = math.prod(math.ceil(side / 2 / cell) for side in clip.reference.size)
         place = math.ceil(math.log2(len(OFFSETS) * cell * cell))
@@ -73,8 +73,8 @@ def reconstruct(network: Cam, srgb: Tensor, raw: Tensor, *, tuned: bool) -> Tens
     Args:
         network: in evaluation mode; not changed by fine-tuning.
         srgb: [1, 3, h, w].
-        raw: [1, 4, h, w], seen by the sampler, and later at its samples only.
-        tuned: fine-tune a copy of the reconstructor to the samples first.
+        raw: [1, 4, h, w]; the sampler uses all of it, the reconstructor only the samples.
+        tuned: first fine-tune a copy of the reconstructor to the samples.
 
     Returns:
         RAW in 0..1, [1, 4, h, w].

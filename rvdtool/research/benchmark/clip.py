@@ -1,4 +1,4 @@
-"""One video of an RVD folder, at full or half size: what methods get and what they are held to."""
+"""One video of a data set, at full or half size, with the methods' inputs and the true RAW."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -17,8 +17,8 @@ class Clip:
     """A video, read frame by frame.
 
     Attributes:
-        folder, video: where it lies.
-        half: everything at half size (the paper's "low resolution").
+        folder, video: data set and video.
+        half: everything is at half size (the paper's "low resolution").
     """
 
     folder: RvdFolder
@@ -32,7 +32,7 @@ class Clip:
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """Attributes the video has, by tags.json."""
+        """The tags that the video has in tags.json."""
         return tuple(tag for tag, has in self.folder.tags.get(self.name, {}).items() if has)
 
     def __len__(self) -> int:
@@ -40,10 +40,10 @@ class Clip:
 
     @cached_property
     def reference(self) -> RawFrame:
-        """The first RAW frame, with the levels and phase that hold for all.
+        """The first RAW frame; its levels and phase are valid for all frames.
 
         Raises:
-            InputError: missing or damaged.
+            InputError: the frame is missing or damaged.
         """
         frame = self.folder.read_first(self.video)
         return replace(frame, mosaic=halve_mosaic(frame.mosaic)) if self.half else frame
@@ -52,8 +52,8 @@ class Clip:
         """The true RAW of a frame.
 
         Raises:
-            InputError: missing or damaged.
-            MismatchError: not as large as the first frame.
+            InputError: the frame is missing or damaged.
+            MismatchError: its size differs from the first frame's.
         """
         mosaic = self._mosaic(index)
         self._require_size("RAW", index, mosaic.shape)
@@ -63,8 +63,8 @@ class Clip:
         """The sRGB frame, uint8 [H, W, 3].
 
         Raises:
-            InputError: missing or damaged.
-            MismatchError: not as large as the first RAW frame.
+            InputError: the frame is missing or damaged.
+            MismatchError: its size differs from the first RAW frame's.
         """
         picture = self.folder.read_srgb(self.video, index)
         picture = halve_picture(picture) if self.half else picture
@@ -73,14 +73,14 @@ class Clip:
 
     @property
     def has_flow(self) -> bool:
-        """Whether the folder has flow of this video."""
+        """Whether the data set has flow of this video."""
         return self.folder.flow_path(self.video, 0).exists()
 
     def flow(self, index: int) -> Flow:
-        """Flow from the frame before to frame `index`, float32 [H, W, 2], pixels (x, y).
+        """Flow from the previous frame to frame `index`, float32 [H, W, 2], pixels (x, y).
 
         Raises:
-            InputError: missing or damaged.
+            InputError: the file is missing or damaged.
         """
         flow = self.folder.read_flow(self.video, index - 1)
         if self.half:
@@ -89,7 +89,7 @@ class Clip:
         return resize_flow(flow, self.reference.size)
 
     def fingerprint(self) -> str:
-        """SHA-256 of what tells this clip from others: its index, its camera, its first RAW."""
+        """SHA-256 of the clip's list of frames, camera and first RAW, to identify the clip."""
         digest = hashlib.sha256(self.video.model_dump_json().encode())
         digest.update(self.folder.camera(self.video).model_dump_json().encode())
         digest.update(b"flow" if self.has_flow else b"")
@@ -110,10 +110,10 @@ class Clip:
 
 
 def halve_mosaic(mosaic: Mosaic) -> Mosaic:
-    """Half the size in the same CFA phase: each photosite is the mean of 2×2 of its own colour.
+    """Halve a mosaic's size in the same CFA phase, by the mean of 2×2 photosites of each colour.
 
-    Rows and columns beyond a multiple of four are left out. (Bilinear resizing of the packed
-    planes to half, which is how the paper's code makes pictures smaller, is that mean.)
+    Rows and columns beyond a multiple of four are left out. (This equals bilinear resizing of the
+    packed planes to half size, as in the paper's code.)
     """
     height, width = (side // 4 * 4 for side in mosaic.shape)
     cells = mosaic[:height, :width].reshape(height // 4, 2, 2, width // 4, 2, 2)
@@ -122,7 +122,7 @@ def halve_mosaic(mosaic: Mosaic) -> Mosaic:
 
 
 def halve_picture(picture: Rgb8) -> Rgb8:
-    """Half the size: means of 2×2 pixels, of the part that `halve_mosaic` keeps."""
+    """Halve a picture's size by the mean of 2×2 pixels, for the area that `halve_mosaic` keeps."""
     height, width = (side // 4 * 4 for side in picture.shape[:2])
     cells = picture[:height, :width].reshape(height // 2, 2, width // 2, 2, 3)
     return np.rint(cells.mean(axis=(1, 3), dtype=np.float32)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Copy-warp: the first RAW frame, carried from frame to frame along the optical flow."""
+"""Copy-warp: the first RAW frame, warped from frame to frame along the optical flow."""
 
 from collections.abc import Iterator, Sequence
 from time import perf_counter
@@ -10,7 +10,7 @@ from rvdtool.research.benchmark.method import Method, Prediction
 
 
 class CopyWarp(Method):
-    """What motion alone gives: no look at what the sRGB frame says about brightness and colour."""
+    """A baseline from motion only, which ignores the sRGB frames' brightness and colour."""
 
     name = "copy-warp"
     sources = ("research.benchmark.copy_warp", "reconstruct.flow")

@@ -1,4 +1,4 @@
-"""The paper's FAGDN, in its authors' own chain."""
+"""The published FAGDN, in its authors' chain."""
 
 from collections.abc import Iterator, Sequence
 from time import perf_counter
@@ -14,9 +14,9 @@ from rvdtool.research.benchmark.method import Method, Prediction, switches_of
 
 
 class PaperFagdn(Method):
-    """A checkpoint of the authors', or one trained as theirs; float32.
+    """The published FAGDN in float32, with the authors' weights or weights trained here.
 
-    Flow is the folder's own (UniMatch's in RVD), where it has any, else estimated.
+    Flow is that of the data set (UniMatch's in RVD) if it has any, else it is estimated.
     """
 
     sources = ("research.benchmark.fagdn", "fagdn.chain", "reconstruct.flow", "fagdn.network")

@@ -1,4 +1,4 @@
-"""The paper's figures 7 (error maps) and 8 (curves over time), drawn by Matplotlib."""
+"""Draw the paper's figures 7 (error maps) and 8 (curves over time) with Matplotlib."""
 
 import io
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_VIDEOS = 6
-"""Rows of the error maps' figure, spread over the videos."""
+"""Largest number of rows in the figure of error maps, spread over the videos."""
 
 
 def require_matplotlib() -> None:
-    """Say so before the work, not after it.
+    """Check that Matplotlib is installed, before any work.
 
     Raises:
         UsageError: Matplotlib isn't installed.
@@ -38,10 +38,10 @@ def require_matplotlib() -> None:
 
 
 def draw_curves(results: Sequence[Result], path: Path) -> None:
-    """Figure 8: PSNR and SSIM (paper's protocol) of each frame, means over videos, as PNG.
+    """Draw figure 8 as PNG: PSNR and SSIM (paper's protocol) of each frame, means over videos.
 
     Raises:
-        OutputError: it can't be written.
+        OutputError: the file can't be written.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -66,12 +66,12 @@ def draw_curves(results: Sequence[Result], path: Path) -> None:
 
 
 def draw_error_maps(results: Sequence[Result], folder: Path, path: Path) -> None:
-    """Figure 7: the last frame of some videos, and where each method is wrong, as PNG.
+    """Draw figure 7 as PNG: the last frame of some videos, and each method's error map.
 
     Args:
-        results: at one size.
-        folder: the results' folder, which holds the maps.
-        path: of the PNG.
+        results: results at one size.
+        folder: the results' folder, with the error maps.
+        path: path of the PNG.
 
     Raises:
         OutputError: a map is missing, or the PNG can't be written.
@@ -112,6 +112,6 @@ def _map(result: Result, folder: Path) -> ErrorMap:
 
 def _save(figure: "Figure", path: Path) -> None:
     data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=110)  # a Figure of its own draws with Agg
+    figure.savefig(data, format="png", dpi=110)  # a Figure without pyplot uses Agg
     with write_beside(path, overwrite=True) as file:
         file.write(data.getvalue())

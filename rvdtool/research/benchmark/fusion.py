@@ -1,4 +1,4 @@
-"""Our training-free fusion, and its parts by themselves: every candidate that it blends."""
+"""The training-free fusion, and each of the candidates that it fuses."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +19,7 @@ PARTS: dict[str, Callable[[Step], Array]] = {
     "previous-residual": lambda step: step.prior.previous.value,
     "anchored-residual": lambda step: step.prior.anchored.value,
 }
-"""Candidates by name, as bright as the reference frame."""
+"""Candidates by name, at the reference frame's brightness."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Link:
 
 
 class ChainMethod(Method):
-    """What reads its answers off the training-free chain: several can share one."""
+    """A method whose predictions are read from the training-free chain, which several can share."""
 
     @abstractmethod
     def read(self, clip: Clip, links: Iterator[Link]) -> Iterator[Prediction]:
-        """Answer to every step of a clip's chain, from `run_chain`."""
+        """Give a prediction for each step of a clip's chain, from `run_chain`."""
 
     def predict(self, clip: Clip, wanted: Sequence[int]) -> Iterator[Prediction]:
         """As `Method.predict`."""
@@ -44,7 +44,7 @@ class ChainMethod(Method):
 
 
 class Fusion(ChainMethod):
-    """What `rvdtool derender` does without a network."""
+    """De-rendering as `rvdtool derender --model none` does it."""
 
     name = "fusion"
     sources = ("research.benchmark.fusion", "reconstruct", "matching")
@@ -56,7 +56,8 @@ class Fusion(ChainMethod):
 
 
 class Part(ChainMethod):
-    """One candidate as the answer; where it has none, it is the fit. The chain runs as ever."""
+    """A single candidate as the prediction; where it has no value, the fit. The chain itself isn't
+    changed."""
 
     sources = Fusion.sources
 
@@ -74,7 +75,7 @@ class Part(ChainMethod):
 
 
 class KnownGain(ChainMethod):
-    """The inverse ISP with the gain that fits the *true* RAW best: a bound, and no method."""
+    """The inverse ISP with the gain that fits the *true* RAW best: a bound, not a real method."""
 
     name = "inverse-isp+known-gain"
     sources = Fusion.sources
@@ -93,7 +94,8 @@ class KnownGain(ChainMethod):
 
 
 def run_chain(clip: Clip, last: int) -> Iterator[Link]:
-    """The training-free chain's steps up to frame `last`; calibration counts with the first one."""
+    """The training-free chain's steps up to frame `last`; the first one's time includes
+    calibration."""
     first = clip.srgb(0)
     start = perf_counter()
     chain = Chain(clip.reference, first)

@@ -1,12 +1,13 @@
-"""INF: a small network per frame that knows colour and place → RAW, fitted to 1.6 % of its RAW.
+"""INF: a small network per frame from colour and position to RAW, fitted to 1.6 % of the RAW.
 
 Written from "Metadata-Based RAW Reconstruction via Implicit Neural Functions" (Li et al., CVPR
-2023); what the paper leaves open is as in its authors' settings. Frames larger than about 256
-packed pixels are divided into patches with a network each, fitted to the samples of the patch and
-of its neighbours. RAW is the packed planes (the paper's is demosaiced), black level removed.
+2023); what the paper doesn't state is as in its authors' settings. Frames larger than about 256
+packed pixels are divided into patches, each with its own network, fitted to the samples of the
+patch and of its neighbours. RAW is the packed planes after black subtraction (the paper's RAW is
+demosaiced).
 
-Not taken over: the authors' code reports the mean of the patches' PSNRs, which is above the PSNR of
-the frame; and at the frame's border it fits zeros where a neighbour is missing.
+Two details of the authors' code differ: it reports the mean of the patches' PSNRs, which is higher
+than the frame's PSNR, and at the frame's border it fits zeros for missing neighbours.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,7 @@ OMEGA = 30.0
 """Frequency of the sines (SIREN, Sitzmann et al. 2020)."""
 
 CHUNK = 1 << 16
-"""Pixels that are predicted at once."""
+"""Number of pixels predicted at once."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,10 @@ class InfOptions:
     """The authors' settings.
 
     Attributes:
-        spacing: of the uniform grid of samples, in packed pixels: 8 is 1.5625 %.
-        patch: packed pixels a side that one network is for, about.
-        steps: of Adam over all samples, starting at `rate`, halved every `halved_every`.
+        spacing: spacing of the uniform grid of samples in packed pixels; 8 gives 1.5625 %.
+        patch: approximate side of a network's patch in packed pixels.
+        steps: steps of Adam over all samples; the rate starts at `rate`, and is halved every
+            `halved_every` steps.
     """
 
     spacing: int = 8
@@ -49,7 +51,7 @@ class InfOptions:
 
 
 class Inf(Method):
-    """One fit per frame: nothing is carried from frame to frame."""
+    """INF, fitted to each frame separately."""
 
     name = "inf"
     alone = True
@@ -73,14 +75,14 @@ class Inf(Method):
             yield Prediction(index, values, perf_counter() - start)
 
     def metadata_bytes(self, clip: Clip) -> float:
-        """Four values a sample; where the samples lie is known."""
+        """Bytes for four values per sample; the positions are fixed."""
         height, width = (-(-side // 2) for side in clip.reference.size)
         samples = len(_grid(height, self._options)) * len(_grid(width, self._options))
         return samples * 4 * clip.reference.bits / 8
 
 
 class Siren(nn.Module):
-    """Colour and place in, RAW out; sines in between."""
+    """A network from colour and position to RAW, with sines as activations."""
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
@@ -90,7 +92,7 @@ class Siren(nn.Module):
         self.head = _layer(256, outputs)
 
     def forward(self, color: Tensor, place: Tensor) -> Tensor:
-        """[N, 3] in 0..1, [N, 2] in 0..1 → [N, outputs]."""
+        """Map colours [N, 3] and positions [N, 2], both 0..1, to RAW [N, outputs]."""
         for layer in self.color:
             color = torch.sin(OMEGA * layer(color))
         for layer in self.place:
@@ -109,13 +111,13 @@ def reconstruct(
     seed: int,
     at: torch.device = torch.device("cpu"),
 ) -> Planes:
-    """Fit to a frame's samples and predict all of it: normalised planes [C, h, w], not below 0.
+    """Fit to a frame's samples, and predict the whole frame: normalised planes [C, h, w], ≥ 0.
 
     Args:
-        frame: its RAW is looked at on the grid of samples only.
-        options: how to fit.
-        seed: of the networks' first weights; PyTorch's own generator stays as it was.
-        at: the device that computes.
+        frame: the frame; its RAW is used only at the samples.
+        options: settings of the fit.
+        seed: seed of the networks' initial weights; PyTorch's global generator isn't changed.
+        at: the device to compute on.
     """
     height, width = frame.raw.shape[1:]
     rows, columns = _grid(height, options), _grid(width, options)
@@ -137,7 +139,7 @@ def reconstruct(
 
 
 def _fit(samples: Planes, patch: Planes, options: InfOptions, at: torch.device) -> Planes:
-    """Fit to samples [3 + 2 + C, …], predict a patch [3 + 2, h, w] → [C, h, w]."""
+    """Fit to samples [3 + 2 + C, …], and predict a patch [3 + 2, h, w] → [C, h, w]."""
     flat = torch.from_numpy(np.ascontiguousarray(samples.reshape(len(samples), -1).T)).to(at)
     color, place, raw = flat[:, :3], flat[:, 3:5], flat[:, 5:]
     network = Siren(raw.shape[1]).to(at)
@@ -166,7 +168,7 @@ def _fit(samples: Planes, patch: Planes, options: InfOptions, at: torch.device) 
 
 
 def _layer(inputs: int, outputs: int, first: bool = False) -> nn.Linear:
-    """A linear layer with SIREN's first weights."""
+    """A linear layer with SIREN's initialisation."""
     layer = nn.Linear(inputs, outputs)
     bound = 1 / inputs if first else (6 / inputs) ** 0.5 / OMEGA
     nn.init.uniform_(layer.weight, -bound, bound)
@@ -174,18 +176,18 @@ def _layer(inputs: int, outputs: int, first: bool = False) -> nn.Linear:
 
 
 def _grid(side: int, options: InfOptions) -> NDArray[np.int64]:
-    """Where samples lie along a side, centred."""
+    """Positions of the samples along a side, centred."""
     return np.arange(side % options.spacing // 2, side, options.spacing)
 
 
 def _patches(side: int, options: InfOptions) -> list[tuple[int, int]]:
-    """Where patches start and end along a side."""
+    """Start and end of the patches along a side."""
     count = max(1, round(side / options.patch))
     edges = [round(side * number / count) for number in range(count + 1)]
     return list(pairwise(edges))
 
 
 def _near(grid: NDArray[np.int64], start: int, end: int) -> NDArray[np.bool_]:
-    """Which samples lie in a patch or its neighbours: as far again to either side."""
+    """Which samples lie in a patch or within a patch's length on either side of it."""
     reach = end - start
     return (grid >= start - reach) & (grid < end + reach)

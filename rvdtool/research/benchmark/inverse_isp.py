@@ -1,4 +1,4 @@
-"""Inverse ISP: fitted on the first frame, whose sRGB and RAW are known, and applied to all."""
+"""Inverse ISP: fitted on the first frame, where sRGB and RAW are known, and applied to all."""
 
 from collections.abc import Iterator, Sequence
 from time import perf_counter
@@ -11,7 +11,7 @@ from rvdtool.research.benchmark.method import Method, Prediction
 
 
 class Inverse(Method):
-    """What colour alone gives, without motion or the ISP's gain."""
+    """A baseline from colour only, without motion and without the ISP's gain."""
 
     name = "inverse-isp"
     sources = (

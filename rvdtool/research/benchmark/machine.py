@@ -1,4 +1,4 @@
-"""What computed a figure: seconds mean nothing without it."""
+"""Describe the machine that figures were measured on."""
 
 import os
 import platform
@@ -8,7 +8,7 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 
 def describe_machine(jobs: int, threads: int, device: str) -> str:
-    """One line: processor, cores, how they were shared, and the device networks ran on."""
+    """Processor, cores, how they were shared, and the networks' device, in one line."""
     amx = ", AMX" if "amx_bf16" in _cpu_facts().get("flags", "").split() else ""
     share = f"{jobs} {'video' if jobs == 1 else 'videos'} at a time, {threads} "
     share += "thread each" if threads == 1 else "threads each"
@@ -21,7 +21,7 @@ def _processor() -> str:
 
 
 def _cpu_facts() -> dict[str, str]:
-    """The first processor's lines of /proc/cpuinfo; nothing where there is no such file."""
+    """The entries of the first processor in /proc/cpuinfo; empty if there is no such file."""
     if not CPU_INFO.exists():
         return {}
     lines = (line.partition(":") for line in CPU_INFO.read_text().split("\n\n")[0].splitlines())

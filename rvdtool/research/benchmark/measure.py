@@ -1,4 +1,4 @@
-"""Methods on one video: what is known is kept, the rest is predicted and scored."""
+"""Score methods on one video; figures that are already known are reused."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ class Result:
     """One method's figures on one video.
 
     Attributes:
-        method: its name.
+        method: the method's name.
         clip: the video, at the size that was measured.
-        every: only every n-th frame was asked for.
-        record: figures of the frames that were asked for.
+        every: only every n-th frame was requested.
+        record: figures of the requested frames.
     """
 
     method: str
@@ -39,21 +39,23 @@ def measure(
     every: int,
     machine: str,
 ) -> list[Result]:
-    """Score methods on a video, as far as that isn't known; those that read a chain share one.
+    """Score methods on a video, except for known figures. Chain methods share one chain.
 
-    Figures are kept when a video is done, or after every frame where frames stand alone; those of
-    another method, model, code or video don't count.
+    Figures are stored when a video is done, or after each frame if the method treats frames
+    separately. Stored figures of another method, model, code version or video aren't used.
 
     Args:
-        methods, clip: what to measure.
-        results: the folder where figures are kept.
-        frames: of the video at most, the first included; None: all.
-        every: only every n-th frame (from the last backwards) where frames stand alone.
-        machine: what computes.
+        methods: the methods to score.
+        clip: the video.
+        results: the folder of stored figures.
+        frames: largest number of frames, including the first; None for all.
+        every: for methods that treat frames separately, score only every n-th frame, counted
+            backwards from the last.
+        machine: description of the machine.
 
     Raises:
         InputError: a frame is missing or damaged.
-        MismatchError: a method gave NaN, or frames differ in size.
+        MismatchError: a method's result has NaN, or frames differ in size.
         OutputError: figures can't be written.
     """
     runs = [_Run(method, clip, results, frames, every, machine) for method in methods]
@@ -68,20 +70,20 @@ def measure(
         for run in runs
         if run.missing
     ]
-    # In step, so that but one step of the chain is kept for all who read it.
+    # All methods advance together, so that only one step of the chain is in memory.
     for _ in zip_longest(*scored):
         pass
     return [run.result() for run in runs]
 
 
 def wanted_frames(count: int, frames: int | None, every: int) -> range:
-    """Indices to score: never the first frame; always the last."""
+    """Indices of the frames to score, always with the last and without the first."""
     last = min(count, frames or count) - 1
     return range(last, 0, -every)[::-1]
 
 
 class _Run:
-    """One method on one video, frame after frame."""
+    """Scores one method on one video, frame by frame."""
 
     def __init__(
         self,
@@ -109,7 +111,8 @@ class _Run:
             self._record = self._record.model_copy(update={"machine": both})
 
     def score(self, predictions: Iterator[Prediction]) -> Iterator[None]:
-        """Keep figures, each at once where frames stand alone; yields after every frame."""
+        """Score predictions; yields after each frame. If the method treats frames separately,
+        figures are stored after each frame."""
         frames = {frame.index: frame for frame in self._record.frames}
         for prediction in predictions:
             index, true = prediction.index, self._clip.raw(prediction.index)
@@ -130,7 +133,7 @@ class _Run:
         self._place.write(self._record)
 
     def result(self) -> Result:
-        """All that was asked for."""
+        """The figures of all requested frames."""
         asked = tuple(frame for frame in self._record.frames if frame.index in self._wanted)
         record = self._record.model_copy(update={"frames": asked})
         return Result(self.method.name, self._clip, self._every, record)

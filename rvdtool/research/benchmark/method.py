@@ -1,4 +1,4 @@
-"""What a method of the benchmark is: something that predicts a clip's RAW frames."""
+"""The base class of the benchmark's methods, which predict a clip's RAW frames."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from rvdtool.network.checkpoint import Model
 
 Values = NDArray[np.float32]
-"""A predicted mosaic [H, W] in DN, before any rounding."""
+"""A predicted mosaic [H, W] in DN, not rounded."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """One frame, as a method gives it.
+    """A method's prediction of one frame.
 
     Attributes:
-        index: of the frame, 1, 2, ….
-        values: DN, [H, W]: float where the protocol is to round, uint16 where the method did.
-        seconds: that it took, without reading and scoring; calibration counts with its frame.
+        index: number of the frame: 1, 2, ….
+        values: DN, [H, W]: float if the protocol shall round, uint16 if the method has rounded.
+        seconds: computing time, without reading and scoring; the first includes calibration.
     """
 
     index: int
@@ -36,12 +36,12 @@ class Prediction:
 
 
 class Method(ABC):
-    """A way to get RAW frames from an sRGB video and some RAW.
+    """A method that predicts RAW frames from an sRGB video and some RAW data.
 
     Attributes:
-        name: in tables and file names.
-        alone: whether each frame is predicted by itself, so that frames may be left out.
-        switches: of the model, by which an ablation names what it leaves out.
+        name: name in tables and file names.
+        alone: whether frames are predicted separately, so that some may be left out.
+        switches: the model's switches, which define an ablation.
         sources: packages and modules below rvdtool whose code the figures depend on.
     """
 
@@ -56,27 +56,27 @@ class Method(ABC):
 
         Args:
             clip: the video.
-            wanted: indices (1, 2, …, ascending) of the frames that are asked for. Methods that
-                aren't `alone` also yield those between.
+            wanted: indices (1, 2, …, ascending) of the requested frames. Methods that aren't
+                `alone` also yield those between.
 
         Raises:
             InputError: a frame is missing or damaged.
         """
 
     def metadata_bytes(self, clip: Clip) -> float:
-        """Bytes of RAW a frame that the camera has to store, at the camera's bits, uncompressed.
+        """Bytes of RAW per frame that the camera must store, uncompressed, at the camera's bits.
 
-        Here: the first RAW frame, shared among all frames of the video.
+        By default, this is the first RAW frame, divided by the number of frames.
         """
         height, width = clip.reference.size
         return height * width * clip.reference.bits / 8 / len(clip)
 
     def key(self) -> Mapping[str, str]:
-        """What figures depend on besides the clip: they are stale when it changes."""
+        """All that figures depend on besides the clip; they are stale when it changes."""
         return {"name": self.name, "code": code_fingerprint(self.sources)}
 
 
 def switches_of(model: "Model") -> dict[str, bool]:
-    """What a model's configuration and training switched on or off: an ablation's columns."""
+    """The switches of a model's configuration and training, as columns of the ablation table."""
     facts = {**model.config, **model.training}
     return {name: value for name, value in facts.items() if isinstance(value, bool)}

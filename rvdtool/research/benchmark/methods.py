@@ -1,4 +1,4 @@
-"""Methods by name, as the command line asks for them."""
+"""Find methods by name, as given on the command line."""
 
 from functools import cache
 from pathlib import Path
@@ -10,32 +10,32 @@ from rvdtool.research.benchmark.inverse_isp import Inverse
 from rvdtool.research.benchmark.method import Method
 
 UNTRAINED = (CopyWarp.name, Inverse.name, Fusion.name)
-"""What the benchmark compares unless told otherwise."""
+"""The methods that the benchmark compares by default."""
 
 NAMES = (*UNTRAINED, "inf", *PARTS, KnownGain.name)
-"""All that need no trained model."""
+"""All methods that need no trained model."""
 
 TUNED = "+tuned"
 KNOWN_PREVIOUS = "+known-previous"
 _KINDS = {
     TUNED: ("cam", "a CAM can be tuned"),
-    KNOWN_PREVIOUS: ("fagdn-calibrated", "our own network can be given the previous RAW"),
+    KNOWN_PREVIOUS: ("fagdn-calibrated", "a calibrated FAGDN can be given the previous RAW"),
 }
-"""What may follow a model's name → the kind of model, and the reason."""
+"""Suffix of a model's name → the kind of model that supports it, and the reason for the message."""
 
 
 @cache
 def find_method(name: str, device: str = "cpu") -> Method:
-    """The method of a name.
+    """The method of a given name.
 
     Args:
-        name: one of `NAMES`, or a trained model (its name or folder); a CAM may be followed by
-            `+tuned`, our own network by `+known-previous`.
-        device: where networks run, in PyTorch's words.
+        name: one of `NAMES`, or a trained model's name or folder. A CAM may be followed by
+            `+tuned`, a calibrated FAGDN by `+known-previous`.
+        device: the networks' device, in PyTorch's syntax.
 
     Raises:
-        ModelError: a model that is damaged or altered.
-        UsageError: neither a method nor a model; or `+…` behind a model of another kind.
+        ModelError: the model is damaged or altered.
+        UsageError: neither a method nor a model, or a suffix that this kind of model doesn't have.
     """
     untrained: dict[str, type[Method]] = {
         one.name: one for one in (CopyWarp, Inverse, Fusion, KnownGain)

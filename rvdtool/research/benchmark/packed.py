@@ -1,4 +1,4 @@
-"""A frame on the grid of the packed planes (half the video's), as the peers' networks see it."""
+"""Frames on the grid of the packed planes (half the video's size), for the peers' networks."""
 
 from dataclasses import dataclass
 
@@ -18,8 +18,8 @@ class PackedFrame:
     """sRGB and RAW of one frame, in RGGB geometry.
 
     Attributes:
-        srgb: 0..1 with its gamma, means of 2×2 pixels, [3, h, w].
-        raw: normalised, R, Gr, Gb, B, [4, h, w].
+        srgb: gamma-coded, 0..1, means of 2×2 pixels, [3, h, w].
+        raw: normalised R, Gr, Gb, B, [4, h, w].
     """
 
     srgb: Planes
@@ -27,16 +27,16 @@ class PackedFrame:
 
 
 def pack(picture: Rgb8, raw: RawFrame) -> PackedFrame:
-    """Pack a frame: what `to_planes` does to the mosaic is done to the picture as well.
+    """Pack a frame, with the same padding as `to_planes` for the picture.
 
     Args:
-        picture: [H, W, 3].
-        raw: of the same size.
+        picture: uint8 [H, W, 3].
+        raw: a RAW frame of the same size.
     """
     planes = to_planes(normalise(raw.mosaic, raw.black, raw.white), raw.phase)
     return PackedFrame(half_size(picture, raw.phase), planes)
 
 
 def unpack(planes: Planes, raw: RawFrame) -> NDArray[np.float32]:
-    """Planes [4, h, w] → mosaic [H, W] of the frame they were packed from; same unit."""
+    """Unpack planes [4, h, w] to a mosaic [H, W] of the frame's size and phase; same unit."""
     return from_planes(planes, raw.phase, raw.size)

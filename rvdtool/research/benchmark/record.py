@@ -1,7 +1,7 @@
-"""What was measured, one file per method and video: the benchmark resumes from these.
+"""Files with measured figures, one per method and video, from which the benchmark resumes.
 
-<results>/scores/full/<method>/<video>.json        at full size; `half` beside it
-<results>/scores/full/<method>/<video>.<index>.npy error map of one frame
+<results>/scores/full/<method>/<video>.json         at full size; those at half size are in `half`
+<results>/scores/full/<method>/<video>.<index>.npy  error map of one frame
 """
 
 from collections.abc import Mapping
@@ -23,16 +23,16 @@ from rvdtool.research.benchmark.method import Values
 
 SCORES = "scores"
 MAP_WIDTH = 480
-"""Error maps are kept at about this width."""
+"""Approximate width in pixels of stored error maps."""
 
 ErrorMap = NDArray[np.float32]
-"""Mean |error| of the photosites below each pixel, normalised to white − black, [h, w]."""
+"""Mean |error| of the photosites of each pixel, normalised to white − black, [h, w]."""
 
 
 class FrameRecord(BaseModel):
     """One frame's figures; see `rvdtool.evaluate.metrics.Scores`.
 
-    PSNRs are None where the prediction equals the truth (infinite).
+    A PSNR is None if the prediction equals the truth (infinite).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,7 +46,7 @@ class FrameRecord(BaseModel):
 
     @classmethod
     def of(cls, index: int, seconds: float, scores: Scores) -> "FrameRecord":
-        """From a frame's scores."""
+        """Make a record from a frame's scores."""
         psnr, published = (
             value if np.isfinite(value) else None for value in (scores.psnr, scores.psnr_paper)
         )
@@ -61,13 +61,13 @@ class FrameRecord(BaseModel):
 
 
 class Record(BaseModel):
-    """What one method did on one video.
+    """One method's figures on one video.
 
     Attributes:
-        key: what the figures depend on; they are stale when it is another.
-        machine: what computed them.
-        metadata_bytes: of RAW that the method needs for each frame.
-        frames: by index.
+        key: all that the figures depend on; they are stale when it changes.
+        machine: description of the machine.
+        metadata_bytes: bytes of RAW that the method needs per frame.
+        frames: the frames' figures, by index.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,7 +80,7 @@ class Record(BaseModel):
 
 @dataclass(frozen=True)
 class Place:
-    """Where one method's figures on one video are kept."""
+    """The files with one method's figures on one video."""
 
     results: Path
     method: str
@@ -88,7 +88,7 @@ class Place:
     half: bool
 
     def read(self, key: Mapping[str, str]) -> Record | None:
-        """The figures so far; None if there are none, or none for this key."""
+        """Read the stored figures; None if there are none with this key."""
         try:
             record = Record.model_validate_json(self._path("json").read_bytes())
         except (FileNotFoundError, ValidationError):
@@ -98,23 +98,23 @@ class Place:
         return record if record.key == dict(key) else None
 
     def write(self, record: Record) -> None:
-        """Keep figures.
+        """Store figures.
 
         Raises:
-            OutputError: they can't be written.
+            OutputError: the file can't be written.
         """
         with self._open("json") as file:
             file.write(record.model_dump_json(indent=1).encode() + b"\n")
 
     def has_error_map(self, index: int) -> bool:
-        """Whether the error map of a frame is kept."""
+        """Whether the error map of a frame is stored."""
         return self._path(f"{index}.npy").exists()
 
     def read_error_map(self, index: int) -> ErrorMap:
-        """A frame's error map.
+        """Read a frame's error map.
 
         Raises:
-            OutputError: missing or damaged.
+            OutputError: the file is missing or damaged.
         """
         path = self._path(f"{index}.npy")
         try:
@@ -123,10 +123,10 @@ class Place:
             raise OutputError(f"{path}: can't be read; remove it and run again: {error}") from error
 
     def write_error_map(self, index: int, error: ErrorMap) -> None:
-        """Keep a frame's error map.
+        """Store a frame's error map.
 
         Raises:
-            OutputError: it can't be written.
+            OutputError: the file can't be written.
         """
         with self._open(f"{index}.npy") as file:
             np.save(file, error.astype(np.float16))
@@ -145,7 +145,7 @@ class Place:
 
 
 def error_map(values: Values | Mosaic, true: RawFrame) -> ErrorMap:
-    """Where a prediction (DN, [H, W]) is wrong by how much, at about `MAP_WIDTH` pixels."""
+    """Error map of a prediction (DN, [H, W]), about `MAP_WIDTH` pixels wide."""
     height, width = true.size
     span = true.white - np.array(true.black, np.float32).reshape(2, 2)
     spans = np.tile(span, (height // 2 + 1, width // 2 + 1))[:height, :width]

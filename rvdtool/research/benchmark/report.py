@@ -1,4 +1,4 @@
-"""Results as files: Markdown, CSV, JSON and PNG."""
+"""Write results as Markdown, CSV, JSON and PNG."""
 
 import csv
 import io
@@ -26,14 +26,14 @@ FRAME_COLUMNS = (
 
 
 def markdown(results: Sequence[Result], switches: Mapping[str, Mapping[str, bool]]) -> str:
-    """All tables, and what computed the seconds in them."""
+    """All tables as Markdown, with the machines that times were measured on."""
     tables = "\n".join(table.markdown() for table in all_tables(results, switches))
     machines = "\n".join(f"- {machine}" for machine in _machines(results))
     return f"{tables}\nSeconds were measured on:\n\n{machines}\n"
 
 
 def as_json(results: Sequence[Result]) -> dict[str, object]:
-    """Means by tag, and every frame's figures; PSNRs are null where infinite."""
+    """Means by tag and all frames' figures, for JSON; infinite PSNRs are null."""
     full = [result for result in results if not result.clip.half]
     half = [result for result in results if result.clip.half]
     document: dict[str, object] = {
@@ -50,10 +50,10 @@ def as_json(results: Sequence[Result]) -> dict[str, object]:
 def write_report(
     plan: Plan, results: Sequence[Result], switches: Mapping[str, Mapping[str, bool]]
 ) -> None:
-    """Write tables, frames and figures into the results' folder; earlier reports are replaced.
+    """Write tables, frames and figures to the results' folder; earlier reports are replaced.
 
     Raises:
-        OutputError: something can't be written.
+        OutputError: a file can't be written.
     """
     from rvdtool.research.benchmark.figures import draw_curves, draw_error_maps
 
@@ -108,7 +108,7 @@ def _videos(results: Sequence[Result]) -> dict[str, object]:
 
 
 def _frames(results: Sequence[Result]) -> str:
-    """A row per frame, at full precision."""
+    """CSV with a row per frame, at full precision."""
     text = io.StringIO()
     writer = csv.DictWriter(text, FRAME_COLUMNS, lineterminator="\n")
     writer.writeheader()

@@ -1,4 +1,4 @@
-"""All methods on all videos of an RVD folder, resumable per method and video."""
+"""Run methods on all videos of a data set; resumable per method and video."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -24,21 +24,21 @@ from rvdtool.research.workers import end_with_parent
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be measured.
+    """What the benchmark measures, and how.
 
     Attributes:
-        root: an RVD folder (data.json, RAW/, sRGB/).
-        results: folder for results; those that are still valid are reused.
-        methods: names, see `find_method`.
-        frames: of each video at most, the first included; None: all.
-        every: methods that treat each frame by itself get only every n-th, from the last
-            backwards.
-        low_resolution: measure everything at half size as well.
-        jobs: videos at a time.
-        device: where networks run, in PyTorch's words; None: the fastest there is.
+        root: a data set in RVD's layout (data.json, RAW/, sRGB/).
+        results: folder for results; valid ones in it are reused.
+        methods: the methods' names, see `find_method`.
+        frames: largest number of frames of each video, including the first; None for all.
+        every: for methods that treat frames separately, score only every n-th frame, counted
+            backwards from the last.
+        low_resolution: also measure everything at half size.
+        jobs: number of videos processed at the same time.
+        device: the networks' device, in PyTorch's syntax; None for the fastest available.
 
     Raises:
-        UsageError: no methods, a method twice, or numbers below 1 (2 for frames).
+        UsageError: no method, a method given twice, or a number below 1 (2 for frames).
     """
 
     root: Path
@@ -59,7 +59,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Task:
-    """One method on one video, or all that read its chain."""
+    """One method on one video, or all chain methods on it."""
 
     plan: Plan
     folder: RvdFolder
@@ -69,19 +69,19 @@ class _Task:
 
 
 def run(plan: Plan, advance: Callable[[int], None] | None = None) -> list[Result]:
-    """Measure what isn't known yet.
+    """Run the benchmark, except for results that are already known.
 
     Args:
         plan: what to measure.
         advance: called with the number of videos (per method and size) just done.
 
     Returns:
-        All results that the plan asks for: methods in its order, videos by name, full size first.
+        All results of the plan, in its order of methods, by video name, full size first.
 
     Raises:
-        InputError: the folder, a frame or a model can't be read.
-        UsageError: a method or the device doesn't exist; two methods have one name.
-        OutputError: the results' folder is another's, or can't be written.
+        InputError: the data set, a frame or a model can't be read.
+        UsageError: a method or the device doesn't exist, or two methods have the same name.
+        OutputError: the results' folder has other files, or can't be written.
     """
     tasks = list(_tasks(plan))
     device = str(choose_device(plan.device))
@@ -104,7 +104,7 @@ def run(plan: Plan, advance: Callable[[int], None] | None = None) -> list[Result
 
 
 def count_tasks(plan: Plan) -> int:
-    """How often `advance` will be called."""
+    """The total of the numbers that `advance` will be called with."""
     return len(open_rvd(plan.root).videos) * len(plan.methods) * (1 + plan.low_resolution)
 
 
@@ -130,23 +130,23 @@ def _tasks(plan: Plan) -> Iterator[_Task]:
 
 
 def _require_ours(results: Path) -> None:
-    """Never write among files that are somebody else's."""
+    """Refuse a folder with files that don't belong to a benchmark."""
     if results.is_dir() and any(results.iterdir()) and not (results / SCORES).is_dir():
         raise OutputError(
-            f"{results}: not empty, and not a benchmark's results; name a new folder, or one to "
-            "resume"
+            f"{results}: not empty, and not a benchmark's results; give a new folder, or one "
+            "with results to resume"
         )
 
 
 def _prepare_worker(threads: int) -> None:
-    """Workers share the cores among themselves."""
+    """Set up a worker process, which gets its share of the cores."""
     end_with_parent()
     cv2.setNumThreads(threads)
     torch.set_num_threads(threads)
 
 
 def _measure(task: _Task, device: str, threads: int) -> list[Result]:
-    """One task, in a worker."""
+    """Measure one task, in a worker process."""
     plan = task.plan
     machine = describe_machine(plan.jobs, threads, device)
     methods = [find_method(name, device) for name in task.names]

@@ -1,4 +1,4 @@
-"""Means of what was measured: over a video's frames, then over videos, as the paper does it."""
+"""Means of figures over a video's frames, then over videos, as in the paper."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,19 +7,19 @@ from rvdtool.research.benchmark.measure import Result
 from rvdtool.research.benchmark.record import FrameRecord
 
 ENDS = 10
-"""Number of first and of last frames whose difference is the drift."""
+"""Number of first and of last frames that are compared for the drift."""
 
 
 @dataclass(frozen=True)
 class Means:
-    """Mean figures; PSNRs in dB, None where every prediction equals the truth (infinite).
+    """Mean figures; PSNRs are in dB, and None if all predictions equal the truth (infinite).
 
     Attributes:
         psnr, ssim: strict protocol: rounded, (DN − black) / (white − black), range 1, planes.
-        psnr_paper, ssim_paper: the paper's: truncated, DN / (2^bits − 1), SSIM on the
+        psnr_paper, ssim_paper: the paper's protocol: truncated, DN / (2^bits − 1), SSIM on the
             mosaic with range 2.
-        seconds: per frame.
-        metadata_bytes: of RAW per frame.
+        seconds: computing time per frame.
+        metadata_bytes: bytes of RAW per frame.
     """
 
     psnr: float | None
@@ -31,12 +31,12 @@ class Means:
 
 
 def mean_of_frames(result: Result) -> Means:
-    """A video's mean over the frames that were scored."""
+    """A video's mean over all scored frames."""
     return _means(result.record.frames, result.record.metadata_bytes)
 
 
 def mean_of_videos(results: Sequence[Result]) -> Means:
-    """Mean of the videos' means; `results` are of one method."""
+    """Mean of the videos' means; all `results` must be of one method."""
     return _means(
         [mean_of_frames(result) for result in results],
         _mean(result.record.metadata_bytes for result in results),
@@ -44,7 +44,7 @@ def mean_of_videos(results: Sequence[Result]) -> Means:
 
 
 def by_method(results: Iterable[Result]) -> dict[str, list[Result]]:
-    """Results of each method, in their order."""
+    """Results by method, in their order."""
     groups: dict[str, list[Result]] = {}
     for result in results:
         groups.setdefault(result.method, []).append(result)
@@ -52,16 +52,16 @@ def by_method(results: Iterable[Result]) -> dict[str, list[Result]]:
 
 
 def by_tag(results: Sequence[Result]) -> dict[str, list[Result]]:
-    """Results of the videos that have a tag, tags by name; then `all`."""
+    """Results by the videos' tags, sorted by name; then `all`."""
     tags = sorted({tag for result in results for tag in result.clip.tags})
     groups = {tag: [one for one in results if tag in one.clip.tags] for tag in tags}
     return groups | {"all": list(results)}
 
 
 def drift(result: Result) -> float | None:
-    """Mean PSNR (paper's range) of the last ten frames minus that of the first ten, dB.
+    """Mean PSNR in dB (paper's protocol) of the last ten frames minus that of the first ten.
 
-    None where one of them has no frame that was scored, or where they overlap.
+    None if either has no scored frame, or if they overlap.
     """
     frames = result.record.frames
     last = frames[-1].index
@@ -99,7 +99,7 @@ def _means(figures: Sequence[FrameRecord | Means], metadata_bytes: float) -> Mea
 
 
 def _finite_mean(values: Iterable[float | None]) -> float | None:
-    """Mean of the values that are finite; None if there are none."""
+    """Mean of the finite values (not None); None if there are none."""
     finite = [value for value in values if value is not None]
     return sum(finite) / len(finite) if finite else None
 

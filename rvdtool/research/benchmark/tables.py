@@ -1,4 +1,4 @@
-"""The paper's tables, and ours beside them, from what was measured."""
+"""Make the paper's tables, and further ones, from results."""
 
 import csv
 import io
@@ -23,14 +23,14 @@ CHALLENGES = {
     "Fast motion": frozenset({"fast_motion"}),
     "Dark lighting": frozenset({"dark", "dark_lighting", "low_light"}),
 }
-"""Table 2's rows → tags that say so (in any case, with spaces or underscores)."""
+"""Table 2's rows → tags that select their videos (in any case, with spaces or underscores)."""
 
 FIGURES = ("PSNR", "SSIM", "PSNR strict", "SSIM strict")
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text: a name for its file, a title, what its figures are."""
+    """A table of text, with a file name, a title and a note on its figures."""
 
     name: str
     title: str
@@ -39,14 +39,14 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
     def markdown(self) -> str:
-        """With title and note, to be pasted."""
+        """The table as Markdown, with title and note."""
         cells = [self.header, ("---",) * len(self.header), *self.rows]
         escaped = ([cell.replace("|", "\\|") for cell in row] for row in cells)
         lines = "\n".join(f"| {' | '.join(row)} |" for row in escaped)
         return f"## {self.title}\n\n{self.note}\n\n{lines}\n"
 
     def csv(self) -> str:
-        """Header and rows."""
+        """The header and rows as CSV."""
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([self.header, *self.rows])
         return text.getvalue()
@@ -55,11 +55,11 @@ class Table:
 def all_tables(
     results: Sequence[Result], switches: Mapping[str, Mapping[str, bool]]
 ) -> list[Table]:
-    """Every table that the results allow.
+    """All tables that the results allow.
 
     Args:
-        results: of all methods, videos and sizes.
-        switches: per model, what its configuration switches on or off (Table 3).
+        results: results of all methods, videos and sizes.
+        switches: for each model, the switches of its configuration (Table 3).
     """
     full = [result for result in results if not result.clip.half]
     tables = [comparison(full), conditions(full, strict=False), conditions(full, strict=True)]
@@ -73,7 +73,7 @@ def all_tables(
 
 
 def comparison(results: Sequence[Result]) -> Table:
-    """Table 1: all methods over all videos, with what they cost."""
+    """Table 1: all methods over all videos, with their costs."""
     rows = []
     for group in by_method(results).values():
         means = mean_of_videos(group)
@@ -131,7 +131,7 @@ def challenging(results: Sequence[Result]) -> Table:
 
 
 def ablation(results: Sequence[Result], switches: Mapping[str, Mapping[str, bool]]) -> Table:
-    """Table 3: models that differ in what their configuration switches on; no rows if none do."""
+    """Table 3: models with different switches in their configuration; no rows if none differ."""
     groups = {name: group for name, group in by_method(results).items() if switches.get(name)}
     names = dict.fromkeys(name for model in groups for name in switches[model])
     differing = [name for name in names if len({switches[model].get(name) for model in groups}) > 1]
@@ -175,7 +175,7 @@ def per_video_drift(results: Sequence[Result]) -> Table:
 
 
 def _label(group: Sequence[Result]) -> str:
-    """The method's name, and whether it was spared frames."""
+    """The method's name, and whether only every n-th frame was scored."""
     every = group[0].every
     return group[0].method + (f" (every {every}th frame)" if every > 1 else "")
 

@@ -1,1 +1,1 @@
-"""Data sets of RAW video: simulated, built from what users have, and read for training."""
+"""Data sets of RAW video: simulate them, build them from RAW sequences, and read them."""

@@ -1,9 +1,8 @@
-"""Moves that keep the Bayer phase: crops, flips and quarter turns of mosaic, sRGB and flow.
+"""Augmentation that keeps the Bayer phase: crops, flips and rotations of mosaic, sRGB and flow.
 
-A move acts on full-size pictures, so that what each CFA site saw stays beside its sRGB pixel. After
-a flip or a turn the mosaic's 2×2 cell is flipped or turned, too; one row or column less at the
-start brings the wanted phase back. So every move commutes with mosaicking: moving the picture and
-sampling it through the CFA gives the moved mosaic.
+An augmentation acts on full-size pictures, so that each CFA site stays aligned with its sRGB pixel.
+A flip or a rotation by 90° also flips or rotates the mosaic's 2×2 cell; leaving out one row or
+column at the start restores the CFA phase. Augmentation therefore commutes with mosaicking.
 """
 
 from dataclasses import dataclass
@@ -20,9 +19,9 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 @dataclass(frozen=True)
 class Move:
-    """Crop to `window`, transpose, then flip: all eight symmetries of a square.
+    """A crop to `window`, then a transposition, then flips: all eight symmetries of a square.
 
-    `window` is in pixels of the untouched picture; what `fit` returns keeps the phase.
+    `window` is in pixels of the original picture. Results of `fit` keep the CFA phase.
     """
 
     window: Rect
@@ -31,7 +30,7 @@ class Move:
     flip_columns: bool = False
 
     def apply(self, picture: NDArray[Scalar]) -> NDArray[Scalar]:
-        """Move a mosaic [..., H, W]-like first two axes: [H, W] or [H, W, C]."""
+        """Augment a mosaic or picture, [H, W] or [H, W, C]."""
         rect = self.window
         rows = slice(rect.top, rect.top + rect.height)
         moved = picture[rows, rect.left : rect.left + rect.width]
@@ -44,7 +43,7 @@ class Move:
         return np.ascontiguousarray(moved)
 
     def apply_flow(self, flow: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Move a flow field [H, W, 2] (x, y): its places and its vectors."""
+        """Augment a flow field [H, W, 2] (x, y): both its positions and its vectors."""
         moved = self.apply(flow)
         if self.transpose:
             moved = np.ascontiguousarray(moved[..., ::-1])
@@ -65,14 +64,14 @@ def fit(
     flip_rows: bool = False,
     flip_columns: bool = False,
 ) -> Move:
-    """The move whose result is RGGB, `crop` (height, width) large, and lies at about `at`.
+    """The augmentation that crops at about `at` to a mosaic of phase RGGB.
 
     Args:
         size: (height, width) of the pictures.
-        crop: of the result; both even.
-        phase: CFA phase of the untouched mosaic.
-        at: (top, left) wished for in the untouched picture; shifted by at most one pixel to keep
-            the phase, and pulled inside.
+        crop: (height, width) of the result; both even.
+        phase: CFA phase of the original mosaic.
+        at: desired (top, left) in the original picture; moved inside the picture, and by at most
+            one pixel to keep the phase.
 
     Raises:
         UsageError: the crop is odd, or larger than the picture allows.
@@ -80,7 +79,7 @@ def fit(
     window = crop[::-1] if transpose else crop
     if min(crop) < 2 or crop[0] % 2 or crop[1] % 2:
         raise UsageError(f"a crop has even sides of at least 2; got {crop[0]}×{crop[1]}")
-    # Of the four corners of a CFA cell, one makes the moved window start with red.
+    # At one of the four positions in a CFA cell, the result starts with red.
     for row in range(2):
         for column in range(2):
             cell = np.roll(phase.pattern, (-row, -column), (0, 1))
@@ -96,10 +95,10 @@ def fit(
 def draw(
     rng: np.random.Generator, size: tuple[int, int], crop: tuple[int, int], phase: CfaPhase
 ) -> Move:
-    """A crop at a random place in one of the eight orientations, RGGB afterwards.
+    """A crop at a random position in a random one of the eight orientations, with phase RGGB.
 
     Raises:
-        UsageError: as `fit`.
+        UsageError: the crop is odd, or larger than the picture allows.
     """
     transpose, flip_rows, flip_columns = (bool(bit) for bit in rng.integers(0, 2, 3))
     return fit(
@@ -114,7 +113,7 @@ def draw(
 
 
 def _place(wish: int, parity: int, length: int, window: int) -> int:
-    """The start nearest to `wish` with that parity at which the window lies inside."""
+    """The start nearest to `wish` that has the given parity and keeps the window inside."""
     last = length - window
     last -= (last - parity) % 2
     if last < parity:

@@ -1,7 +1,7 @@
-"""RVD's layout from sequences of RAW frames: unchanged mosaics, rendered by LibRaw.
+"""Build a data set in RVD's layout from sequences of RAW frames, rendered by LibRaw.
 
-While a video is being made, `unfinished/<video>` says how it is rendered. A run that finds it keeps
-the frames whose RAW is the source's and whose rendering is whole.
+While a video is being made, `unfinished/<video>` records how it is rendered. A run that finds this
+file keeps the frames whose RAW equals the source and whose rendering is complete.
 """
 
 import shutil
@@ -42,18 +42,19 @@ Render = Literal["default", "steady"]
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How sequences become videos of the set.
+    """How sequences are converted to videos of the data set.
 
     Attributes:
-        drop: frames left out at the start (cameras settle).
-        keep: frames kept after that; shorter sequences are refused. None keeps all.
-        render: LibRaw's `default`s, as in the paper, or `steady` without per-frame brightness.
-        flow: also write flow to the next frame: `dis` calculates it, `npy` takes it over.
-        flow_folder: with `npy`, the folder that has `<video>/<frame>_flow.npy`, in which frames
-            are called as in the set: 000000 is the first one kept.
-        test_share: share of the videos that goes to test/ instead of train/.
-        overwrite: make videos again that are listed already.
-        workers: frames rendered at the same time.
+        drop: number of frames left out at the start, while cameras adjust.
+        keep: number of frames kept after that; shorter sequences are refused. None keeps all.
+        render: `default` for LibRaw's defaults, as in the paper, or `steady` without
+            auto-brightness.
+        flow: also write flow to the next frame: `dis` computes it, `npy` copies existing files.
+        flow_folder: with `npy`, the folder with `<video>/<frame>_flow.npy`. Frames are numbered as
+            in the data set: 000000 is the first frame kept.
+        test_share: fraction of the videos that goes to test/ instead of train/.
+        overwrite: make videos again that are already listed.
+        workers: number of frames rendered at the same time.
     """
 
     drop: int = 0
@@ -78,7 +79,7 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class Plan:
-    """What will become one video."""
+    """A sequence that will become one video of the data set."""
 
     clip: Clip
     part: Literal["train", "test"]
@@ -87,25 +88,25 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """Of the video."""
+        """The video's name."""
         return self.clip.name
 
     @property
     def video(self) -> Video:
-        """As data.json will list it."""
+        """The video's entry in data.json."""
         return Video(video_name=self.name, frames=frame_names(len(self.frames)))
 
 
 def plan(sources: Sequence[Path], options: BuildOptions) -> list[Plan]:
-    """Look at every sequence (one frame of each is read), and decide what goes where.
+    """Check all sequences, reading one frame of each, and split them into training and test.
 
-    Test videos are spread evenly over the list of names, so the split stays the same whenever the
-    same sequences are given.
+    Test videos are spread evenly over the sorted names, so that the same sequences always give the
+    same split.
 
     Raises:
-        InputError: a sequence has no frames, too few, or its first can't be read; a flow to be
-            taken over is missing or isn't one.
-        MismatchError: such a flow has another size.
+        InputError: a sequence has too few frames, or its first can't be read; a flow file to be
+            copied is missing or invalid.
+        MismatchError: such a flow field has another size.
         UsageError: two sequences have the same name.
     """
     if not sources:
@@ -143,9 +144,9 @@ def _plan_one(
 
 
 def build(plans: Sequence[Plan], root: Path, options: BuildOptions) -> Iterator[tuple[Plan, int]]:
-    """Make the videos; yields (plan, frames done) as it goes.
+    """Make the videos; yields (plan, number of frames done) while it runs.
 
-    Those listed already are kept, but get flow that is asked for now and isn't there.
+    Videos that are already listed are kept; flow is added if it is requested and missing.
 
     Raises:
         InputError: a frame or flow can't be read.
@@ -175,7 +176,7 @@ def _build_one(one: Plan, writer: RvdWriter, options: BuildOptions) -> Iterator[
         raw, rgb = developed.raw, developed.rgb
         camera = camera or VideoCamera.of(raw)
         if not developed.kept:
-            # RAW last: it then says which source the rendering beside it is of.
+            # RAW last, so that its presence proves which source the rendering was made from.
             write_frame_srgb(writer.root, one.name, one.video.frames[index], rgb)
             write_frame_raw(writer.root, one.name, one.video.frames[index], raw.mosaic)
         meter.watch(raw, rgb)
@@ -192,13 +193,13 @@ def _build_one(one: Plan, writer: RvdWriter, options: BuildOptions) -> Iterator[
 
 
 def _begin(mark: Path, stale: Iterable[Path], options: BuildOptions) -> bool:
-    """Note how a video is rendered; True if an earlier run began it in the same way."""
+    """Record how a video is rendered; True if an earlier run started it in the same way."""
     try:
         if mark.exists() and mark.read_bytes() == options.render.encode():
             return True
     except OSError as error:
         raise OutputError(f"{mark}: can't be read: {describe(error)}") from error
-    for folder in stale:  # of another rendering: a later run must not take it for this one's
+    for folder in stale:  # of another rendering: later runs must not reuse it
         _remove(folder)
     make_folder(mark.parent)
     with write_beside(mark, overwrite=True) as file:
@@ -245,7 +246,7 @@ def _write_sheet(one: Plan, folder: RvdFolder, *, flow: bool) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Developed:
-    """A frame with its rendering; `kept` if both are on the disk."""
+    """A frame with its rendering; `kept` means that both are already written."""
 
     raw: RawFrame
     rgb: Rgb8
@@ -253,7 +254,7 @@ class _Developed:
 
 
 def _developed(one: Plan, earlier: RvdFolder | None, options: BuildOptions) -> Iterator[_Developed]:
-    """Each frame with its rendering, in order, a few at a time (LibRaw runs beside Python)."""
+    """All frames with their renderings, in order, rendered in several threads."""
     draw = default_render if options.render == "default" else render
 
     def develop(index: int, raw: RawFrame) -> _Developed:
@@ -283,10 +284,10 @@ def _developed(one: Plan, earlier: RvdFolder | None, options: BuildOptions) -> I
 
 
 def _written(video: Video, index: int, raw: RawFrame, earlier: RvdFolder) -> Rgb8 | None:
-    """The rendering that an earlier run wrote, if it is whole and of this very frame."""
+    """The rendering that an earlier run wrote, if it is complete and of exactly this frame."""
     try:
         same = np.array_equal(earlier.read_raw(video, index), raw.mosaic)
         rgb = earlier.read_srgb(video, index)
-    except InputError:  # missing or cut short
+    except InputError:  # missing or truncated
         return None
     return rgb if same and rgb.shape[:2] == raw.size else None

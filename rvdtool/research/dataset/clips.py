@@ -1,4 +1,4 @@
-"""What sets are built from: folders of RAW frames and Magic Lantern videos, read alike."""
+"""Sequences of RAW frames that data sets are built from: folders and Magic Lantern videos."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,9 +17,9 @@ class Clip:
     """A sequence of RAW frames.
 
     Attributes:
-        name: of the folder, or of the file without suffix; the video's name in the set.
-        count: how many frames it has.
-        read: frame by its place in the sequence. Raises InputError.
+        name: name of the folder, or of the file without suffix; the video's name in the data set.
+        count: number of frames.
+        read: reads a frame by its index in the sequence. Raises InputError.
     """
 
     name: str
@@ -27,19 +27,19 @@ class Clip:
     read: Callable[[int], RawFrame]
 
     def upright(self, index: int) -> RawFrame:
-        """Frame `index`, turned upright, all of the active area: so RAW and sRGB lie alike.
+        """Frame `index` rotated upright, with the whole active area, so that it matches its sRGB.
 
         Raises:
-            InputError: it can't be read.
+            InputError: the frame can't be read.
         """
         return replace(orient(self.read(index)), default_crop=None)
 
 
 def open_clip(path: Path) -> Clip:
-    """Open a folder of RAW frames or an .mlv file; no pixel is read.
+    """Open a folder of RAW frames or an .mlv file, without reading pixels.
 
     Raises:
-        InputError: neither, no frames in it, or damaged.
+        InputError: neither of these, without frames, or damaged.
     """
     if path.is_dir():
         frames = list_sequence(path)

@@ -14,7 +14,7 @@ XYZ_FROM_SRGB: Array = np.array(
         [0.0193308, 0.1191948, 0.9505322],
     ]
 )
-"""IEC 61966-2-1, white D65."""
+"""Linear sRGB → XYZ (IEC 61966-2-1, white D65)."""
 
 LUMA: Array = XYZ_FROM_SRGB[1]
 
@@ -26,21 +26,21 @@ def white_xyz(kelvin: float) -> Array:
 
 
 def neutral_of(color_matrix: ArrayLike, kelvin: float) -> tuple[float, float, float]:
-    """The camera's response to white light of that colour temperature, largest 1."""
+    """The camera's response (R, G, B) to white light of a colour temperature; the largest is 1."""
     response = np.asarray(color_matrix, np.float64) @ white_xyz(kelvin)
     r, g, b = (response / response.max()).tolist()
     return r, g, b
 
 
 def balanced_from_srgb(color_matrix: ArrayLike) -> Array:
-    """Linear sRGB → white-balanced camera RGB: rows sum to 1, so white stays white.
+    """Matrix from linear sRGB to white-balanced camera RGB; rows sum to 1, so white stays white.
 
-    This is the model of LibRaw and dcraw: one matrix for all light, after white balance.
+    This is the model of LibRaw and dcraw: one matrix for all illuminants, after white balance.
     """
     matrix = np.asarray(color_matrix, np.float64) @ XYZ_FROM_SRGB
     return np.asarray(matrix / matrix.sum(axis=1, keepdims=True))
 
 
 def camera_from_srgb(color_matrix: ArrayLike, neutral: ArrayLike) -> Array:
-    """Linear sRGB → camera RGB under light in which the camera's white is `neutral`."""
+    """Matrix from linear sRGB to camera RGB, under light for which `neutral` is white."""
     return np.asarray(np.diag(np.asarray(neutral, np.float64)) @ balanced_from_srgb(color_matrix))

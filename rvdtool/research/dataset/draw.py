@@ -1,12 +1,13 @@
-"""Drawing cameras, ISPs, codecs and motion at random, from ranges that real ones span.
+"""Draw cameras, ISPs, codecs and motion at random, from ranges that real ones span.
 
-Where the ranges come from:
+Sources of the ranges:
 
 - Colour matrices: convex mixtures of two real cameras' (dcraw's table of Adobe's coefficients).
 - White: 2800 K (incandescent) to 7500 K (shade).
 - Levels: pairs of black and white level that cameras of 10 to 14 bits write, RVD's own among them.
 - Shot noise: 300 to 20,000 electrons at saturation. Brooks et al. (CVPR 2019) draw 83 to 10,000
-  from the Darmstadt set; video has less gain and larger photosites, so cleaner ends are in.
+  from the Darmstadt set; cameras for video have less gain and larger photosites, so less noise is
+  included.
 - Read noise: 1.5 to 8 electrons; row noise up to 0.4 of it (Wei et al., CVPR 2020).
 - ISP: white balance within 10 % of the truth and 3 % of drift; digital gain, curves and contrast of
   cameras' own pictures; local tone mapping that takes away up to 55 % of large-scale log contrast,
@@ -56,14 +57,14 @@ TRAINING_CAMERAS: Cameras = {
     "Sony ILCE-6000": (5991, -1456, -455, -4764, 12135, 2980, -707, 1425, 6701),
     "Sony ILCA-68": (6435, -1903, -536, -4722, 12449, 2550, -663, 1363, 6517),
 }
-"""XYZ → camera × 10,000, row by row."""
+"""Matrices XYZ → camera × 10,000, row by row."""
 
 HELD_OUT_CAMERAS: Cameras = {
     "Canon EOS 5DS": (6250, -711, -808, -5153, 12794, 2636, -1249, 2198, 5610),
     "Sony ILCE-7R": (4913, -541, -202, -6130, 13513, 2906, -1564, 2151, 7183),
     "Sony ILCE-6300": (5973, -1695, -419, -3826, 11797, 2293, -639, 1398, 5789),
 }
-"""Never used for training."""
+"""Cameras that are never used for training."""
 
 LEVELS = (  # bits, black, white
     (10, 64, 1023),
@@ -81,7 +82,7 @@ LEVELS = (  # bits, black, white
 
 @dataclass(frozen=True)
 class IspRanges:
-    """What the camera-like ISP is drawn from: (lowest, highest) each."""
+    """Ranges (lowest, highest) that a camera-like ISP's parameters are drawn from."""
 
     demosaic: tuple[str, ...] = ("bilinear", "edge_aware", "malvar")
     denoise_luma: tuple[float, float] = (0, 1.6)
@@ -111,7 +112,7 @@ HELD_OUT_ISP = IspRanges(
     sharpen=(1.2, 1.5),
     contrast=(0.6, 0.8),
 )
-"""Beyond the training ranges in denoising, local tone mapping, sharpening and contrast."""
+"""Ranges outside of the training ranges in denoising, local tone mapping, sharpening, contrast."""
 
 
 PHONE_CAMERA = IspRanges(
@@ -127,7 +128,7 @@ PHONE_CAMERA = IspRanges(
 
 
 def draw_sensor(rng: np.random.Generator, cameras: Cameras, electrons: float) -> Sensor:
-    """A sensor whose photosites hold `electrons` at saturation."""
+    """Draw a sensor whose photosites have `electrons` at saturation."""
     names = list(cameras)
     one, two = rng.choice(len(names), 2, replace=False)
     share = rng.uniform()
@@ -154,7 +155,7 @@ def draw_sensor(rng: np.random.Generator, cameras: Cameras, electrons: float) ->
 
 
 def draw_isp(rng: np.random.Generator, ranges: IspRanges = TRAINING_ISP) -> CameraIsp:
-    """A camera-like ISP."""
+    """Draw a camera-like ISP."""
 
     def between(limits: tuple[float, float]) -> float:
         return round(float(rng.uniform(*limits)), 3)
@@ -217,14 +218,14 @@ def draw_phone_isp(rng: np.random.Generator, frames: int) -> PhoneIsp:
 
 
 def draw_codec(rng: np.random.Generator) -> Codec:
-    """H.264 or HEVC at a rate that cameras use."""
+    """Draw a codec: H.264 or HEVC at a bit rate that cameras use."""
     if rng.uniform() < 0.5:
         return Codec(kind="h264", crf=int(rng.integers(18, 24)))
     return Codec(kind="hevc", crf=int(rng.integers(19, 26)))
 
 
 def draw_light(rng: np.random.Generator, exposure: float) -> Light:
-    """Exposure time, rolling shutter, shading; now and then a step or a slow change of light."""
+    """Draw exposure time, rolling shutter, shading, and sometimes a change of light."""
     steps: tuple[tuple[int, float], ...] = ()
     if rng.uniform() < 0.15:
         steps = ((int(rng.integers(3, 14)), round(_log_uniform(rng, 0.6, 1.6), 3)),)
@@ -242,7 +243,7 @@ def draw_light(rng: np.random.Generator, exposure: float) -> Light:
 def draw_camera(
     rng: np.random.Generator, kind: CameraKind | None, slack: tuple[float, float], frames: int
 ) -> Motion:
-    """A path within about ±slack pixels (x, y) of the middle; None draws the kind, too."""
+    """Draw a camera path within about ±slack pixels (x, y) of the centre; kind None is random."""
     kinds: tuple[CameraKind, ...] = ("tripod", "hand", "walk", "pan")
     kind = kind or kinds[rng.choice(4, p=[0.1, 0.4, 0.25, 0.25])]
     room = np.maximum(np.array(slack), 0)
@@ -278,7 +279,7 @@ def draw_camera(
 def draw_layer(
     rng: np.random.Generator, source: Source, size: tuple[int, int], frames: int
 ) -> Layer:
-    """Something that crosses the picture (height, width) within the sequence."""
+    """Draw a foreground layer that crosses the picture (height, width) during the sequence."""
     height, width = size
     direction = rng.uniform(0, 2 * np.pi)
     speed = _log_uniform(rng, 2, 18)

@@ -1,4 +1,4 @@
-"""Flow for a built video: OpenCV's DIS between its renderings, or what someone has calculated."""
+"""Optical flow for a built video: computed by OpenCV's DIS, or copied from given files."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -12,21 +12,21 @@ from rvdtool.research.dataset.tags import dis_flow
 
 
 def has_flows(folder: RvdFolder, video: Video) -> bool:
-    """Whether every frame but the last has its flow."""
+    """Whether all frames except the last have a flow file."""
     return all(folder.flow_path(video, k).exists() for k in range(len(video.frames) - 1))
 
 
 def write_flows(folder: RvdFolder, video: Video, given: Path | None) -> None:
-    """Write the flow from each frame to the next; the frames are there already.
+    """Write the flow from each frame to the next. The frames must have been written already.
 
     Args:
-        folder: where the video is.
-        video: it may not be listed yet.
-        given: folder that has `<video>/<frame>_flow.npy`; None calculates DIS.
+        folder: the video's data set.
+        video: the video; it needn't be listed yet.
+        given: folder with `<video>/<frame>_flow.npy`; None to compute flow by DIS.
 
     Raises:
         InputError: a given flow is missing, damaged or not finite.
-        MismatchError: it has another size than the frames.
+        MismatchError: a given flow has another size than the frames.
         OutputError: the disk can't be written.
     """
     previous = folder.read_srgb(video, 0)
@@ -43,26 +43,27 @@ def write_flows(folder: RvdFolder, video: Video, given: Path | None) -> None:
 
 
 def require_given(given: Path, video: Video, size: tuple[int, int]) -> None:
-    """Look at the header of every flow that will be taken over, before any work.
+    """Check the headers of all flow files to be copied, before any work.
 
     Raises:
-        InputError, MismatchError: as `write_flows`.
+        InputError: a given flow is missing or damaged.
+        MismatchError: a given flow has another size than the frames.
     """
     for index, _ in enumerate(pairwise(video.frames)):
         open_given(given, video, index, size)
 
 
 def given_path(given: Path, video: Video, index: int) -> Path:
-    """Where the flow from frame `index` to the next is expected, as RVD has it."""
+    """Path of the given flow from frame `index` to the next, named as in RVD."""
     return given / video.video_name / f"{video.frames[index]}_flow.npy"
 
 
 def open_given(given: Path, video: Video, index: int, size: tuple[int, ...]) -> Flow:
-    """The flow mapped from its file, [H, W, 2], float16, 32 or 64.
+    """Open a given flow as a memory-mapped array [H, W, 2] of float16, 32 or 64.
 
     Raises:
-        InputError: missing, damaged, or no flow.
-        MismatchError: another size than `size`, (height, width).
+        InputError: the file is missing or damaged, or isn't a flow field.
+        MismatchError: its size isn't `size`, (height, width).
     """
     path = require_file(given_path(given, video, index), "a flow field")
     try:

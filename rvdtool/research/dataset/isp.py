@@ -1,4 +1,4 @@
-"""sRGB from RAW: LibRaw as in the paper, LibRaw steady, and a camera-like ISP.
+"""Render sRGB from RAW: by LibRaw's defaults as in the paper, steadily, or a camera-like ISP.
 
 Phone-like ISPs, which look at earlier frames, too, are in `phone.py`.
 
@@ -31,7 +31,7 @@ from rvdtool.research.dataset.sensor import falloff
 
 Rgb8 = NDArray[np.uint8]
 
-# OpenCV names a pattern by the colours of the second row and column.
+# OpenCV names a CFA pattern by the cell that starts at the second row and column.
 _BILINEAR = {
     CfaPhase.RGGB: cv2.COLOR_BayerBG2RGB,
     CfaPhase.BGGR: cv2.COLOR_BayerRG2RGB,
@@ -83,7 +83,7 @@ def to_bytes(coded: Image) -> Rgb8:
 
 
 def subtract_black(frame: RawFrame) -> Plane:
-    """Normalised mosaic [H, W], 0 black … 1 saturated."""
+    """Normalised mosaic [H, W]: 0 is black, 1 saturated."""
     mosaic = frame.mosaic.astype(np.float32)
     for position, black in enumerate(frame.black):
         part = mosaic[position // 2 :: 2, position % 2 :: 2]
@@ -93,7 +93,7 @@ def subtract_black(frame: RawFrame) -> Plane:
 
 
 def correct_shading(mosaic: Plane, vignetting: float) -> Plane:
-    """Undo a fall-off that leaves 1 − vignetting in the corners."""
+    """Correct vignetting that leaves 1 − vignetting of the light in the corners."""
     return mosaic / falloff(vignetting, mosaic.shape) if vignetting else mosaic
 
 
@@ -156,10 +156,10 @@ def _malvar(mosaic: Plane, phase: CfaPhase) -> Image:
 
 
 def denoise(linear: Image, luma: float, chroma: float) -> Image:
-    """Edge-keeping in luma, plain blur in chroma; on square roots, where noise is about even.
+    """Denoise luma with a bilateral filter and chroma with a blur.
 
-    Strengths: `luma` scales the bilateral filter's range (0 none), `chroma` the blur's sigma in
-    pixels × 2 (0 none).
+    The filters work on square roots, where noise is about uniform. `luma` scales the bilateral
+    filter's range, `chroma` is half the blur's sigma in pixels; 0 turns either off.
     """
     root = np.sqrt(np.maximum(linear, 0))
     gray = luminance(root)
@@ -172,7 +172,7 @@ def denoise(linear: Image, luma: float, chroma: float) -> Image:
 
 
 def to_srgb(linear: Image, frame: RawFrame, isp: CameraIsp) -> Image:
-    """White-balanced camera RGB → linear sRGB, with the maker's look and a boost of colour."""
+    """Convert white-balanced camera RGB to linear sRGB, with the maker's look and saturation."""
     matrix = frame.profile.color_matrix
     if matrix is not None:
         linear = mix(linear, np.linalg.inv(balanced_from_srgb(matrix)))
@@ -180,14 +180,14 @@ def to_srgb(linear: Image, frame: RawFrame, isp: CameraIsp) -> Image:
 
 
 _TONE_PIVOT = float(np.log2(0.7))
-"""Local tone mapping lifts what is darker than this and leaves what is brighter about alone."""
+"""Log luminance below which local tone mapping brightens; brighter areas hardly change."""
 
 
 def local_tone(linear: Image, strength: float, sigma: float) -> Image:
-    """Take away a share of the large-scale contrast of log luminance: shadows rise, white stays.
+    """Reduce the large-scale contrast of log luminance: shadows get brighter, white doesn't change.
 
-    The base is an edge-keeping (guided) smoothing of log luminance at a quarter of the size, as
-    real-time local tone mappers do it.
+    The base layer is log luminance after an edge-preserving guided filter at a quarter of the size,
+    as in real-time local tone mapping.
     """
     if not strength:
         return linear
@@ -211,7 +211,7 @@ def guided(image: Plane, sigma: float, epsilon: float) -> tuple[Plane, Plane]:
 
 
 def curve(linear: Image, gamma: str, contrast: float) -> Image:
-    """Soft shoulder towards white, transfer curve, and a blend with smoothstep for contrast."""
+    """Apply a soft shoulder towards white, the transfer curve, and a smoothstep for contrast."""
     knee = np.float32(0.8)
     over = np.maximum(linear - knee, 0)
     linear = np.minimum(linear, knee) + (1 - knee) * (1 - np.exp(-over / (1 - knee)))

@@ -1,7 +1,8 @@
-"""Pictures of dead leaves: shapes of all sizes that cover each other; endless, and free to use.
+"""Draw dead-leaves pictures: shapes of all sizes that occlude each other.
 
-Their statistics are those of photographs (edges, occlusions, 1/f spectrum), which is why networks
-that restore pictures learn from them nearly as well as from photographs: Lee, Mumford & Huang,
+Their statistics are those of photographs (edges, occlusions, 1/f spectrum), so that image
+restoration networks learn from them nearly as well as from photographs. Any number of them can be
+drawn, and they have no licence. Lee, Mumford & Huang,
 "Occlusion models for natural images" (IJCV 2001); Achddou, Gousseau & Ladjal, "Synthetic images as
 a regularity prior for image restoration neural networks" (SSVM 2021).
 """
@@ -16,25 +17,25 @@ SIZE = (800, 1280)
 """(height, width) of the pictures."""
 _OVERSAMPLING = 2
 _SMALLEST, _LARGEST = 3.0, 400.0
-"""Radii, oversampled pixels; their density falls with the third power."""
+"""Radii of the shapes in oversampled pixels; their density is proportional to r⁻³."""
 _LEAVES = 9000
 
 
 def draw_leaves(seed: int) -> Image:
-    """A picture in linear light, about 0..1 and a few lights above, [800, 1280, 3].
+    """Draw a picture in linear light, [800, 1280, 3], about 0..1 with a few brighter lights.
 
     Args:
-        seed: another one is another picture.
+        seed: each seed gives another picture.
     """
     rng = np.random.default_rng([2001, seed])
     height, width = (side * _OVERSAMPLING for side in SIZE)
     palette = _palette(rng)
     image = np.empty((height, width, 3), np.float32)
     image[:] = palette[0]
-    # Each leaf lies on those before it. Density ∝ r⁻³ between the limits, by inversion.
+    # Each leaf covers those before it. Radii have density ∝ r⁻³ between the limits.
     uniform = rng.uniform(size=_LEAVES)
     radii = (_LARGEST**-2 + uniform * (_SMALLEST**-2 - _LARGEST**-2)) ** -0.5
-    # A first layer of large ones leaves nothing bare.
+    # A first layer of large leaves covers the whole picture.
     radii[:60] = rng.uniform(_LARGEST / 3, _LARGEST, 60)
     for radius in radii:
         _add_leaf(image, rng, float(radius), palette)
@@ -43,7 +44,7 @@ def draw_leaves(seed: int) -> Image:
 
 
 def _palette(rng: np.random.Generator) -> NDArray[np.float32]:
-    """Ten colours that go together: hues around a few, mostly muted, brightness over four stops."""
+    """Ten related colours: a few hues, mostly muted, with a brightness range of four stops."""
     hues = rng.uniform(0, 360, 3)[rng.integers(3, size=10)] + rng.normal(0, 20, 10)
     saturations = np.clip(rng.beta(1.5, 2.5, 10), 0, 0.95)
     hsv = np.stack([hues % 360, saturations, np.ones(10)], axis=-1).astype(np.float32)
@@ -55,7 +56,7 @@ def _palette(rng: np.random.Generator) -> NDArray[np.float32]:
 def _add_leaf(
     image: Image, rng: np.random.Generator, radius: float, palette: NDArray[np.float32]
 ) -> None:
-    """A disc, ellipse or rectangle: flat, shaded, striped or rough; one in 200 shines."""
+    """Add a disc, ellipse or rectangle: flat, shaded, striped or rough; one in 200 emits light."""
     height, width = image.shape[:2]
     center = rng.uniform((0, 0), (width, height))
     color = palette[rng.integers(len(palette))] * np.float32(2 ** rng.normal(0, 0.5))
@@ -82,7 +83,7 @@ def _add_leaf(
 
 
 def _surface(rng: np.random.Generator, size: tuple[int, int], radius: float) -> NDArray[np.float32]:
-    """How bright a leaf's surface is from place to place, around 1, [H, W]."""
+    """Relative brightness of a leaf's surface, around 1, [H, W]."""
     surface = np.ones(size, np.float32)
     if radius < 12:
         return surface
@@ -106,7 +107,7 @@ def _surface(rng: np.random.Generator, size: tuple[int, int], radius: float) -> 
 
 
 def _defocus(image: Image, rng: np.random.Generator) -> Image:
-    """Part of the picture out of focus, as by a lens."""
+    """Blur a part of the picture like a lens that is out of focus there."""
     if rng.uniform() < 0.4:
         return image
     field = rng.normal(0, 1, (4, 6, 3)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Runs of frames for chained training: cropped, moved, packed, a few ahead of their use."""
+"""Load runs of consecutive frames for training: cropped, augmented, packed and prefetched."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +15,7 @@ from rvdtool.research.dataset.augment import Move, draw
 from rvdtool.research.dataset.rvd import Flow, Rgb8, RvdFolder, Video, VideoCamera
 
 FlowSource = Callable[[RvdFolder, Video, int, Rgb8, Rgb8], Flow]
-"""Folder, video, index, that frame's picture, the next one's → flow between them, at full size."""
+"""(folder, video, index, sRGB of that frame, sRGB of the next) → flow between them, full size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,12 +23,12 @@ class Run:
     """Consecutive frames of one video whose RAW is known.
 
     Attributes:
-        video: its name.
+        video: the video's name.
         start: index of the first frame.
         planes: uint16 [T, 4, h/2, w/2], DN, R, Gr, Gb, B (RGGB geometry).
         srgb: uint8 [T, h, w, 3].
-        flow: float32 [T − 1, h, w, 2] to the next frame, pixels (x, y); None if not asked for.
-        camera: what a DN means; its phase is RGGB, and its black levels are those of R, Gr, Gb, B.
+        flow: float32 [T − 1, h, w, 2] to the next frame, pixels (x, y); None if not requested.
+        camera: the levels; its phase is RGGB, and its black levels are those of R, Gr, Gb, B.
     """
 
     video: str
@@ -41,16 +41,16 @@ class Run:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a run is.
+    """How runs are read.
 
     Attributes:
         length: frames per run.
-        crop: (height, width) in mosaic pixels, even.
-        crops: runs cut from frames that were read once: the more, the faster, the more alike.
-        flow: read flow fields as well.
-        flow_source: where they come from instead of the folder's files.
-        workers: reading threads (decoding PNG and TIFF leaves Python's lock).
-        ahead: reads that are under way or waiting; each holds `length` full frames.
+        crop: (height, width) in photosites, even.
+        crops: number of runs cut from frames that were read once: more are faster, but more alike.
+        flow: also read flow fields.
+        flow_source: source of flow fields instead of the folder's files.
+        workers: number of reading threads (decoding PNG and TIFF releases Python's lock).
+        ahead: number of prefetched reads; each takes the memory of `length` full frames.
     """
 
     length: int = 2
@@ -74,17 +74,19 @@ def iterate_runs(
     first: int = 0,
     every: int = 1,
 ) -> Iterator[Run]:
-    """Random runs without end, the same for the same seed; videos as often as they are long.
+    """Endless iterator over random runs, the same for the same seed.
+
+    Videos are chosen with a probability proportional to their length.
 
     Args:
-        folders: all of them make one set.
-        options: what a run is.
-        seed: of order and crops.
-        first, every: of the reads (each gives `options.crops` runs), only these: where an earlier
-            run of a training stopped, and which process takes which.
+        folders: data sets, used as one.
+        options: how runs are read.
+        seed: seed of order and crops.
+        first, every: use only the reads first, first + every, … (each gives `options.crops` runs),
+            to resume a training and to divide the reads among processes.
 
     Raises:
-        UsageError: no video is as long as a run, or the crop doesn't fit.
+        UsageError: all videos are shorter than a run, or the crop doesn't fit.
         InputError: a frame is missing or damaged.
         MismatchError: a video's frames differ in size.
     """
@@ -168,7 +170,7 @@ def _flows(
 
 
 def moved_camera(camera: VideoCamera, move: Move) -> VideoCamera:
-    """The camera of a moved mosaic: black levels have moved along with their sites."""
+    """The camera of an augmented mosaic, with black levels permuted like its sites."""
     black = np.array(camera.black).reshape(2, 2)
     rect = move.window
     cell = np.roll(black, (-(rect.top % 2), -(rect.left % 2)), (0, 1))

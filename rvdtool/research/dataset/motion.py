@@ -1,8 +1,8 @@
-"""Where things are: smooth paths, layers that occlude, exposure over time, and the true flow.
+"""Simulated motion: smooth paths, occluding layers, exposure over time, and the true flow.
 
-Everything is a function of continuous time in frames: frame t is exposed around t, and its row r
-around t + readout·(r/H − ½). Coordinates are (x, y) in pixels; output pixels are relative to the
-picture's middle.
+All is a function of continuous time in units of frames: frame t is exposed around time t, and its
+row r around t + readout·(r/H − ½). Coordinates are (x, y) in pixels; output pixels are relative to
+the picture's centre.
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ Map = NDArray[np.float32]
 
 MAX_SUB_EXPOSURES = 12
 _BLUR_STEP = 1.5
-"""Pixels between two sub-exposures: below what bicubic sampling shows as ghosts."""
+"""Motion in pixels between two sub-exposures; more would be visible as ghosts."""
 _SHAKE_TONES = 4
 _WOBBLE_PERIOD = 24
-"""Frames per beat of a deforming layer."""
+"""Period in frames of a layer's deformation."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Pose:
 
 
 class Path:
-    """A `Motion` with its shake drawn."""
+    """A path of the recipe with its random shake drawn."""
 
     def __init__(self, motion: Motion, rng: np.random.Generator) -> None:
         self._motion = motion
@@ -56,7 +56,7 @@ class Path:
         )
 
     def _shake(self, time: Array) -> Array:
-        """[3, *time.shape], unit RMS each."""
+        """Shake in x, y and angle, [3, *time.shape], each with RMS 1."""
         angles = 2 * np.pi * self._rates[..., None] * np.ravel(time) + self._phases[..., None]
         waves = np.sin(angles).sum(axis=1) * np.sqrt(2 / _SHAKE_TONES)
         return np.asarray(waves.reshape(3, *np.shape(time)))
@@ -67,10 +67,10 @@ class Plane:
     """One textured plane in the world: the background or a layer.
 
     Attributes:
-        texture: float32, [h, w, 3] opaque or [h, w, 4] colour × alpha with alpha.
-        path: of the plane in the world; None for the background, which stands still.
-        parallax: how many times the camera's offset it shows.
-        wobble: amplitude of its deformation, texture pixels.
+        texture: float32, opaque [h, w, 3] or premultiplied colour with alpha [h, w, 4].
+        path: the plane's path in the world; None for the background, which doesn't move.
+        parallax: factor on the camera's offset.
+        wobble: amplitude of the deformation in texture pixels.
     """
 
     texture: Image
@@ -79,12 +79,12 @@ class Plane:
     wobble: float = 0
 
     def with_texture(self, texture: Image) -> "Plane":
-        """The same plane with other pixels (the next frame of a clip)."""
+        """The same plane with another texture (the next frame of a clip)."""
         return Plane(texture, self.path, self.parallax, self.wobble)
 
 
 class Stage:
-    """Background, layers and camera: gives pictures, and the flow between them."""
+    """Background, layers and camera; renders pictures and the flow between them."""
 
     def __init__(
         self, planes: Sequence[Plane], camera: Path, light: Light, size: tuple[int, int]
@@ -98,7 +98,7 @@ class Stage:
         self._rows = (np.arange(self._height) - (self._height - 1) / 2)[:, None]
 
     def set_background(self, texture: Image) -> None:
-        """Show the next frame of a clip."""
+        """Replace the background's texture by the next frame of a clip."""
         self._planes[0] = self._planes[0].with_texture(texture)
 
     def picture(self, frame: int) -> Image:
@@ -139,7 +139,7 @@ class Stage:
         return picture
 
     def _paint(self, plane: Plane, time: float, picture: Image) -> None:
-        """Lay the plane over the picture, touching only the rectangle it may cover."""
+        """Draw the plane over the picture, within its bounding box."""
         box = self._bounding_box(plane, time)
         if box is None:
             return
@@ -175,7 +175,7 @@ class Stage:
         return u.astype(np.float32, copy=False), v.astype(np.float32, copy=False)
 
     def _plane_point(self, plane: Plane, time: float, x: Array, y: Array) -> tuple[Array, Array]:
-        """Point on the plane, relative to its middle, seen by output pixel (x, y) at `time`."""
+        """Point on the plane, relative to its centre, seen by output pixel (x, y) at `time`."""
         ux, u0, vx, v0 = (part.astype(x.dtype) for part in self._row_affine(plane, time, y))
         u, v = ux * x + u0, vx * x + v0
         if plane.wobble:
@@ -188,7 +188,7 @@ class Stage:
         return u, v
 
     def _row_affine(self, plane: Plane, time: float, y: Array) -> tuple[Array, Array, Array, Array]:
-        """u = ux·x + u0, v = vx·x + v0, where all four depend on the row only."""
+        """Coefficients of u = ux·x + u0, v = vx·x + v0, which depend on the row only."""
         when = time + self._light.readout * y / self._height
         camera = self._camera.at(when)
         ux, vx = _turn(1 / camera.zoom, np.zeros_like(when), camera.angle)
@@ -205,8 +205,8 @@ class Stage:
     ) -> tuple[Array, Array]:
         """Output position at `target` of the plane's points seen at (x, y) at `source`.
 
-        Newton steps with the plane's mean similarity: exact without rolling shutter and wobble,
-        and converging to well below a hundredth of a pixel with them.
+        Solved by Newton steps with the plane's mean similarity: exact without rolling shutter and
+        wobble; with them, it converges to well below a hundredth of a pixel.
         """
         goal_u, goal_v = self._plane_point(plane, source, x, y)
         to_x, to_y = x.copy(), y.copy()
@@ -235,7 +235,7 @@ class Stage:
         return owner
 
     def _sub_exposures(self, frame: int) -> int:
-        """How many instants the exposure needs: the fastest corner moves at most a step between."""
+        """Number of sub-exposures for which the fastest corner moves by at most _BLUR_STEP."""
         x = np.array([-1, 1, -1, 1, 0]) * self._width / 2
         y = np.array([-1, -1, 1, 1, 0]) * self._height / 2
         longest = 0.0
@@ -250,7 +250,7 @@ class Stage:
 
 
 def cut_out(layer: Layer, image: Image, rng: np.random.Generator) -> Image:
-    """A piece of `image` with a soft, drawn outline: [h, w, 4], colour × alpha and alpha."""
+    """Cut a piece with a random soft outline from `image`: [h, w, 4], premultiplied, with alpha."""
     reach = int(np.ceil(layer.radius * (1 + layer.lobes))) + 2
     height, width = image.shape[:2]
     x = (np.arange(2 * reach + 1) - reach)[None, :]
@@ -274,13 +274,13 @@ def cut_out(layer: Layer, image: Image, rng: np.random.Generator) -> Image:
 
 
 def _turn(x: Array, y: Array, angle: Array | float) -> tuple[Array, Array]:
-    """(x, y) rotated by −angle."""
+    """Rotate (x, y) by −angle."""
     cos, sin = np.cos(angle), np.sin(angle)
     return x * cos + y * sin, y * cos - x * sin
 
 
 def _fold(values: Map) -> Map:
-    """As rows of 4096, padded with the last value: OpenCV takes at most 32767 columns."""
+    """Reshape to rows of 4096, padded with the last value, since OpenCV allows 32767 columns."""
     flat = np.ravel(values)
     rows = -(-flat.size // 4096)
     return np.pad(flat, (0, rows * 4096 - flat.size), mode="edge").reshape(rows, 4096)

@@ -1,4 +1,4 @@
-"""Recipes for simulation from what anyone has: photographs, RAW stills, ordinary video."""
+"""Draw simulation recipes for users' own photographs, RAW stills and videos."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ SHRINK = 2
 
 @dataclass(frozen=True)
 class OwnOptions:
-    """What to draw.
+    """Which recipes to draw.
 
     Attributes:
-        count: recipes.
-        frames: of each.
+        count: number of recipes.
+        frames: frames of each.
         size: (width, height) of each, even.
-        seed: of the drawing.
-        sensor: to be used by all, instead of drawn ones.
+        seed: seed of the drawing.
+        sensor: sensor of all recipes; None to draw one for each.
     """
 
     count: int = 10
@@ -48,13 +48,14 @@ class OwnOptions:
 
 
 def own_recipes(files: Sequence[Path], options: OwnOptions) -> list[Recipe]:
-    """Recipes over the files in turn, conditions in turn, everything else drawn.
+    """Draw recipes, with files and conditions in turn and everything else at random.
 
-    Sources are named without their folders: simulate with each file's folder among the sources.
+    Recipes name their sources without folders, so each file's folder must be given as a source
+    folder for the simulation.
 
     Raises:
-        InputError: a file can't be read, is too small or too short; names it.
-        UsageError: no file, or two of one name.
+        InputError: a file can't be read, is too small or too short; the message names it.
+        UsageError: no file is given, or two have the same name.
     """
     names = [file.name for file in files]
     if not files or len(set(names)) < len(names):
@@ -86,8 +87,9 @@ def sensor_of(frame: RawFrame, electrons: float = 8000, read_noise: float = 4) -
 
     Args:
         frame: any RAW frame of the camera.
-        electrons: at saturation: 8000 is about ISO 400 of a phone, ISO 1600 of a large sensor.
-        read_noise: RMS in electrons.
+        electrons: electrons per photosite at saturation: 8000 is about ISO 400 of a phone, or ISO
+            1600 of a large sensor.
+        read_noise: RMS read noise in electrons.
 
     Raises:
         RawError: the frame lacks a colour matrix, or has fewer than 10 bits.

@@ -21,12 +21,12 @@ from rvdtool.research.dataset.take import Scene
 
 
 class Photograph(BaseModel):
-    """One of them.
+    """One photograph.
 
     Attributes:
-        repository: on github.com, owner/name.
-        blob: the Git object that holds the JPEG file.
-        title: the file's name in the collection; most name the photographer.
+        repository: owner/name on github.com.
+        blob: hash of the Git object with the JPEG file.
+        title: the file's name in the collection; most contain the photographer's name.
         size: (width, height).
     """
 
@@ -39,7 +39,7 @@ class Photograph(BaseModel):
 
     @property
     def path(self) -> str:
-        """Of the file, below a source folder."""
+        """Path of the file, relative to a source folder."""
         return f"photographs/{self.blob}.jpg"
 
 

@@ -1,4 +1,4 @@
-"""OpenCV on float32 pictures, with types that say so."""
+"""Typed wrappers of OpenCV's functions for float32 pictures."""
 
 from typing import Literal, cast
 
@@ -9,10 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 from rvdtool.research.dataset.color import LUMA
 
 Image = NDArray[np.float32]
-"""[H, W, 3] or [H, W, 4]."""
+"""A picture with channels, [H, W, 3] or [H, W, 4]."""
 
 Plane = NDArray[np.float32]
-"""[H, W]."""
+"""A picture with one channel, [H, W]."""
 
 _INTERPOLATION = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 _BORDER = {"mirror": cv2.BORDER_REFLECT_101, "empty": cv2.BORDER_CONSTANT}
@@ -25,7 +25,7 @@ def sample(
     interpolation: Literal["linear", "cubic"],
     border: Literal["mirror", "empty"],
 ) -> Image:
-    """Values of `texture` at (x, y), pixel centres at whole numbers."""
+    """Sample `texture` at (x, y); integers are pixel centres."""
     return cast(
         Image,
         cv2.remap(texture, x, y, _INTERPOLATION[interpolation], borderMode=_BORDER[border]),
@@ -33,7 +33,7 @@ def sample(
 
 
 def split_alpha(image: Image) -> tuple[Image, Image]:
-    """Colour and alpha of [H, W, 4], both [H, W, 3] (contiguous: ten times faster to blend)."""
+    """Split [H, W, 4] into colour and alpha, both contiguous [H, W, 3] for fast blending."""
     alpha = cv2.cvtColor(cv2.extractChannel(image, 3), cv2.COLOR_GRAY2RGB)
     return cast(Image, cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)), cast(Image, alpha)
 
@@ -49,12 +49,12 @@ def luminance(image: Image) -> Plane:
 
 
 def blur(image: Image, sigma: float) -> Image:
-    """Gaussian, sigma in pixels."""
+    """Gaussian blur, sigma in pixels."""
     return cast(Image, cv2.GaussianBlur(image, (0, 0), sigma))
 
 
 def filter_with(image: Plane, kernel: ArrayLike) -> Plane:
-    """Correlate with a small kernel; mirrored at the borders, which keeps a mosaic's phase."""
+    """Correlate with a small kernel; mirroring at the borders keeps a mosaic's phase."""
     return cast(
         Plane,
         cv2.filter2D(image, -1, np.asarray(kernel, np.float32), borderType=cv2.BORDER_REFLECT_101),
@@ -62,17 +62,17 @@ def filter_with(image: Plane, kernel: ArrayLike) -> Plane:
 
 
 def bilateral(image: Plane, diameter: int, value_sigma: float, space_sigma: float) -> Plane:
-    """Edge-keeping blur."""
+    """Bilateral filter: edge-preserving blur."""
     return cast(Plane, cv2.bilateralFilter(image, diameter, value_sigma, space_sigma))
 
 
 def enlarge(image: Image, size: tuple[int, int]) -> Image:
-    """Bilinear, to (height, width)."""
+    """Enlarge to (height, width), bilinearly."""
     return cast(Image, cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR))
 
 
 def shrink(image: Image, factor: float) -> Image:
-    """Divide both sides by `factor`, averaging areas (in linear light: as a coarser sensor)."""
+    """Divide both sides by `factor`, averaging areas, which in linear light is a coarser sensor."""
     if factor == 1:
         return image
     size = (max(1, round(image.shape[1] / factor)), max(1, round(image.shape[0] / factor)))

@@ -1,4 +1,4 @@
-"""Simulated sequences onto the disk, in RVD's layout, several at a time."""
+"""Simulate sequences and write them in RVD's layout, several at a time."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -43,8 +43,8 @@ class ProduceOptions:
 
     Attributes:
         flow: also write the simulated motion's flow (8 bytes per pixel).
-        overwrite: make again what is there under the same name from another recipe.
-        workers: sequences made at the same time.
+        overwrite: replace videos of the same name that were made from another recipe.
+        workers: number of sequences made at the same time.
     """
 
     flow: bool = False
@@ -53,7 +53,7 @@ class ProduceOptions:
 
 
 def disk_need(recipes: Sequence[Recipe], flow: bool) -> int:
-    """Bytes that the sequences will about take: RAW exactly, PNG at two thirds of its pixels."""
+    """Estimated bytes of the sequences, assuming PNGs of two thirds of their uncompressed size."""
     pixels = sum(recipe.width * recipe.height * recipe.frames for recipe in recipes)
     return pixels * (2 + 2 + (8 if flow else 0))
 
@@ -61,13 +61,13 @@ def disk_need(recipes: Sequence[Recipe], flow: bool) -> int:
 def produce(
     recipes: Sequence[Recipe], folders: SourceFolders, root: Path, options: ProduceOptions
 ) -> Iterator[Recipe]:
-    """Make the sequences that aren't there yet; yields each recipe as soon as its video stands.
+    """Make the sequences that don't exist yet; yields each recipe when its video is finished.
 
-    What was made from the same recipe before is kept and yielded at once.
+    Videos that were made from the same recipe before are kept, and yielded first.
 
     Raises:
-        InputError: a source is missing or unreadable; found before any work where possible.
-        UsageError: two recipes have one name.
+        InputError: a source is missing or unreadable; checked before any work where possible.
+        UsageError: two recipes have the same name.
         OutputError: a name is taken by another recipe's video, the disk can't be written, or a
             worker was killed.
     """
@@ -107,11 +107,11 @@ def produce(
 def produce_one(
     recipe: Recipe, folders: SourceFolders, root: Path, flow: bool
 ) -> tuple[VideoCamera, Tags]:
-    """Write one sequence's frames, contact sheet and recipe; data.json is the caller's.
+    """Write one sequence's frames, contact sheet and recipe. The caller updates data.json.
 
     Returns:
-        Its camera, and its tags: the condition, by which the benchmark groups its tables, and
-        what is seen in the frames before they are coded.
+        The sequence's camera and tags: its condition, by which the benchmark groups its tables,
+        and tags proposed from the frames before they are encoded.
 
     Raises:
         InputError: a source can't be used or is too short.
@@ -144,12 +144,12 @@ def produce_one(
 
 
 def recipe_path(root: Path, recipe: Recipe) -> Path:
-    """Where the recipe of a finished sequence is kept."""
+    """Path of the stored recipe of a finished sequence."""
     return root / "recipes" / f"{recipe.name}.json"
 
 
 def _through_codec(frames: Iterable[Rgb8], recipe: Recipe, root: Path) -> Iterator[Rgb8]:
-    """The frames as they come out of the recipe's video, which is kept as video/<name>.mp4."""
+    """The frames after the recipe's codec; the encoded video is kept as video/<name>.mp4."""
     if recipe.codec.kind == "png":
         yield from frames
         return
@@ -162,13 +162,13 @@ def _through_codec(frames: Iterable[Rgb8], recipe: Recipe, root: Path) -> Iterat
 
 
 def encode_with(frames: Iterable[Rgb8], path: Path, codec: Codec, rate: Fraction) -> None:
-    """Encode as the recipe says; `png` has no video."""
+    """Encode frames with the recipe's codec, which must not be `png`."""
     if codec.kind != "png":
         encode_video(frames, path, rate=rate, codec=codec.kind, crf=codec.crf, overwrite=True)
 
 
 def _list(recipe: Recipe, done: Future[tuple[VideoCamera, Tags]], writer: RvdWriter) -> None:
-    """Count a video as made, unless that was done before."""
+    """List a video in data.json, unless it is listed already."""
     camera, tags = done.result()
     if recipe.name not in writer.finished:
         video = Video(video_name=recipe.name, frames=frame_names(recipe.frames))
@@ -185,7 +185,7 @@ def _condition(recipe: Recipe) -> Tags:
 
 
 def _stands(recipe: Recipe, writer: RvdWriter, options: ProduceOptions) -> bool:
-    """Whether the video is there already, made from this very recipe."""
+    """Whether the video exists already and was made from exactly this recipe."""
     if recipe.name not in writer.finished:
         return False
     same = _recipe_of(recipe_path(writer.root, recipe)) == recipe
@@ -194,13 +194,13 @@ def _stands(recipe: Recipe, writer: RvdWriter, options: ProduceOptions) -> bool:
             f"{writer.root}: has a video {recipe.name} made from another recipe; choose "
             "another folder, or use --overwrite"
         )
-    still = recipe.background.kind == "clip" or recipe.frames == 1  # has no flow that is known
+    still = recipe.background.kind == "clip" or recipe.frames == 1  # its flow isn't known
     has_flow = still or (writer.root / "flow" / recipe.name).exists()
     return same and (has_flow or not options.flow)
 
 
 def _recipe_of(path: Path) -> Recipe | None:
-    """The recipe that a video was made from; None: it can't be told."""
+    """The recipe that a video was made from; None if unknown."""
     try:
         return Recipe.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
@@ -215,6 +215,6 @@ def _require_different_names(recipes: Sequence[Recipe]) -> None:
 
 
 def prepare_worker() -> None:
-    """Workers share the cores among themselves, not with OpenCV's threads."""
+    """Set up a worker process: one thread for OpenCV, as the workers share the cores."""
     end_with_parent()
     cv2.setNumThreads(1)

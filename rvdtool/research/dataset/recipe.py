@@ -1,7 +1,7 @@
-"""A simulated sequence, written down: everything that decides its pixels, and a seed.
+"""Recipes of simulated sequences: all parameters that determine the pixels, and a seed.
 
-A recipe is one small JSON file. The same recipe, the same sources and the same versions of the
-libraries give the same bytes.
+A recipe is stored as a small JSON file. The same recipe, sources and library versions give the same
+bytes.
 """
 
 from fractions import Fraction
@@ -23,14 +23,14 @@ class _Model(BaseModel):
 
 
 class RawLevels(_Model):
-    """What a headless mosaic (PNG, TIFF, plain numbers) doesn't say itself."""
+    """Metadata of a mosaic without header (PNG, TIFF, plain numbers)."""
 
     black: float
     white: int
     bits: int
     phase: CfaPhase
     color_matrix: Matrix3
-    """XYZ → camera."""
+    """Matrix XYZ → camera."""
     neutral: Triple
     """The camera's response to white."""
     shape: tuple[int, int] | None = None
@@ -38,24 +38,24 @@ class RawLevels(_Model):
 
 
 class Source(_Model):
-    """Where the light comes from.
+    """A picture or clip that provides the light of a scene.
 
     Attributes:
         kind: `photo` (8-bit sRGB still), `raw` (RAW still), `clip` (8-bit video), or `leaves`,
             which are drawn (`rvdtool.research.dataset.leaves`) and need no file.
-        path: of the file, below one of the source folders given on the command line.
-        seed: of leaves; nothing else of the source applies to them but `shrink` and `defocus`.
-        shrink: by how much each side is divided; 2 or more loses noise, compression and
-            demosaicing traces.
-        defocus: by how many pixels leaves are blurred (standard deviation), after shrinking.
-        start: first frame taken of a clip.
+        path: path of the file, relative to one of the source folders given on the command line.
+        seed: seed of leaves, to which otherwise only `shrink` and `defocus` apply.
+        shrink: factor by which each side is divided; 2 or more removes noise, compression
+            artefacts and demosaicing artefacts.
+        defocus: standard deviation in pixels of the blur of leaves, after shrinking.
+        start: first frame used of a clip.
         levels: for RAW stills without a header.
-        s_curve: how much of a camera's contrast curve is taken back (0 none, 1 a full smoothstep);
+        s_curve: how much of a camera's contrast curve is removed (0 none, 1 a full smoothstep);
             photographs and clips only.
-        saturation: by how much colour is scaled after linearising; below 1 takes back a
-            photograph's own boost.
-        highlights: what white in the source becomes: 1 leaves it, 3 stretches it to three times as
-            bright, as lights and skies are.
+        saturation: factor on the saturation after linearising; below 1 compensates for a
+            photograph's boosted colours.
+        highlights: linear value of white in the source: 1 doesn't change it, 3 makes it three
+            times as bright, like lights and skies.
     """
 
     kind: Literal["photo", "raw", "clip", "leaves"]
@@ -77,7 +77,7 @@ class Source(_Model):
 
 
 class Motion(_Model):
-    """A smooth path, defined at every instant (so that blur and rolling shutter are exact).
+    """A smooth path, defined at all times, so that motion blur and rolling shutter are exact.
 
     Offset = start + velocity·t + sway·sin(2π(t/period + phase)) + shake; pixels, frames, degrees.
     """
@@ -88,14 +88,14 @@ class Motion(_Model):
     period: Annotated[float, Field(gt=0)] = 60
     phase: float = 0
     shake: Annotated[float, Field(ge=0)] = 0
-    """Hand shake, RMS pixels per axis; rotation shakes by a hundredth of it in degrees."""
+    """RMS hand shake per axis in pixels; rotation shakes by a hundredth of this in degrees."""
     shake_period: Annotated[float, Field(gt=0)] = 20
     angle: float = 0
-    """Degrees at t = 0."""
+    """Angle at t = 0 in degrees."""
     spin: float = 0
-    """Degrees per frame."""
+    """Rotation in degrees per frame."""
     roll: float = 0
-    """Amplitude in degrees of a rotation to and fro with `period`."""
+    """Amplitude in degrees of an oscillating rotation with `period`."""
     zoom: Annotated[float, Field(gt=0)] = 1
     """Output pixels per source pixel at t = 0."""
     zoom_rate: float = 0
@@ -103,17 +103,17 @@ class Motion(_Model):
 
 
 class Layer(_Model):
-    """Something in front of the background that moves on its own and occludes.
+    """A foreground object that moves by itself and occludes the background.
 
     Attributes:
-        source: its texture.
-        center: middle of the piece of texture, as fractions (x, y) of its width and height.
-        radius: mean radius of its outline in texture pixels.
-        lobes: how far the outline leaves a circle (0 circle … 0.5 ragged).
-        motion: its path relative to the middle of the world; the camera's motion comes on top.
-        parallax: how many times the background's camera motion it shows (above 1: nearer).
+        source: the source of its texture.
+        center: centre of the piece of the source, as fractions (x, y) of its width and height.
+        radius: mean radius of the outline in texture pixels.
+        lobes: deviation of the outline from a circle (0 circle … 0.5 ragged).
+        motion: path relative to the centre of the world; the camera's motion is added.
+        parallax: factor on the camera's motion relative to the background (above 1: nearer).
         wobble: amplitude in texture pixels of a travelling deformation.
-        gain: its brightness.
+        gain: factor on its brightness.
     """
 
     source: Source
@@ -127,15 +127,15 @@ class Layer(_Model):
 
 
 class Light(_Model):
-    """How bright the scene lies on the sensor.
+    """Exposure and light of a sequence.
 
     Attributes:
-        exposure: normalised sensor value (green) that source white gives; above 1 it clips.
-        steps: (frame, factor) pairs: from that frame on the light is multiplied by factor.
+        exposure: normalised sensor value (green) of source white; above 1 it clips.
+        steps: (frame, factor) pairs: from that frame on, the light is multiplied by the factor.
         flicker, flicker_period: relative amplitude and period in frames of a slow change.
-        shutter: open part of the frame time, 0..1; motion blur integrates over it.
-        readout: rolling shutter: part of the frame time from first to last row.
-        vignetting: how much darker the corners are, 0..0.8.
+        shutter: exposure time as a fraction of the frame interval, 0..1; determines motion blur.
+        readout: rolling shutter: time from first to last row, as a fraction of the frame interval.
+        vignetting: fraction of the light that is missing in the corners, 0..0.8.
     """
 
     exposure: Annotated[float, Field(gt=0)] = 0.9
@@ -148,17 +148,17 @@ class Light(_Model):
 
 
 class Sensor(_Model):
-    """A sensor: what turns light into DN.
+    """A sensor, which converts light to DN.
 
     Attributes:
-        name: goes into the DNG as UniqueCameraModel.
+        name: the DNG's UniqueCameraModel.
         bits, black, white, phase: as in RawFrame; black is one level for all four positions.
         color_matrix: XYZ → camera.
         neutral: camera response to the scene's white, largest 1.
-        electrons_per_dn: 1 / gain; the fewer, the noisier.
-        read_noise: RMS in electrons.
-        row_noise: RMS in DN, one draw per row and frame.
-        hot_pixels: share of photosites with a constant offset.
+        electrons_per_dn: 1 / gain; fewer mean more noise.
+        read_noise: RMS read noise in electrons.
+        row_noise: RMS row noise in DN, drawn for each row and frame.
+        hot_pixels: fraction of photosites with a constant offset.
     """
 
     name: str
@@ -191,7 +191,7 @@ class LibRawIsp(_Model):
 
 
 class CameraIsp(_Model):
-    """A camera-like ISP; `isp.py` shows what each number does, `draw.py` where ranges come from."""
+    """Parameters of a camera-like ISP; `isp.py` applies them, `draw.py` has their ranges."""
 
     kind: Literal["camera"]
     demosaic: Literal["bilinear", "edge_aware", "malvar"] = "malvar"
@@ -207,13 +207,13 @@ class CameraIsp(_Model):
     drift_period: Annotated[float, Field(gt=0)] = 90
     saturation: Annotated[float, Field(ge=0, le=2)] = 1.1
     look: Matrix3 = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
-    """The maker's own colours: linear sRGB → linear sRGB after the true matrix; rows sum to 1."""
+    """The maker's look: linear sRGB → linear sRGB, after the true matrix; rows sum to 1."""
     gamma: Literal["srgb", "bt709", "power"] = "srgb"
     contrast: Annotated[float, Field(ge=0, le=1)] = 0.3
     local_tone: Annotated[float, Field(ge=0, le=0.8)] = 0.3
-    """How much of the large-scale contrast (in log2) the local tone mapping takes away."""
+    """Fraction of the large-scale contrast (in log2) that local tone mapping removes."""
     local_sigma: Annotated[float, Field(gt=0, le=0.5)] = 0.05
-    """Its spatial scale as a share of the width."""
+    """Spatial scale of the local tone mapping as a fraction of the width."""
     sharpen: Annotated[float, Field(ge=0, le=2)] = 0.5
     sharpen_radius: Annotated[float, Field(gt=0, le=4)] = 1
     vignetting_correction: Annotated[float, Field(ge=0, le=1)] = 1
@@ -294,7 +294,7 @@ class Recipe(_Model):
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """All files that are needed."""
+        """All sources of the sequence."""
         return self.background, *(layer.source for layer in self.layers)
 
     @field_validator("rate")
@@ -317,7 +317,8 @@ def read_recipe(path: Path) -> Recipe:
     """Read a recipe file.
 
     Raises:
-        InputError: no such file, or not a recipe; the message names the first wrong field.
+        InputError: the file doesn't exist or isn't a recipe; the message names the first wrong
+            field.
     """
     try:
         return Recipe.model_validate_json(require_file(path, "a recipe").read_bytes())

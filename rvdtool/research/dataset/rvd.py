@@ -1,4 +1,4 @@
-"""The RVD folder, as its authors publish it: written, and read back.
+"""Read and write data sets in the layout of RVD, as its authors publish it.
 
     RAW/<video>/<frame>.tiff        one-channel uint16 mosaic, full size
     sRGB/<video>/<frame>.png        8-bit rendering, full size
@@ -6,8 +6,8 @@
     data.json                       [{"video_name": …, "frames": [names without suffix]}, …]
     tags.json                       optional: {video: {tag: true or false}}
 
-Ours in addition, which the published folder doesn't have: `cameras.json` (levels, CFA phase and
-colours per video). Without it a video is taken as RVD Part 1 is: RGGB, 14 bit, black 0.
+rvdtool adds `cameras.json` (levels, CFA phase and colours per video). Videos that it doesn't
+describe are assumed to be like RVD Part 1: RGGB, 14 bits, black level 0.
 """
 
 import io
@@ -46,7 +46,7 @@ class Video(BaseModel):
 
 
 class VideoCamera(BaseModel):
-    """What a video's numbers mean. Defaults: RVD Part 1."""
+    """Levels, CFA phase and colours of a video. The defaults are those of RVD Part 1."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -86,9 +86,9 @@ class RvdFolder:
     """A folder in RVD's layout, opened for reading.
 
     Attributes:
-        root: the folder that holds RAW/, sRGB/ and data.json.
-        videos: as data.json lists them.
-        cameras: of the videos that cameras.json describes.
+        root: the folder with RAW/, sRGB/ and data.json.
+        videos: the videos in data.json.
+        cameras: the videos' cameras in cameras.json.
         tags: attributes of videos, from tags.json.
     """
 
@@ -98,26 +98,26 @@ class RvdFolder:
     tags: dict[str, Tags]
 
     def camera(self, video: Video) -> VideoCamera:
-        """What the video's numbers mean."""
+        """The video's camera; RVD Part 1's if cameras.json doesn't describe it."""
         return self.cameras.get(video.video_name, VideoCamera())
 
     def raw_path(self, video: Video, index: int) -> Path:
-        """Where frame `index` of the video has its mosaic."""
+        """Path of the mosaic of frame `index`."""
         return self.root / "RAW" / video.video_name / f"{video.frames[index]}.tiff"
 
     def srgb_path(self, video: Video, index: int) -> Path:
-        """Where frame `index` of the video has its rendering."""
+        """Path of the rendering of frame `index`."""
         return self.root / "sRGB" / video.video_name / f"{video.frames[index]}.png"
 
     def flow_path(self, video: Video, index: int) -> Path:
-        """Where the flow from frame `index` to the next would be."""
+        """Path of the flow from frame `index` to the next, which may not exist."""
         return self.root / "flow" / video.video_name / f"{video.frames[index]}_flow.npy"
 
     def read_raw(self, video: Video, index: int) -> Mosaic:
-        """The mosaic, uint16 [H, W], DN.
+        """Read a frame's mosaic, uint16 [H, W], DN.
 
         Raises:
-            InputError: missing, damaged, or not a one-channel uint16 TIFF.
+            InputError: the file is missing, damaged, or not a one-channel uint16 TIFF.
         """
         path = require_file(self.raw_path(video, index), "a RAW frame")
         try:
@@ -129,10 +129,10 @@ class RvdFolder:
         return np.asarray(mosaic)
 
     def read_first(self, video: Video) -> RawFrame:
-        """The first RAW frame of a video, with its camera's levels and colours.
+        """Read the first RAW frame of a video, with its camera's levels and colours.
 
         Raises:
-            InputError: it is missing or damaged.
+            InputError: the file is missing or damaged.
         """
         camera = self.camera(video)
         return RawFrame(
@@ -149,10 +149,10 @@ class RvdFolder:
         )
 
     def read_srgb(self, video: Video, index: int) -> Rgb8:
-        """The rendering, uint8 [H, W, 3].
+        """Read a frame's rendering, uint8 [H, W, 3].
 
         Raises:
-            InputError: missing, damaged, or not 8-bit RGB.
+            InputError: the file is missing, damaged, or not 8-bit RGB.
         """
         path = require_file(self.srgb_path(video, index), "an sRGB frame")
         with path.open("rb", buffering=0) as file:
@@ -162,10 +162,10 @@ class RvdFolder:
         return np.asarray(decode_png(path.read_bytes(), str(path)), np.uint8)
 
     def read_flow(self, video: Video, index: int) -> Flow:
-        """Flow to the next frame, float32 [H, W, 2], pixels.
+        """Read the flow to the next frame, float32 [H, W, 2], pixels.
 
         Raises:
-            InputError: missing, or not such an array.
+            InputError: the file is missing, or isn't a flow field.
         """
         path = require_file(self.flow_path(video, index), "a flow field")
         try:
@@ -178,10 +178,10 @@ class RvdFolder:
 
 
 def open_rvd(root: Path) -> RvdFolder:
-    """Open a folder in RVD's layout; no frame is read.
+    """Open a folder in RVD's layout, without reading frames.
 
     Raises:
-        InputError: no data.json, or one of the JSON files isn't what it should be.
+        InputError: data.json is missing, or one of the JSON files is invalid.
     """
     videos = _parse(_VIDEOS, root / "data.json", "[{video_name, frames}, …]")
     names = [video.video_name for video in videos]
@@ -206,10 +206,10 @@ def _parse(adapter: TypeAdapter[Index], path: Path, form: str) -> Index:
 
 
 class RvdWriter:
-    """A folder in RVD's layout, being written.
+    """Writes a folder in RVD's layout.
 
-    A video counts only once `finish` has listed it in data.json, so that whatever breaks, the
-    videos finished before stay usable and an unfinished one is simply made again.
+    A video belongs to the data set only after `finish` has listed it in data.json. After an
+    interruption, finished videos are usable, and an unfinished one is made again.
     """
 
     def __init__(self, root: Path) -> None:
@@ -225,7 +225,7 @@ class RvdWriter:
         return frozenset(video.video_name for video in self._folder.videos)
 
     def finish(self, video: Video, camera: VideoCamera, tags: Tags | None = None) -> None:
-        """List a video whose frames are all written.
+        """Add a video to data.json, after all its frames are written.
 
         Raises:
             OutputError: the index can't be written.
@@ -241,7 +241,7 @@ class RvdWriter:
         self._list(RvdFolder(self.root, videos, cameras, all_tags))
 
     def forget(self, name: str) -> None:
-        """Take a video out of data.json, before its frames are made again.
+        """Remove a video from data.json, before its frames are made again.
 
         Raises:
             OutputError: the index can't be written.
@@ -271,10 +271,10 @@ def make_folder(path: Path) -> None:
 
 
 def write_frame_raw(root: Path, video: str, frame: str, mosaic: Mosaic) -> None:
-    """RAW/<video>/<frame>.tiff: one channel, uncompressed, so that crops are read in place.
+    """Write RAW/<video>/<frame>.tiff: one channel, uncompressed for fast reading of crops.
 
     Raises:
-        OutputError: it can't be written.
+        OutputError: the file can't be written.
     """
     data = io.BytesIO()
     tifffile.imwrite(data, mosaic, photometric="minisblack", metadata=None)
@@ -282,20 +282,20 @@ def write_frame_raw(root: Path, video: str, frame: str, mosaic: Mosaic) -> None:
 
 
 def write_frame_srgb(root: Path, video: str, frame: str, rgb: Rgb8) -> None:
-    """sRGB/<video>/<frame>.png.
+    """Write sRGB/<video>/<frame>.png.
 
     Raises:
-        OutputError: it can't be written.
+        OutputError: the file can't be written.
     """
     data = bytes(imagecodecs.png_encode(rgb, level=1))
     _write_frame(root / "sRGB" / video / f"{frame}.png", data)
 
 
 def write_frame_flow(root: Path, video: str, frame: str, flow: Flow) -> None:
-    """flow/<video>/<frame>_flow.npy.
+    """Write flow/<video>/<frame>_flow.npy.
 
     Raises:
-        OutputError: it can't be written.
+        OutputError: the file can't be written.
     """
     data = io.BytesIO()
     np.save(data, flow)
@@ -303,7 +303,7 @@ def write_frame_flow(root: Path, video: str, frame: str, flow: Flow) -> None:
 
 
 def _write_frame(path: Path, data: bytes) -> None:
-    """Plainly: a half-written frame does no harm, as its video isn't listed in data.json yet."""
+    """Write a file directly: a partial one does no harm before its video is in data.json."""
     make_folder(path.parent)
     try:
         path.write_bytes(data)
@@ -312,15 +312,15 @@ def _write_frame(path: Path, data: bytes) -> None:
 
 
 def frame_names(count: int) -> tuple[str, ...]:
-    """000000, 000001, …"""
+    """Names of `count` frames: 000000, 000001, …"""
     return tuple(f"{index:06d}" for index in range(count))
 
 
 def require_one_size(frames: Iterable[RawFrame], video: str) -> Iterable[RawFrame]:
-    """Pass frames through as long as size, phase and levels stay what they were.
+    """Pass frames through, and check that size, CFA phase and levels don't change.
 
     Raises:
-        MismatchError: they change; names the frame.
+        MismatchError: one of them changes; the message names the frame.
     """
     first: RawFrame | None = None
     for index, frame in enumerate(frames):
@@ -338,7 +338,7 @@ def require_space(root: Path, need: int) -> None:
     """Compare the free disk space below `root` (which may not exist yet) with `need` bytes.
 
     Raises:
-        OutputError: too little.
+        OutputError: there is too little space.
     """
     place = root.resolve()
     while not place.exists():

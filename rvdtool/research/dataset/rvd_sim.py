@@ -1,8 +1,8 @@
-"""RVD-Sim, the project's own set: which scenes are for training, validation and test.
+"""RVD-Sim, the project's own data set: its scenes for training, validation and test.
 
-`draw_part` draws the recipes of a part, the same every time; a test holds them to their digests.
-Scenes are split, never crops or frames: a test scene and its foregrounds occur nowhere else. HERO6
-and both Fusions of GoPro show one site: all are test.
+`draw_part` draws the recipes of a part, always the same ones; a test checks their hashes. The split
+is by scene: a test scene and its foregrounds don't occur in other parts. GoPro's HERO6 and both
+Fusion cameras show the same site, so all of them are in the test part.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -48,7 +48,7 @@ _ABSTRACT = "usr/share/backgrounds/mate/abstract/{}.jpg"
 _KDE = "usr/share/wallpapers/{}/contents/images/2560x1600.jpg"
 _LOMIRI = "usr/share/backgrounds/{}.jpg"
 
-# Halide's apps/camera_pipe states this sensor's RGB → linear sRGB at 7000 K (from FCam).
+# From Halide's apps/camera_pipe (FCam): this sensor's matrix RGB → linear sRGB at 7000 K.
 _N900_SRGB = np.array(
     [[2.2997, -0.4478, 0.1706], [-0.3826, 1.5906, -0.2080], [-0.0888, -0.7344, 2.2832]]
 )
@@ -140,7 +140,7 @@ EXTRA: Sequence[Scene] = (
     Scene(_photo(_LOMIRI, "seeding_by_Clements_Engelhardt", shrink=4), (1328, 747)),
     Scene(_photo(_LOMIRI, "sunset_by_Aitzol_Berasategi", shrink=3, highlights=4), (1424, 949)),
 )
-"""Further training scenes, filmed with little noise and much light."""
+"""Further training scenes, filmed with little noise in bright light."""
 
 DEVELOPMENT: Sequence[tuple[Scene, CameraKind]] = (
     (Scene(_photo(_MATE, "GreenMeadow", shrink=1.5), (853, 682)), "hand"),
@@ -149,17 +149,18 @@ DEVELOPMENT: Sequence[tuple[Scene, CameraKind]] = (
     (Scene(_photo(_ABSTRACT, "Elephants_3840x2160", shrink=3), (1280, 720)), "pan"),
     (VALIDATION[1], "hand"),
 )
-"""Photographs and paintings that no training sees, filmed long, moving, in good light."""
+"""Photographs and paintings that aren't used for training; long sequences with motion in good
+light."""
 
 TRAINING_SIZE = (448, 320)
 """Width, height."""
 
 _TAKEN = ("train", "val", "long", "extra", "leaves", "walk", "soft", "photo", "sweep")
-"""How videos' names begin, in the order of their seeds."""
+"""Prefixes of the videos' names, in the order of their seeds."""
 
 
 def draw_part(part: str) -> tuple[Recipe, ...]:
-    """The recipes of one part, the same every time.
+    """Draw the recipes of one part, always the same ones.
 
     Args:
         part: one of `PARTS`.
@@ -170,7 +171,7 @@ def draw_part(part: str) -> tuple[Recipe, ...]:
 def _draw(
     part: str, index: int, scenes: Sequence[Scene], extras: Sequence[Source], frames: int
 ) -> Recipe:
-    """One recipe: scenes in turn, conditions A, B and C in turn, everything else at random."""
+    """Draw one recipe: scenes and conditions A, B and C in turn, everything else at random."""
     rng = np.random.default_rng([PARTS.index({"val": "validation"}.get(part, part)), index])
     scene = scenes[index % len(scenes)]
     others = [s.source for s in scenes if s.source.kind == "photo" and s is not scene]
@@ -188,7 +189,7 @@ def _draw_take(
     index: int,
     frames: int,
 ) -> Take:
-    """A take of a part (as its videos' names begin)."""
+    """Draw a take of the part whose videos' names begin with a prefix."""
     return draw_take(
         rng,
         scene,
@@ -202,7 +203,7 @@ def _draw_take(
 
 
 def _draw_extra(index: int) -> Recipe:
-    """As `_draw`, but light enough for clipping, and no more noise than a good camera's."""
+    """Draw a recipe as `_draw` does, but bright enough to clip, and with little noise."""
     rng = np.random.default_rng([PARTS.index("extra"), index])
     scene = EXTRA[index % len(EXTRA)]
     others = [s.source for s in EXTRA if s is not scene]
@@ -211,7 +212,7 @@ def _draw_extra(index: int) -> Recipe:
 
 
 def _draw_photograph(index: int) -> Recipe:
-    """Each photograph in each condition, with another behind or in front; two in three well lit."""
+    """Draw a recipe of a photograph with another one as foreground; two in three well lit."""
     rng = np.random.default_rng([PARTS.index("photographs"), index])
     all_of_them = read_photographs()
     scene, *others = (
@@ -226,14 +227,14 @@ def _draw_photograph(index: int) -> Recipe:
 
 
 def _draw_sweep(index: int) -> Recipe:
-    """A photograph filmed from one end to the other: the reference frame shows few of the colours
-    to come."""
+    """Draw a recipe that pans over a whole photograph, so that later frames have colours that the
+    reference frame doesn't show."""
     rng = np.random.default_rng([PARTS.index("sweeps"), index])
     scene = photographed(read_photographs()[index], float(rng.choice((1, 1.5, 2, 4))))
     take = replace(_draw_take(rng, scene, (), "sweep", index, 20), camera_kind="hand")
     recipe = draw_recipe(rng, _lit(rng, take, 0.4, 2000))
     slack = [(room - side) / 2 - 30 for room, side in zip(scene.room, take.size, strict=True)]
-    # Two in three from sky to ground or back, the others across.
+    # Two in three pan from sky to ground or back, the others horizontally.
     upright = rng.uniform() < 2 / 3
     reach = np.array([rng.uniform(-0.3, 0.3), rng.choice([-0.95, 0.95])])
     start = (reach if upright else reach[::-1]) * np.maximum(slack, 0)
@@ -247,13 +248,14 @@ def _draw_sweep(index: int) -> Recipe:
 
 
 def _draw_leaves(index: int) -> Recipe:
-    """Drawn pictures only, another in every video."""
+    """Draw a recipe of drawn pictures only, different ones in each video."""
     rng = np.random.default_rng([PARTS.index("leaves"), index])
     return draw_recipe(rng, _draw_take(rng, *_drawn(index), "leaves", index, 12))
 
 
 def _draw_walk(index: int) -> Recipe:
-    """Drawn pictures, filmed long and moving in good light: much clips, much comes into view."""
+    """Draw a long recipe of drawn pictures with motion in good light, so that much is clipped and
+    much comes into view."""
     rng = np.random.default_rng([PARTS.index("walks"), index])
     take = _lit(rng, _draw_take(rng, *_drawn(3000 + index), "walk", index, 36), 0.5, 1500)
     kinds: Sequence[CameraKind] = ("hand", "walk", "pan")
@@ -261,9 +263,9 @@ def _draw_walk(index: int) -> Recipe:
 
 
 def _draw_soft(index: int) -> Recipe:
-    """Drawn pictures out of focus, behind one or two others, from noisy to nearly noiseless.
+    """Draw a recipe of drawn pictures out of focus, behind one or two others, with any noise level.
 
-    There is no texture in them: whatever a network adds to their background is noise.
+    The background has no texture, so all that a network adds to it is noise.
     """
     rng = np.random.default_rng([PARTS.index("soft"), index])
     defocus = round(float(np.exp(rng.uniform(*np.log((1.5, 10))))), 2)
@@ -273,7 +275,7 @@ def _draw_soft(index: int) -> Recipe:
 
 
 def _drawn(seed: int, defocus: float = 0) -> tuple[Scene, list[Source]]:
-    """A drawn background, and drawn textures for what passes in front of it."""
+    """A drawn background, and drawn textures for foreground objects."""
     pool = [Source(kind="leaves", seed=seed + more) for more in (1000, 2000)]
     background = Source(kind="leaves", seed=seed, shrink=1, defocus=defocus)
     return Scene(background, (1280, 800)), pool
@@ -282,14 +284,15 @@ def _drawn(seed: int, defocus: float = 0) -> tuple[Scene, list[Source]]:
 def _lit(
     rng: np.random.Generator, take: Take, exposure: float, electrons: float, most: float = 20000
 ) -> Take:
-    """In good light: at least that exposed, from `electrons` to `most` at saturation."""
+    """The take in good light: with an exposure of at least `exposure`, and from `electrons` to
+    `most` electrons at saturation."""
     lowest, highest = np.log((exposure, electrons)), np.log((2.4, most))
     drawn = np.exp(rng.uniform(lowest, highest))
     return replace(take, exposure=float(drawn[0]), electrons=float(drawn[1]))
 
 
 def _draw_development(index: int, condition: Condition) -> Recipe:
-    """One scene in one of the three conditions, which share their RAW frames."""
+    """Draw a development scene in one of three conditions, which share their RAW frames."""
     scene, moving = DEVELOPMENT[index]
     others = [s.source for s, _ in DEVELOPMENT if s is not scene]
     take = Take(
@@ -308,7 +311,7 @@ def _draw_development(index: int, condition: Condition) -> Recipe:
 
 
 def _draw_endurance(condition: Condition) -> Recipe:
-    """Ten seconds and more of one of validation's scenes: does a chain run away?"""
+    """Draw a validation scene of more than ten seconds, to test the stability of long chains."""
     take = Take(
         name=f"endurance-{condition}",
         seed=8100,
@@ -325,17 +328,17 @@ def _draw_endurance(condition: Condition) -> Recipe:
 
 
 def _steadily(rng: np.random.Generator, take: Take) -> Recipe:
-    """A recipe whose light neither steps nor flickers."""
+    """Draw a recipe whose light has no steps and no flicker."""
     recipe = draw_recipe(rng, take)
-    # A step that LibRaw hides would outweigh all else, and nobody can see it.
+    # A step hidden by LibRaw's auto-brightness would dominate the error, but can't be seen.
     steady = recipe.light.model_copy(update={"steps": (), "flicker": 0.0})
     return recipe.model_copy(update={"light": steady})
 
 
 def _draw_test(index: int, frames: int) -> list[Recipe]:
-    """One test scene in its three conditions, from the very same RAW frames.
+    """Draw a test scene in its three conditions, which share the same RAW frames.
 
-    Every third scene has a camera and an ISP that training never draws.
+    Every third scene has a camera and an ISP that aren't used for training.
     """
     scene, size = TEST[index]
     unseen = index % 3 == 1
@@ -368,7 +371,7 @@ _DRAWN: Mapping[str, Callable[[], Iterable[Recipe]]] = {
     ),
     "validation": lambda: (_draw("val", index, VALIDATION, (), 24) for index in range(12)),
     "test": lambda: chain.from_iterable(_draw_test(index, 60) for index in range(len(TEST))),
-    # Training scenes again: what a chain does after many frames is learned from these.
+    # Training scenes again, as longer sequences: they show how a chain behaves after many frames.
     "long": lambda: (_draw("long", index, TRAINING, _TRAINING_EXTRAS, 48) for index in range(30)),
     "extra": lambda: map(_draw_extra, range(42)),
     "leaves": lambda: map(_draw_leaves, range(60)),
@@ -386,4 +389,4 @@ _DRAWN: Mapping[str, Callable[[], Iterable[Recipe]]] = {
     "phones-train": lambda: draw_phones_train((*TRAINING, *EXTRA)),
     "phones-validation": draw_phones_validation,
 }
-"""Part → what draws its recipes. Names and order of `PARTS` are part of the seeds."""
+"""Part → function that draws its recipes. Seeds depend on names and order of `PARTS`."""

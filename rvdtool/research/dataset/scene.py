@@ -1,7 +1,7 @@
-"""Sources of light: linear, low-noise images from photographs, RAW stills and clips.
+"""Load linear, low-noise images of the scene's light from photographs, RAW stills and clips.
 
-All are float32 [H, W, 3] in linear sRGB primaries, 1 = source white; colours outside sRGB are
-negative, stretched highlights are above 1.
+All are float32 [H, W, 3], linear, with sRGB primaries; 1 is the source's white. Colours outside
+sRGB have negative values, stretched highlights values above 1.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,15 +25,15 @@ from rvdtool.video.source import open_source
 
 @dataclass(frozen=True)
 class SourceFolders:
-    """Where recipes' source paths are looked up, in this order."""
+    """Folders in which recipes' sources are looked up, in this order."""
 
     folders: tuple[Path, ...]
 
     def find(self, path: str) -> Path:
-        """The first folder's file of that name.
+        """The source of that path in the first folder that has it.
 
         Raises:
-            InputError: none of them has it.
+            InputError: no folder has it.
         """
         for folder in self.folders:
             if (folder / path).is_file():
@@ -43,10 +43,10 @@ class SourceFolders:
 
 
 def load_still(source: Source, folders: SourceFolders) -> Image:
-    """A photograph, RAW still or drawn picture as a linear image, shrunk as the recipe says.
+    """Load a photograph, RAW still or drawn picture as a shrunk linear image.
 
     Raises:
-        InputError: not found or unreadable.
+        InputError: the file isn't found or can't be read.
     """
     if source.kind == "leaves":
         leaves = shrink(draw_leaves(source.seed), source.shrink)
@@ -61,10 +61,10 @@ def load_still(source: Source, folders: SourceFolders) -> Image:
 
 
 def iterate_clip(source: Source, folders: SourceFolders) -> Iterator[Image]:
-    """A clip's frames from `source.start` on, each as a linear image.
+    """Iterate over a clip's frames from `source.start` on, as linear images.
 
     Raises:
-        VideoError: unreadable, or it ends before `start`.
+        VideoError: the clip can't be read, or ends before `source.start`.
     """
     video = open_source(folders.find(source.path))
     info = probe(video)
@@ -80,10 +80,10 @@ def iterate_clip(source: Source, folders: SourceFolders) -> Iterator[Image]:
 
 
 def _unprocess(rgb: NDArray[np.uint8], source: Source) -> Image:
-    """Take back display gamma, contrast curve and saturation, in that order, then shrink.
+    """Invert display gamma, contrast curve and saturation, in that order, then shrink.
 
-    After Brooks et al., "Unprocessing images for learned raw denoising" (CVPR 2019), with the
-    highlights stretched instead of merely kept.
+    After Brooks et al., "Unprocessing images for learned raw denoising" (CVPR 2019), but with
+    stretched highlights.
     """
     linear = _inverse_curve(source.s_curve)[rgb]
     linear = shrink(linear, source.shrink)
@@ -93,7 +93,7 @@ def _unprocess(rgb: NDArray[np.uint8], source: Source) -> Image:
 
 
 def _inverse_curve(s_curve: float) -> NDArray[np.float32]:
-    """Table of 256: inverse sRGB curve after the inverse of a blend of identity and smoothstep."""
+    """Table [256]: inverse of a blend of identity and smoothstep, then the inverse sRGB curve."""
     coded = np.linspace(0, 1, 4097)
     forward = (1 - s_curve) * coded + s_curve * (3 * coded**2 - 2 * coded**3)
     plain = np.interp(np.arange(256) / 255, forward, coded)
@@ -103,7 +103,7 @@ def _inverse_curve(s_curve: float) -> NDArray[np.float32]:
 
 
 def stretch_highlights(image: Image, white: float) -> Image:
-    """Scale pixels up smoothly so that source white becomes `white`; below 0.5 nothing changes."""
+    """Brighten highlights smoothly so that 1 becomes `white`; values below 0.5 don't change."""
     if white == 1:
         return image
     brightest = image.max(axis=2, keepdims=True)
@@ -119,7 +119,7 @@ def _raw_still(path: Path, source: Source) -> Image:
     cells = bin_cells(frame)
     balanced = cells / np.asarray(frame.profile.as_shot_neutral, np.float32)
     clip = np.float32(1 / max(frame.profile.as_shot_neutral))
-    balanced = np.minimum(balanced / clip, 1)  # else clipped skies turn magenta
+    balanced = np.minimum(balanced / clip, 1)  # without it, clipped skies become magenta
     linear = mix(balanced.astype(np.float32, copy=False), np.linalg.inv(balanced_from_srgb(matrix)))
     linear = shrink(linear, source.shrink / 2)
     return stretch_highlights(linear, source.highlights)
@@ -138,7 +138,7 @@ def bin_cells(frame: RawFrame) -> Image:
 
 
 def _headless(path: Path, levels: RawLevels) -> RawFrame:
-    """A mosaic without header: a 16-bit one-channel picture, or plain little-endian uint16."""
+    """Read a mosaic without header: a 16-bit one-channel picture, or plain little-endian uint16."""
     if levels.shape is not None:
         values = np.fromfile(path, "<u2")
         if values.size != levels.shape[0] * levels.shape[1]:
@@ -163,10 +163,10 @@ def _headless(path: Path, levels: RawLevels) -> RawFrame:
 
 
 def require_sources(sources: Sequence[Source], folders: SourceFolders) -> None:
-    """Fail before any work when a source is missing.
+    """Check that all sources exist, before any work.
 
     Raises:
-        InputError: as `SourceFolders.find`.
+        InputError: a source is missing.
     """
     for source in sources:
         if source.kind != "leaves":

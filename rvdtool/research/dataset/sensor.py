@@ -1,4 +1,4 @@
-"""From light to DN: optics, colour filter array, shot and read noise, quantisation."""
+"""Simulate a sensor: optics, colour filter array, shot and read noise, quantisation."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from rvdtool.research.dataset.recipe import Light, Sensor
 
 
 def light_factor(light: Light, frame: int) -> float:
-    """How much brighter frame `frame` is than source light: exposure, steps, slow change."""
+    """Factor from source light to the light of frame `frame`: exposure, steps, slow change."""
     factor = light.exposure
     for start, step in light.steps:
         if frame >= start:
@@ -22,7 +22,7 @@ def light_factor(light: Light, frame: int) -> float:
 
 
 def falloff(vignetting: float, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Relative illumination [H, W]: 1 in the middle, 1 − vignetting in the corners, quadratic."""
+    """Relative illumination [H, W]: 1 in the centre, 1 − vignetting in the corners, quadratic."""
     y = np.arange(size[0], dtype=np.float32)[:, None] - np.float32((size[0] - 1) / 2)
     x = np.arange(size[1], dtype=np.float32)[None, :] - np.float32((size[1] - 1) / 2)
     squared = (x * x + y * y) / (x[0, -1] ** 2 + y[-1, 0] ** 2)
@@ -31,16 +31,16 @@ def falloff(vignetting: float, size: tuple[int, int]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Photon:
-    """Counts per DN: what the noise of a mosaic follows."""
+    """The noise model of a sensor."""
 
     electrons_per_dn: float
     read_noise: float
     row_noise: float
 
     def variance(self, signal: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Variance in DN² where the noise-free signal (DN above black) is `signal`.
+        """Noise variance in DN² for a noise-free signal in DN above black.
 
-        Shot, read and row noise, and quantisation (1/12); not valid near saturation.
+        It includes shot, read and row noise and quantisation (1/12). Not valid near saturation.
         """
         shot = np.maximum(signal, 0) / self.electrons_per_dn
         read = (self.read_noise / self.electrons_per_dn) ** 2
@@ -48,9 +48,9 @@ class Photon:
 
 
 class Camera:
-    """A sensor with its fixed pattern drawn: exposes pictures to RAW frames.
+    """A sensor with its random fixed pattern; converts pictures to RAW frames.
 
-    Noise depends on (seed, frame index) alone: frames can be made in any order.
+    Noise depends only on seed and frame index, so frames can be made in any order.
     """
 
     def __init__(self, sensor: Sensor, light: Light, size: tuple[int, int], seed: int) -> None:
@@ -67,7 +67,7 @@ class Camera:
 
     @property
     def profile(self) -> CameraProfile:
-        """What goes into the DNG."""
+        """The camera profile for the DNG."""
         return CameraProfile(
             unique_model=self._sensor.name,
             as_shot_neutral=self._sensor.neutral,
@@ -88,7 +88,7 @@ class Camera:
         return np.maximum(values, 0)
 
     def expose(self, picture: Image, frame: int) -> RawFrame:
-        """A RAW frame of the picture, with noise of its own."""
+        """A RAW frame of the picture, with the noise of that frame index."""
         sensor = self._sensor
         rng = np.random.default_rng([self._seed, 0xA0, frame])
         electrons = rng.poisson(self.signal(picture, frame) * sensor.electrons_per_dn)

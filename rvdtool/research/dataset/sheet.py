@@ -1,7 +1,8 @@
-"""A sequence's contact sheet: what went wrong is seen at once.
+"""Contact sheets of sequences, for a quick visual check.
 
-One row each for the first, middle and last frame: sRGB, RAW (LibRaw, steady), and flow to the next
-frame as colour (hue: direction; strength: speed, full at the fastest pixel of the sheet).
+A sheet has one row each for the first, middle and last frame: sRGB, RAW (rendered by LibRaw without
+auto-brightness), and flow to the next frame as colour (hue: direction; saturation: speed, relative
+to the fastest pixel of the sheet).
 """
 
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ class SheetFrame:
 
 
 def sheet_indices(count: int) -> tuple[int, ...]:
-    """First, middle and last of `count` frames, without repetition."""
+    """Indices of the first, middle and last of `count` frames, without repetition."""
     return tuple(sorted({0, count // 2, count - 1}))
 
 
@@ -38,7 +39,7 @@ def write_sheet(path: Path, rows: Sequence[SheetFrame]) -> None:
     """Write the contact sheet as PNG.
 
     Raises:
-        OutputError: it can't be written.
+        OutputError: the file can't be written.
     """
     fastest = max((_speed(row.flow).max() for row in rows if row.flow is not None), default=0.0)
     pictures = [
@@ -61,7 +62,7 @@ def _flow_tile(row: SheetFrame, fastest: float) -> Rgb8:
 
 
 def flow_picture(flow: Flow, fastest: float) -> Rgb8:
-    """Hue: direction; saturation: speed relative to `fastest` pixels; white stands still."""
+    """Flow as colour: hue is direction, saturation is speed relative to `fastest` pixels."""
     hue = np.rad2deg(np.arctan2(flow[..., 1], flow[..., 0])) % 360
     strength = np.clip(_speed(flow) / max(fastest, 1e-6), 0, 1)
     hsv = np.stack([hue, strength, np.ones_like(hue)], axis=-1).astype(np.float32)

@@ -1,7 +1,7 @@
-"""Semi-synthetic RAW video: a recipe becomes frames.
+"""Simulate semi-synthetic RAW video from a recipe.
 
-Light is moved, not noisy pixels: linear low-noise pictures → camera path and occluding layers,
-integrated over the exposure → mosaic → fresh noise every frame → DN → ISP.
+Motion is applied to noise-free light: linear low-noise pictures → camera path and occluding layers,
+integrated over the exposure → mosaic → new noise for each frame → DN → ISP.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -31,11 +31,11 @@ class Shot:
     """One simulated frame.
 
     Attributes:
-        index: 0, 1, 2, …
+        index: frame number, from 0.
         raw: the RAW frame.
         rgb: its rendering, uint8 [H, W, 3].
-        flow: to the next frame at mid-exposure, float32 [H, W, 2], pixels; None where nobody
-            asked, and for clips, whose own motion isn't known.
+        flow: flow to the next frame at mid-exposure, float32 [H, W, 2], pixels; None if not
+            requested, and for clips, whose own motion isn't known.
     """
 
     index: int
@@ -45,7 +45,7 @@ class Shot:
 
 
 class Simulation:
-    """A recipe with its sources opened.
+    """The simulation of a recipe, with its sources opened.
 
     Raises:
         InputError: a source is missing, unreadable, or a clip is too short.
@@ -67,7 +67,7 @@ class Simulation:
         self.camera = Camera(recipe.sensor, recipe.light, size, recipe.seed)
 
     def pictures(self) -> Iterator[Image]:
-        """The light of each frame, linear sRGB [H, W, 3] before the sensor, without noise."""
+        """The noise-free light of each frame before the sensor, linear sRGB [H, W, 3]."""
         clip = iterate_clip(self.recipe.background, self._folders) if self._moving else None
         for index in range(self.recipe.frames):
             if clip is not None:

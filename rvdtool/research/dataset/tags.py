@@ -1,4 +1,4 @@
-"""Proposals for a video's tags, from what can be measured: the user edits tags.json afterwards."""
+"""Propose a video's tags by measurement; the user corrects them in tags.json."""
 
 from dataclasses import dataclass, field
 
@@ -11,16 +11,16 @@ from rvdtool.raw.frame import RawFrame
 from rvdtool.research.dataset.rvd import Flow, Rgb8, Tags
 
 FAST = 0.015
-"""Fast motion: the typical pixel moves more than this share of the width from frame to frame."""
+"""Fast motion: the median pixel moves by more than this fraction of the width per frame."""
 
 CUT = 0.4
-"""Scene change: colour histograms of neighbours overlap by less than this."""
+"""Scene change: colour histograms of consecutive frames overlap by less than this."""
 
 DARK = 0.03
-"""Dark: the median photosite is below this, normalised."""
+"""Dark: the median normalised photosite is below this."""
 
 BRIGHT = 0.02
-"""High light: more than this share of all photosites is saturated."""
+"""Highlights: more than this fraction of all photosites is saturated."""
 
 _WIDTH = 320
 _BINS = 8
@@ -28,7 +28,7 @@ _BINS = 8
 
 @dataclass
 class TagMeter:
-    """Watches a video go by, frame by frame, and proposes its tags."""
+    """Measures a video frame by frame, and proposes its tags."""
 
     _medians: list[float] = field(default_factory=list)
     _clipped: list[float] = field(default_factory=list)
@@ -37,7 +37,7 @@ class TagMeter:
     _previous: Rgb8 | None = None
 
     def watch(self, raw: RawFrame, rgb: Rgb8) -> None:
-        """Take in the next frame."""
+        """Measure the next frame."""
         values = normalise(raw.mosaic, raw.black, raw.white)
         self._medians.append(float(np.median(values)))
         self._clipped.append(float((values > 0.995).mean()))
@@ -51,8 +51,7 @@ class TagMeter:
     def propose(self) -> Tags:
         """The tags, by the thresholds above.
 
-        A cut counts as a scene change, and its flow as nothing: the median over the video decides
-        on fast motion.
+        Flow across a scene change is ignored; fast motion is decided by the median over the video.
         """
         return {
             "fast_motion": bool(self._speeds) and float(np.median(self._speeds)) > FAST,
@@ -63,7 +62,7 @@ class TagMeter:
 
 
 def dis_flow(here: Rgb8, there: Rgb8) -> Flow:
-    """OpenCV's DIS flow: where each pixel of `here` lies in `there`, float32 [H, W, 2]."""
+    """OpenCV's DIS flow from `here` to `there`, float32 [H, W, 2]."""
     grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (here, there)]
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     start = np.zeros((*grey[0].shape, 2), np.float32)
@@ -80,7 +79,7 @@ def _overlap(one: Rgb8, two: Rgb8) -> float:
 
 
 def _histogram(rgb: Rgb8) -> NDArray[np.float64]:
-    """Share of pixels in each of 8×8×8 colours."""
+    """Fraction of pixels in each of 8×8×8 colour bins."""
     cells = (rgb // (256 // _BINS)).astype(np.int64)
     index = (cells[..., 0] * _BINS + cells[..., 1]) * _BINS + cells[..., 2]
     return np.bincount(index.ravel(), minlength=_BINS**3) / index.size

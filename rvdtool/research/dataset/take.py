@@ -1,4 +1,4 @@
-"""One take: a scene, filmed by a camera drawn at random, in one of three conditions."""
+"""Draw a take: a scene filmed by a random camera, in one of three conditions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ Condition = Literal["A", "B", "C"]
 CONDITIONS: tuple[Condition, ...] = ("A", "B", "C")
 
 _MARGIN = 15
-"""Pixels that hand shake may take beyond the camera's path."""
+"""Margin in pixels for hand shake beyond the camera's path."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,17 @@ class Scene:
 
 @dataclass(frozen=True)
 class Take:
-    """What is decided about a recipe; `draw_recipe` draws the rest.
+    """The given parameters of a recipe; `draw_recipe` draws the others.
 
     Attributes:
         name, seed, size, frames: as in Recipe; size is (width, height).
         scene: the background.
-        layers: textures of what passes in front of it.
+        layers: textures of foreground objects.
         exposure: normalised sensor value of source white.
-        electrons: at saturation.
+        electrons: electrons per photosite at saturation.
         condition: A, B or C.
-        camera_kind: how the camera moves; None draws it.
-        cameras, isp: what sensor and ISP are drawn from.
+        camera_kind: kind of camera motion; None to draw it.
+        cameras, isp: ranges that sensor and ISP are drawn from.
         sensor: a sensor to use instead of a drawn one.
     """
 
@@ -81,7 +81,7 @@ def draw_take(
     condition: Condition,
     sensor: Sensor | None = None,
 ) -> Take:
-    """Exposure (one in five dark), noise, and up to two layers from `pool`."""
+    """Draw exposure (one in five dark), noise, and up to two layers from `pool`."""
     dark = rng.uniform() < 0.2
     exposure = np.exp(rng.uniform(np.log(0.06), np.log(0.25)))
     if not dark:
@@ -103,7 +103,8 @@ def draw_take(
 
 
 def draw_recipe(rng: np.random.Generator, take: Take) -> Recipe:
-    """Draw the remaining parameters. None depends on the condition: A, B and C share RAW frames."""
+    """Draw a take's other parameters. Those of the RAW don't depend on the condition, so that A, B
+    and C share their RAW frames."""
     width, height = take.size
     background, room = take.scene.source, take.scene.room
     slack = ((room[0] - width) / 2 - _MARGIN, (room[1] - height) / 2 - _MARGIN)

@@ -1,12 +1,12 @@
 """Training networks on folders in RVD's layout (needs rvdtool[research]).
 
-    presets.py    name → recipe: all that differs between the networks that are trained here
-    recipe.py     what a recipe is; fagdn.py (the paper's), cam.py and calibrated.py (ours) are one
-                  each
-    loop.py       the one loop, on Lightning Fabric: any number of devices and machines
-    state.py      a run's files, and how it resumes exactly where it stopped
-    curve.py      CSV logs and their picture
+    presets.py    named training tasks, as chosen on the command line
+    recipe.py     the base class of training tasks; fagdn.py (the paper's network), cam.py and
+                  calibrated.py (rvdtool's own network) each define one
+    loop.py       the training loop, on Lightning Fabric: any number of devices and machines
+    state.py      a run's files, and resuming exactly where it stopped
+    curve.py      CSV logs and their plot
 
-Data: pairs.py cuts random crops from the videos; streams.py follows crops frame by frame on the
-network's own predictions, with what evidence.py has cached.
+Data: pairs.py reads random crops of the videos; crops.py reads random crops with the inputs that
+the chain gives the network, which evidence.py computes and stores first.
 """

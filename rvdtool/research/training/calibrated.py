@@ -1,4 +1,4 @@
-"""Our network: trained on frames of running chains, validated as it will be run."""
+"""Train the calibrated FAGDN on frames of running chains, and validate it on whole chains."""
 
 import itertools
 import math
@@ -41,14 +41,17 @@ from rvdtool.research.training.recipe import (
 
 SETTINGS = Settings(steps=7_500, batch=6, crop=256, rate=1e-3)
 WARMUP = 300
-"""Steps in which the learning rate rises; then it falls as a half cosine to a hundredth."""
+"""Steps of linear warm-up; then the learning rate falls to a hundredth along half a cosine."""
 
 SWITCHES = ("full_resolution", "warping", "confidence_map", "anchored", "calibrated")
 CHAINED = "chained"
 
 
 class CalibratedRecipe(Recipe):
-    """Logarithm of the error, so that 60 dB clips count as much as 30 dB clips."""
+    """Training of the calibrated FAGDN.
+
+    The loss is the logarithm of the error, so that clips of 60 dB count as much as clips of 30 dB.
+    """
 
     kind: ClassVar[str] = "fagdn-calibrated"
     figures: ClassVar[tuple[str, ...]] = ("fusion",)
@@ -69,21 +72,22 @@ class CalibratedRecipe(Recipe):
         workers: int = 2,
         config: CalibratedConfig = CalibratedConfig(),
     ) -> None:
-        """Nothing is read yet.
+        """Set up the training, without reading data.
 
         Args:
-            folders, validation: to train on; to score on.
-            settings: how long and how fast.
+            folders, validation: data sets for training and for validation.
+            settings: length, batch size and rate of the training.
             evidence: folder for the videos' evidence, by name of folder and video.
-            without: switches of the config that are off, or `chained`: train on true previous RAWs.
-            also: switches of the config that are on.
-            validation_frames: of each validation video at most.
-            workers: threads that read.
-            config: of the network, before `without`.
+            without: switches of the configuration to turn off, or `chained` to train with true
+                previous RAWs.
+            also: switches of the configuration to turn on.
+            validation_frames: largest number of frames of each validation video.
+            workers: number of reading threads.
+            config: the network's configuration, before `without`.
 
         Raises:
-            UsageError: an unknown switch, a crop that doesn't fit the network, two folders of one
-                name.
+            UsageError: an unknown switch, a crop that doesn't fit the network, or two folders of
+                the same name.
         """
         require_multiple(settings.crop, 2 * STRIDE)
         on = switched_off(without, (*SWITCHES, CHAINED))
@@ -113,7 +117,7 @@ class CalibratedRecipe(Recipe):
         return math.ceil(sum(len(folder.videos) for folder in self._all) / processes)
 
     def prepare(self, rank: int, processes: int, advance: Callable[[int], None]) -> None:
-        """Make the videos' evidence; that which is there must be of the same videos."""
+        """Compute the videos' evidence; existing evidence must be of the same videos."""
         videos = [(folder, video) for folder in self._all for video in folder.videos]
         for folder, video in videos[rank::processes]:
             if len(video.frames) > 1:
@@ -141,13 +145,13 @@ class CalibratedRecipe(Recipe):
         self._validation = self._clips(filter(None, [self._validation_folder]))
         settings = self.settings
         self._crops = Crops(clips, settings.crop, settings.seed, chained=self.switches[CHAINED])
-        # Of all processes' crops together, every `processes`-th from `rank` on.
+        # Crops are numbered over all processes; this one reads every `processes`-th.
         self._numbers = itertools.count(step * settings.batch * processes + rank, processes)
         self._readers = ThreadPoolExecutor(self._workers)
         self._ahead = self._read_ahead()
 
     def _read_ahead(self) -> list[Future[Sample]]:
-        """Begin to read the crops of one more batch."""
+        """Start reading the crops of one more batch."""
         numbers = itertools.islice(self._numbers, self.settings.batch)
         return [self._readers.submit(self._crops.read, number) for number in numbers]
 
@@ -165,10 +169,10 @@ class CalibratedRecipe(Recipe):
         return collate([crop.result() for crop in crops])
 
     def loss(self, network: CalibratedFagdn, batch: Sample) -> Outcome:
-        """Mean of the crops' errors in dB, each added to the error of the frame it is from.
+        """Mean over the crops of the error in dB, where each crop's MSE is added to its frame's.
 
-        So a crop counts by its share in the frame's error, as far as that is its frame's usual one:
-        a frame's PSNR is decided by its worst places.
+        A frame's PSNR depends mostly on its worst regions, so this weights each crop by its share
+        in the frame's error.
         """
         planes = batch.planes
         reference = network.encode_reference(batch.reference)
@@ -185,7 +189,7 @@ class CalibratedRecipe(Recipe):
         return [clip.name for clip in self._validation]
 
     def validate(self, network: CalibratedFagdn, index: int) -> tuple[float, ...]:
-        """The network's chain, and the training-free fusion's."""
+        """PSNR of the network's chain and of the training-free fusion's, see `Recipe.validate`."""
         return validate(network, self._validation[index], self._frames)
 
     def data(self) -> dict[str, JsonValue]:
@@ -194,10 +198,10 @@ class CalibratedRecipe(Recipe):
 
 
 def as_bright(true: Tensor, blend: Tensor, clipped: Tensor) -> Tensor:
-    """The true RAW, scaled to the brightness of the fusion where nothing is clipped.
+    """Scale the true RAW to the fusion's brightness, as measured where nothing is clipped.
 
-    An exposure that the ISP hides can't be seen in the sRGB; a network that is asked for it can but
-    learn the training clips by heart (docs/research/training-log.md).
+    Changes of exposure that the ISP compensates aren't visible in the sRGB. A network that is
+    trained to predict them can only memorise the training clips (docs/research/training-log.md).
 
     Args:
         true, blend: [B, 4, h, w].
@@ -222,14 +226,15 @@ def _decibels(value: Tensor, true: Tensor, error: Tensor) -> Tensor:
 def validate(
     network: CalibratedFagdn, clip: EvidenceClip, frames: int | None = None
 ) -> tuple[float, float]:
-    """Chained PSNR in dB, mean over a clip's frames: of the network, and of the fusion.
+    """Chained PSNR in dB of the network and of the fusion, mean over a clip's frames.
 
-    On DN / (2^bits − 1) with peak 1, without the outermost rows and columns that RGGB costs.
+    It is measured on DN / (2^bits − 1) with peak 1, without the outermost rows and columns that
+    are cropped for phase RGGB.
 
     Args:
         network: in evaluation mode.
-        clip: its evidence.
-        frames: how many to look at, the first included; None: all.
+        clip: the clip's evidence.
+        frames: number of frames to use, including the first; None for all.
     """
     move = whole(clip)
     first = clip.first(move)
@@ -246,7 +251,7 @@ def validate(
         true, exposure, rgb = clip.raw(index, move), clip.exposure(index), clip.rgb(index, move)
         prior = clip.evidence(index, move).with_previous(raw, variance)
         fused, variance = fuse(prior)
-        # The fusion comes last: its RAW is what goes on.
+        # The fusion comes last, since the chain continues with the last result.
         for way, value in enumerate((learned(prior, rgb), fused)):
             raw = np.round(np.clip(value * exposure, 0, 1) * steps) / steps / exposure
             error = float(((raw - true) ** 2).mean()) * (scale * exposure) ** 2

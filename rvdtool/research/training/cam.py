@@ -1,4 +1,4 @@
-"""CAM, which gets RAW samples of every frame, trained as its paper says."""
+"""Train CAM, which gets RAW samples of every frame, as described in its paper."""
 
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
@@ -18,21 +18,22 @@ from rvdtool.research.training.recipe import Outcome, Settings, require_multiple
 
 EPOCHS = 60
 SETTINGS = Settings(steps=1, batch=128, crop=256, rate=1e-3)
-"""Patches of 128 packed pixels, Adam at 1e-3 throughout. The epochs are ours: steps follow from
-them and the data."""
+"""Patches of 128 packed pixels, and Adam with a constant rate of 1e-3. The number of steps follows
+from `EPOCHS`, which the paper doesn't state, and the data."""
 
 META = "meta"
 
 
 class FrameBatch(NamedTuple):
-    """sRGB [B, 3, h, w] and RAW [B, 4, h, w] of single frames."""
+    """A batch of single frames: sRGB [B, 3, h, w] and RAW [B, 4, h, w]."""
 
     srgb: Tensor
     raw: Tensor
 
 
 class CamRecipe(CropRecipe):
-    """L1, superpixels, and the meta term that prepares for fine-tuning."""
+    """Training of CAM; the loss has an L1 term, a superpixel term, and a meta term that prepares
+    the network for fine-tuning."""
 
     kind: ClassVar[str] = "cam"
     figures: ClassVar[tuple[str, ...]] = ("l1", "slic", "meta")
@@ -49,15 +50,15 @@ class CamRecipe(CropRecipe):
         workers: int = 2,
         config: CamConfig = CamConfig(),
     ) -> None:
-        """Nothing is read yet.
+        """Set up the training, without reading data.
 
         Args:
-            folders, validation: to train on; to score on.
-            settings: how long and how fast.
-            without: `meta`: without its term a step is about five times as fast.
-            validation_frames: of each validation video at most.
-            workers: threads that read.
-            config: of the network.
+            folders, validation: data sets for training and for validation.
+            settings: length, batch size and rate of the training.
+            without: `meta` to leave out the meta term, which makes a step about five times faster.
+            validation_frames: largest number of frames of each validation video.
+            workers: number of reading threads.
+            config: the network's configuration.
 
         Raises:
             UsageError: an unknown switch, or a crop that doesn't fit the network.
@@ -87,7 +88,7 @@ class CamRecipe(CropRecipe):
         return Outcome(losses.total, figures.float())
 
     def validate(self, network: Cam, index: int) -> tuple[float, ...]:
-        """Every frame from its own samples, without fine-tuning: there is no chain to follow."""
+        """PSNR of frames reconstructed from their own samples, without fine-tuning."""
         folder, video = self._videos[index]
         frame = folder.read_first(video)
         device = next(network.parameters()).device
@@ -104,7 +105,7 @@ class CamRecipe(CropRecipe):
 
 
 def collate(runs: Sequence[Run]) -> FrameBatch:
-    """The first frame of each run."""
+    """A batch of the first frame of each run."""
     raw = []
     for run in runs:
         black = np.array(run.camera.black, np.float32)[:, None, None]
@@ -115,7 +116,7 @@ def collate(runs: Sequence[Run]) -> FrameBatch:
 
 @torch.no_grad()
 def _reconstruct(network: Cam, srgb: Tensor, raw: Tensor) -> Tensor:
-    """RAW of a frame of any size."""
+    """Reconstruct the RAW of a frame of any size."""
     height, width = raw.shape[-2:]
     padding = (0, -width % network.multiple, 0, -height % network.multiple)
     result, _, _ = network(*(F.pad(one, padding, mode="replicate") for one in (srgb, raw)))

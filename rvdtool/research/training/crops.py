@@ -1,9 +1,9 @@
-"""Crops of clips' frames at random, each with the prior that the chain gives it there.
+"""Random crops of clips' frames, each with the inputs that the chain gives the network.
 
-The paper trains on true previous RAWs but runs on its own. Here the previous RAW is what the
-training-free chain made of that frame (`rvdtool.research.training.evidence`): as good and as bad,
-after as many frames, as what the network will be given, since it is that chain it answers beside.
-So batches may mix frames of all clips freely.
+The paper trains with the true previous RAW, but runs with the network's own. Here, the previous
+RAW is the result of the training-free chain for that frame (`rvdtool.research.training.evidence`).
+The network gets the same at run time, since it works on that chain, so its errors are the same in
+training. As no frame depends on the network, batches can mix frames of all clips.
 """
 
 from collections.abc import Sequence
@@ -21,15 +21,16 @@ from rvdtool.research.dataset.augment import Move, draw, fit
 from rvdtool.research.training.evidence import EvidenceClip
 
 MISLED = 0.5
-"""Share of the crops in which the flow to the reference frame is made wrong in places. It seldom
-is where the training scenes are clipped; so a network believes it there, also when it shouldn't."""
+"""Fraction of the crops in which a region of the flow to the reference frame is corrupted. In the
+training scenes, the flow of clipped areas is rarely wrong, and without this the network would
+trust it there too much."""
 ON_CLIPPED = 0.5
-"""Share of those in which the middle of such a place is clipped, if anything in the crop is."""
+"""Fraction of those crops in which the region is centred on a clipped photosite (if any)."""
 
 
 class Sample(NamedTuple):
-    """What the network gets, the true RAW [B, 4, h, w], and the training-free chain's squared error
-    in the whole frames [B]."""
+    """The network's inputs, the true RAW [B, 4, h, w], and the training-free chain's mean squared
+    error over the whole frames [B]."""
 
     planes: Planes
     reference: ReferencePlanes
@@ -38,19 +39,18 @@ class Sample(NamedTuple):
 
 
 class Crops:
-    """Crop 0, 1, …: all follow from the seed."""
+    """Numbered random crops, which depend only on the seed and their number."""
 
     def __init__(
         self, clips: Sequence[EvidenceClip], crop: int, seed: int, *, chained: bool = True
     ) -> None:
-        """Nothing is read yet.
+        """Set up, without reading data.
 
         Args:
-            clips: to choose from, of 2 frames at least; longer ones are chosen as often as they
-                have frames.
+            clips: the clips, of at least 2 frames; chosen in proportion to their length.
             crop: side of the crops in photosites.
-            seed: of the choices.
-            chained: whether the previous RAW is what the chain made of it, or the true one.
+            seed: seed of the random choices.
+            chained: whether the previous RAW is the chain's result, or the true RAW.
         """
         self._clips, self._crop, self._seed, self._chained = clips, crop, seed, chained
         lengths = np.array([len(clip) - 1 for clip in clips], np.float64)
@@ -58,7 +58,7 @@ class Crops:
         self._packing = Packing.of((crop, crop), CfaPhase.RGGB)
 
     def read(self, number: int) -> Sample:
-        """One crop, as a batch of one.
+        """Read one crop, as a batch of one.
 
         Raises:
             InputError: the evidence is damaged.
@@ -86,7 +86,7 @@ class Crops:
 
 
 def _blob(rng: np.random.Generator, clipped: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """An ellipse anywhere or on what is clipped, or what lies outside it."""
+    """Mask of a random ellipse, which may be centred on a clipped photosite, or of its outside."""
     shape = clipped.shape
     axes = rng.uniform(0.1, 0.6, 2) * shape
     center = rng.uniform(0, 1, 2) * shape
@@ -98,13 +98,13 @@ def _blob(rng: np.random.Generator, clipped: NDArray[np.bool_]) -> NDArray[np.bo
 
 
 def _shift(rng: np.random.Generator, crop: int) -> tuple[int, int]:
-    """Even, so that colours stay."""
+    """A random shift in photosites, even so that the CFA phase is kept."""
     rows, columns = rng.integers(-crop // 4, crop // 4 + 1, 2)
     return 2 * int(rows), 2 * int(columns)
 
 
 def whole(clip: EvidenceClip) -> Move:
-    """The largest crop of a clip that begins with red and has even sides."""
+    """The largest crop of a clip with phase RGGB and even sides."""
     height, width = clip.size
     red = np.argwhere(clip.phase.pattern == 0)[0]
     crop = ((height - int(red[0])) // 8 * 8, (width - int(red[1])) // 8 * 8)
@@ -112,7 +112,7 @@ def whole(clip: EvidenceClip) -> Move:
 
 
 def collate(samples: Sequence[Sample]) -> Sample:
-    """Samples of one crop size, as one batch."""
+    """Join samples of the same crop size to one batch."""
     return Sample(
         Planes(*map(torch.cat, zip(*(sample.planes for sample in samples), strict=True))),
         ReferencePlanes(

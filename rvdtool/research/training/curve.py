@@ -1,4 +1,4 @@
-"""A run's logs: `curve.csv` (loss), `validation.csv` (PSNR per video), `curve.png` (both)."""
+"""Logs of a run: `curve.csv` (loss), `validation.csv` (PSNR per video), `curve.png` (both)."""
 
 import csv
 from collections import defaultdict
@@ -14,10 +14,10 @@ CURVE, VALIDATION, PICTURE = "curve.csv", "validation.csv", "curve.png"
 
 
 class Log:
-    """A CSV file that grows; its first column is the step."""
+    """A CSV file that rows are appended to; its first column is the step."""
 
     def __init__(self, path: Path, columns: Sequence[str], step: int) -> None:
-        """Go on after `step`: rows beyond it were lost with their state, and are made again."""
+        """Continue after `step`: later rows are removed, since their steps are repeated."""
         kept = [row for row in _rows(path) if int(row[0]) <= step]
         self._path = path
         with write_beside(path, overwrite=True) as file:
@@ -32,7 +32,7 @@ class Log:
 
 
 def require_matplotlib() -> None:
-    """Refuse a run whose picture couldn't be drawn.
+    """Check that matplotlib is installed.
 
     Raises:
         UsageError: matplotlib isn't installed.
@@ -49,12 +49,12 @@ def draw_curve(folder: Path, figures: Sequence[str], scores: Sequence[str]) -> N
     """Draw both logs of a run as `curve.png`.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
         figures: columns of curve.csv after step and loss.
         scores: columns of validation.csv after step and video.
 
     Raises:
-        OutputError: it can't be written.
+        OutputError: the file can't be written.
     """
     from matplotlib.figure import Figure  # without pyplot: no display, no global state
 
@@ -82,7 +82,7 @@ def draw_curve(folder: Path, figures: Sequence[str], scores: Sequence[str]) -> N
 
 
 def _rows(path: Path) -> list[list[str]]:
-    """All rows but the header; a last one that was cut off while being written is left out."""
+    """All rows except the header, and without an incomplete last row."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
@@ -93,7 +93,7 @@ def _rows(path: Path) -> list[list[str]]:
 
 
 def _smooth(values: Sequence[float]) -> Sequence[float]:
-    """Running mean over a fiftieth of the curve: single rows say little."""
+    """Running mean over a fiftieth of the curve, since single rows are noisy."""
     width = len(values) // 50
     if width < 2:
         return values

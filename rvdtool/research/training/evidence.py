@@ -1,13 +1,13 @@
-"""What the chain sees and does in a video, on disk: training needs no flow and no calibration.
+"""Compute and store the network's inputs for a video, so that training needs no flow estimation.
 
-Everything the network is given but the candidate made of the previous RAW depends on the video and
-the reference frame alone (`rvdtool.reconstruct.affinity.Evidence`). It is computed once per video,
-by the training-free chain, whose RAW frames are kept, too: each is a previous RAW as a chain makes
-it. All are memory-mapped arrays from which any frame's crop is read in milliseconds.
+All inputs of the network except the candidate from the previous RAW depend only on the video and
+the reference frame (`rvdtool.reconstruct.affinity.Evidence`). They are computed once per video by
+the training-free chain, and stored with the chain's RAW frames, which serve as previous RAWs. They
+are memory-mapped arrays, from which a crop of any frame is read in milliseconds.
 
-Numbers are kept as small as their use allows: variances as their logarithm in steps of 12 %,
-candidates as float16 differences to the fit, flows in 1/128 pixel, what is smooth at a quarter of
-the size. A 448×320 frame takes 4 MB.
+Values are stored with just enough precision: variances as logarithms in steps of 12 %, candidates
+as float16 differences from the fit, flows in 1/128 pixel, smooth quantities at a quarter of the
+size. A 448×320 frame takes 4 MB.
 """
 
 import json
@@ -35,28 +35,28 @@ from rvdtool.research.dataset.rvd import RvdFolder, Video
 from rvdtool.research.fingerprint import code_fingerprint
 
 _SOURCES = ("research.training.evidence", "reconstruct", "matching", "raw.bayer", "raw.render")
-"""The code that evidence depends on: evidence made by another version of it isn't used."""
+"""The code that evidence depends on. Evidence made by another version of it isn't used."""
 _HEADER = "clip.json"
 _SMALL = 4
-"""What is smooth is kept at the size divided by this."""
+"""Smooth quantities are stored at the size divided by this."""
 _FLOW_STEP = np.float32(1 / 128)
 _FIT_STEP, _FIT_LOWEST = np.float32(2**-15), np.float32(-0.5)
 _LOG_STEP, _LOG_LOWEST = np.float32(0.115), np.float32(-22)
 _LOG_CODES = np.exp(_LOG_LOWEST + _LOG_STEP * np.arange(256, dtype=np.float32))
 
 FEW = 0.05
-"""Share of unclipped photosites below which brightness can't be compared."""
+"""Fraction of unclipped photosites below which brightness isn't compared."""
 GAINS = (0.3, 3.0)
-"""By so much brightness may differ."""
+"""Limits of the brightness ratio."""
 
 _RELATIVE = ("anchored", "warped", "first_fit", "previous_fit", "lower_bound")
 _VARIANCES = ("fit_v", "anchored_v", "warped_v", "fine", "flow_variance", "residual_variance")
 
 
 def write_evidence(folder: RvdFolder, video: Video, out: Path) -> None:
-    """Run the training-free chain over a video and keep what it sees and makes in the folder `out`.
+    """Run the training-free chain over a video, and store its evidence and RAW in the folder `out`.
 
-    An existing folder is complete, and is left alone.
+    An existing folder is complete and isn't changed.
 
     Raises:
         InputError: a frame is missing or damaged.
@@ -116,12 +116,12 @@ def write_evidence(folder: RvdFolder, video: Video, out: Path) -> None:
 
 
 def squared_error(made: Array, true: Array, free: NDArray[np.bool_]) -> float:
-    """Mean squared error against the true RAW, scaled to the brightness of the RAW made of it.
+    """Mean squared error of a RAW frame, with the true RAW scaled to its brightness.
 
     Args:
         made, true: normalised RAW, [H, W].
-        free: photosites that nothing clipped, by which brightness is compared, [H, W]; where they
-            are few, nothing is scaled.
+        free: unclipped photosites, by which brightness is compared, [H, W]; if there are few, the
+            true RAW isn't scaled.
     """
     gain = 1.0
     if free.mean() >= FEW:
@@ -131,15 +131,15 @@ def squared_error(made: Array, true: Array, free: NDArray[np.bool_]) -> float:
 
 
 def require_same(clip: "EvidenceClip", folder: RvdFolder, video: Video) -> None:
-    """Make sure that evidence belongs to this video.
+    """Check that evidence belongs to this video.
 
     Raises:
-        InputError: it is of another one, or of a part of it.
+        InputError: it is that of another video, or of a part of the video.
     """
     same = len(clip) == len(video.frames)
     if not same or not np.array_equal(clip.reference_mosaic, folder.read_raw(video, 0)):
         raise InputError(
-            f"{clip.folder}: holds evidence of another video than {video.video_name} in "
+            f"{clip.folder}: has evidence of another video than {video.video_name} in "
             f"{folder.root}; choose another --evidence folder, or delete this one"
         )
 
@@ -191,7 +191,7 @@ def _flow_code(flow: Array) -> NDArray[np.int16]:
 
 @dataclass(frozen=True)
 class First:
-    """A crop of the reference frame: what `pack_reference` takes."""
+    """A crop of the reference frame, as input of `pack_reference`."""
 
     rgb: Rgb
     raw: Array
@@ -203,15 +203,15 @@ class EvidenceClip:
     """A video's evidence, read frame by frame and crop by crop."""
 
     def __init__(self, folder: Path) -> None:
-        """Open what `write_evidence` wrote.
+        """Open the folder that `write_evidence` wrote.
 
         Raises:
-            InputError: there is none, or another version of the code made it.
+            InputError: there is no evidence, or another version of the code made it.
         """
         try:
             header = json.loads((folder / _HEADER).read_text())
         except (OSError, ValueError) as error:
-            raise InputError(f"{folder}: no evidence here: {error}") from error
+            raise InputError(f"{folder}: no evidence in this folder: {error}") from error
         if header.get("code") != code_fingerprint(_SOURCES):
             raise InputError(
                 f"{folder}: evidence made by another version of rvdtool; delete it and repeat the "
@@ -231,7 +231,7 @@ class EvidenceClip:
         self.folder = folder
 
     def __len__(self) -> int:
-        """Number of frames, the reference frame included."""
+        """Number of frames, including the reference frame."""
         return len(self._scalars) + 1
 
     @cached_property
@@ -249,12 +249,12 @@ class EvidenceClip:
         return rgb
 
     def raw(self, index: int, move: Move) -> Array:
-        """A crop of the true normalised RAW as bright as the reference frame, [h, w]."""
+        """A crop of the true normalised RAW at the reference frame's brightness, [h, w]."""
         return self._mosaic("raw", index, move)
 
     def state(self, index: int, move: Move) -> tuple[Array, Array]:
-        """What the training-free chain made of a frame: a crop of its normalised RAW as bright as
-        the reference frame, [h, w], and the variance of its predictable error, [h, w]."""
+        """The training-free chain's result for a frame: a crop of its normalised RAW at the
+        reference frame's brightness, and the variance of its predictable error, both [h, w]."""
         return (
             self._mosaic("state", index, move),
             _LOG_CODES[move.apply(self._arrays["state_v"][index])],
@@ -267,7 +267,7 @@ class EvidenceClip:
     def _mosaic(self, name: str, index: int, move: Move) -> Array:
         black, white, _ = self.levels
         cell = np.array(black).reshape(2, 2)
-        # The crop's own cell may be turned: levels that differ by position turn with it.
+        # The crop's cell may be flipped or rotated, and with it levels that differ by position.
         top, left = move.window.top % 2, move.window.left % 2
         cell = Move(Rect(0, 0, 2, 2), move.transpose, move.flip_rows, move.flip_columns).apply(
             np.roll(cell, (-top, -left), (0, 1))
@@ -277,7 +277,7 @@ class EvidenceClip:
         return raw / np.float32(self.exposure(index))
 
     def exposure(self, index: int) -> float:
-        """How much brighter than the reference frame the chain takes a frame's RAW to be."""
+        """Brightness of a frame's RAW relative to the reference frame, as found by the chain."""
         return self._scalars[index - 1][1] if index else 1.0
 
     def first(self, move: Move) -> First:

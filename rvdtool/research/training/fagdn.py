@@ -1,8 +1,8 @@
-"""The published FAGDN, trained as its paper says, or as its code does.
+"""Train the published FAGDN as described in its paper, or as its authors' code does.
 
 Sources: "Leveraging Frame Affinity for sRGB-to-RAW Video De-rendering", CVPR 2024, section 3.3 and
-4.1; github.com/zhangchen98/RAW_CVPR24 at 874cfd8, loss.py, config.py, README. Both train on true
-previous RAWs. Crops are turned and flipped without breaking the Bayer phase, which theirs does.
+4.1; github.com/zhangchen98/RAW_CVPR24 at 874cfd8, loss.py, config.py, README. Both train with the
+true previous RAW. Unlike in their code, rotated and flipped crops keep the Bayer phase.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,21 +25,23 @@ from rvdtool.research.training.recipe import Outcome, Settings, require_multiple
 
 EPOCHS = 60
 DECAYS = 3
-"""The learning rate falls to a tenth after each third but the last: every 20 of 60 epochs."""
+"""The training is divided into this many parts; after each but the last, the learning rate falls
+to a tenth (every 20 of 60 epochs)."""
 
 PAPER = Settings(steps=1, batch=8, crop=512, rate=1e-3)
-"""256 pixels of the packed planes (dataset.py crops after packing). The paper doesn't state a
-batch; 8 is the default of config.py. Steps follow from `EPOCHS` and the data."""
+"""The paper's settings: crops of 256 pixels of the packed planes (dataset.py crops after packing).
+The paper doesn't state a batch size; 8 is the default of config.py. The number of steps follows
+from `EPOCHS` and the data."""
 
 CODE = replace(PAPER, batch=2, rate=2e-3)
-"""As in the README's command line."""
+"""The settings of the command line in the authors' README."""
 
 AUXILIARY = "auxiliary_loss"
 AUXILIARY_WEIGHT = 0.5
 
 
 class PairBatch(NamedTuple):
-    """What the network takes, [B, C, h, w] each, and the true RAW of the second frame."""
+    """The network's inputs, [B, C, h, w] each, and the true RAW of the second frame."""
 
     from_rgb: Tensor
     to_rgb: Tensor
@@ -49,7 +51,8 @@ class PairBatch(NamedTuple):
 
 
 class FagdnRecipe(CropRecipe):
-    """MSE + SSIM on the output, and λ times the same on the side outputs."""
+    """Training of the published FAGDN; the loss is MSE + SSIM on the output, and λ times the same
+    on the side outputs."""
 
     kind: ClassVar[str] = "fagdn"
     figures: ClassVar[tuple[str, ...]] = ("mse", "ssim", "auxiliary")
@@ -68,16 +71,16 @@ class FagdnRecipe(CropRecipe):
         workers: int = 2,
         config: FagdnConfig = FagdnConfig(),
     ) -> None:
-        """Nothing is read yet.
+        """Set up the training, without reading data.
 
         Args:
-            folders, validation: to train on; to score on.
-            settings: how long and how fast.
-            as_code: mean over the side outputs' losses, as the code has it, not their sum.
-            without: switches of the config that are off (Table 3), or `auxiliary_loss`.
-            validation_frames: of each validation video at most.
-            workers: threads that read.
-            config: of the network, before `without`.
+            folders, validation: data sets for training and for validation.
+            settings: length, batch size and rate of the training.
+            as_code: use the mean of the side outputs' losses, as in the code, not their sum.
+            without: switches of the configuration to turn off (Table 3), or `auxiliary_loss`.
+            validation_frames: largest number of frames of each validation video.
+            workers: number of reading threads.
+            config: the network's configuration, before `without`.
 
         Raises:
             UsageError: an unknown switch, or a crop that doesn't fit the network.
@@ -85,7 +88,7 @@ class FagdnRecipe(CropRecipe):
         require_multiple(settings.crop, 2 * MULTIPLE)
         on = switched_off(without, ("warping", "confidence_map", "gla", AUXILIARY))
         self.switches = {AUXILIARY: on.pop(AUXILIARY), "mean_of_sides": as_code}
-        on["confidence_map"] &= on["warping"]  # there is nothing else it could weight
+        on["confidence_map"] &= on["warping"]  # it needs the warped RAW
         off: dict[str, Any] = {name: False for name, is_on in on.items() if not is_on}
         self.config = replace(config, **off)
         super().__init__(folders, validation, settings, validation_frames, workers)
@@ -119,7 +122,7 @@ class FagdnRecipe(CropRecipe):
         return Outcome(loss, torch.stack([mse, ssim, auxiliary]).detach())
 
     def validate(self, network: Fagdn, index: int) -> tuple[float, ...]:
-        """Chained from the reference frame with the authors' chain; predictions are rounded, not
+        """PSNR of the authors' chain from the reference frame on; predictions are rounded, not
         truncated."""
         folder, video = self._videos[index]
         reference = folder.read_first(video)
@@ -133,9 +136,9 @@ class FagdnRecipe(CropRecipe):
 
 
 def collate(runs: Sequence[Run]) -> PairBatch:
-    """The first two frames of each run, with their flow."""
+    """A batch of the first two frames of each run, with the flow between them."""
     rgb = [half_srgb(run) for run in runs]
-    # The black level stays inside the signal (dataset.py: to_tensor).
+    # The black level isn't subtracted (dataset.py: to_tensor).
     raw = [
         torch.from_numpy(run.planes.astype(np.float32) / np.float32(2**run.camera.bits - 1))
         for run in runs
@@ -150,16 +153,16 @@ def collate(runs: Sequence[Run]) -> PairBatch:
 
 
 def _folder_flow(folder: RvdFolder, video: Video) -> Callable[[int, tuple[int, int]], Flow] | None:
-    """The flows that come with a video; None if they don't."""
+    """The flows in the video's folder; None if it has none."""
     if not Path(folder.flow_path(video, 0)).exists():
         return None
     return lambda current, size: read_flow_to_next(folder.flow_path(video, current - 1), size)
 
 
 def mse_and_ssim(predicted: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
-    """Both terms of the paper's loss ℓ: mean squared error, and (1 − SSIM) / 2.
+    """The two terms of the paper's loss ℓ: mean squared error, and (1 − SSIM) / 2.
 
-    SSIM over windows of 3×3 with constants for values in 0..1, edges reflected (loss.py).
+    SSIM has windows of 3×3, constants for values in 0..1, and reflected edges (loss.py).
 
     Args:
         predicted, true: [B, C, h, w], 0..1, float32.

@@ -1,4 +1,4 @@
-"""The loop that trains every recipe, on Lightning Fabric: one process, or many on many machines."""
+"""The training loop for all recipes, on Lightning Fabric: one process, or many on many machines."""
 
 import json
 import logging
@@ -37,13 +37,13 @@ PRECISIONS = ("32-true", "bf16-mixed")
 
 @dataclass(frozen=True)
 class Result:
-    """What a session came to.
+    """The outcome of a training session.
 
     Attributes:
-        step: steps done in all.
-        finished: whether those were all.
-        hours: spent on them in all sessions, without validation.
-        validation: mean over the validation videos of each of the recipe's scores.
+        step: number of steps done in all sessions.
+        finished: whether the training is complete.
+        hours: time spent on the steps of all sessions, without validation.
+        validation: mean of each of the recipe's scores over the validation videos.
     """
 
     step: int
@@ -59,14 +59,14 @@ def make_fabric(
     devices: str | int = "auto",
     nodes: int = 1,
 ) -> "Fabric":
-    """Lightning Fabric, launched: from here on, every process runs what follows.
+    """Create and launch Lightning Fabric; the code after this call runs in all processes.
 
     Args:
         precision: one of `PRECISIONS`.
-        accelerator, devices, nodes: as Fabric has them; under SLURM or torchrun, theirs must agree.
+        accelerator, devices, nodes: see Fabric; they must agree with SLURM's or torchrun's.
 
     Raises:
-        UsageError: Fabric isn't installed, or there are no such devices.
+        UsageError: Fabric isn't installed, or the devices don't exist.
     """
     if precision not in PRECISIONS:
         raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision}")
@@ -74,7 +74,7 @@ def make_fabric(
         from lightning_fabric import Fabric
     except ImportError as error:
         raise UsageError("training needs Lightning: pip install 'rvdtool[research]'") from error
-    # It makes itself talk when it is imported; only commands print.
+    # Lightning turns on its logging when imported; only commands print.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     try:
         fabric = Fabric(
@@ -101,23 +101,23 @@ def train(
     advance: Callable[[int], None] = lambda _: None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Result:
-    """Train, or resume the run in `out`, and write a model there.
+    """Train, or resume the run in `out`, and save the model there.
 
     Args:
-        fabric: launched.
-        recipe: what to train.
+        fabric: the launched Fabric.
+        recipe: the network, data and loss.
         out: the run's folder; see state.py.
-        command: how to do the same again, for the model's description.
-        start: a model from whose weights a new run starts; None: from fresh ones.
-        minutes: stop after this long, not counting validation; the next call continues.
-        advance: called with a number of steps done, at first those of earlier sessions.
-        tell: called with a line when something was validated.
+        command: the command line, for the model's description.
+        start: a model whose weights a new run starts from; None for random weights.
+        minutes: stop after this time, not counting validation; the next call continues.
+        advance: called with the number of steps just done; at first, those of earlier sessions.
+        tell: called with a line of text after each validation.
 
     Raises:
-        UsageError: `out` holds another run; `start` is another network; or what was learnt is no
-            number.
+        UsageError: `out` has another run, `start` is another network, or the loss became infinite
+            or NaN.
         InputError: data or state are damaged.
-        OutputError: something can't be written.
+        OutputError: a file can't be written.
     """
     require_matplotlib()
     make_folder(out)
@@ -125,7 +125,7 @@ def train(
 
 
 class _Objective(nn.Module):
-    """Network and loss as one module, so that DDP sees one forward pass a step."""
+    """Network and loss as one module, so that DDP sees one forward pass per step."""
 
     def __init__(self, network: nn.Module, recipe: Recipe) -> None:
         super().__init__()
@@ -153,7 +153,7 @@ class _Sitting:
         network = recipe.make_network()
         if start is not None:
             network.load_state_dict(start.network.state_dict())
-        # Convolutions on CPUs are faster by half.
+        # Channels last makes convolutions on CPUs faster by half.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._state = State(
             network, network, recipe.make_optimizer(network), _zeros(1 + len(recipe.figures))
@@ -182,7 +182,7 @@ class _Sitting:
     def run(
         self, minutes: float | None, advance: Callable[[int], None], tell: Callable[[str], None]
     ) -> Result:
-        """Until the last step or the time is up."""
+        """Train until the last step, or until the time is up."""
         state, settings = self._state, self._recipe.settings
         advance(state.step)
         began = state.seconds
@@ -196,17 +196,17 @@ class _Sitting:
             if state.step % settings.log_every == 0 or last:
                 self._log(state.seconds - began)
             if over:
-                self._save()  # at once: whoever limits the time may mean it
+                self._save()  # first of all, in case there is a hard time limit
             if state.step % settings.validate_every == 0 or last or over:
                 validation = self._validate()
                 tell(f"step {state.step}: " + _described(validation))
             if state.step % settings.save_every == 0 or last:
-                self._save()  # after validation, which a killed run would miss otherwise
+                self._save()  # after validation, so that its result isn't lost if killed
             advance(1)
             if over:
                 break
         else:
-            validation = validation or self._validate()  # nothing was left to do
+            validation = validation or self._validate()  # if there was no step left to do
         result = Result(state.step, state.step == settings.steps, state.seconds / 3600, validation)
         if self._fabric.is_global_zero:
             self._export(result)
@@ -232,7 +232,7 @@ class _Sitting:
         state.recent = state.recent + torch.cat([shown, torch.ones(1)])
 
     def _log(self, seconds: float) -> None:
-        """A row of curve.csv: means since the last."""
+        """Write a row of curve.csv, with means since the last row."""
         recent = self._reduced()
         means = (recent[:-1] / recent[-1]).tolist()
         if self._fabric.is_global_zero:
@@ -244,7 +244,7 @@ class _Sitting:
         """Sums since the last row, averaged over processes.
 
         Raises:
-            UsageError: the loss is no number any more.
+            UsageError: the loss is infinite or NaN.
         """
         recent = self._all(self._state.recent, "mean")
         if not torch.isfinite(recent).all():
@@ -256,14 +256,14 @@ class _Sitting:
 
     def _save(self) -> None:
         state, fabric = self._state, self._fabric
-        # Averaged here, it stays so: all processes hold the same sums from now on.
+        # From here on, all processes have the same, averaged sums.
         state.recent = self._reduced()
         if fabric.is_global_zero:
             save_state(self._out, state)
         fabric.barrier()
 
     def _validate(self) -> dict[str, float]:
-        """Score the validation videos, each in one of the processes."""
+        """Score the validation videos, which are divided among the processes."""
         recipe, fabric = self._recipe, self._fabric
         names = recipe.validation
         table = torch.zeros(len(names), len(recipe.scores))
@@ -279,12 +279,12 @@ class _Sitting:
         return dict(zip(recipe.scores, means, strict=False))
 
     def _all(self, tensor: Tensor, how: Literal["mean", "sum"]) -> Tensor:
-        """Of all processes' tensors, on the CPU."""
+        """Mean or sum of all processes' tensors, on the CPU."""
         reduced: Any = self._fabric.all_reduce(tensor, reduce_op=how)
         return cast(Tensor, reduced.cpu())
 
     def _agree(self, over: bool) -> bool:
-        """Whether process 0 says so: clocks differ."""
+        """The value of `over` in process 0, since the processes' clocks differ."""
         if self._fabric.world_size == 1:
             return over
         return bool(self._fabric.broadcast(over))
@@ -331,7 +331,7 @@ def _require_same_network(start: Model, facts: Mapping[str, JsonValue]) -> None:
 
 
 def _zeros(columns: int) -> Tensor:
-    """Sums of that many columns, and a count."""
+    """Zero sums of that many columns, and a zero count."""
     return torch.zeros(columns + 1)
 
 
@@ -341,7 +341,7 @@ def _described(validation: Mapping[str, float]) -> str:
 
 
 def _hardware(fabric: "Fabric") -> str:
-    """What computes, in a line: times mean nothing without it."""
+    """The hardware in one line, to go with measured times."""
     processes = f"{fabric.world_size} process{'es' if fabric.world_size > 1 else ''}"
     if fabric.device.type == "cuda":
         return f"{processes}, each {torch.cuda.get_device_name(fabric.device)}"

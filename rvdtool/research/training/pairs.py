@@ -1,4 +1,4 @@
-"""Recipes without a chain: they learn from random crops of RVD folders."""
+"""Training on random crops of data sets in RVD's layout, without a chain."""
 
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
@@ -19,15 +19,15 @@ from rvdtool.research.dataset.rvd import Flow, Rgb8, RvdFolder, Video
 from rvdtool.research.training.recipe import Recipe, Settings
 
 BEST = 120.0
-"""PSNR that an equal frame counts as, dB: a mean must stay a number."""
+"""PSNR in dB assigned to a frame without error, so that means are finite."""
 
 
 class CropRecipe(Recipe):
-    """Random crops of RVD folders, and whole videos to score.
+    """A recipe that trains on random crops and validates on whole videos.
 
     Attributes:
         length: frames per crop.
-        flow: whether they come with the flow from frame to frame.
+        flow: whether crops include the flow from frame to frame.
     """
 
     length: ClassVar[int]
@@ -80,15 +80,15 @@ def read_batches(
     processes: int = 1,
     workers: int = 2,
 ) -> Iterator[list[Run]]:
-    """Batches of random crops without end, from `step` on: this process's share.
+    """Endless iterator over this process's batches of random crops, from `step` on.
 
     Args:
         folders, settings: see `rvdtool.research.training.recipe`.
         length: frames per crop.
-        flow: with the flow from frame to frame: the folder's, or estimated where it has none.
+        flow: include the flow from frame to frame: the folder's, or estimated if it has none.
         step: the first step.
-        rank, processes: of all processes' crops together, every `processes`-th from `rank` on.
-        workers: threads that read.
+        rank, processes: number of this process, and number of processes that share the crops.
+        workers: number of reading threads.
 
     Raises:
         UsageError: no video is long enough, or the crop doesn't fit.
@@ -110,10 +110,10 @@ def read_batches(
 
 
 def flow_to_next(folder: RvdFolder, video: Video, index: int, before: Rgb8, after: Rgb8) -> Flow:
-    """From the folder if it has one, else estimated as the published chain does.
+    """Flow to the next frame, from the folder, or else estimated as in the published chain.
 
     Raises:
-        InputError, MismatchError: the folder's can't be used.
+        InputError, MismatchError: the folder's flow can't be used.
     """
     size = (before.shape[0], before.shape[1])
     path = folder.flow_path(video, index)
@@ -123,14 +123,14 @@ def flow_to_next(folder: RvdFolder, video: Video, index: int, before: Rgb8, afte
 
 
 def half_srgb(run: Run) -> Tensor:
-    """[T, 3, h / 2, w / 2], 0..1, as the published network sees it."""
+    """A run's sRGB as input of the published network: [T, 3, h / 2, w / 2], 0..1."""
     return torch.from_numpy(np.stack([half_size(rgb, CfaPhase.RGGB) for rgb in run.srgb]))
 
 
 def half_flow(run: Run) -> Tensor:
-    """[T − 1, 2, h / 2, w / 2], (x, y) in pixels of that size; the run must have its flow."""
+    """A run's flow at half size: [T − 1, 2, h / 2, w / 2], (x, y) in pixels of that size."""
     if run.flow is None:
-        raise UsageError("a run without flow; ask the loader for it")
+        raise UsageError("this run has no flow; load it with RunOptions(flow=True)")
     count, height, width, _ = run.flow.shape
     cells = run.flow.reshape(count, height // 2, 2, width // 2, 2, 2)
     means = 0.5 * cells.mean(axis=(2, 4), dtype=np.float32)
@@ -138,7 +138,7 @@ def half_flow(run: Run) -> Tensor:
 
 
 def stack(tensors: Sequence[Tensor]) -> Tensor:
-    """[B, C, h, w], channels last in memory: convolutions on CPUs are faster by half."""
+    """Stack to [B, C, h, w], channels last, which makes convolutions on CPUs faster by half."""
     return torch.stack(list(tensors)).contiguous(memory_format=torch.channels_last)
 
 
@@ -149,12 +149,12 @@ def score(predicted: Mosaic | NDArray[np.float32], true: Mosaic, bits: int) -> f
 
 
 def count_pairs(folders: Sequence[RvdFolder]) -> int:
-    """Pairs of neighbouring frames: an epoch."""
+    """Number of pairs of consecutive frames, which is the number of crops in an epoch."""
     return sum(len(video.frames) - 1 for folder in folders for video in folder.videos)
 
 
 def count_frames(folders: Sequence[RvdFolder]) -> dict[str, JsonValue]:
-    """Name of each folder → its videos and frames."""
+    """Name of each folder → its numbers of videos and frames."""
     return {
         folder.root.resolve().name: {
             "videos": len(folder.videos),
@@ -165,7 +165,7 @@ def count_frames(folders: Sequence[RvdFolder]) -> dict[str, JsonValue]:
 
 
 def scored_videos(folder: RvdFolder | None) -> list[tuple[RvdFolder, Video]]:
-    """The videos of a validation folder that have something to score."""
+    """The videos of a validation folder that have frames to be scored."""
     if folder is None:
         return []
     return [(folder, video) for video in folder.videos if len(video.frames) > 1]

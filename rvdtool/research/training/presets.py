@@ -1,4 +1,4 @@
-"""Recipes by name, as the command line asks for them."""
+"""Named presets of recipes, as chosen on the command line."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,22 +21,22 @@ PRESETS = {
     "fagdn-calibrated": calibrated.SETTINGS,
     "fagdn-calibrated-small": calibrated.SETTINGS,
 }
-"""Name → settings; where steps is 1, they follow from the epochs."""
+"""Name → settings. Where steps is 1, their number follows from the epochs."""
 OURS = {"fagdn-calibrated": CalibratedConfig(), "fagdn-calibrated-small": SMALL}
-"""Presets of our network, and its size."""
+"""Presets of rvdtool's own network → its configuration."""
 
 
 @dataclass(frozen=True)
 class Overrides:
-    """What differs from a preset; None: nothing.
+    """Changes to a preset; None keeps the preset's value.
 
     Attributes:
-        steps, epochs: how long; an epoch has as many crops as there are pairs of frames.
+        steps, epochs: length of the training; an epoch has one crop per pair of frames.
         batch, crop, rate, seed, validate_every: see `Settings`.
         without: parts to leave out.
         also: parts to add that are off by default.
-        validation_frames: of each validation video at most.
-        workers: threads that read.
+        validation_frames: largest number of frames of each validation video.
+        workers: number of reading threads.
     """
 
     steps: int | None = None
@@ -60,17 +60,17 @@ def make_recipe(
     overrides: Overrides,
     processes: int = 1,
 ) -> Recipe:
-    """The recipe of a preset.
+    """Make the recipe of a preset.
 
     Args:
         preset: one of `PRESETS`.
-        folders, validation: to train on; to score on.
-        evidence: where our network's presets keep what they compute of the videos first.
-        overrides: what differs.
-        processes: that share an epoch.
+        folders, validation: data sets for training and for validation.
+        evidence: folder for the evidence that rvdtool's own network needs of the videos.
+        overrides: changes to the preset.
+        processes: number of processes that share an epoch.
 
     Raises:
-        UsageError: an unknown preset, or overrides that it can't fulfil.
+        UsageError: an unknown preset, or overrides that it doesn't support.
     """
     if preset not in PRESETS:
         raise UsageError(f"preset must be one of {', '.join(PRESETS)}; got {preset}")

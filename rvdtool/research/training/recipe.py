@@ -1,4 +1,4 @@
-"""What a recipe is: which network learns from what, towards what. The rest is `loop.py`'s."""
+"""The base class of recipes, which define network, data and loss for the loop in `loop.py`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -14,18 +14,18 @@ from rvdtool.errors import UsageError
 
 @dataclass(frozen=True)
 class Settings:
-    """How long and how fast to learn.
+    """Length, batch size and rate of a training.
 
     Attributes:
-        steps: updates of the weights.
+        steps: number of updates of the weights.
         batch: crops per step and process.
-        crop: their side in photosites: twice that of the packed planes.
-        rate: learning rate at its highest.
-        seed: of weights, order, crops and dropout.
-        validate_every, save_every, log_every: steps.
+        crop: side of the crops in photosites, twice that of the packed planes.
+        rate: highest learning rate.
+        seed: seed of weights, order, crops and dropout.
+        validate_every, save_every, log_every: intervals in steps.
 
     Raises:
-        UsageError: a number that isn't above 0 (seed: below 0).
+        UsageError: a value isn't above 0, or the seed is below 0.
     """
 
     steps: int
@@ -44,11 +44,11 @@ class Settings:
 
 
 class Outcome(NamedTuple):
-    """What a step of training gave.
+    """The result of a loss function.
 
     Attributes:
-        loss: scalar, to be minimised; a mean over the batch, so that processes can be averaged.
-        figures: shown beside it, [len(recipe.figures)].
+        loss: scalar to be minimised; a mean over the batch, so that processes can be averaged.
+        figures: further figures for the log, [len(recipe.figures)].
     """
 
     loss: Tensor
@@ -56,18 +56,18 @@ class Outcome(NamedTuple):
 
 
 class Recipe(ABC):
-    """A network, its data, its loss.
+    """A network with its training data and its loss.
 
     Attributes:
-        kind: of the network, as models name it.
+        kind: the network's kind, as in models.
         config: dataclass of the network's configuration.
-        settings: how long and how fast.
-        switches: parts of the recipe, beside those in the config, that are on or off.
+        settings: length, batch size and rate of the training.
+        switches: parts of the recipe that are on or off, besides those in the configuration.
         figures: names of the columns beside the loss in curve.csv.
-        scores: names of the columns in validation.csv, dB; the first is the network's.
-        clip: largest norm of the gradients; None leaves them alone.
-        average: share that the running mean of the weights keeps at each step; that mean is what
-            is validated and shipped. 0: the weights themselves are.
+        scores: names of the columns in validation.csv, in dB; the first is the network's.
+        clip: largest norm of the gradients; None for no clipping.
+        average: decay per step of the running mean of the weights, which is validated and saved.
+            0 uses the weights themselves.
     """
 
     kind: ClassVar[str]
@@ -81,7 +81,7 @@ class Recipe(ABC):
 
     @abstractmethod
     def make_network(self) -> nn.Module:
-        """With fresh weights from PyTorch's global generator."""
+        """Create the network, with random weights from PyTorch's global generator."""
 
     def make_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Adam."""
@@ -89,39 +89,40 @@ class Recipe(ABC):
 
     @abstractmethod
     def rate_at(self, step: int) -> float:
-        """Learning rate of a step, 0, 1, …."""
+        """Learning rate of a step; steps count from 0."""
 
     def count_preparations(self, processes: int) -> int:
-        """How many calls of its `advance` `prepare` makes in each process, at most."""
+        """Largest number of times that `prepare` calls `advance` in a process."""
         return 0
 
     def prepare(  # noqa: B027
         self, rank: int, processes: int, advance: Callable[[int], None]
     ) -> None:
-        """Compute what is needed of the data and isn't there yet: this process's share.
+        """Compute this process's share of the data that must be computed before training.
 
         Raises:
             InputError: a frame is missing or damaged.
-            OutputError: it can't be kept.
+            OutputError: the results can't be written.
         """
 
     @abstractmethod
     def begin(self, step: int, rank: int, processes: int) -> None:
-        """Open the data where an earlier session stopped; called once, before any batch.
+        """Open the data at a step; called once, before the first batch.
 
-        A step's data follow from the seed and its number, so resuming needs no stored state.
+        The data of a step depend only on the seed and its number, so resuming needs no stored
+        state.
 
         Args:
-            step: the first one to come.
-            rank, processes: which share of each batch is this process's.
+            step: number of the next step.
+            rank, processes: number of this process, and number of processes.
 
         Raises:
-            UsageError: the data can't give such crops.
+            UsageError: the data don't allow such crops.
         """
 
     @abstractmethod
     def next_batch(self) -> NamedTuple:
-        """Tensors (nested tuples of them) on the CPU, [B, …].
+        """The next batch: (nested tuples of) tensors [B, …] on the CPU.
 
         Raises:
             InputError: a frame is missing or damaged.
@@ -129,7 +130,7 @@ class Recipe(ABC):
 
     @abstractmethod
     def loss(self, network: Any, batch: Any) -> Outcome:
-        """Of a batch on the network's device; runs under autocast if precision is mixed."""
+        """Loss of a batch on the network's device; called under autocast for mixed precision."""
 
     @property
     @abstractmethod
@@ -138,23 +139,23 @@ class Recipe(ABC):
 
     @abstractmethod
     def validate(self, network: Any, index: int) -> tuple[float, ...]:
-        """De-render a validation video as users will, and score it.
+        """De-render a validation video as in use, and score it.
 
         Args:
             network: of this recipe's kind, in evaluation mode.
-            index: of the video.
+            index: index of the video.
 
         Returns:
-            Mean PSNR over frames 2, 3, … in dB on DN / (2^bits − 1) with peak 1, for each of
-            `scores`.
+            For each of `scores`, the mean PSNR in dB over all frames except the first, on
+            DN / (2^bits − 1) with peak 1.
         """
 
     @abstractmethod
     def data(self) -> dict[str, JsonValue]:
-        """What is trained on: name of each folder → what it holds."""
+        """The training data: name of each folder → description of its content."""
 
     def facts(self) -> dict[str, JsonValue]:
-        """All that decides what is learnt, but the number of steps."""
+        """All that determines the trained weights, except the number of steps."""
         settings = asdict(self.settings)
         for name in ("steps", "validate_every", "save_every", "log_every"):
             del settings[name]
@@ -168,20 +169,20 @@ class Recipe(ABC):
 
 
 def switched_off(names: Sequence[str], known: Sequence[str]) -> dict[str, bool]:
-    """All `known` switches, those in `names` off.
+    """The `known` switches, with those in `names` off and all others on.
 
     Raises:
-        UsageError: a name that isn't known.
+        UsageError: a name isn't known.
     """
     _require_known(names, known, "left out")
     return {name: name not in names for name in known}
 
 
 def switched_on(names: Sequence[str], known: Sequence[str]) -> Sequence[str]:
-    """`names`, if they are `known` switches that are off by default.
+    """Return `names` after checking that they are `known` switches that are off by default.
 
     Raises:
-        UsageError: a name that isn't known.
+        UsageError: a name isn't known.
     """
     _require_known(names, known, "added")
     return names
@@ -195,7 +196,7 @@ def _require_known(names: Sequence[str], known: Sequence[str], what: str) -> Non
 
 
 def require_multiple(crop: int, multiple: int) -> None:
-    """Refuse crops that the network can't take.
+    """Refuse crop sizes that the network doesn't support.
 
     Raises:
         UsageError: `crop` isn't a multiple of `multiple` photosites.

@@ -1,11 +1,12 @@
-"""The files of a run's folder: enough to resume exactly where it stopped, and its models.
+"""The files in a run's folder, from which it is resumed exactly where it stopped.
 
-    run.json        what is trained on what, and each session: an altered run isn't resumed
+    run.json        network, data, settings and sessions; a run with other settings isn't resumed
     state.ckpt      weights, their running mean, optimizer, step
-    curve.csv       validation.csv, curve.png: see curve.py
-    config.json     weights.safetensors: the model, at the end of each session (network.checkpoint)
+    curve.csv       with validation.csv and curve.png, see curve.py
+    config.json     with weights.safetensors, the model after each session (network.checkpoint)
 
-Random numbers need no place in it: each step's generator is seeded by (seed, step, process).
+The state of random generators isn't stored: each step's generators are seeded from seed, step and
+process.
 """
 
 import json
@@ -28,21 +29,21 @@ STATE_FILE = "state.ckpt"
 RUN_FILE = "run.json"
 
 _DAMAGE = (OSError, RuntimeError, EOFError, pickle.UnpicklingError)
-"""What PyTorch raises on files that aren't its own, whole ones."""
+"""Errors that PyTorch raises on damaged files or files of other programs."""
 
 
 @dataclass
 class State:
-    """A run between two steps.
+    """The state of a run between two steps.
 
     Attributes:
-        network: being trained.
-        mean: the running mean of its weights, in evaluation mode; the network itself if none is
-            kept.
-        optimizer: of the network.
-        step: steps done.
-        seconds: spent on them, in all sessions, without validation.
-        recent: sum of loss and figures since the last row of curve.csv, and their number last.
+        network: the network that is trained.
+        mean: a copy with the running mean of the weights, in evaluation mode; `network` itself if
+            no mean is kept.
+        optimizer: the network's optimizer.
+        step: number of steps done.
+        seconds: time spent on steps in all sessions, without validation.
+        recent: sums of loss and figures since the last row of curve.csv, then the number of steps.
     """
 
     network: nn.Module
@@ -53,7 +54,7 @@ class State:
     seconds: float = 0.0
 
     def average(self, share: float) -> None:
-        """Let the mean follow the weights; it keeps at most `share`, in the first steps less."""
+        """Update the running mean, with a decay of `share` (less in the first steps)."""
         share = min(share, self.step / (self.step + 9))
         with torch.no_grad():
             for kept, new in zip(self.mean.parameters(), self.network.parameters(), strict=True):
@@ -61,10 +62,10 @@ class State:
 
 
 def save_state(folder: Path, state: State) -> None:
-    """Write state.ckpt beside and rename it: a run killed meanwhile keeps the one before.
+    """Replace state.ckpt in one step; if the process is killed meanwhile, the old one is kept.
 
     Raises:
-        OutputError: it can't be written.
+        OutputError: the file can't be written.
     """
     content = {
         "network": state.network.state_dict(),
@@ -79,10 +80,10 @@ def save_state(folder: Path, state: State) -> None:
 
 
 def load_state(folder: Path, state: State) -> None:
-    """Bring `state` to where the folder's state.ckpt left off; nothing happens if there is none.
+    """Load the folder's state.ckpt into `state`; without such a file, `state` isn't changed.
 
     Raises:
-        InputError: it is damaged, or of another network.
+        InputError: the file is damaged, or of another network.
     """
     path = folder / STATE_FILE
     if not path.exists():
@@ -102,22 +103,20 @@ def load_state(folder: Path, state: State) -> None:
 
 
 def earlier_sessions(folder: Path, facts: Mapping[str, JsonValue]) -> list[JsonValue]:
-    """The earlier sessions of this run, from run.json; none if there is no such file.
+    """The earlier sessions of this run, from run.json; empty if there is no such file.
 
     Args:
-        folder: of the run.
-        facts: all that decides what is learnt; must be what it was.
+        folder: the run's folder.
+        facts: all that determines the trained weights; must be the same as before.
 
     Raises:
-        UsageError: the folder holds another run, or a model that isn't a run's.
-        InputError: its run.json is damaged.
+        UsageError: the folder has another run, or a model that doesn't belong to a run.
+        InputError: run.json is damaged.
     """
     path = folder / RUN_FILE
     if not path.exists():
         if (folder / CONFIG_FILE).exists():
-            raise UsageError(
-                f"{folder}: holds a model, but no run to resume; choose another folder"
-            )
+            raise UsageError(f"{folder}: has a model, but no run to resume; choose another folder")
         return []
     try:
         content: dict[str, Any] = json.loads(path.read_text())
@@ -130,7 +129,7 @@ def earlier_sessions(folder: Path, facts: Mapping[str, JsonValue]) -> list[JsonV
     )
     if changed:
         raise UsageError(
-            f"{folder}: holds a run with another {', '.join(changed)} "
+            f"{folder}: has a run with another {', '.join(changed)} "
             f"({before.get(changed[0])}, not {now.get(changed[0])}); repeat its options "
             "to resume it, or choose another folder"
         )
@@ -140,10 +139,10 @@ def earlier_sessions(folder: Path, facts: Mapping[str, JsonValue]) -> list[JsonV
 def write_sessions(
     folder: Path, facts: Mapping[str, JsonValue], sessions: Sequence[JsonValue]
 ) -> None:
-    """Write run.json, beside and renamed.
+    """Replace run.json in one step.
 
     Raises:
-        OutputError: it can't be written.
+        OutputError: the file can't be written.
     """
     content = {"facts": dict(facts), "sessions": list(sessions)}
     with write_beside(folder / RUN_FILE, overwrite=True) as file:

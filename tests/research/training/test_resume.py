@@ -108,7 +108,7 @@ def test_another_run_in_the_folder_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="kind"):
         train(one_process(), make("fagdn", folder, tmp_path), out, command="")
     (out / "run.json").unlink()
-    with pytest.raises(UsageError, match="holds a model"):
+    with pytest.raises(UsageError, match="has a model"):
         train(one_process(), make("cam", folder, tmp_path), out, command="")
     require_equal(state(out), before)
 
