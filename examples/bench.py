@@ -39,7 +39,7 @@ CASES = (
 
 
 @dataclass
-class Run:
+class Timing:
     """One process: seconds by the clock and of all cores, and the most memory it had."""
 
     version: str
@@ -102,7 +102,7 @@ def measure(folder: Path, versions: dict[str, Path], case: tuple, runs: int) -> 
     """All runs of a case, and the ratio of the medians."""
     name, size, frames, options = case
     make_clip(folder, size, frames)
-    done: list[Run] = []
+    done: list[Timing] = []
     for version, source in versions.items():
         bundle = folder / f"{version}.rvd"
         rvdtool(source, "pack", folder / "video.mp4", folder / "first.dng", "-o", bundle)
@@ -110,7 +110,7 @@ def measure(folder: Path, versions: dict[str, Path], case: tuple, runs: int) -> 
         for version, source in versions.items():
             raws = folder / "raws"
             bundle = folder / f"{version}.rvd"
-            done.append(Run(version, *rvdtool(source, "derender", bundle, "-o", raws, *options)))
+            done.append(Timing(version, *rvdtool(source, "derender", bundle, "-o", raws, *options)))
             shutil.rmtree(raws)
             print(f"{name}: {done[-1]}", flush=True)
 

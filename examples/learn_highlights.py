@@ -39,10 +39,10 @@ def read(folder: Path, step: int) -> np.ndarray:
     """[samples, INPUTS + 2]: inputs, share of the room, weight."""
     cv2.setNumThreads(1)
     clip = EvidenceClip(folder)
-    move, found = whole(clip), [np.zeros((0, INPUTS + 2), np.float32)]
+    augmentation, found = whole(clip), [np.zeros((0, INPUTS + 2), np.float32)]
     rng = np.random.default_rng(len(clip))
     for index in range(2, len(clip), step):
-        evidence = clip.evidence(index, move)
+        evidence = clip.evidence(index, augmentation)
         own, strange = evidence.lower_bound > 0, evidence.fine >= UNKNOWN
         places = [np.argwhere(own & mask) for mask in (strange, ~strange)]
         chosen = [
@@ -54,7 +54,7 @@ def read(folder: Path, step: int) -> np.ndarray:
             continue
         white = 1 / evidence.exposure
         seen = describe(
-            clip.rgb(index, move),
+            clip.rgb(index, augmentation),
             CfaPhase.RGGB,
             evidence.lower_bound,
             white,
@@ -62,7 +62,7 @@ def read(folder: Path, step: int) -> np.ndarray:
             where,
         )
         least, true = (
-            part[tuple(where.T)] for part in (evidence.lower_bound, clip.raw(index, move))
+            part[tuple(where.T)] for part in (evidence.lower_bound, clip.raw(index, augmentation))
         )
         room = white - least
         weight = np.where(np.arange(len(where)) < len(chosen[0]), 1, 0.3) * np.clip(room, 0, 1)

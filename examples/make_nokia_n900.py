@@ -24,11 +24,11 @@ from rvdtool.research.dataset.recipe import (
     Layer,
     Light,
     Matrix3,
-    Motion,
     RawLevels,
     Recipe,
     Sensor,
     Source,
+    Trajectory,
     Triple,
 )
 from rvdtool.research.dataset.scene import SourceFolders
@@ -72,7 +72,7 @@ def make_recipe(still: str) -> Recipe:
         height=288,
         frames=48,
         background=source,
-        camera=Motion(
+        camera=Trajectory(
             start=(122, 50), velocity=(0.7, -0.6), shake=3, shake_period=22, angle=-90, roll=0.6
         ),
         layers=(
@@ -81,7 +81,7 @@ def make_recipe(still: str) -> Recipe:
                 center=(0.52, 0.55),
                 radius=44,
                 lobes=0.35,
-                motion=Motion(start=(165, -190), velocity=(1, 9.5), sway=(14, 0), spin=1.5),
+                motion=Trajectory(start=(165, -190), velocity=(1, 9.5), sway=(14, 0), spin=1.5),
                 parallax=1.4,
                 wobble=2.5,
             ),

@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rvdtool.errors import ModelError
-from rvdtool.network.gla import Gla
+from rvdtool.network.gla import WarpedGla
 
 CANDIDATES = 4
 """Number of candidates, in this order: fit, anchored, previous, warped. The first three share the
@@ -149,7 +149,7 @@ class CalibratedFagdn(nn.Module):
                 _REFERENCE_INPUTS, tuple(max(8, width // 2) for width in config.widths), (1,) * 4
             )
             self.reference_out = nn.Conv2d(max(8, deepest // 2), deepest, 1)
-            self.gla = Gla(deepest, config.heads)
+            self.gla = WarpedGla(deepest, config.heads)
         self.up = nn.ModuleList(
             nn.ConvTranspose2d(inside, outside, 2, stride=2)
             for inside, outside in ((deepest, third), (third, second), (second, first))

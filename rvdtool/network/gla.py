@@ -23,7 +23,7 @@ PATCH = 4
 """Side of a patch, in feature pixels."""
 
 
-class Gla(nn.Module):
+class WarpedGla(nn.Module):
     """Adds information from the reference frame's features to the current frame's."""
 
     def __init__(self, channels: int, heads: int) -> None:

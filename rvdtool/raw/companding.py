@@ -23,7 +23,7 @@ _HALVINGS = 60
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class CompandingCurve:
     """A companding curve.
 
     Attributes:
@@ -40,7 +40,7 @@ class Curve:
 
 
 @lru_cache(maxsize=4)
-def curve(black: float, white: int) -> Curve:
+def companding_curve(black: float, white: int) -> CompandingCurve:
     """Make the curve for a mosaic with these levels in DN.
 
     Below black, steps grow in proportion to the distance from black, since values far below it are
@@ -60,4 +60,4 @@ def curve(black: float, white: int) -> Curve:
     codes[:-1] = np.minimum(codes[:-1], codes[-1] - 1)  # white has a code of its own
     counts = np.bincount(codes)
     means = np.bincount(codes, weights=np.arange(white + 1)) / np.maximum(counts, 1)
-    return Curve(codes, np.rint(means).astype(np.uint16))
+    return CompandingCurve(codes, np.rint(means).astype(np.uint16))

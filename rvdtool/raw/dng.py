@@ -18,7 +18,7 @@ from rvdtool.errors import RawError
 from rvdtool.files import write_beside
 from rvdtool.raw import companding, jpegxl
 from rvdtool.raw.carried import require_carried
-from rvdtool.raw.companding import Curve, curve
+from rvdtool.raw.companding import CompandingCurve, companding_curve
 from rvdtool.raw.frame import CameraProfile, Exposure, RawFrame, Rect, Tag
 from rvdtool.raw.tiff import (
     ASCII,
@@ -103,8 +103,8 @@ def write_dng(
         file.write(data)
 
 
-def _curve(frame: RawFrame) -> Curve:
-    return curve(sum(frame.black) / 4, frame.white)
+def _curve(frame: RawFrame) -> CompandingCurve:
+    return companding_curve(sum(frame.black) / 4, frame.white)
 
 
 def _encode_strip(frame: RawFrame, compression: Compression) -> bytes:

@@ -18,7 +18,7 @@ from rvdtool.network.calibrated import (
     ReferencePlanes,
     fuse,
 )
-from rvdtool.network.gla import PATCH, Gla, warp
+from rvdtool.network.gla import PATCH, WarpedGla, warp
 from rvdtool.raw.bayer import to_planes
 from rvdtool.raw.frame import CfaPhase
 from rvdtool.reconstruct.affinity import Candidate, Prior
@@ -242,7 +242,7 @@ def test_a_still_warp_is_the_identity_and_a_whole_step_a_shift() -> None:
 
 def test_gla_brings_what_the_reference_says() -> None:
     torch.manual_seed(0)
-    gla = Gla(8, 2).eval()
+    gla = WarpedGla(8, 2).eval()
     current, other = torch.rand(1, 8, 2 * PATCH, PATCH), torch.rand(1, 8, 2 * PATCH, PATCH)
     still = torch.zeros(1, 2, 2 * PATCH, PATCH)
     with torch.no_grad():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rvdtool.raw.companding import curve
+from rvdtool.raw.companding import companding_curve
 
 LEVELS = [(256.0, 4095), (512.0, 16383), (2047.25, 15000), (0.0, 16383), (4096.0, 65535)]
 
@@ -11,7 +11,7 @@ LEVELS = [(256.0, 4095), (512.0, 16383), (2047.25, 15000), (0.0, 16383), (4096.0
 @pytest.mark.parametrize(("black", "white"), LEVELS)
 def test_the_error_is_below_the_noise(black, white):
     """Shot noise of 60,000 electrons, the least that cameras have, with a read noise of 4."""
-    found = curve(black, white)
+    found = companding_curve(black, white)
     levels = np.linspace(black, black + 0.95 * (white - black), 40)
     scale = 60_000 / (white - black)
     noise = np.sqrt((levels - black) * scale + 16) / scale
@@ -28,7 +28,7 @@ def test_the_error_is_below_the_noise(black, white):
 
 @pytest.mark.parametrize(("black", "white"), [*LEVELS, (64.0, 1023), (0.0, 255), (60.0, 1024)])
 def test_the_curve_rises_and_keeps_its_ends(black, white):
-    found = curve(black, white)
+    found = companding_curve(black, white)
     table = found.table.astype(int)
     assert table.size <= 1024
     assert np.diff(table).min() > 0
@@ -39,5 +39,5 @@ def test_the_curve_rises_and_keeps_its_ends(black, white):
 
 
 def test_nothing_changes_where_ten_bits_are_enough():
-    found = curve(64.0, 1023)
+    found = companding_curve(64.0, 1023)
     assert np.array_equal(found.table, np.arange(1024))

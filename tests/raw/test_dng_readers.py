@@ -11,7 +11,7 @@ from raw_samples import make_frame
 
 from rvdtool.errors import RawError
 from rvdtool.raw import jpegxl
-from rvdtool.raw.companding import curve
+from rvdtool.raw.companding import companding_curve
 from rvdtool.raw.dng import encode_dng, write_dng
 from rvdtool.raw.frame import CfaPhase
 from rvdtool.raw.read import read_raw
@@ -115,7 +115,7 @@ def test_ten_bits_are_read_alike(tmp_path, dcraw, adobe, exiftool, size, bits):
     frame = make_frame(size, bits=bits)
     path = tmp_path / "a.dng"
     write_dng(frame, path, compression="log10")
-    found = curve(sum(frame.black) / 4, frame.white)
+    found = companding_curve(sum(frame.black) / 4, frame.white)
     codes = found.encode(frame.mosaic)
     with rawpy.imread(str(path)) as raw:
         assert np.array_equal(raw.raw_image, found.table[codes])

@@ -23,7 +23,7 @@ from rvdtool.reconstruct.references import (
     require_usable,
 )
 from rvdtool.research.dataset.isp import develop
-from rvdtool.research.dataset.recipe import CameraIsp, Light, Motion, Recipe, Sensor, Source
+from rvdtool.research.dataset.recipe import CameraIsp, Light, Recipe, Sensor, Source, Trajectory
 from rvdtool.research.dataset.scene import SourceFolders
 from rvdtool.research.dataset.simulate import Simulation
 from rvdtool.video.frame import VideoFrame
@@ -128,7 +128,7 @@ def simulate(
         height=128,
         frames=len(isp_gain),
         background=Source(kind="photo", path="photo.png", shrink=1),
-        camera=Motion(velocity=(1.1, -0.4), shake=0.7),
+        camera=Trajectory(velocity=(1.1, -0.4), shake=0.7),
         light=light,
         sensor=Sensor(
             name="Test",

@@ -10,8 +10,8 @@ from command_line import require_one_line, run
 
 from rvdtool.network.checkpoint import load_model
 from rvdtool.research.dataset.rvd import (
+    RvdVideo,
     RvdWriter,
-    Video,
     VideoCamera,
     frame_names,
     write_frame_raw,
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
         write_frame_raw(root, "v", name, (16383 * light).astype(np.uint16))
         rgb = np.repeat((255 * light).astype(np.uint8)[..., None], 3, axis=2)
         write_frame_srgb(root, "v", name, rgb)
-    RvdWriter(root).finish(Video(video_name="v", frames=names), VideoCamera())
+    RvdWriter(root).finish(RvdVideo(video_name="v", frames=names), VideoCamera())
     return root
 
 

@@ -10,9 +10,9 @@ import torch
 from rvdtool.errors import ModelError
 from rvdtool.network.calibrated import CalibratedFagdn
 from rvdtool.network.checkpoint import Model
-from rvdtool.research.benchmark.clip import Clip
+from rvdtool.research.benchmark.clip import BenchmarkClip
 from rvdtool.research.benchmark.fusion import ChainMethod, Link, run_chain
-from rvdtool.research.benchmark.method import Method, Prediction, switches_of
+from rvdtool.research.benchmark.method import Method, PredictedFrame, switches_of
 
 
 class Calibrated(ChainMethod):
@@ -50,7 +50,7 @@ class Calibrated(ChainMethod):
         """As `Method.key`."""
         return {**super().key(), "model": self._sha256}
 
-    def read(self, clip: Clip, links: Iterator[Link]) -> Iterator[Prediction]:
+    def read(self, clip: BenchmarkClip, links: Iterator[Link]) -> Iterator[PredictedFrame]:
         """As `ChainMethod.read`."""
         first, learned = clip.srgb(0), None
         for link in links:
@@ -59,7 +59,7 @@ class Calibrated(ChainMethod):
             start = perf_counter()
             learned = learned or link.chain.encode_reference(self._network, first)
             mosaic = link.chain.predict(learned, link.step.prior, picture)
-            yield Prediction(index, mosaic, link.seconds + perf_counter() - start)
+            yield PredictedFrame(index, mosaic, link.seconds + perf_counter() - start)
 
 
 class KnownPrevious(Method):
@@ -77,12 +77,12 @@ class KnownPrevious(Method):
         """As `Method.key`."""
         return {**self._ours.key(), "name": self.name}
 
-    def predict(self, clip: Clip, wanted: Sequence[int]) -> Iterator[Prediction]:
+    def predict(self, clip: BenchmarkClip, wanted: Sequence[int]) -> Iterator[PredictedFrame]:
         """As `Method.predict`."""
         return self._ours.read(clip, _told(clip, run_chain(clip, wanted[-1])))
 
 
-def _told(clip: Clip, links: Iterator[Link]) -> Iterator[Link]:
+def _told(clip: BenchmarkClip, links: Iterator[Link]) -> Iterator[Link]:
     """The links of a chain that is given the true RAW of each previous frame."""
     for link in links:
         yield link

@@ -12,8 +12,8 @@ from torch import Tensor
 from rvdtool.errors import ModelError
 from rvdtool.network.checkpoint import Model
 from rvdtool.raw.bayer import to_dn
-from rvdtool.research.benchmark.clip import Clip
-from rvdtool.research.benchmark.method import Method, Prediction
+from rvdtool.research.benchmark.clip import BenchmarkClip
+from rvdtool.research.benchmark.method import Method, PredictedFrame
 from rvdtool.research.benchmark.packed import pack, unpack
 from rvdtool.research.peers.cam import OFFSETS, Cam, sample_loss
 
@@ -46,7 +46,7 @@ class CamMethod(Method):
         """As `Method.key`."""
         return {**super().key(), "model": self._sha256}
 
-    def predict(self, clip: Clip, wanted: Sequence[int]) -> Iterator[Prediction]:
+    def predict(self, clip: BenchmarkClip, wanted: Sequence[int]) -> Iterator[PredictedFrame]:
         """As `Method.predict`."""
         for index in wanted:
             picture, raw = clip.srgb(index), clip.raw(index)
@@ -57,9 +57,9 @@ class CamMethod(Method):
             )
             result = reconstruct(self._network, srgb, planes, tuned=self._tuned)
             values = to_dn(unpack(result[0].cpu().numpy(), raw), raw.black, raw.white)
-            yield Prediction(index, values, perf_counter() - start)
+            yield PredictedFrame(index, values, perf_counter() - start)
 
-    def metadata_bytes(self, clip: Clip) -> float:
+    def metadata_bytes(self, clip: BenchmarkClip) -> float:
         """Bytes for four values and a position within 3×3 cells per sample."""
         cell = self._network.config.cell
         samples = math.prod(math.ceil(side / 2 / cell) for side in clip.reference.size)

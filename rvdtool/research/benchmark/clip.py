@@ -9,11 +9,11 @@ import numpy as np
 from rvdtool.errors import MismatchError
 from rvdtool.raw.frame import Mosaic, RawFrame
 from rvdtool.reconstruct.flow import resize_flow
-from rvdtool.research.dataset.rvd import Flow, Rgb8, RvdFolder, Video
+from rvdtool.research.dataset.rvd import Flow, Rgb8, RvdFolder, RvdVideo
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
+class BenchmarkClip:
     """A video, read frame by frame.
 
     Attributes:
@@ -22,7 +22,7 @@ class Clip:
     """
 
     folder: RvdFolder
-    video: Video
+    video: RvdVideo
     half: bool = False
 
     @property

@@ -5,8 +5,8 @@ from time import perf_counter
 
 from rvdtool.raw.bayer import normalise, to_dn
 from rvdtool.reconstruct.flow import estimate_flow, flow_image, resize_flow, sample_mosaic
-from rvdtool.research.benchmark.clip import Clip
-from rvdtool.research.benchmark.method import Method, Prediction
+from rvdtool.research.benchmark.clip import BenchmarkClip
+from rvdtool.research.benchmark.method import Method, PredictedFrame
 
 
 class CopyWarp(Method):
@@ -15,7 +15,7 @@ class CopyWarp(Method):
     name = "copy-warp"
     sources = ("research.benchmark.copy_warp", "reconstruct.flow")
 
-    def predict(self, clip: Clip, wanted: Sequence[int]) -> Iterator[Prediction]:
+    def predict(self, clip: BenchmarkClip, wanted: Sequence[int]) -> Iterator[PredictedFrame]:
         """As `Method.predict`."""
         reference = clip.reference
         raw = normalise(reference.mosaic, reference.black, reference.white)
@@ -27,4 +27,4 @@ class CopyWarp(Method):
             flow = resize_flow(estimate_flow(grey, previous), reference.size)
             raw = sample_mosaic(raw, flow)
             values = to_dn(raw, reference.black, reference.white)
-            yield Prediction(index, values, perf_counter() - start)
+            yield PredictedFrame(index, values, perf_counter() - start)

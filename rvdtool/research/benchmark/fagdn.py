@@ -9,8 +9,8 @@ from rvdtool.errors import ModelError
 from rvdtool.fagdn.chain import FagdnChain
 from rvdtool.fagdn.network import Fagdn
 from rvdtool.network.checkpoint import Model
-from rvdtool.research.benchmark.clip import Clip
-from rvdtool.research.benchmark.method import Method, Prediction, switches_of
+from rvdtool.research.benchmark.clip import BenchmarkClip
+from rvdtool.research.benchmark.method import Method, PredictedFrame, switches_of
 
 
 class PaperFagdn(Method):
@@ -33,7 +33,7 @@ class PaperFagdn(Method):
         """As `Method.key`."""
         return {**super().key(), "model": self._sha256}
 
-    def predict(self, clip: Clip, wanted: Sequence[int]) -> Iterator[Prediction]:
+    def predict(self, clip: BenchmarkClip, wanted: Sequence[int]) -> Iterator[PredictedFrame]:
         """As `Method.predict`."""
         flow = (lambda index, _: clip.flow(index)) if clip.has_flow else None
         chain = FagdnChain(self._network, clip.reference, clip.srgb(0), flow)
@@ -42,4 +42,4 @@ class PaperFagdn(Method):
             start = perf_counter()
             chain.step(picture)
             values = chain.values()
-            yield Prediction(index, values, perf_counter() - start)
+            yield PredictedFrame(index, values, perf_counter() - start)

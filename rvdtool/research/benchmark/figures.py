@@ -10,7 +10,7 @@ import cv2
 from rvdtool.errors import UsageError
 from rvdtool.evaluate.sheet import error_scale
 from rvdtool.files import write_beside
-from rvdtool.research.benchmark.measure import Result
+from rvdtool.research.benchmark.measure import VideoResult
 from rvdtool.research.benchmark.record import ErrorMap, Place
 from rvdtool.research.benchmark.summary import by_method, curve
 
@@ -37,7 +37,7 @@ def require_matplotlib() -> None:
         ) from error
 
 
-def draw_curves(results: Sequence[Result], path: Path) -> None:
+def draw_curves(results: Sequence[VideoResult], path: Path) -> None:
     """Draw figure 8 as PNG: PSNR and SSIM (paper's protocol) of each frame, means over videos.
 
     Raises:
@@ -65,7 +65,7 @@ def draw_curves(results: Sequence[Result], path: Path) -> None:
     _save(figure, path)
 
 
-def draw_error_maps(results: Sequence[Result], folder: Path, path: Path) -> None:
+def draw_error_maps(results: Sequence[VideoResult], folder: Path, path: Path) -> None:
     """Draw figure 7 as PNG: the last frame of some videos, and each method's error map.
 
     Args:
@@ -105,7 +105,7 @@ def draw_error_maps(results: Sequence[Result], folder: Path, path: Path) -> None
     _save(figure, path)
 
 
-def _map(result: Result, folder: Path) -> ErrorMap:
+def _map(result: VideoResult, folder: Path) -> ErrorMap:
     place = Place(folder, result.method, result.clip.name, result.clip.half)
     return place.read_error_map(result.record.frames[-1].index)
 

@@ -10,8 +10,8 @@ import numpy as np
 from rvdtool.raw.bayer import normalise, to_dn
 from rvdtool.reconstruct.chain import Chain, Step
 from rvdtool.reconstruct.statistics import Array
-from rvdtool.research.benchmark.clip import Clip
-from rvdtool.research.benchmark.method import Method, Prediction
+from rvdtool.research.benchmark.clip import BenchmarkClip
+from rvdtool.research.benchmark.method import Method, PredictedFrame
 
 PARTS: dict[str, Callable[[Step], Array]] = {
     "inverse-isp+gain": lambda step: step.prior.fit.value,
@@ -35,10 +35,10 @@ class ChainMethod(Method):
     """A method whose predictions are read from the training-free chain, which several can share."""
 
     @abstractmethod
-    def read(self, clip: Clip, links: Iterator[Link]) -> Iterator[Prediction]:
+    def read(self, clip: BenchmarkClip, links: Iterator[Link]) -> Iterator[PredictedFrame]:
         """Give a prediction for each step of a clip's chain, from `run_chain`."""
 
-    def predict(self, clip: Clip, wanted: Sequence[int]) -> Iterator[Prediction]:
+    def predict(self, clip: BenchmarkClip, wanted: Sequence[int]) -> Iterator[PredictedFrame]:
         """As `Method.predict`."""
         return self.read(clip, run_chain(clip, wanted[-1]))
 
@@ -49,10 +49,10 @@ class Fusion(ChainMethod):
     name = "fusion"
     sources = ("research.benchmark.fusion", "reconstruct", "matching")
 
-    def read(self, clip: Clip, links: Iterator[Link]) -> Iterator[Prediction]:
+    def read(self, clip: BenchmarkClip, links: Iterator[Link]) -> Iterator[PredictedFrame]:
         """As `ChainMethod.read`."""
         for link in links:
-            yield Prediction(link.step.state.index, link.step.mosaic, link.seconds)
+            yield PredictedFrame(link.step.state.index, link.step.mosaic, link.seconds)
 
 
 class Part(ChainMethod):
@@ -65,13 +65,13 @@ class Part(ChainMethod):
         self.name = name
         self._candidate = PARTS[name]
 
-    def read(self, clip: Clip, links: Iterator[Link]) -> Iterator[Prediction]:
+    def read(self, clip: BenchmarkClip, links: Iterator[Link]) -> Iterator[PredictedFrame]:
         """As `ChainMethod.read`."""
         for link in links:
             state = link.step.state
             value = self._candidate(link.step) * np.float32(state.exposure)
             values = to_dn(value, clip.reference.black, clip.reference.white)
-            yield Prediction(state.index, values, link.seconds)
+            yield PredictedFrame(state.index, values, link.seconds)
 
 
 class KnownGain(ChainMethod):
@@ -80,7 +80,7 @@ class KnownGain(ChainMethod):
     name = "inverse-isp+known-gain"
     sources = Fusion.sources
 
-    def read(self, clip: Clip, links: Iterator[Link]) -> Iterator[Prediction]:
+    def read(self, clip: BenchmarkClip, links: Iterator[Link]) -> Iterator[PredictedFrame]:
         """As `ChainMethod.read`."""
         for link in links:
             index, prior = link.step.state.index, link.step.prior
@@ -90,10 +90,10 @@ class KnownGain(ChainMethod):
             gain = float((true[free] * fit[free]).sum() / max((fit[free] ** 2).sum(), 1e-12))
             bright = fit * np.float32(gain)
             values = to_dn(bright, clip.reference.black, clip.reference.white)
-            yield Prediction(index, values, link.seconds)
+            yield PredictedFrame(index, values, link.seconds)
 
 
-def run_chain(clip: Clip, last: int) -> Iterator[Link]:
+def run_chain(clip: BenchmarkClip, last: int) -> Iterator[Link]:
     """The training-free chain's steps up to frame `last`; the first one's time includes
     calibration."""
     first = clip.srgb(0)

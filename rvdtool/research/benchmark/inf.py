@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rvdtool.raw.bayer import to_dn
-from rvdtool.research.benchmark.clip import Clip
-from rvdtool.research.benchmark.method import Method, Prediction
+from rvdtool.research.benchmark.clip import BenchmarkClip
+from rvdtool.research.benchmark.method import Method, PredictedFrame
 from rvdtool.research.benchmark.packed import PackedFrame, Planes, pack, unpack
 
 OMEGA = 30.0
@@ -65,16 +65,16 @@ class Inf(Method):
         """As `Method.key`."""
         return {**super().key(), "options": str(asdict(self._options))}
 
-    def predict(self, clip: Clip, wanted: Sequence[int]) -> Iterator[Prediction]:
+    def predict(self, clip: BenchmarkClip, wanted: Sequence[int]) -> Iterator[PredictedFrame]:
         """As `Method.predict`."""
         for index in wanted:
             picture, raw = clip.srgb(index), clip.raw(index)
             start = perf_counter()
             planes = reconstruct(pack(picture, raw), self._options, seed=index, at=self._device)
             values = to_dn(unpack(planes, raw), raw.black, raw.white)
-            yield Prediction(index, values, perf_counter() - start)
+            yield PredictedFrame(index, values, perf_counter() - start)
 
-    def metadata_bytes(self, clip: Clip) -> float:
+    def metadata_bytes(self, clip: BenchmarkClip) -> float:
         """Bytes for four values per sample; the positions are fixed."""
         height, width = (-(-side // 2) for side in clip.reference.size)
         samples = len(_grid(height, self._options)) * len(_grid(width, self._options))

@@ -6,8 +6,8 @@ from time import perf_counter
 from rvdtool.raw.bayer import normalise, to_dn
 from rvdtool.reconstruct.brightness import has_auto_brightness
 from rvdtool.reconstruct.inverse_isp import InverseIsp
-from rvdtool.research.benchmark.clip import Clip
-from rvdtool.research.benchmark.method import Method, Prediction
+from rvdtool.research.benchmark.clip import BenchmarkClip
+from rvdtool.research.benchmark.method import Method, PredictedFrame
 
 
 class Inverse(Method):
@@ -22,7 +22,7 @@ class Inverse(Method):
         "reconstruct.brightness",
     )
 
-    def predict(self, clip: Clip, wanted: Sequence[int]) -> Iterator[Prediction]:
+    def predict(self, clip: BenchmarkClip, wanted: Sequence[int]) -> Iterator[PredictedFrame]:
         """As `Method.predict`."""
         reference = clip.reference
         first = clip.srgb(0)
@@ -36,5 +36,5 @@ class Inverse(Method):
             picture = clip.srgb(index)
             start = perf_counter()
             values = to_dn(inverse(picture).value, reference.black, reference.white)
-            yield Prediction(index, values, perf_counter() - start + calibration)
+            yield PredictedFrame(index, values, perf_counter() - start + calibration)
             calibration = 0.0

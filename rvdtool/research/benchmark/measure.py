@@ -7,14 +7,14 @@ from pathlib import Path
 
 from rvdtool.errors import MismatchError
 from rvdtool.evaluate.metrics import score_values
-from rvdtool.research.benchmark.clip import Clip
+from rvdtool.research.benchmark.clip import BenchmarkClip
 from rvdtool.research.benchmark.fusion import ChainMethod, run_chain
-from rvdtool.research.benchmark.method import Method, Prediction
+from rvdtool.research.benchmark.method import Method, PredictedFrame
 from rvdtool.research.benchmark.record import FrameRecord, Place, Record, error_map
 
 
 @dataclass(frozen=True)
-class Result:
+class VideoResult:
     """One method's figures on one video.
 
     Attributes:
@@ -25,20 +25,20 @@ class Result:
     """
 
     method: str
-    clip: Clip
+    clip: BenchmarkClip
     every: int
     record: Record
 
 
 def measure(
     methods: Sequence[Method],
-    clip: Clip,
+    clip: BenchmarkClip,
     results: Path,
     *,
     frames: int | None,
     every: int,
     machine: str,
-) -> list[Result]:
+) -> list[VideoResult]:
     """Score methods on a video, except for known figures. Chain methods share one chain.
 
     Figures are stored when a video is done, or after each frame if the method treats frames
@@ -88,7 +88,7 @@ class _Run:
     def __init__(
         self,
         method: Method,
-        clip: Clip,
+        clip: BenchmarkClip,
         results: Path,
         frames: int | None,
         every: int,
@@ -110,7 +110,7 @@ class _Run:
             both = f"{self._record.machine}; {machine}"
             self._record = self._record.model_copy(update={"machine": both})
 
-    def score(self, predictions: Iterator[Prediction]) -> Iterator[None]:
+    def score(self, predictions: Iterator[PredictedFrame]) -> Iterator[None]:
         """Score predictions; yields after each frame. If the method treats frames separately,
         figures are stored after each frame."""
         frames = {frame.index: frame for frame in self._record.frames}
@@ -132,8 +132,8 @@ class _Run:
             yield
         self._place.write(self._record)
 
-    def result(self) -> Result:
+    def result(self) -> VideoResult:
         """The figures of all requested frames."""
         asked = tuple(frame for frame in self._record.frames if frame.index in self._wanted)
         record = self._record.model_copy(update={"frames": asked})
-        return Result(self.method.name, self._clip, self._every, record)
+        return VideoResult(self.method.name, self._clip, self._every, record)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.raw.frame import Mosaic
-from rvdtool.research.benchmark.clip import Clip
+from rvdtool.research.benchmark.clip import BenchmarkClip
 from rvdtool.research.fingerprint import code_fingerprint
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ Values = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction:
+class PredictedFrame:
     """A method's prediction of one frame.
 
     Attributes:
@@ -51,7 +51,7 @@ class Method(ABC):
     sources: ClassVar[tuple[str, ...]]
 
     @abstractmethod
-    def predict(self, clip: Clip, wanted: Sequence[int]) -> Iterator[Prediction]:
+    def predict(self, clip: BenchmarkClip, wanted: Sequence[int]) -> Iterator[PredictedFrame]:
         """Predict frames of a clip in order.
 
         Args:
@@ -63,7 +63,7 @@ class Method(ABC):
             InputError: a frame is missing or damaged.
         """
 
-    def metadata_bytes(self, clip: Clip) -> float:
+    def metadata_bytes(self, clip: BenchmarkClip) -> float:
         """Bytes of RAW per frame that the camera must store, uncompressed, at the camera's bits.
 
         By default, this is the first RAW frame, divided by the number of frames.

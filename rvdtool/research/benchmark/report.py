@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from rvdtool.files import write_beside
-from rvdtool.research.benchmark.measure import Result
+from rvdtool.research.benchmark.measure import VideoResult
 from rvdtool.research.benchmark.run import Plan
 from rvdtool.research.benchmark.summary import by_method, by_tag, mean_drift, mean_of_videos
 from rvdtool.research.benchmark.tables import PAPER, STRICT, all_tables
@@ -25,14 +25,14 @@ FRAME_COLUMNS = (
 )
 
 
-def markdown(results: Sequence[Result], switches: Mapping[str, Mapping[str, bool]]) -> str:
+def markdown(results: Sequence[VideoResult], switches: Mapping[str, Mapping[str, bool]]) -> str:
     """All tables as Markdown, with the machines that times were measured on."""
     tables = "\n".join(table.markdown() for table in all_tables(results, switches))
     machines = "\n".join(f"- {machine}" for machine in _machines(results))
     return f"{tables}\nSeconds were measured on:\n\n{machines}\n"
 
 
-def as_json(results: Sequence[Result]) -> dict[str, object]:
+def as_json(results: Sequence[VideoResult]) -> dict[str, object]:
     """Means by tag and all frames' figures, for JSON; infinite PSNRs are null."""
     full = [result for result in results if not result.clip.half]
     half = [result for result in results if result.clip.half]
@@ -48,7 +48,7 @@ def as_json(results: Sequence[Result]) -> dict[str, object]:
 
 
 def write_report(
-    plan: Plan, results: Sequence[Result], switches: Mapping[str, Mapping[str, bool]]
+    plan: Plan, results: Sequence[VideoResult], switches: Mapping[str, Mapping[str, bool]]
 ) -> None:
     """Write tables, frames and figures to the results' folder; earlier reports are replaced.
 
@@ -71,11 +71,11 @@ def write_report(
     draw_error_maps(full, plan.results, plan.results / "figure7.png")
 
 
-def _machines(results: Sequence[Result]) -> list[str]:
+def _machines(results: Sequence[VideoResult]) -> list[str]:
     return sorted({result.record.machine for result in results})
 
 
-def _means(results: Sequence[Result]) -> dict[str, object]:
+def _means(results: Sequence[VideoResult]) -> dict[str, object]:
     """Tag → method → means."""
     return {
         tag: {
@@ -86,9 +86,9 @@ def _means(results: Sequence[Result]) -> dict[str, object]:
     }
 
 
-def _videos(results: Sequence[Result]) -> dict[str, object]:
+def _videos(results: Sequence[VideoResult]) -> dict[str, object]:
     """Video → tags and every method's frames."""
-    videos: dict[str, list[Result]] = {}
+    videos: dict[str, list[VideoResult]] = {}
     for result in results:
         videos.setdefault(result.clip.name, []).append(result)
     return {
@@ -107,7 +107,7 @@ def _videos(results: Sequence[Result]) -> dict[str, object]:
     }
 
 
-def _frames(results: Sequence[Result]) -> str:
+def _frames(results: Sequence[VideoResult]) -> str:
     """CSV with a row per frame, at full precision."""
     text = io.StringIO()
     writer = csv.DictWriter(text, FRAME_COLUMNS, lineterminator="\n")

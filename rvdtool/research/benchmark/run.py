@@ -12,13 +12,13 @@ import torch
 
 from rvdtool.errors import OutputError, UsageError
 from rvdtool.network.device import choose_device
-from rvdtool.research.benchmark.clip import Clip
+from rvdtool.research.benchmark.clip import BenchmarkClip
 from rvdtool.research.benchmark.fusion import ChainMethod
 from rvdtool.research.benchmark.machine import describe_machine
-from rvdtool.research.benchmark.measure import Result, measure
+from rvdtool.research.benchmark.measure import VideoResult, measure
 from rvdtool.research.benchmark.methods import UNTRAINED, find_method
 from rvdtool.research.benchmark.record import SCORES
-from rvdtool.research.dataset.rvd import RvdFolder, Video, open_rvd
+from rvdtool.research.dataset.rvd import RvdFolder, RvdVideo, open_rvd
 from rvdtool.research.workers import end_with_parent
 
 
@@ -63,12 +63,12 @@ class _Task:
 
     plan: Plan
     folder: RvdFolder
-    video: Video
+    video: RvdVideo
     names: tuple[str, ...]
     half: bool
 
 
-def run(plan: Plan, advance: Callable[[int], None] | None = None) -> list[Result]:
+def run(plan: Plan, advance: Callable[[int], None] | None = None) -> list[VideoResult]:
     """Run the benchmark, except for results that are already known.
 
     Args:
@@ -86,7 +86,7 @@ def run(plan: Plan, advance: Callable[[int], None] | None = None) -> list[Result
     tasks = list(_tasks(plan))
     device = str(choose_device(plan.device))
     _require_ours(plan.results)
-    results: dict[tuple[bool, str, str], Result] = {}
+    results: dict[tuple[bool, str, str], VideoResult] = {}
     threads = max(1, (os.cpu_count() or 1) // plan.jobs)
     with ProcessPoolExecutor(plan.jobs, get_context("spawn"), _prepare_worker, (threads,)) as pool:
         waiting = {pool.submit(_measure, task, device, threads): task for task in tasks}
@@ -145,12 +145,12 @@ def _prepare_worker(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _measure(task: _Task, device: str, threads: int) -> list[Result]:
+def _measure(task: _Task, device: str, threads: int) -> list[VideoResult]:
     """Measure one task, in a worker process."""
     plan = task.plan
     machine = describe_machine(plan.jobs, threads, device)
     methods = [find_method(name, device) for name in task.names]
-    clip = Clip(task.folder, task.video, task.half)
+    clip = BenchmarkClip(task.folder, task.video, task.half)
     return measure(
         methods, clip, plan.results, frames=plan.frames, every=plan.every, machine=machine
     )

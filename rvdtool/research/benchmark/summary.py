@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from rvdtool.research.benchmark.measure import Result
+from rvdtool.research.benchmark.measure import VideoResult
 from rvdtool.research.benchmark.record import FrameRecord
 
 ENDS = 10
@@ -30,12 +30,12 @@ class Means:
     metadata_bytes: float
 
 
-def mean_of_frames(result: Result) -> Means:
+def mean_of_frames(result: VideoResult) -> Means:
     """A video's mean over all scored frames."""
     return _means(result.record.frames, result.record.metadata_bytes)
 
 
-def mean_of_videos(results: Sequence[Result]) -> Means:
+def mean_of_videos(results: Sequence[VideoResult]) -> Means:
     """Mean of the videos' means; all `results` must be of one method."""
     return _means(
         [mean_of_frames(result) for result in results],
@@ -43,22 +43,22 @@ def mean_of_videos(results: Sequence[Result]) -> Means:
     )
 
 
-def by_method(results: Iterable[Result]) -> dict[str, list[Result]]:
+def by_method(results: Iterable[VideoResult]) -> dict[str, list[VideoResult]]:
     """Results by method, in their order."""
-    groups: dict[str, list[Result]] = {}
+    groups: dict[str, list[VideoResult]] = {}
     for result in results:
         groups.setdefault(result.method, []).append(result)
     return groups
 
 
-def by_tag(results: Sequence[Result]) -> dict[str, list[Result]]:
+def by_tag(results: Sequence[VideoResult]) -> dict[str, list[VideoResult]]:
     """Results by the videos' tags, sorted by name; then `all`."""
     tags = sorted({tag for result in results for tag in result.clip.tags})
     groups = {tag: [one for one in results if tag in one.clip.tags] for tag in tags}
     return groups | {"all": list(results)}
 
 
-def drift(result: Result) -> float | None:
+def drift(result: VideoResult) -> float | None:
     """Mean PSNR in dB (paper's protocol) of the last ten frames minus that of the first ten.
 
     None if either has no scored frame, or if they overlap.
@@ -72,12 +72,12 @@ def drift(result: Result) -> float | None:
     return None if begin is None or end is None else end - begin
 
 
-def mean_drift(results: Sequence[Result]) -> float | None:
+def mean_drift(results: Sequence[VideoResult]) -> float | None:
     """Mean of the videos' drifts."""
     return _finite_mean(drift(result) for result in results)
 
 
-def curve(results: Sequence[Result]) -> dict[int, Means]:
+def curve(results: Sequence[VideoResult]) -> dict[int, Means]:
     """Frame index → mean over the videos that have the frame (the paper's Figure 8)."""
     frames: dict[int, list[FrameRecord]] = {}
     for result in results:

@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rvdtool.research.benchmark.measure import Result
+from rvdtool.research.benchmark.measure import VideoResult
 from rvdtool.research.benchmark.summary import (
     Means,
     by_method,
@@ -53,7 +53,7 @@ class Table:
 
 
 def all_tables(
-    results: Sequence[Result], switches: Mapping[str, Mapping[str, bool]]
+    results: Sequence[VideoResult], switches: Mapping[str, Mapping[str, bool]]
 ) -> list[Table]:
     """All tables that the results allow.
 
@@ -72,7 +72,7 @@ def all_tables(
     return [*tables, per_video(full), per_video_drift(full)]
 
 
-def comparison(results: Sequence[Result]) -> Table:
+def comparison(results: Sequence[VideoResult]) -> Table:
     """Table 1: all methods over all videos, with their costs."""
     rows = []
     for group in by_method(results).values():
@@ -97,7 +97,7 @@ def comparison(results: Sequence[Result]) -> Table:
     return Table("table1", "Table 1: all videos", note, header, tuple(rows))
 
 
-def conditions(results: Sequence[Result], *, strict: bool) -> Table:
+def conditions(results: Sequence[VideoResult], *, strict: bool) -> Table:
     """Means over the videos of each tag."""
     tags = list(by_tag(results))
     rows = []
@@ -114,7 +114,7 @@ def conditions(results: Sequence[Result], *, strict: bool) -> Table:
     )
 
 
-def challenging(results: Sequence[Result]) -> Table:
+def challenging(results: Sequence[VideoResult]) -> Table:
     """Table 2: low resolution, fast motion, dark lighting."""
     full = [result for result in results if not result.clip.half]
     groups = {"Low resolution": [result for result in results if result.clip.half]}
@@ -130,7 +130,7 @@ def challenging(results: Sequence[Result]) -> Table:
     return Table("table2", "Table 2: challenging scenes", note, header, tuple(rows))
 
 
-def ablation(results: Sequence[Result], switches: Mapping[str, Mapping[str, bool]]) -> Table:
+def ablation(results: Sequence[VideoResult], switches: Mapping[str, Mapping[str, bool]]) -> Table:
     """Table 3: models with different switches in their configuration; no rows if none differ."""
     groups = {name: group for name, group in by_method(results).items() if switches.get(name)}
     names = dict.fromkeys(name for model in groups for name in switches[model])
@@ -149,7 +149,7 @@ def ablation(results: Sequence[Result], switches: Mapping[str, Mapping[str, bool
     return Table("table3", "Table 3: ablation", note, header, tuple(rows))
 
 
-def per_video(results: Sequence[Result]) -> Table:
+def per_video(results: Sequence[VideoResult]) -> Table:
     """PSNR of each video."""
     groups = by_method(results)
     names = [result.clip.name for result in next(iter(groups.values()))]
@@ -161,7 +161,7 @@ def per_video(results: Sequence[Result]) -> Table:
     return Table("videos", "Per video: PSNR, paper's protocol", f"{PAPER}.", header, tuple(rows))
 
 
-def per_video_drift(results: Sequence[Result]) -> Table:
+def per_video_drift(results: Sequence[VideoResult]) -> Table:
     """Drift of each video."""
     groups = by_method(results)
     names = [result.clip.name for result in next(iter(groups.values()))]
@@ -174,7 +174,7 @@ def per_video_drift(results: Sequence[Result]) -> Table:
     return Table("drift", "Per video: drift", note, header, tuple(rows))
 
 
-def _label(group: Sequence[Result]) -> str:
+def _label(group: Sequence[VideoResult]) -> str:
     """The method's name, and whether only every n-th frame was scored."""
     every = group[0].every
     return group[0].method + (f" (every {every}th frame)" if every > 1 else "")

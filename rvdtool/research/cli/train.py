@@ -126,7 +126,7 @@ def train(
     from rvdtool.network.checkpoint import load_model
     from rvdtool.research.dataset.rvd import open_rvd
     from rvdtool.research.training import loop
-    from rvdtool.research.training.presets import Overrides, make_recipe
+    from rvdtool.research.training.presets import Overrides, make_task
 
     count = int(devices) if devices.isdecimal() else devices
     fabric = loop.make_fabric(
@@ -145,7 +145,7 @@ def train(
         validation_frames=validation_frames,
         workers=workers,
     )
-    recipe = make_recipe(
+    task = make_task(
         preset,
         [open_rvd(folder) for folder in folders],
         open_rvd(validation) if validation else None,
@@ -153,15 +153,15 @@ def train(
         overrides,
         fabric.world_size,
     )
-    preparations = recipe.count_preparations(fabric.world_size)
+    preparations = task.count_preparations(fabric.world_size)
     if preparations:
         with console.progress("Looking at videos", preparations, "videos") as advance:
-            recipe.prepare(fabric.global_rank, fabric.world_size, advance)
+            task.prepare(fabric.global_rank, fabric.world_size, advance)
         fabric.barrier()
-    with console.progress("Training", recipe.settings.steps, "steps") as advance:
+    with console.progress("Training", task.settings.steps, "steps") as advance:
         result = loop.train(
             fabric,
-            recipe,
+            task,
             output,
             command=shlex.join(["rvdtool", *sys.argv[1:]]),
             start=load_model(start) if start else None,
@@ -176,9 +176,9 @@ def train(
         return
     figures = ", ".join(f"{name} {value:.2f} dB" for name, value in result.validation.items())
     console.print_line(
-        f"{output}: {recipe.kind}, {result.step} steps in {result.hours:.2f} h"
+        f"{output}: {task.kind}, {result.step} steps in {result.hours:.2f} h"
         + (f"; validation {figures}" if figures else "")
     )
     if not result.finished:
-        left = recipe.settings.steps - result.step
+        left = task.settings.steps - result.step
         console.note(f"{left} steps are left; repeat the command to continue")

@@ -18,7 +18,7 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True)
-class Move:
+class Augmentation:
     """A crop to `window`, then a transposition, then flips: all eight symmetries of a square.
 
     `window` is in pixels of the original picture. Results of `fit` keep the CFA phase.
@@ -63,7 +63,7 @@ def fit(
     transpose: bool = False,
     flip_rows: bool = False,
     flip_columns: bool = False,
-) -> Move:
+) -> Augmentation:
     """The augmentation that crops at about `at` to a mosaic of phase RGGB.
 
     Args:
@@ -83,18 +83,18 @@ def fit(
     for row in range(2):
         for column in range(2):
             cell = np.roll(phase.pattern, (-row, -column), (0, 1))
-            move = Move(Rect(0, 0, 2, 2), transpose, flip_rows, flip_columns)
-            if np.array_equal(move.apply(cell), CfaPhase.RGGB.pattern):
+            augmentation = Augmentation(Rect(0, 0, 2, 2), transpose, flip_rows, flip_columns)
+            if np.array_equal(augmentation.apply(cell), CfaPhase.RGGB.pattern):
                 top = _place(at[0], row, size[0], window[0])
                 left = _place(at[1], column, size[1], window[1])
                 rect = Rect(top, left, *window)
-                return Move(rect, transpose, flip_rows, flip_columns)
+                return Augmentation(rect, transpose, flip_rows, flip_columns)
     raise UsageError(f"no crop of a {phase.value} mosaic is RGGB")
 
 
 def draw(
     rng: np.random.Generator, size: tuple[int, int], crop: tuple[int, int], phase: CfaPhase
-) -> Move:
+) -> Augmentation:
     """A crop at a random position in a random one of the eight orientations, with phase RGGB.
 
     Raises:

@@ -18,13 +18,12 @@ from rvdtool.errors import InputError, OutputError, RawError, UsageError
 from rvdtool.files import describe, write_beside
 from rvdtool.raw.frame import RawFrame
 from rvdtool.raw.render import default_render, render
-from rvdtool.research.dataset.clips import Clip, open_clip
 from rvdtool.research.dataset.flows import has_flows, require_given, write_flows
 from rvdtool.research.dataset.rvd import (
     Rgb8,
     RvdFolder,
+    RvdVideo,
     RvdWriter,
-    Video,
     VideoCamera,
     frame_names,
     make_folder,
@@ -34,6 +33,7 @@ from rvdtool.research.dataset.rvd import (
     write_frame_raw,
     write_frame_srgb,
 )
+from rvdtool.research.dataset.sequences import RawSequence, open_sequence
 from rvdtool.research.dataset.sheet import SheetFrame, sheet_indices, write_sheet
 from rvdtool.research.dataset.tags import TagMeter
 
@@ -78,10 +78,10 @@ class BuildOptions:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PlannedVideo:
     """A sequence that will become one video of the data set."""
 
-    clip: Clip
+    sequence: RawSequence
     part: Literal["train", "test"]
     frames: range
     bytes_needed: int
@@ -89,15 +89,15 @@ class Plan:
     @property
     def name(self) -> str:
         """The video's name."""
-        return self.clip.name
+        return self.sequence.name
 
     @property
-    def video(self) -> Video:
+    def video(self) -> RvdVideo:
         """The video's entry in data.json."""
-        return Video(video_name=self.name, frames=frame_names(len(self.frames)))
+        return RvdVideo(video_name=self.name, frames=frame_names(len(self.frames)))
 
 
-def plan(sources: Sequence[Path], options: BuildOptions) -> list[Plan]:
+def plan(sources: Sequence[Path], options: BuildOptions) -> list[PlannedVideo]:
     """Check all sequences, reading one frame of each, and split them into training and test.
 
     Test videos are spread evenly over the sorted names, so that the same sequences always give the
@@ -111,9 +111,9 @@ def plan(sources: Sequence[Path], options: BuildOptions) -> list[Plan]:
     """
     if not sources:
         raise UsageError("no folder of RAW frames and no .mlv file was given")
-    clips = [(path, open_clip(path)) for path in sources]
-    named = {clip.name: (path, clip) for path, clip in clips}
-    if len(named) < len(clips):
+    sequences = [(path, open_sequence(path)) for path in sources]
+    named = {sequence.name: (path, sequence) for path, sequence in sequences}
+    if len(named) < len(sequences):
         raise UsageError(
             "two sequences have the same name; rename one, as names become video names"
         )
@@ -126,24 +126,26 @@ def plan(sources: Sequence[Path], options: BuildOptions) -> list[Plan]:
 
 
 def _plan_one(
-    path: Path, clip: Clip, part: Literal["train", "test"], options: BuildOptions
-) -> Plan:
-    frames = range(min(options.drop, clip.count), clip.count)
+    path: Path, sequence: RawSequence, part: Literal["train", "test"], options: BuildOptions
+) -> PlannedVideo:
+    frames = range(min(options.drop, sequence.count), sequence.count)
     wanted = options.keep or len(frames)
     if len(frames) < max(wanted, 1):
         raise InputError(
             f"{path}: {len(frames)} frames after the first {options.drop}, but {max(wanted, 1)} "
             "are to be kept; give a smaller --keep or leave it out"
         )
-    height, width = size = clip.upright(frames[0]).size
+    height, width = size = sequence.upright(frames[0]).size
     per_pixel = 2 + 2 + (8 if options.flow else 0)
-    one = Plan(clip, part, frames[:wanted], height * width * wanted * per_pixel)
+    one = PlannedVideo(sequence, part, frames[:wanted], height * width * wanted * per_pixel)
     if options.flow_folder is not None:
         require_given(options.flow_folder, one.video, size)
     return one
 
 
-def build(plans: Sequence[Plan], root: Path, options: BuildOptions) -> Iterator[tuple[Plan, int]]:
+def build(
+    plans: Sequence[PlannedVideo], root: Path, options: BuildOptions
+) -> Iterator[tuple[PlannedVideo, int]]:
     """Make the videos; yields (plan, number of frames done) while it runs.
 
     Videos that are already listed are kept; flow is added if it is requested and missing.
@@ -166,7 +168,9 @@ def build(plans: Sequence[Plan], root: Path, options: BuildOptions) -> Iterator[
         yield from _build_one(one, writer, options)
 
 
-def _build_one(one: Plan, writer: RvdWriter, options: BuildOptions) -> Iterator[tuple[Plan, int]]:
+def _build_one(
+    one: PlannedVideo, writer: RvdWriter, options: BuildOptions
+) -> Iterator[tuple[PlannedVideo, int]]:
     mark = writer.root / "unfinished" / one.name
     resumed = _begin(mark, [writer.root / kind / one.name for kind in ("sRGB", "flow")], options)
     folder = RvdFolder(writer.root, (), {}, {})
@@ -217,7 +221,7 @@ def _remove(path: Path) -> None:
         raise OutputError(f"{path}: can't be removed: {describe(error)}") from error
 
 
-def _add_flow(one: Plan, writer: RvdWriter, options: BuildOptions) -> None:
+def _add_flow(one: PlannedVideo, writer: RvdWriter, options: BuildOptions) -> None:
     folder = open_rvd(writer.root)
     video = next(video for video in folder.videos if video.video_name == one.name)
     if not options.flow or has_flows(folder, video):
@@ -231,11 +235,11 @@ def _add_flow(one: Plan, writer: RvdWriter, options: BuildOptions) -> None:
     _write_sheet(one, folder, flow=True)
 
 
-def _write_sheet(one: Plan, folder: RvdFolder, *, flow: bool) -> None:
+def _write_sheet(one: PlannedVideo, folder: RvdFolder, *, flow: bool) -> None:
     last = len(one.frames) - 1
     rows = [
         SheetFrame(
-            one.clip.upright(one.frames[index]),
+            one.sequence.upright(one.frames[index]),
             folder.read_srgb(one.video, index),
             folder.read_flow(one.video, index) if flow and index < last else None,
         )
@@ -253,7 +257,9 @@ class _Developed:
     kept: bool
 
 
-def _developed(one: Plan, earlier: RvdFolder | None, options: BuildOptions) -> Iterator[_Developed]:
+def _developed(
+    one: PlannedVideo, earlier: RvdFolder | None, options: BuildOptions
+) -> Iterator[_Developed]:
     """All frames with their renderings, in order, rendered in several threads."""
     draw = default_render if options.render == "default" else render
 
@@ -273,7 +279,7 @@ def _developed(one: Plan, earlier: RvdFolder | None, options: BuildOptions) -> I
         return _Developed(raw, rgb, kept=False)
 
     waiting: list[Future[_Developed]] = []
-    raws: Iterable[RawFrame] = (one.clip.upright(index) for index in one.frames)
+    raws: Iterable[RawFrame] = (one.sequence.upright(index) for index in one.frames)
     with ThreadPoolExecutor(options.workers) as pool:
         for index, raw in enumerate(require_one_size(raws, one.name)):
             waiting.append(pool.submit(develop, index, raw))
@@ -283,7 +289,7 @@ def _developed(one: Plan, earlier: RvdFolder | None, options: BuildOptions) -> I
             yield future.result()
 
 
-def _written(video: Video, index: int, raw: RawFrame, earlier: RvdFolder) -> Rgb8 | None:
+def _written(video: RvdVideo, index: int, raw: RawFrame, earlier: RvdFolder) -> Rgb8 | None:
     """The rendering that an earlier run wrote, if it is complete and of exactly this frame."""
     try:
         same = np.array_equal(earlier.read_raw(video, index), raw.mosaic)

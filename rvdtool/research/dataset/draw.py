@@ -41,6 +41,7 @@ from rvdtool.research.dataset.recipe import (
     PhoneIsp,
     Sensor,
     Source,
+    Trajectory,
 )
 
 CameraKind = Literal["tripod", "hand", "walk", "pan"]
@@ -242,18 +243,18 @@ def draw_light(rng: np.random.Generator, exposure: float) -> Light:
 
 def draw_camera(
     rng: np.random.Generator, kind: CameraKind | None, slack: tuple[float, float], frames: int
-) -> Motion:
+) -> Trajectory:
     """Draw a camera path within about ±slack pixels (x, y) of the centre; kind None is random."""
     kinds: tuple[CameraKind, ...] = ("tripod", "hand", "walk", "pan")
     kind = kind or kinds[rng.choice(4, p=[0.1, 0.4, 0.25, 0.25])]
     room = np.maximum(np.array(slack), 0)
     start = rng.uniform(-0.4, 0.4, 2) * room
     if kind == "tripod":
-        return Motion(start=_pair(start))
+        return Trajectory(start=_pair(start))
     if kind == "pan":
         sway = rng.uniform(0.3, 0.9, 2) * (room - np.abs(start)) * rng.choice([-1, 1], 2)
         period = max(30.0, 2 * np.pi * float(np.abs(sway).max()) / rng.uniform(6, 25))
-        return Motion(
+        return Trajectory(
             start=_pair(start),
             sway=_pair(sway),
             period=round(period, 1),
@@ -263,7 +264,7 @@ def draw_camera(
         )
     fast = 2 if kind == "walk" else 1
     velocity = np.clip(rng.normal(0, fast, 2), -0.4 * room / frames, 0.4 * room / frames)
-    return Motion(
+    return Trajectory(
         start=_pair(start),
         velocity=_pair(velocity),
         shake=round(fast * rng.uniform(1, 3.5), 2),
@@ -291,7 +292,7 @@ def draw_layer(
         center=_pair(rng.uniform(0.25, 0.75, 2), 3),
         radius=round(min(height, width) * rng.uniform(0.08, 0.22), 1),
         lobes=round(rng.uniform(0.05, 0.45), 2),
-        motion=Motion(
+        motion=Trajectory(
             start=_pair(start),
             velocity=_pair(velocity),
             sway=_pair(rng.uniform(0, 20, 2)),

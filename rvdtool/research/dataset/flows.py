@@ -7,16 +7,16 @@ import numpy as np
 
 from rvdtool.errors import InputError, MismatchError
 from rvdtool.files import require_file
-from rvdtool.research.dataset.rvd import Flow, RvdFolder, Video, write_frame_flow
+from rvdtool.research.dataset.rvd import Flow, RvdFolder, RvdVideo, write_frame_flow
 from rvdtool.research.dataset.tags import dis_flow
 
 
-def has_flows(folder: RvdFolder, video: Video) -> bool:
+def has_flows(folder: RvdFolder, video: RvdVideo) -> bool:
     """Whether all frames except the last have a flow file."""
     return all(folder.flow_path(video, k).exists() for k in range(len(video.frames) - 1))
 
 
-def write_flows(folder: RvdFolder, video: Video, given: Path | None) -> None:
+def write_flows(folder: RvdFolder, video: RvdVideo, given: Path | None) -> None:
     """Write the flow from each frame to the next. The frames must have been written already.
 
     Args:
@@ -42,7 +42,7 @@ def write_flows(folder: RvdFolder, video: Video, given: Path | None) -> None:
         write_frame_flow(folder.root, video.video_name, name, flow)
 
 
-def require_given(given: Path, video: Video, size: tuple[int, int]) -> None:
+def require_given(given: Path, video: RvdVideo, size: tuple[int, int]) -> None:
     """Check the headers of all flow files to be copied, before any work.
 
     Raises:
@@ -53,12 +53,12 @@ def require_given(given: Path, video: Video, size: tuple[int, int]) -> None:
         open_given(given, video, index, size)
 
 
-def given_path(given: Path, video: Video, index: int) -> Path:
+def given_path(given: Path, video: RvdVideo, index: int) -> Path:
     """Path of the given flow from frame `index` to the next, named as in RVD."""
     return given / video.video_name / f"{video.frames[index]}_flow.npy"
 
 
-def open_given(given: Path, video: Video, index: int, size: tuple[int, ...]) -> Flow:
+def open_given(given: Path, video: RvdVideo, index: int, size: tuple[int, ...]) -> Flow:
     """Open a given flow as a memory-mapped array [H, W, 2] of float16, 32 or 64.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Load runs of consecutive frames for training: cropped, augmented, packed and prefetched."""
+"""Load snippets of consecutive frames for training: cropped, augmented, packed and prefetched."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from rvdtool.errors import MismatchError, UsageError
 from rvdtool.raw.bayer import to_planes
 from rvdtool.raw.frame import CfaPhase
-from rvdtool.research.dataset.augment import Move, draw
-from rvdtool.research.dataset.rvd import Flow, Rgb8, RvdFolder, Video, VideoCamera
+from rvdtool.research.dataset.augment import Augmentation, draw
+from rvdtool.research.dataset.rvd import Flow, Rgb8, RvdFolder, RvdVideo, VideoCamera
 
-FlowSource = Callable[[RvdFolder, Video, int, Rgb8, Rgb8], Flow]
+FlowSource = Callable[[RvdFolder, RvdVideo, int, Rgb8, Rgb8], Flow]
 """(folder, video, index, sRGB of that frame, sRGB of the next) → flow between them, full size."""
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class Snippet:
     """Consecutive frames of one video whose RAW is known.
 
     Attributes:
@@ -40,13 +40,13 @@ class Run:
 
 
 @dataclass(frozen=True)
-class RunOptions:
-    """How runs are read.
+class SnippetOptions:
+    """How snippets are read.
 
     Attributes:
-        length: frames per run.
+        length: frames per snippet.
         crop: (height, width) in photosites, even.
-        crops: number of runs cut from frames that were read once: more are faster, but more alike.
+        crops: snippets cut from frames that were read once; more are faster, but more alike.
         flow: also read flow fields.
         flow_source: source of flow fields instead of the folder's files.
         workers: number of reading threads (decoding PNG and TIFF releases Python's lock).
@@ -66,27 +66,27 @@ class RunOptions:
             raise UsageError("length, crops, workers and ahead are at least 1")
 
 
-def iterate_runs(
+def iterate_snippets(
     folders: RvdFolder | Sequence[RvdFolder],
-    options: RunOptions,
+    options: SnippetOptions,
     seed: int,
     *,
     first: int = 0,
     every: int = 1,
-) -> Iterator[Run]:
-    """Endless iterator over random runs, the same for the same seed.
+) -> Iterator[Snippet]:
+    """Endless iterator over random snippets, the same for the same seed.
 
     Videos are chosen with a probability proportional to their length.
 
     Args:
         folders: data sets, used as one.
-        options: how runs are read.
+        options: how snippets are read.
         seed: seed of order and crops.
-        first, every: use only the reads first, first + every, … (each gives `options.crops` runs),
-            to resume a training and to divide the reads among processes.
+        first, every: use only the reads first, first + every, … (each gives
+            `options.crops` snippets), to resume a training and to divide the reads among processes.
 
     Raises:
-        UsageError: all videos are shorter than a run, or the crop doesn't fit.
+        UsageError: all videos are shorter than a snippet, or the crop doesn't fit.
         InputError: a frame is missing or damaged.
         MismatchError: a video's frames differ in size.
     """
@@ -103,24 +103,24 @@ def iterate_runs(
     tasks = islice(_tasks(starts, seed), first, None, every)
     with ThreadPoolExecutor(options.workers) as pool:
 
-        def submit(task: _Task) -> Future[list[Run]]:
+        def submit(task: _Task) -> Future[list[Snippet]]:
             return pool.submit(_read, options, *task)
 
         waiting = [submit(task) for task in islice(tasks, options.ahead)]
         try:
             for task in tasks:
-                runs = waiting.pop(0).result()
+                snippets = waiting.pop(0).result()
                 waiting.append(submit(task))
-                yield from runs
+                yield from snippets
         finally:
             for future in waiting:
                 future.cancel()
 
 
-_Task = tuple[RvdFolder, Video, int, np.random.Generator]
+_Task = tuple[RvdFolder, RvdVideo, int, np.random.Generator]
 
 
-def _tasks(starts: Sequence[tuple[RvdFolder, Video, int]], seed: int) -> Iterator[_Task]:
+def _tasks(starts: Sequence[tuple[RvdFolder, RvdVideo, int]], seed: int) -> Iterator[_Task]:
     rng = np.random.default_rng(seed)
     while True:
         for index in rng.permutation(len(starts)):
@@ -128,8 +128,12 @@ def _tasks(starts: Sequence[tuple[RvdFolder, Video, int]], seed: int) -> Iterato
 
 
 def _read(
-    options: RunOptions, folder: RvdFolder, video: Video, start: int, rng: np.random.Generator
-) -> list[Run]:
+    options: SnippetOptions,
+    folder: RvdFolder,
+    video: RvdVideo,
+    start: int,
+    rng: np.random.Generator,
+) -> list[Snippet]:
     indices = range(start, start + options.length)
     mosaics = [folder.read_raw(video, index) for index in indices]
     pictures = [folder.read_srgb(video, index) for index in indices]
@@ -142,24 +146,30 @@ def _read(
             )
     flows = _flows(options, folder, video, start, pictures) if options.flow else None
     camera = folder.camera(video)
-    runs = []
+    snippets = []
     for _ in range(options.crops):
-        move = draw(rng, (size[0], size[1]), options.crop, camera.phase)
-        runs.append(
-            Run(
+        augmentation = draw(rng, (size[0], size[1]), options.crop, camera.phase)
+        snippets.append(
+            Snippet(
                 video=video.video_name,
                 start=start,
-                planes=np.stack([to_planes(move.apply(m), CfaPhase.RGGB) for m in mosaics]),
-                srgb=np.stack([move.apply(picture) for picture in pictures]),
-                flow=None if flows is None else np.stack([move.apply_flow(f) for f in flows]),
-                camera=moved_camera(camera, move),
+                planes=np.stack([to_planes(augmentation.apply(m), CfaPhase.RGGB) for m in mosaics]),
+                srgb=np.stack([augmentation.apply(picture) for picture in pictures]),
+                flow=None
+                if flows is None
+                else np.stack([augmentation.apply_flow(f) for f in flows]),
+                camera=augmented_camera(camera, augmentation),
             )
         )
-    return runs
+    return snippets
 
 
 def _flows(
-    options: RunOptions, folder: RvdFolder, video: Video, start: int, pictures: Sequence[Rgb8]
+    options: SnippetOptions,
+    folder: RvdFolder,
+    video: RvdVideo,
+    start: int,
+    pictures: Sequence[Rgb8],
 ) -> list[Flow]:
     if options.flow_source is None:
         return [folder.read_flow(video, start + k) for k in range(len(pictures) - 1)]
@@ -169,11 +179,11 @@ def _flows(
     ]
 
 
-def moved_camera(camera: VideoCamera, move: Move) -> VideoCamera:
+def augmented_camera(camera: VideoCamera, augmentation: Augmentation) -> VideoCamera:
     """The camera of an augmented mosaic, with black levels permuted like its sites."""
     black = np.array(camera.black).reshape(2, 2)
-    rect = move.window
+    rect = augmentation.window
     cell = np.roll(black, (-(rect.top % 2), -(rect.left % 2)), (0, 1))
     window = replace(rect, top=0, left=0, height=2, width=2)
-    a, b, c, d = replace(move, window=window).apply(cell).ravel().tolist()
+    a, b, c, d = replace(augmentation, window=window).apply(cell).ravel().tolist()
     return camera.model_copy(update={"black": (a, b, c, d), "phase": CfaPhase.RGGB})

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.research.dataset.pixels import Image, sample, split_alpha
-from rvdtool.research.dataset.recipe import Layer, Light, Motion
+from rvdtool.research.dataset.recipe import Layer, Light, Trajectory
 
 Array = NDArray[np.floating]
 Map = NDArray[np.float32]
@@ -38,7 +38,7 @@ class Pose:
 class Path:
     """A path of the recipe with its random shake drawn."""
 
-    def __init__(self, motion: Motion, rng: np.random.Generator) -> None:
+    def __init__(self, motion: Trajectory, rng: np.random.Generator) -> None:
         self._motion = motion
         self._rates = rng.uniform(0.4, 1.6, (3, _SHAKE_TONES)) / motion.shake_period
         self._phases = rng.uniform(0, 2 * np.pi, (3, _SHAKE_TONES))

@@ -16,9 +16,9 @@ from rvdtool.files import write_beside
 from rvdtool.research.dataset.recipe import Codec, Recipe
 from rvdtool.research.dataset.rvd import (
     Rgb8,
+    RvdVideo,
     RvdWriter,
     Tags,
-    Video,
     VideoCamera,
     frame_names,
     make_folder,
@@ -171,7 +171,7 @@ def _list(recipe: Recipe, done: Future[tuple[VideoCamera, Tags]], writer: RvdWri
     """List a video in data.json, unless it is listed already."""
     camera, tags = done.result()
     if recipe.name not in writer.finished:
-        video = Video(video_name=recipe.name, frames=frame_names(recipe.frames))
+        video = RvdVideo(video_name=recipe.name, frames=frame_names(recipe.frames))
         writer.finish(video, camera, tags)
 
 

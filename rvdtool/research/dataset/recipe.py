@@ -76,7 +76,7 @@ class Source(_Model):
         return self
 
 
-class Motion(_Model):
+class Trajectory(_Model):
     """A smooth path, defined at all times, so that motion blur and rolling shutter are exact.
 
     Offset = start + velocity·t + sway·sin(2π(t/period + phase)) + shake; pixels, frames, degrees.
@@ -120,7 +120,7 @@ class Layer(_Model):
     center: tuple[float, float] = (0.5, 0.5)
     radius: Annotated[float, Field(ge=4)] = 80
     lobes: Annotated[float, Field(ge=0, le=0.6)] = 0.3
-    motion: Motion = Motion()
+    motion: Trajectory = Trajectory()
     parallax: Annotated[float, Field(ge=0, le=8)] = 1.3
     wobble: Annotated[float, Field(ge=0)] = 0
     gain: Annotated[float, Field(gt=0)] = 1
@@ -283,7 +283,7 @@ class Recipe(_Model):
     frames: Annotated[int, Field(ge=1)]
     rate: Fraction = Fraction(24)
     background: Source
-    camera: Motion = Motion()
+    camera: Trajectory = Trajectory()
     layers: tuple[Layer, ...] = ()
     light: Light = Light()
     sensor: Sensor

@@ -36,7 +36,7 @@ Flow = NDArray[np.float32]
 _NAME = r"^[^/\\\x00]+$"
 
 
-class Video(BaseModel):
+class RvdVideo(BaseModel):
     """One entry of data.json."""
 
     model_config = ConfigDict(frozen=True)
@@ -76,7 +76,7 @@ Tags = dict[str, bool]
 
 Index = TypeVar("Index")
 
-_VIDEOS = TypeAdapter(tuple[Video, ...])
+_VIDEOS = TypeAdapter(tuple[RvdVideo, ...])
 _CAMERAS = TypeAdapter(dict[str, VideoCamera])
 _TAGS = TypeAdapter(dict[str, Tags])
 
@@ -93,27 +93,27 @@ class RvdFolder:
     """
 
     root: Path
-    videos: tuple[Video, ...]
+    videos: tuple[RvdVideo, ...]
     cameras: dict[str, VideoCamera]
     tags: dict[str, Tags]
 
-    def camera(self, video: Video) -> VideoCamera:
+    def camera(self, video: RvdVideo) -> VideoCamera:
         """The video's camera; RVD Part 1's if cameras.json doesn't describe it."""
         return self.cameras.get(video.video_name, VideoCamera())
 
-    def raw_path(self, video: Video, index: int) -> Path:
+    def raw_path(self, video: RvdVideo, index: int) -> Path:
         """Path of the mosaic of frame `index`."""
         return self.root / "RAW" / video.video_name / f"{video.frames[index]}.tiff"
 
-    def srgb_path(self, video: Video, index: int) -> Path:
+    def srgb_path(self, video: RvdVideo, index: int) -> Path:
         """Path of the rendering of frame `index`."""
         return self.root / "sRGB" / video.video_name / f"{video.frames[index]}.png"
 
-    def flow_path(self, video: Video, index: int) -> Path:
+    def flow_path(self, video: RvdVideo, index: int) -> Path:
         """Path of the flow from frame `index` to the next, which may not exist."""
         return self.root / "flow" / video.video_name / f"{video.frames[index]}_flow.npy"
 
-    def read_raw(self, video: Video, index: int) -> Mosaic:
+    def read_raw(self, video: RvdVideo, index: int) -> Mosaic:
         """Read a frame's mosaic, uint16 [H, W], DN.
 
         Raises:
@@ -128,7 +128,7 @@ class RvdFolder:
             raise RawError(f"{path}: {mosaic.dtype} {list(mosaic.shape)}; expected uint16 [H, W]")
         return np.asarray(mosaic)
 
-    def read_first(self, video: Video) -> RawFrame:
+    def read_first(self, video: RvdVideo) -> RawFrame:
         """Read the first RAW frame of a video, with its camera's levels and colours.
 
         Raises:
@@ -148,7 +148,7 @@ class RvdFolder:
             ),
         )
 
-    def read_srgb(self, video: Video, index: int) -> Rgb8:
+    def read_srgb(self, video: RvdVideo, index: int) -> Rgb8:
         """Read a frame's rendering, uint8 [H, W, 3].
 
         Raises:
@@ -161,7 +161,7 @@ class RvdFolder:
             raise InputError(f"{path}: {bits} bits per sample; expected 8")
         return np.asarray(decode_png(path.read_bytes(), str(path)), np.uint8)
 
-    def read_flow(self, video: Video, index: int) -> Flow:
+    def read_flow(self, video: RvdVideo, index: int) -> Flow:
         """Read the flow to the next frame, float32 [H, W, 2], pixels.
 
         Raises:
@@ -224,7 +224,7 @@ class RvdWriter:
         """Names of the complete videos."""
         return frozenset(video.video_name for video in self._folder.videos)
 
-    def finish(self, video: Video, camera: VideoCamera, tags: Tags | None = None) -> None:
+    def finish(self, video: RvdVideo, camera: VideoCamera, tags: Tags | None = None) -> None:
         """Add a video to data.json, after all its frames are written.
 
         Raises:

@@ -30,7 +30,7 @@ def falloff(vignetting: float, size: tuple[int, int]) -> NDArray[np.float32]:
 
 
 @dataclass(frozen=True)
-class Photon:
+class SensorNoise:
     """The noise model of a sensor."""
 
     electrons_per_dn: float
@@ -63,7 +63,7 @@ class Camera:
         count = round(sensor.hot_pixels * size[0] * size[1])
         self._hot = rng.choice(size[0] * size[1], count, replace=False)
         self._hot_offset = rng.exponential(0.05, count) * (sensor.white - sensor.black)
-        self.noise = Photon(sensor.electrons_per_dn, sensor.read_noise, sensor.row_noise)
+        self.noise = SensorNoise(sensor.electrons_per_dn, sensor.read_noise, sensor.row_noise)
 
     @property
     def profile(self) -> CameraProfile:

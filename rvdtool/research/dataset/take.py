@@ -19,7 +19,7 @@ from rvdtool.research.dataset.draw import (
     draw_light,
     draw_sensor,
 )
-from rvdtool.research.dataset.recipe import Codec, LibRawIsp, Motion, Recipe, Sensor, Source
+from rvdtool.research.dataset.recipe import Codec, LibRawIsp, Recipe, Sensor, Source, Trajectory
 
 Condition = Literal["A", "B", "C"]
 """A: LibRaw's defaults, lossless. B: A through H.264. C: a camera-like ISP through a codec."""
@@ -111,7 +111,7 @@ def draw_recipe(rng: np.random.Generator, take: Take) -> Recipe:
     moving = background.kind == "clip"
     sensor = take.sensor or draw_sensor(rng, take.cameras, take.electrons)
     light = draw_light(rng, take.exposure)
-    camera = Motion() if moving else draw_camera(rng, take.camera_kind, slack, take.frames)
+    camera = Trajectory() if moving else draw_camera(rng, take.camera_kind, slack, take.frames)
     layers = [draw_layer(rng, source, (height, width), take.frames) for source in take.layers]
     camera_isp, codec = draw_isp(rng, take.isp), draw_codec(rng)
     codecs = {"A": Codec(kind="png"), "B": Codec(kind="h264", crf=18 + take.seed % 6), "C": codec}

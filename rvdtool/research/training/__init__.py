@@ -1,7 +1,7 @@
 """Training networks on folders in RVD's layout (needs rvdtool[research]).
 
     presets.py    named training tasks, as chosen on the command line
-    recipe.py     the base class of training tasks; fagdn.py (the paper's network), cam.py and
+    task.py     the base class of training tasks; fagdn.py (the paper's network), cam.py and
                   calibrated.py (rvdtool's own network) each define one
     loop.py       the training loop, on Lightning Fabric: any number of devices and machines
     state.py      a run's files, and resuming exactly where it stopped

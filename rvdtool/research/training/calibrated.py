@@ -30,10 +30,10 @@ from rvdtool.research.training.evidence import (
     write_evidence,
 )
 from rvdtool.research.training.pairs import count_frames
-from rvdtool.research.training.recipe import (
+from rvdtool.research.training.task import (
     Outcome,
-    Recipe,
     Settings,
+    TrainingTask,
     require_multiple,
     switched_off,
     switched_on,
@@ -47,7 +47,7 @@ SWITCHES = ("full_resolution", "warping", "confidence_map", "anchored", "calibra
 CHAINED = "chained"
 
 
-class CalibratedRecipe(Recipe):
+class CalibratedTask(TrainingTask):
     """Training of the calibrated FAGDN.
 
     The loss is the logarithm of the error, so that clips of 60 dB count as much as clips of 30 dB.
@@ -127,18 +127,18 @@ class CalibratedRecipe(Recipe):
             advance(1)
 
     def make_network(self) -> nn.Module:
-        """As `Recipe.make_network`."""
+        """As `TrainingTask.make_network`."""
         return CalibratedFagdn(self.config)
 
     def rate_at(self, step: int) -> float:
-        """As `Recipe.rate_at`."""
+        """As `TrainingTask.rate_at`."""
         if step < WARMUP:
             return self.settings.rate * (step + 1) / WARMUP
         done = (step - WARMUP) / max(1, self.settings.steps - WARMUP)
         return self.settings.rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(done, 1))))
 
     def begin(self, step: int, rank: int, processes: int) -> None:
-        """As `Recipe.begin`."""
+        """As `TrainingTask.begin`."""
         clips = self._clips(self._folders)
         if not clips:
             raise UsageError("no training video has two frames")
@@ -164,7 +164,7 @@ class CalibratedRecipe(Recipe):
         ]
 
     def next_batch(self) -> Sample:
-        """As `Recipe.next_batch`."""
+        """As `TrainingTask.next_batch`."""
         crops, self._ahead = self._ahead, self._read_ahead()
         return collate([crop.result() for crop in crops])
 
@@ -185,15 +185,15 @@ class CalibratedRecipe(Recipe):
 
     @property
     def validation(self) -> Sequence[str]:
-        """As `Recipe.validation`."""
+        """As `TrainingTask.validation`."""
         return [clip.name for clip in self._validation]
 
     def validate(self, network: CalibratedFagdn, index: int) -> tuple[float, ...]:
-        """PSNR of the network's chain and of the training-free fusion's, see `Recipe.validate`."""
+        """PSNR of the network's chain and of the fusion's, see `TrainingTask.validate`."""
         return validate(network, self._validation[index], self._frames)
 
     def data(self) -> dict[str, JsonValue]:
-        """As `Recipe.data`."""
+        """As `TrainingTask.data`."""
         return count_frames(self._folders)
 
 
@@ -236,8 +236,8 @@ def validate(
         clip: the clip's evidence.
         frames: number of frames to use, including the first; None for all.
     """
-    move = whole(clip)
-    first = clip.first(move)
+    augmentation = whole(clip)
+    first = clip.first(augmentation)
     packing = Packing.of((first.raw.shape[0], first.raw.shape[1]), CfaPhase.RGGB)
     reference = pack_reference(packing, first.rgb, first.raw, first.estimate, first.variance)
     learned = Learned(network, packing, reference, clip.gain_tracked)
@@ -248,8 +248,12 @@ def validate(
     raw, variance = first.raw, np.zeros_like(first.raw)
     steps = np.float32(white - black[0])
     for index in range(1, count):
-        true, exposure, rgb = clip.raw(index, move), clip.exposure(index), clip.rgb(index, move)
-        prior = clip.evidence(index, move).with_previous(raw, variance)
+        true, exposure, rgb = (
+            clip.raw(index, augmentation),
+            clip.exposure(index),
+            clip.rgb(index, augmentation),
+        )
+        prior = clip.evidence(index, augmentation).with_previous(raw, variance)
         fused, variance = fuse(prior)
         # The fusion comes last, since the chain continues with the last result.
         for way, value in enumerate((learned(prior, rgb), fused)):

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from rvdtool.fagdn.chain import half_size
 from rvdtool.raw.bayer import denormalise, from_planes, normalise, to_planes
-from rvdtool.research.dataset.loader import Run
+from rvdtool.research.dataset.loader import Snippet
 from rvdtool.research.dataset.rvd import RvdFolder
 from rvdtool.research.peers.cam import POOLINGS, Cam, CamConfig, CamLossOptions, cam_loss
-from rvdtool.research.training.pairs import CropRecipe, half_srgb, score, stack
-from rvdtool.research.training.recipe import Outcome, Settings, require_multiple, switched_off
+from rvdtool.research.training.pairs import CropTask, half_srgb, score, stack
+from rvdtool.research.training.task import Outcome, Settings, require_multiple, switched_off
 
 EPOCHS = 60
 SETTINGS = Settings(steps=1, batch=128, crop=256, rate=1e-3)
@@ -31,7 +31,7 @@ class FrameBatch(NamedTuple):
     raw: Tensor
 
 
-class CamRecipe(CropRecipe):
+class CamTask(CropTask):
     """Training of CAM; the loss has an L1 term, a superpixel term, and a meta term that prepares
     the network for fine-tuning."""
 
@@ -70,19 +70,19 @@ class CamRecipe(CropRecipe):
         super().__init__(folders, validation, settings, validation_frames, workers)
 
     def make_network(self) -> nn.Module:
-        """As `Recipe.make_network`."""
+        """As `TrainingTask.make_network`."""
         return Cam(self.config)
 
     def rate_at(self, step: int) -> float:
-        """As `Recipe.rate_at`."""
+        """As `TrainingTask.rate_at`."""
         return self.settings.rate
 
     def next_batch(self) -> FrameBatch:
-        """As `Recipe.next_batch`."""
+        """As `TrainingTask.next_batch`."""
         return collate(next(self._batches))
 
     def loss(self, network: Cam, batch: FrameBatch) -> Outcome:
-        """As `Recipe.loss`."""
+        """As `TrainingTask.loss`."""
         losses = cam_loss(network, batch.srgb, batch.raw, self._options)
         figures = torch.stack([losses.reconstruction, losses.slic, losses.meta]).detach()
         return Outcome(losses.total, figures.float())
@@ -104,14 +104,14 @@ class CamRecipe(CropRecipe):
         return (float(np.mean(scores)),)
 
 
-def collate(runs: Sequence[Run]) -> FrameBatch:
-    """A batch of the first frame of each run."""
+def collate(snippets: Sequence[Snippet]) -> FrameBatch:
+    """A batch of the first frame of each snippet."""
     raw = []
-    for run in runs:
-        black = np.array(run.camera.black, np.float32)[:, None, None]
-        planes = (run.planes[0] - black) / (run.camera.white - black)
+    for snippet in snippets:
+        black = np.array(snippet.camera.black, np.float32)[:, None, None]
+        planes = (snippet.planes[0] - black) / (snippet.camera.white - black)
         raw.append(torch.from_numpy(planes.astype(np.float32)))
-    return FrameBatch(stack([half_srgb(run)[0] for run in runs]), stack(raw))
+    return FrameBatch(stack([half_srgb(snippet)[0] for snippet in snippets]), stack(raw))
 
 
 @torch.no_grad()

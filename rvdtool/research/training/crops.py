@@ -17,7 +17,7 @@ from torch import Tensor
 from rvdtool.network.calibrated import Planes, ReferencePlanes
 from rvdtool.raw.frame import CfaPhase
 from rvdtool.reconstruct.packing import Packing, pack_prior, pack_reference
-from rvdtool.research.dataset.augment import Move, draw, fit
+from rvdtool.research.dataset.augment import Augmentation, draw, fit
 from rvdtool.research.training.evidence import EvidenceClip
 
 MISLED = 0.5
@@ -65,22 +65,22 @@ class Crops:
         """
         rng = np.random.default_rng([self._seed, number])
         clip = self._clips[rng.choice(len(self._clips), p=self._chances)]
-        move = draw(rng, clip.size, (self._crop, self._crop), clip.phase)
+        augmentation = draw(rng, clip.size, (self._crop, self._crop), clip.phase)
         index = int(rng.integers(1, len(clip)))
-        first = clip.first(move)
-        raw, variance = clip.state(index - 1, move)
+        first = clip.first(augmentation)
+        raw, variance = clip.state(index - 1, augmentation)
         if not self._chained:
-            raw, variance = clip.raw(index - 1, move), np.zeros_like(variance)
-        evidence = clip.evidence(index, move)
+            raw, variance = clip.raw(index - 1, augmentation), np.zeros_like(variance)
+        evidence = clip.evidence(index, augmentation)
         if rng.uniform() < MISLED:
             evidence = evidence.with_corrupted_flow(
                 _blob(rng, evidence.clipped > 0), _shift(rng, self._crop)
             )
         prior = evidence.with_previous(raw, variance)
         return Sample(
-            pack_prior(self._packing, prior, clip.rgb(index, move), clip.gain_tracked),
+            pack_prior(self._packing, prior, clip.rgb(index, augmentation), clip.gain_tracked),
             pack_reference(self._packing, first.rgb, first.raw, first.estimate, first.variance),
-            self._packing.pack(clip.raw(index, move)[None]),
+            self._packing.pack(clip.raw(index, augmentation)[None]),
             torch.tensor([clip.error(index)]),
         )
 
@@ -103,7 +103,7 @@ def _shift(rng: np.random.Generator, crop: int) -> tuple[int, int]:
     return 2 * int(rows), 2 * int(columns)
 
 
-def whole(clip: EvidenceClip) -> Move:
+def whole(clip: EvidenceClip) -> Augmentation:
     """The largest crop of a clip with phase RGGB and even sides."""
     height, width = clip.size
     red = np.argwhere(clip.phase.pattern == 0)[0]

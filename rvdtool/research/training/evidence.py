@@ -30,8 +30,8 @@ from rvdtool.reconstruct.chain import Chain
 from rvdtool.reconstruct.inverse_isp import Estimate
 from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.statistics import Array
-from rvdtool.research.dataset.augment import Move
-from rvdtool.research.dataset.rvd import RvdFolder, Video
+from rvdtool.research.dataset.augment import Augmentation
+from rvdtool.research.dataset.rvd import RvdFolder, RvdVideo
 from rvdtool.research.fingerprint import code_fingerprint
 
 _SOURCES = ("research.training.evidence", "reconstruct", "matching", "raw.bayer", "raw.render")
@@ -53,7 +53,7 @@ _RELATIVE = ("anchored", "warped", "first_fit", "previous_fit", "lower_bound")
 _VARIANCES = ("fit_v", "anchored_v", "warped_v", "fine", "flow_variance", "residual_variance")
 
 
-def write_evidence(folder: RvdFolder, video: Video, out: Path) -> None:
+def write_evidence(folder: RvdFolder, video: RvdVideo, out: Path) -> None:
     """Run the training-free chain over a video, and store its evidence and RAW in the folder `out`.
 
     An existing folder is complete and isn't changed.
@@ -130,7 +130,7 @@ def squared_error(made: Array, true: Array, free: NDArray[np.bool_]) -> float:
     return float(((made - np.float32(gain) * true) ** 2).mean())
 
 
-def require_same(clip: "EvidenceClip", folder: RvdFolder, video: Video) -> None:
+def require_same(clip: "EvidenceClip", folder: RvdFolder, video: RvdVideo) -> None:
     """Check that evidence belongs to this video.
 
     Raises:
@@ -243,72 +243,77 @@ class EvidenceClip:
         """The RAW of the reference frame, DN, uint16 [H, W]."""
         return self._arrays["raw"][0]
 
-    def rgb(self, index: int, move: Move) -> Rgb:
+    def rgb(self, index: int, augmentation: Augmentation) -> Rgb:
         """A crop of an sRGB frame, [h, w, 3]."""
-        rgb: Rgb = move.apply(self._arrays["rgb"][index])
+        rgb: Rgb = augmentation.apply(self._arrays["rgb"][index])
         return rgb
 
-    def raw(self, index: int, move: Move) -> Array:
+    def raw(self, index: int, augmentation: Augmentation) -> Array:
         """A crop of the true normalised RAW at the reference frame's brightness, [h, w]."""
-        return self._mosaic("raw", index, move)
+        return self._mosaic("raw", index, augmentation)
 
-    def state(self, index: int, move: Move) -> tuple[Array, Array]:
+    def state(self, index: int, augmentation: Augmentation) -> tuple[Array, Array]:
         """The training-free chain's result for a frame: a crop of its normalised RAW at the
         reference frame's brightness, and the variance of its predictable error, both [h, w]."""
         return (
-            self._mosaic("state", index, move),
-            _LOG_CODES[move.apply(self._arrays["state_v"][index])],
+            self._mosaic("state", index, augmentation),
+            _LOG_CODES[augmentation.apply(self._arrays["state_v"][index])],
         )
 
     def error(self, index: int) -> float:
         """The training-free chain's `squared_error` of a frame (1, 2, …)."""
         return self._errors[index - 1]
 
-    def _mosaic(self, name: str, index: int, move: Move) -> Array:
+    def _mosaic(self, name: str, index: int, augmentation: Augmentation) -> Array:
         black, white, _ = self.levels
         cell = np.array(black).reshape(2, 2)
         # The crop's cell may be flipped or rotated, and with it levels that differ by position.
-        top, left = move.window.top % 2, move.window.left % 2
-        cell = Move(Rect(0, 0, 2, 2), move.transpose, move.flip_rows, move.flip_columns).apply(
-            np.roll(cell, (-top, -left), (0, 1))
-        )
+        top, left = augmentation.window.top % 2, augmentation.window.left % 2
+        cell = Augmentation(
+            Rect(0, 0, 2, 2),
+            augmentation.transpose,
+            augmentation.flip_rows,
+            augmentation.flip_columns,
+        ).apply(np.roll(cell, (-top, -left), (0, 1)))
         levels = tuple(cell.ravel().tolist())
-        raw = normalise(move.apply(self._arrays[name][index]), levels, white)
+        raw = normalise(augmentation.apply(self._arrays[name][index]), levels, white)
         return raw / np.float32(self.exposure(index))
 
     def exposure(self, index: int) -> float:
         """Brightness of a frame's RAW relative to the reference frame, as found by the chain."""
         return self._scalars[index - 1][1] if index else 1.0
 
-    def first(self, move: Move) -> First:
+    def first(self, augmentation: Augmentation) -> First:
         """A crop of the reference frame."""
         arrays = self._arrays
         estimate = Estimate(
-            _unfixed(move.apply(arrays["fit"][0])),
-            move.apply(arrays["clipped"][0]),
-            np.zeros(move.apply(arrays["clipped"][0]).shape, np.float32),
+            _unfixed(augmentation.apply(arrays["fit"][0])),
+            augmentation.apply(arrays["clipped"][0]),
+            np.zeros(augmentation.apply(arrays["clipped"][0]).shape, np.float32),
         )
-        variance = _LOG_CODES[move.apply(arrays["first_v"][0])]
-        return First(self.rgb(0, move), self.raw(0, move), estimate, variance)
+        variance = _LOG_CODES[augmentation.apply(arrays["first_v"][0])]
+        return First(self.rgb(0, augmentation), self.raw(0, augmentation), estimate, variance)
 
-    def evidence(self, index: int, move: Move) -> Evidence:
+    def evidence(self, index: int, augmentation: Augmentation) -> Evidence:
         """A crop of the evidence of frame `index` (1, 2, …)."""
-        fit = _unfixed(move.apply(self._arrays["fit"][index]))
+        fit = _unfixed(augmentation.apply(self._arrays["fit"][index]))
         part = {
-            name: move.apply(self._arrays[name][index - 1])
+            name: augmentation.apply(self._arrays[name][index - 1])
             for name in (*_RELATIVE, *_VARIANCES, "near")
         }
-        near = move.apply_flow(self._arrays["near"][index - 1].astype(np.float32) * _FLOW_STEP)
+        near = augmentation.apply_flow(
+            self._arrays["near"][index - 1].astype(np.float32) * _FLOW_STEP
+        )
         value = {name: part[name].astype(np.float32) for name in _RELATIVE}
         variance = {name: _LOG_CODES[part[name]] for name in _VARIANCES}
-        window = move.window
-        small = Move(
+        window = augmentation.window
+        small = Augmentation(
             Rect(
                 *(side // _SMALL for side in (window.top, window.left, window.height, window.width))
             ),
-            move.transpose,
-            move.flip_rows,
-            move.flip_columns,
+            augmentation.transpose,
+            augmentation.flip_rows,
+            augmentation.flip_columns,
         )
         far = small.apply_flow(self._arrays["far"][index - 1].astype(np.float32) * _FLOW_STEP)
         shade = small.apply(self._arrays["shade"][index - 1])
@@ -318,7 +323,7 @@ class EvidenceClip:
             anchored=Candidate(fit + value["anchored"], variance["anchored_v"]),
             warped=Candidate(fit + value["warped"], variance["warped_v"]),
             fine=variance["fine"],
-            clipped=move.apply(self._arrays["clipped"][index]),
+            clipped=augmentation.apply(self._arrays["clipped"][index]),
             brightness=Ratio(self._scalars[index - 1][0], Shading()),
             exposure=self.exposure(index),
             trusted=1.0,

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from rvdtool.fagdn.chain import FagdnChain
 from rvdtool.fagdn.network import MULTIPLE, Fagdn, FagdnConfig
 from rvdtool.reconstruct.flow import Flow, read_flow_to_next
-from rvdtool.research.dataset.loader import Run
-from rvdtool.research.dataset.rvd import RvdFolder, Video
-from rvdtool.research.training.pairs import CropRecipe, half_flow, half_srgb, score, stack
-from rvdtool.research.training.recipe import Outcome, Settings, require_multiple, switched_off
+from rvdtool.research.dataset.loader import Snippet
+from rvdtool.research.dataset.rvd import RvdFolder, RvdVideo
+from rvdtool.research.training.pairs import CropTask, half_flow, half_srgb, score, stack
+from rvdtool.research.training.task import Outcome, Settings, require_multiple, switched_off
 
 EPOCHS = 60
 DECAYS = 3
@@ -50,7 +50,7 @@ class PairBatch(NamedTuple):
     true: Tensor
 
 
-class FagdnRecipe(CropRecipe):
+class FagdnTask(CropTask):
     """Training of the published FAGDN; the loss is MSE + SSIM on the output, and λ times the same
     on the side outputs."""
 
@@ -94,19 +94,19 @@ class FagdnRecipe(CropRecipe):
         super().__init__(folders, validation, settings, validation_frames, workers)
 
     def make_network(self) -> nn.Module:
-        """As `Recipe.make_network`."""
+        """As `TrainingTask.make_network`."""
         return Fagdn(self.config)
 
     def rate_at(self, step: int) -> float:
-        """As `Recipe.rate_at`."""
+        """As `TrainingTask.rate_at`."""
         return self.settings.rate * 0.1 ** (DECAYS * step // self.settings.steps)
 
     def next_batch(self) -> PairBatch:
-        """As `Recipe.next_batch`."""
+        """As `TrainingTask.next_batch`."""
         return collate(next(self._batches))
 
     def loss(self, network: Fagdn, batch: PairBatch) -> Outcome:
-        """As `Recipe.loss`."""
+        """As `TrainingTask.loss`."""
         output, sides = network(batch.from_rgb, batch.to_rgb, batch.from_raw, batch.flow)
         mse, ssim = mse_and_ssim(output.float(), batch.true)
         auxiliary = mse.new_zeros(())
@@ -135,24 +135,26 @@ class FagdnRecipe(CropRecipe):
         return (float(np.mean(scores)),)
 
 
-def collate(runs: Sequence[Run]) -> PairBatch:
-    """A batch of the first two frames of each run, with the flow between them."""
-    rgb = [half_srgb(run) for run in runs]
+def collate(snippets: Sequence[Snippet]) -> PairBatch:
+    """A batch of the first two frames of each snippet, with the flow between them."""
+    rgb = [half_srgb(snippet) for snippet in snippets]
     # The black level isn't subtracted (dataset.py: to_tensor).
     raw = [
-        torch.from_numpy(run.planes.astype(np.float32) / np.float32(2**run.camera.bits - 1))
-        for run in runs
+        torch.from_numpy(snippet.planes.astype(np.float32) / np.float32(2**snippet.camera.bits - 1))
+        for snippet in snippets
     ]
     return PairBatch(
         stack([pair[0] for pair in rgb]),
         stack([pair[1] for pair in rgb]),
         stack([pair[0] for pair in raw]),
-        torch.stack([half_flow(run)[0] for run in runs]),
+        torch.stack([half_flow(snippet)[0] for snippet in snippets]),
         stack([pair[1] for pair in raw]),
     )
 
 
-def _folder_flow(folder: RvdFolder, video: Video) -> Callable[[int, tuple[int, int]], Flow] | None:
+def _folder_flow(
+    folder: RvdFolder, video: RvdVideo
+) -> Callable[[int, tuple[int, int]], Flow] | None:
     """The flows in the video's folder; None if it has none."""
     if not Path(folder.flow_path(video, 0)).exists():
         return None

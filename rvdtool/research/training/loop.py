@@ -1,4 +1,4 @@
-"""The training loop for all recipes, on Lightning Fabric: one process, or many on many machines."""
+"""The loop for all training tasks, on Lightning Fabric: one process, or many on many machines."""
 
 import json
 import logging
@@ -19,15 +19,15 @@ from rvdtool.errors import UsageError
 from rvdtool.network.checkpoint import Model, save_model
 from rvdtool.research.dataset.rvd import make_folder
 from rvdtool.research.training.curve import CURVE, VALIDATION, Log, draw_curve, require_matplotlib
-from rvdtool.research.training.recipe import Outcome, Recipe
 from rvdtool.research.training.state import (
-    State,
+    RunState,
     earlier_sessions,
     load_state,
     save_state,
     seed_step,
     write_sessions,
 )
+from rvdtool.research.training.task import Outcome, TrainingTask
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -36,14 +36,14 @@ PRECISIONS = ("32-true", "bf16-mixed")
 
 
 @dataclass(frozen=True)
-class Result:
+class TrainingResult:
     """The outcome of a training session.
 
     Attributes:
         step: number of steps done in all sessions.
         finished: whether the training is complete.
         hours: time spent on the steps of all sessions, without validation.
-        validation: mean of each of the recipe's scores over the validation videos.
+        validation: mean of each of the task's scores over the validation videos.
     """
 
     step: int
@@ -92,7 +92,7 @@ def make_fabric(
 
 def train(
     fabric: "Fabric",
-    recipe: Recipe,
+    task: TrainingTask,
     out: Path,
     *,
     command: str,
@@ -100,12 +100,12 @@ def train(
     minutes: float | None = None,
     advance: Callable[[int], None] = lambda _: None,
     tell: Callable[[str], None] = lambda _: None,
-) -> Result:
+) -> TrainingResult:
     """Train, or resume the run in `out`, and save the model there.
 
     Args:
         fabric: the launched Fabric.
-        recipe: the network, data and loss.
+        task: the network, data and loss.
         out: the run's folder; see state.py.
         command: the command line, for the model's description.
         start: a model whose weights a new run starts from; None for random weights.
@@ -121,69 +121,69 @@ def train(
     """
     require_matplotlib()
     make_folder(out)
-    return _Sitting(fabric, recipe, out, command, start).run(minutes, advance, tell)
+    return _Session(fabric, task, out, command, start).run(minutes, advance, tell)
 
 
 class _Objective(nn.Module):
     """Network and loss as one module, so that DDP sees one forward pass per step."""
 
-    def __init__(self, network: nn.Module, recipe: Recipe) -> None:
+    def __init__(self, network: nn.Module, task: TrainingTask) -> None:
         super().__init__()
         self.network = network
-        self._recipe = recipe
+        self._task = task
 
     def forward(self, batch: Any) -> Outcome:
-        return self._recipe.loss(self.network, batch)
+        return self._task.loss(self.network, batch)
 
 
-class _Sitting:
+class _Session:
     """One uninterrupted stretch of a run."""
 
     def __init__(
-        self, fabric: "Fabric", recipe: Recipe, out: Path, command: str, start: Model | None
+        self, fabric: "Fabric", task: TrainingTask, out: Path, command: str, start: Model | None
     ) -> None:
-        self._fabric, self._recipe, self._out = fabric, recipe, out
-        settings = recipe.settings
-        self._facts = recipe.facts()
+        self._fabric, self._task, self._out = fabric, task, out
+        settings = task.settings
+        self._facts = task.facts()
         if start is not None:
             _require_same_network(start, self._facts)
             self._facts["start"] = start.sha256
         sessions = earlier_sessions(out, self._facts)
         torch.manual_seed(settings.seed)
-        network = recipe.make_network()
+        network = task.make_network()
         if start is not None:
             network.load_state_dict(start.network.state_dict())
         # Channels last makes convolutions on CPUs faster by half.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._state = State(
-            network, network, recipe.make_optimizer(network), _zeros(1 + len(recipe.figures))
+        self._state = RunState(
+            network, network, task.make_optimizer(network), _zeros(1 + len(task.figures))
         )
-        if recipe.average:
-            self._state.mean = recipe.make_network().eval()
+        if task.average:
+            self._state.mean = task.make_network().eval()
             self._state.mean.load_state_dict(network.state_dict())
             self._state.mean.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._objective, self._optimizer = fabric.setup(
-            _Objective(network, recipe), self._state.optimizer
+            _Objective(network, task), self._state.optimizer
         )
         load_state(out, self._state)
         self._first = self._state.step
         if self._first > settings.steps:
             raise UsageError(f"{out}: {self._first} steps are done, more than {settings.steps}")
-        recipe.begin(self._first, fabric.global_rank, fabric.world_size)
+        task.begin(self._first, fabric.global_rank, fabric.world_size)
         self._sessions = [*sessions, self._description(command)]
         if fabric.is_global_zero:
             write_sessions(out, self._facts, self._sessions)
-            names = ("step", "loss", *recipe.figures, "steps_per_s")
+            names = ("step", "loss", *task.figures, "steps_per_s")
             self._curve = Log(out / CURVE, names, self._first)
             # A finished run is scored again.
             scored = self._first - int(self._first == settings.steps)
-            self._scores = Log(out / VALIDATION, ("step", "video", *recipe.scores), scored)
+            self._scores = Log(out / VALIDATION, ("step", "video", *task.scores), scored)
 
     def run(
         self, minutes: float | None, advance: Callable[[int], None], tell: Callable[[str], None]
-    ) -> Result:
+    ) -> TrainingResult:
         """Train until the last step, or until the time is up."""
-        state, settings = self._state, self._recipe.settings
+        state, settings = self._state, self._task.settings
         advance(state.step)
         began = state.seconds
         validation: dict[str, float] = {}
@@ -207,27 +207,29 @@ class _Sitting:
                 break
         else:
             validation = validation or self._validate()  # if there was no step left to do
-        result = Result(state.step, state.step == settings.steps, state.seconds / 3600, validation)
+        result = TrainingResult(
+            state.step, state.step == settings.steps, state.seconds / 3600, validation
+        )
         if self._fabric.is_global_zero:
             self._export(result)
         self._fabric.barrier()
         return result
 
     def _step(self) -> None:
-        fabric, recipe, state = self._fabric, self._recipe, self._state
-        seed_step(recipe.settings.seed, state.step, fabric.global_rank)
+        fabric, task, state = self._fabric, self._task, self._state
+        seed_step(task.settings.seed, state.step, fabric.global_rank)
         for group in self._optimizer.param_groups:
-            group["lr"] = recipe.rate_at(state.step)
+            group["lr"] = task.rate_at(state.step)
         self._objective.train()
-        outcome: Outcome = self._objective(fabric.to_device(recipe.next_batch()))
+        outcome: Outcome = self._objective(fabric.to_device(task.next_batch()))
         fabric.backward(outcome.loss)
-        if recipe.clip is not None:
-            fabric.clip_gradients(self._objective, self._optimizer, max_norm=recipe.clip)
+        if task.clip is not None:
+            fabric.clip_gradients(self._objective, self._optimizer, max_norm=task.clip)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         state.step += 1
-        if recipe.average:
-            state.average(recipe.average)
+        if task.average:
+            state.average(task.average)
         shown = torch.cat([outcome.loss.detach().reshape(1), outcome.figures]).float().cpu()
         state.recent = state.recent + torch.cat([shown, torch.ones(1)])
 
@@ -264,19 +266,19 @@ class _Sitting:
 
     def _validate(self) -> dict[str, float]:
         """Score the validation videos, which are divided among the processes."""
-        recipe, fabric = self._recipe, self._fabric
-        names = recipe.validation
-        table = torch.zeros(len(names), len(recipe.scores))
+        task, fabric = self._task, self._fabric
+        names = task.validation
+        table = torch.zeros(len(names), len(task.scores))
         network = self._state.mean.eval()
         for index in range(fabric.global_rank, len(names), fabric.world_size):
-            table[index] = torch.tensor(recipe.validate(network, index))
+            table[index] = torch.tensor(task.validate(network, index))
         table = self._all(table, "sum")
         if fabric.is_global_zero:
             for name, row in zip(names, table.tolist(), strict=True):
                 self._scores.add(self._state.step, name, *row)
-            draw_curve(self._out, recipe.figures, recipe.scores)
+            draw_curve(self._out, task.figures, task.scores)
         means = table.mean(dim=0).tolist() if names else []
-        return dict(zip(recipe.scores, means, strict=False))
+        return dict(zip(task.scores, means, strict=False))
 
     def _all(self, tensor: Tensor, how: Literal["mean", "sum"]) -> Tensor:
         """Mean or sum of all processes' tensors, on the CPU."""
@@ -293,27 +295,27 @@ class _Sitting:
         return {
             "command": command,
             "first_step": self._first,
-            "steps": self._recipe.settings.steps,
+            "steps": self._task.settings.steps,
             "hardware": _hardware(self._fabric),
             "precision": str(self._fabric.strategy.precision.precision),
             "rvdtool": rvdtool.__version__,
             "torch": torch.__version__,
         }
 
-    def _export(self, result: Result) -> None:
+    def _export(self, result: TrainingResult) -> None:
         facts = dict(self._facts)
         config: Any = facts.pop("config")
         del facts["kind"]
         figures: dict[str, JsonValue] = dict(result.validation)
         save_model(
             self._out,
-            self._recipe.kind,
+            self._task.kind,
             config,
             self._state.mean.state_dict(),
             training={
                 **facts,
                 "steps": result.step,
-                "steps_planned": self._recipe.settings.steps,
+                "steps_planned": self._task.settings.steps,
                 "hours": round(result.hours, 3),
                 "validation_psnr": figures,
                 "sessions": self._sessions,

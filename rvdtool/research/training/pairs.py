@@ -14,16 +14,16 @@ from rvdtool.evaluate.metrics import psnr
 from rvdtool.fagdn.chain import half_size
 from rvdtool.raw.frame import CfaPhase, Mosaic
 from rvdtool.reconstruct.flow import estimate_flow, flow_image, read_flow_to_next, resize_flow
-from rvdtool.research.dataset.loader import Run, RunOptions, iterate_runs
-from rvdtool.research.dataset.rvd import Flow, Rgb8, RvdFolder, Video
-from rvdtool.research.training.recipe import Recipe, Settings
+from rvdtool.research.dataset.loader import Snippet, SnippetOptions, iterate_snippets
+from rvdtool.research.dataset.rvd import Flow, Rgb8, RvdFolder, RvdVideo
+from rvdtool.research.training.task import Settings, TrainingTask
 
 BEST = 120.0
 """PSNR in dB assigned to a frame without error, so that means are finite."""
 
 
-class CropRecipe(Recipe):
-    """A recipe that trains on random crops and validates on whole videos.
+class CropTask(TrainingTask):
+    """A training task on random crops, validated on whole videos.
 
     Attributes:
         length: frames per crop.
@@ -47,7 +47,7 @@ class CropRecipe(Recipe):
         self._frames, self._workers = validation_frames, workers
 
     def begin(self, step: int, rank: int, processes: int) -> None:
-        """As `Recipe.begin`."""
+        """As `TrainingTask.begin`."""
         self._batches = read_batches(
             self._folders,
             self.settings,
@@ -61,11 +61,11 @@ class CropRecipe(Recipe):
 
     @property
     def validation(self) -> Sequence[str]:
-        """As `Recipe.validation`."""
+        """As `TrainingTask.validation`."""
         return [video.video_name for _, video in self._videos]
 
     def data(self) -> dict[str, JsonValue]:
-        """As `Recipe.data`."""
+        """As `TrainingTask.data`."""
         return count_frames(self._folders)
 
 
@@ -79,11 +79,11 @@ def read_batches(
     rank: int = 0,
     processes: int = 1,
     workers: int = 2,
-) -> Iterator[list[Run]]:
+) -> Iterator[list[Snippet]]:
     """Endless iterator over this process's batches of random crops, from `step` on.
 
     Args:
-        folders, settings: see `rvdtool.research.training.recipe`.
+        folders, settings: see `rvdtool.research.training.task`.
         length: frames per crop.
         flow: include the flow from frame to frame: the folder's, or estimated if it has none.
         step: the first step.
@@ -94,7 +94,7 @@ def read_batches(
         UsageError: no video is long enough, or the crop doesn't fit.
         InputError: a frame is missing or damaged.
     """
-    options = RunOptions(
+    options = SnippetOptions(
         length=length,
         crop=(settings.crop, settings.crop),
         crops=1,
@@ -104,12 +104,12 @@ def read_batches(
         ahead=2 * workers + settings.batch,
     )
     first = step * settings.batch * processes + rank
-    runs = iterate_runs(folders, options, settings.seed, first=first, every=processes)
+    snippets = iterate_snippets(folders, options, settings.seed, first=first, every=processes)
     while True:
-        yield [next(runs) for _ in range(settings.batch)]
+        yield [next(snippets) for _ in range(settings.batch)]
 
 
-def flow_to_next(folder: RvdFolder, video: Video, index: int, before: Rgb8, after: Rgb8) -> Flow:
+def flow_to_next(folder: RvdFolder, video: RvdVideo, index: int, before: Rgb8, after: Rgb8) -> Flow:
     """Flow to the next frame, from the folder, or else estimated as in the published chain.
 
     Raises:
@@ -122,17 +122,17 @@ def flow_to_next(folder: RvdFolder, video: Video, index: int, before: Rgb8, afte
     return resize_flow(estimate_flow(flow_image(before), flow_image(after)), size)
 
 
-def half_srgb(run: Run) -> Tensor:
-    """A run's sRGB as input of the published network: [T, 3, h / 2, w / 2], 0..1."""
-    return torch.from_numpy(np.stack([half_size(rgb, CfaPhase.RGGB) for rgb in run.srgb]))
+def half_srgb(snippet: Snippet) -> Tensor:
+    """A snippet's sRGB as input of the published network: [T, 3, h / 2, w / 2], 0..1."""
+    return torch.from_numpy(np.stack([half_size(rgb, CfaPhase.RGGB) for rgb in snippet.srgb]))
 
 
-def half_flow(run: Run) -> Tensor:
-    """A run's flow at half size: [T − 1, 2, h / 2, w / 2], (x, y) in pixels of that size."""
-    if run.flow is None:
-        raise UsageError("this run has no flow; load it with RunOptions(flow=True)")
-    count, height, width, _ = run.flow.shape
-    cells = run.flow.reshape(count, height // 2, 2, width // 2, 2, 2)
+def half_flow(snippet: Snippet) -> Tensor:
+    """A snippet's flow at half size: [T − 1, 2, h / 2, w / 2], (x, y) in pixels of that size."""
+    if snippet.flow is None:
+        raise UsageError("this snippet has no flow; load it with SnippetOptions(flow=True)")
+    count, height, width, _ = snippet.flow.shape
+    cells = snippet.flow.reshape(count, height // 2, 2, width // 2, 2, 2)
     means = 0.5 * cells.mean(axis=(2, 4), dtype=np.float32)
     return torch.from_numpy(np.ascontiguousarray(means.transpose(0, 3, 1, 2)))
 
@@ -164,7 +164,7 @@ def count_frames(folders: Sequence[RvdFolder]) -> dict[str, JsonValue]:
     }
 
 
-def scored_videos(folder: RvdFolder | None) -> list[tuple[RvdFolder, Video]]:
+def scored_videos(folder: RvdFolder | None) -> list[tuple[RvdFolder, RvdVideo]]:
     """The videos of a validation folder that have frames to be scored."""
     if folder is None:
         return []

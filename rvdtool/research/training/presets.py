@@ -1,4 +1,4 @@
-"""Named presets of recipes, as chosen on the command line."""
+"""Named presets of training tasks, as chosen on the command line."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,11 +8,11 @@ from rvdtool.errors import UsageError
 from rvdtool.network.calibrated import SMALL, CalibratedConfig
 from rvdtool.research.dataset.rvd import RvdFolder
 from rvdtool.research.training import calibrated, cam, fagdn
-from rvdtool.research.training.calibrated import CalibratedRecipe
-from rvdtool.research.training.cam import CamRecipe
-from rvdtool.research.training.fagdn import FagdnRecipe
+from rvdtool.research.training.calibrated import CalibratedTask
+from rvdtool.research.training.cam import CamTask
+from rvdtool.research.training.fagdn import FagdnTask
 from rvdtool.research.training.pairs import count_pairs
-from rvdtool.research.training.recipe import Recipe, Settings, switched_on
+from rvdtool.research.training.task import Settings, TrainingTask, switched_on
 
 PRESETS = {
     "paper": fagdn.PAPER,
@@ -52,15 +52,15 @@ class Overrides:
     workers: int = 2
 
 
-def make_recipe(
+def make_task(
     preset: str,
     folders: Sequence[RvdFolder],
     validation: RvdFolder | None,
     evidence: Path,
     overrides: Overrides,
     processes: int = 1,
-) -> Recipe:
-    """Make the recipe of a preset.
+) -> TrainingTask:
+    """Make the training task of a preset.
 
     Args:
         preset: one of `PRESETS`.
@@ -77,7 +77,7 @@ def make_recipe(
     settings = _settings(preset, folders, overrides, processes)
     without, frames, workers = overrides.without, overrides.validation_frames, overrides.workers
     if preset in OURS:
-        return CalibratedRecipe(
+        return CalibratedTask(
             folders,
             validation,
             settings,
@@ -90,7 +90,7 @@ def make_recipe(
         )
     switched_on(overrides.also, ())
     if preset == "cam":
-        return CamRecipe(
+        return CamTask(
             folders,
             validation,
             settings,
@@ -98,7 +98,7 @@ def make_recipe(
             validation_frames=frames,
             workers=workers,
         )
-    return FagdnRecipe(
+    return FagdnTask(
         folders,
         validation,
         settings,

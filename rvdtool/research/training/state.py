@@ -33,7 +33,7 @@ _DAMAGE = (OSError, RuntimeError, EOFError, pickle.UnpicklingError)
 
 
 @dataclass
-class State:
+class RunState:
     """The state of a run between two steps.
 
     Attributes:
@@ -61,7 +61,7 @@ class State:
                 kept.lerp_(new, 1 - share)
 
 
-def save_state(folder: Path, state: State) -> None:
+def save_state(folder: Path, state: RunState) -> None:
     """Replace state.ckpt in one step; if the process is killed meanwhile, the old one is kept.
 
     Raises:
@@ -79,7 +79,7 @@ def save_state(folder: Path, state: State) -> None:
         torch.save(content, file)
 
 
-def load_state(folder: Path, state: State) -> None:
+def load_state(folder: Path, state: RunState) -> None:
     """Load the folder's state.ckpt into `state`; without such a file, `state` isn't changed.
 
     Raises:

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from rvdtool.raw.bayer import color_index, denormalise
 from rvdtool.raw.frame import CfaPhase
-from rvdtool.research.benchmark.clip import Clip
+from rvdtool.research.benchmark.clip import BenchmarkClip
 from rvdtool.research.dataset.rvd import (
+    RvdVideo,
     RvdWriter,
-    Video,
     VideoCamera,
     frame_names,
     open_rvd,
@@ -76,13 +76,13 @@ def write_video(
         mosaic = mosaic + rng.normal(0, NOISE, size).astype(np.float32)
         write_frame_raw(root, name, frame, denormalise(mosaic, BLACK, WHITE))
         write_frame_srgb(root, name, frame, render(linear))
-    RvdWriter(root).finish(Video(video_name=name, frames=names), camera(phase), tags)
+    RvdWriter(root).finish(RvdVideo(video_name=name, frames=names), camera(phase), tags)
     return root
 
 
-def open_clip(root: Path, *, half: bool = False) -> Clip:
+def open_clip(root: Path, *, half: bool = False) -> BenchmarkClip:
     folder = open_rvd(root)
-    return Clip(folder, folder.videos[0], half)
+    return BenchmarkClip(folder, folder.videos[0], half)
 
 
 def psnr(one: NDArray[Any], two: NDArray[Any], peak: float) -> float:

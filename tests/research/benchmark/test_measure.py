@@ -8,10 +8,10 @@ import pytest
 from small_videos import BLACK, WHITE, open_clip, write_video
 
 from rvdtool.errors import MismatchError, OutputError
-from rvdtool.research.benchmark.clip import Clip
+from rvdtool.research.benchmark.clip import BenchmarkClip
 from rvdtool.research.benchmark.fusion import run_chain
-from rvdtool.research.benchmark.measure import Result, measure, wanted_frames
-from rvdtool.research.benchmark.method import Method, Prediction
+from rvdtool.research.benchmark.measure import VideoResult, measure, wanted_frames
+from rvdtool.research.benchmark.method import Method, PredictedFrame
 from rvdtool.research.benchmark.methods import find_method
 from rvdtool.research.benchmark.record import Place, error_map
 
@@ -31,31 +31,31 @@ class Told(Method):
     def key(self) -> dict[str, str]:
         return {**super().key(), "off": str(self.off)}
 
-    def predict(self, clip: Clip, wanted: Sequence[int]) -> Iterator[Prediction]:
+    def predict(self, clip: BenchmarkClip, wanted: Sequence[int]) -> Iterator[PredictedFrame]:
         for index in wanted if self.alone else range(1, wanted[-1] + 1):
             if index == self.fails_at:
                 raise KeyboardInterrupt
             self.asked.append(index)
             values = clip.raw(index).mosaic + np.float32(self.off)
-            yield Prediction(index, values, seconds=0.25)
+            yield PredictedFrame(index, values, seconds=0.25)
 
 
 @pytest.fixture
-def clip(tmp_path: Path) -> Clip:
+def clip(tmp_path: Path) -> BenchmarkClip:
     return open_clip(write_video(tmp_path / "rvd", frames=6))
 
 
-def again(method: Method, clip: Clip, results: Path, **options: int | None) -> Result:
+def again(method: Method, clip: BenchmarkClip, results: Path, **options: int | None) -> VideoResult:
     options = {"frames": None, "every": 1} | options
     [result] = measure([method], clip, results, machine="a machine", **options)  # type: ignore[arg-type]
     return result
 
 
-def indices(result: Result) -> list[int]:
+def indices(result: VideoResult) -> list[int]:
     return [frame.index for frame in result.record.frames]
 
 
-def test_figures_are_kept(clip: Clip, tmp_path: Path) -> None:
+def test_figures_are_kept(clip: BenchmarkClip, tmp_path: Path) -> None:
     first, second = Told(), Told()
     one, two = again(first, clip, tmp_path), again(second, clip, tmp_path)
     assert (first.asked, second.asked) == ([1, 2, 3, 4, 5], [])
@@ -67,7 +67,7 @@ def test_figures_are_kept(clip: Clip, tmp_path: Path) -> None:
     assert one.record.frames[0].psnr_paper == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_chain_that_was_interrupted_starts_again(clip: Clip, tmp_path: Path) -> None:
+def test_a_chain_that_was_interrupted_starts_again(clip: BenchmarkClip, tmp_path: Path) -> None:
     first, second = Told(), Told()
     first.fails_at = 4
     with pytest.raises(KeyboardInterrupt):
@@ -75,7 +75,7 @@ def test_a_chain_that_was_interrupted_starts_again(clip: Clip, tmp_path: Path) -
     assert indices(again(second, clip, tmp_path)) == second.asked == [1, 2, 3, 4, 5]
 
 
-def test_frames_that_stand_alone_are_kept_one_by_one(clip: Clip, tmp_path: Path) -> None:
+def test_frames_that_stand_alone_are_kept_one_by_one(clip: BenchmarkClip, tmp_path: Path) -> None:
     first, second = Told(alone=True), Told(alone=True)
     first.fails_at = 4
     with pytest.raises(KeyboardInterrupt):
@@ -84,7 +84,7 @@ def test_frames_that_stand_alone_are_kept_one_by_one(clip: Clip, tmp_path: Path)
     assert second.asked == [4, 5]
 
 
-def test_every_nth_frame_only_where_frames_stand_alone(clip: Clip, tmp_path: Path) -> None:
+def test_every_nth_frame_only_where_frames_stand_alone(clip: BenchmarkClip, tmp_path: Path) -> None:
     slow, chained = Told(alone=True), Told()
     some = again(slow, clip, tmp_path / "slow", every=2)
     assert (indices(some), slow.asked, some.every) == ([1, 3, 5], [1, 3, 5], 2)
@@ -96,7 +96,9 @@ def test_every_nth_frame_only_where_frames_stand_alone(clip: Clip, tmp_path: Pat
 
 
 @pytest.mark.parametrize("alone", [False, True])
-def test_fewer_frames_are_a_part_and_lose_nothing(clip: Clip, tmp_path: Path, alone: bool) -> None:
+def test_fewer_frames_are_a_part_and_lose_nothing(
+    clip: BenchmarkClip, tmp_path: Path, alone: bool
+) -> None:
     method = Told(alone=alone)
     again(method, clip, tmp_path)
     part = again(method, clip, tmp_path, frames=3)
@@ -107,7 +109,9 @@ def test_fewer_frames_are_a_part_and_lose_nothing(clip: Clip, tmp_path: Path, al
     assert Place(tmp_path, "told", "clip", half=False).has_error_map(2)
 
 
-def test_another_option_model_or_video_is_measured_again(clip: Clip, tmp_path: Path) -> None:
+def test_another_option_model_or_video_is_measured_again(
+    clip: BenchmarkClip, tmp_path: Path
+) -> None:
     again(Told(5), clip, tmp_path)
     other = Told(6)
     assert again(other, clip, tmp_path).record.frames[0].psnr_paper == pytest.approx(
@@ -121,7 +125,7 @@ def test_another_option_model_or_video_is_measured_again(clip: Clip, tmp_path: P
 
 
 def test_other_code_is_measured_again(
-    clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clip: BenchmarkClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     again(Told(), clip, tmp_path)
     monkeypatch.setattr(Told, "sources", ("research.benchmark.clip",))
@@ -131,7 +135,7 @@ def test_other_code_is_measured_again(
 
 
 def test_readers_share_a_chain_and_see_what_each_saw_alone(
-    clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clip: BenchmarkClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     methods = [find_method(name) for name in ("fusion", "inverse-isp+gain", "copy-warp")]
     options = {"frames": None, "every": 1, "machine": "a machine"}
@@ -155,17 +159,17 @@ def test_readers_share_a_chain_and_see_what_each_saw_alone(
             assert (a.psnr, a.ssim) == (b.psnr, b.ssim)
 
 
-def test_half_size_stands_beside_full_size(clip: Clip, tmp_path: Path) -> None:
+def test_half_size_stands_beside_full_size(clip: BenchmarkClip, tmp_path: Path) -> None:
     again(Told(), clip, tmp_path)
     half = Told()
-    again(half, Clip(clip.folder, clip.video, half=True), tmp_path)
+    again(half, BenchmarkClip(clip.folder, clip.video, half=True), tmp_path)
     assert half.asked == [1, 2, 3, 4, 5]
     full = Told()
     again(full, clip, tmp_path)
     assert full.asked == []
 
 
-def test_damaged_figures_are_measured_again(clip: Clip, tmp_path: Path) -> None:
+def test_damaged_figures_are_measured_again(clip: BenchmarkClip, tmp_path: Path) -> None:
     again(Told(), clip, tmp_path)
     [file] = (tmp_path / "scores").rglob("*.json")
     file.write_bytes(file.read_bytes()[:-40])
@@ -174,7 +178,7 @@ def test_damaged_figures_are_measured_again(clip: Clip, tmp_path: Path) -> None:
 
 
 def test_a_lost_error_map_is_made_again_and_a_damaged_one_is_named(
-    clip: Clip, tmp_path: Path
+    clip: BenchmarkClip, tmp_path: Path
 ) -> None:
     method = Told(alone=True)
     again(method, clip, tmp_path)
@@ -190,7 +194,7 @@ def test_a_lost_error_map_is_made_again_and_a_damaged_one_is_named(
     assert place.read_error_map(5)[:2, :2] == pytest.approx(expected, rel=1e-3)
 
 
-def test_error_maps_of_large_frames_are_means(clip: Clip) -> None:
+def test_error_maps_of_large_frames_are_means(clip: BenchmarkClip) -> None:
     mosaic = np.full((40, 960), 500, np.uint16)
     true = clip.reference.__class__(
         mosaic, clip.reference.phase, (0, 0, 0, 0), 4000, 12, clip.reference.profile
@@ -201,12 +205,12 @@ def test_error_maps_of_large_frames_are_means(clip: Clip) -> None:
     np.testing.assert_allclose(error, 10 / 4000, rtol=1e-5)
 
 
-def test_nan_is_named(clip: Clip, tmp_path: Path) -> None:
+def test_nan_is_named(clip: BenchmarkClip, tmp_path: Path) -> None:
     with pytest.raises(MismatchError, match=r"told, clip, frame 1: .*NaN"):
         again(Told(np.nan), clip, tmp_path)
 
 
-def test_where_nothing_can_be_written(clip: Clip, tmp_path: Path) -> None:
+def test_where_nothing_can_be_written(clip: BenchmarkClip, tmp_path: Path) -> None:
     (tmp_path / "scores").write_bytes(b"a file")
     with pytest.raises(OutputError, match="can't be"):
         again(Told(), clip, tmp_path)

@@ -9,17 +9,17 @@ from small_videos import BITS, NOISE, SIZE, WHITE, open_clip, psnr, write_video
 import rvdtool
 from rvdtool.errors import UsageError
 from rvdtool.reconstruct.chain import Chain
-from rvdtool.research.benchmark.clip import Clip
+from rvdtool.research.benchmark.clip import BenchmarkClip
 from rvdtool.research.benchmark.methods import NAMES, UNTRAINED, find_method
 from rvdtool.research.fingerprint import code_fingerprint
 
 
 @pytest.fixture(scope="module")
-def pan(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+def pan(tmp_path_factory: pytest.TempPathFactory) -> BenchmarkClip:
     return open_clip(write_video(tmp_path_factory.mktemp("pan"), frames=4))
 
 
-def mean_psnr(clip: Clip, name: str) -> float:
+def mean_psnr(clip: BenchmarkClip, name: str) -> float:
     predictions = list(find_method(name).predict(clip, range(1, len(clip))))
     assert [one.index for one in predictions] == list(range(1, len(clip)))
     peak = 2**BITS - 1
@@ -28,7 +28,7 @@ def mean_psnr(clip: Clip, name: str) -> float:
     )
 
 
-def test_copy_warp_follows_motion(pan: Clip) -> None:
+def test_copy_warp_follows_motion(pan: BenchmarkClip) -> None:
     peak = 2**BITS - 1
     still = np.mean([psnr(pan.raw(0).mosaic, pan.raw(i).mosaic, peak) for i in (1, 2, 3)])
     assert mean_psnr(pan, "copy-warp") > still + 6
@@ -40,13 +40,13 @@ def test_copy_warp_of_a_still_scene_is_the_first_frame(tmp_path: Path) -> None:
     np.testing.assert_allclose(last.values, clip.raw(0).mosaic, atol=1e-2)
 
 
-def test_the_inverse_isp_knows_colours(pan: Clip) -> None:
+def test_the_inverse_isp_knows_colours(pan: BenchmarkClip) -> None:
     """About as far from the truth as the RAW's own noise and eight bits are."""
     noise = 20 * np.log10((2**BITS - 1) / (NOISE * (WHITE - 65)))
     assert mean_psnr(pan, "inverse-isp") > noise - 6
 
 
-def test_fusion_is_what_derender_does(pan: Clip) -> None:
+def test_fusion_is_what_derender_does(pan: BenchmarkClip) -> None:
     chain = Chain(pan.reference, pan.srgb(0))
     for prediction in find_method("fusion").predict(pan, range(1, len(pan))):
         state = chain.step(pan.srgb(prediction.index)).state
@@ -54,7 +54,7 @@ def test_fusion_is_what_derender_does(pan: Clip) -> None:
         assert prediction.values.dtype == np.uint16
 
 
-def test_fusion_is_above_its_parts(pan: Clip) -> None:
+def test_fusion_is_above_its_parts(pan: BenchmarkClip) -> None:
     fusion = mean_psnr(pan, "fusion")
     parts = [name for name in NAMES if name not in (*UNTRAINED, "inf")]
     assert len(parts) == 5
@@ -62,7 +62,7 @@ def test_fusion_is_above_its_parts(pan: Clip) -> None:
         assert mean_psnr(pan, name) < fusion + 0.3, name
 
 
-def test_seconds_are_told_and_the_first_frame_is_shared(pan: Clip) -> None:
+def test_seconds_are_told_and_the_first_frame_is_shared(pan: BenchmarkClip) -> None:
     for name in UNTRAINED:
         method = find_method(name)
         assert all(one.seconds > 0 for one in method.predict(pan, range(1, 4)))

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from rvdtool.research.benchmark.clip import Clip
-from rvdtool.research.benchmark.measure import Result
+from rvdtool.research.benchmark.clip import BenchmarkClip
+from rvdtool.research.benchmark.measure import VideoResult
 from rvdtool.research.benchmark.record import FrameRecord, Record
 from rvdtool.research.benchmark.report import as_json, markdown
 from rvdtool.research.benchmark.summary import by_tag, curve, drift, mean_drift, mean_of_videos
 from rvdtool.research.benchmark.tables import ablation, all_tables, challenging, comparison
-from rvdtool.research.dataset.rvd import RvdFolder, Video
+from rvdtool.research.dataset.rvd import RvdFolder, RvdVideo
 
 PSNRS = list[float | None]
 
@@ -26,7 +26,7 @@ def result(
     half: bool = False,
     every: int = 1,
     start: int = 1,
-) -> Result:
+) -> VideoResult:
     """Strict PSNR is 1 dB below, SSIMs are 0.01 and 0.02 below 1."""
     frames = tuple(
         FrameRecord(
@@ -39,12 +39,12 @@ def result(
         )
         for number, value in enumerate(psnrs)
     )
-    film = Video(video_name=video, frames=tuple(str(i) for i in range(100)))
+    film = RvdVideo(video_name=video, frames=tuple(str(i) for i in range(100)))
     folder = RvdFolder(
         Path("rvd"), (film,), {}, {video: {**dict.fromkeys(tags, True), "no": False}}
     )
     record = Record(key={}, machine="a machine", metadata_bytes=1234.5, frames=frames)
-    return Result(method, Clip(folder, film, half), every, record)
+    return VideoResult(method, BenchmarkClip(folder, film, half), every, record)
 
 
 def test_means_are_over_frames_then_over_videos() -> None:

@@ -13,7 +13,7 @@ from rvdtool.fagdn.chain import FagdnChain
 from rvdtool.network.checkpoint import build_network, load_model, save_model
 from rvdtool.raw.bayer import normalise
 from rvdtool.reconstruct.chain import Chain
-from rvdtool.research.benchmark.clip import Clip
+from rvdtool.research.benchmark.clip import BenchmarkClip
 from rvdtool.research.benchmark.methods import find_method
 from rvdtool.research.dataset.rvd import write_frame_flow
 
@@ -32,7 +32,7 @@ FAGDN = {
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+def clip(tmp_path_factory: pytest.TempPathFactory) -> BenchmarkClip:
     return open_clip(write_video(tmp_path_factory.mktemp("rvd"), frames=3))
 
 
@@ -43,7 +43,7 @@ def save(folder: Path, kind: str, config: dict[str, object], seed: int = 0) -> s
     return str(folder)
 
 
-def test_the_published_network_runs_in_its_own_chain(clip: Clip, tmp_path: Path) -> None:
+def test_the_published_network_runs_in_its_own_chain(clip: BenchmarkClip, tmp_path: Path) -> None:
     name = save(tmp_path / "rvd-part9", "fagdn", PUBLISHED)
     method = find_method(name)
     assert method.name == "rvd-part9"
@@ -73,7 +73,7 @@ def test_the_published_network_takes_the_folders_flow(tmp_path: Path) -> None:
     np.testing.assert_allclose(half.flow(1), 4.5)
 
 
-def test_our_network_runs_in_derenders_chain(clip: Clip, tmp_path: Path) -> None:
+def test_our_network_runs_in_derenders_chain(clip: BenchmarkClip, tmp_path: Path) -> None:
     """Untrained, it is the fusion."""
     method = find_method(save(tmp_path / "ours", "fagdn-calibrated", FAGDN))
     fusion = find_method("fusion").predict(clip, [1, 2])
@@ -86,7 +86,9 @@ def test_our_network_runs_in_derenders_chain(clip: Clip, tmp_path: Path) -> None
     assert method.switches["anchored"]
 
 
-def test_our_network_may_be_given_the_true_previous_raw(clip: Clip, tmp_path: Path) -> None:
+def test_our_network_may_be_given_the_true_previous_raw(
+    clip: BenchmarkClip, tmp_path: Path
+) -> None:
     name = save(tmp_path / "ours", "fagdn-calibrated", FAGDN)
     method = find_method(f"{name}+known-previous")
     assert method.name == "ours+known-previous"

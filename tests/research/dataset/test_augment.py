@@ -1,4 +1,4 @@
-"""Every move commutes with mosaicking, and flow stays right under it."""
+"""Every augmentation commutes with mosaicking, and flow stays right under it."""
 
 from itertools import product
 
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from rvdtool.errors import UsageError
 from rvdtool.raw.frame import CfaPhase
-from rvdtool.research.dataset.augment import Move, fit
+from rvdtool.research.dataset.augment import Augmentation, fit
 
 SIZE = (21, 30)
 CROP = (12, 16)
 
-moves = st.builds(
+augmentations = st.builds(
     lambda phase, at, transpose, rows, columns: (
         phase,
         fit(
@@ -48,18 +48,18 @@ def _mosaic(rgb: NDArray[np.int64], phase: CfaPhase) -> NDArray[np.int64]:
     return mosaic
 
 
-@given(moves)
-def test_moving_and_mosaicking_commute(drawn: tuple[CfaPhase, Move]) -> None:
-    phase, move = drawn
-    moved = move.apply(_mosaic(_ramp(), phase))
+@given(augmentations)
+def test_moving_and_mosaicking_commute(drawn: tuple[CfaPhase, Augmentation]) -> None:
+    phase, augmentation = drawn
+    moved = augmentation.apply(_mosaic(_ramp(), phase))
     assert moved.shape == CROP
-    assert np.array_equal(moved, _mosaic(move.apply(_ramp()), CfaPhase.RGGB))
+    assert np.array_equal(moved, _mosaic(augmentation.apply(_ramp()), CfaPhase.RGGB))
 
 
-@given(moves)
-def test_moved_flow_leads_to_the_moved_point(drawn: tuple[CfaPhase, Move]) -> None:
-    """A pixel that flow sends to another one goes to the same pixel's place after the move."""
-    _, move = drawn
+@given(augmentations)
+def test_moved_flow_leads_to_the_moved_point(drawn: tuple[CfaPhase, Augmentation]) -> None:
+    """Flow leads from a pixel to the same other pixel before and after the augmentation."""
+    _, augmentation = drawn
     rng = np.random.default_rng(7)
     height, width = SIZE
     target_y = rng.integers(0, height, SIZE)
@@ -67,8 +67,8 @@ def test_moved_flow_leads_to_the_moved_point(drawn: tuple[CfaPhase, Move]) -> No
     y, x = np.mgrid[:height, :width]
     flow = np.stack([target_x - x, target_y - y], axis=-1).astype(np.float32)
     number = np.arange(height * width).reshape(SIZE)
-    moved_number, moved_flow = move.apply(number), move.apply_flow(flow)
-    moved_goal = move.apply(number[target_y, target_x])
+    moved_number, moved_flow = augmentation.apply(number), augmentation.apply_flow(flow)
+    moved_goal = augmentation.apply(number[target_y, target_x])
     for row, column in product(range(CROP[0]), range(CROP[1])):
         to_x = column + int(moved_flow[row, column, 0])
         to_y = row + int(moved_flow[row, column, 1])
@@ -77,8 +77,8 @@ def test_moved_flow_leads_to_the_moved_point(drawn: tuple[CfaPhase, Move]) -> No
 
 
 def test_the_largest_crop_leaves_out_at_most_a_row_and_a_column() -> None:
-    move = fit((20, 30), (18, 28), CfaPhase.BGGR, at=(0, 0))
-    assert (move.window.top, move.window.left) == (1, 1)
+    augmentation = fit((20, 30), (18, 28), CfaPhase.BGGR, at=(0, 0))
+    assert (augmentation.window.top, augmentation.window.left) == (1, 1)
     fit((20, 30), (20, 30), CfaPhase.RGGB, at=(9, 9))
     with pytest.raises(UsageError, match="18 is the largest"):
         fit((20, 30), (20, 28), CfaPhase.BGGR, at=(0, 0))

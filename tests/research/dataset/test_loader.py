@@ -1,4 +1,4 @@
-"""Runs: consecutive frames that belong together, cut and moved alike."""
+"""Snippets: consecutive frames that belong together, cut and moved alike."""
 
 from itertools import islice
 from pathlib import Path
@@ -8,11 +8,11 @@ import pytest
 
 from rvdtool.errors import InputError, MismatchError, UsageError
 from rvdtool.raw.frame import CfaPhase
-from rvdtool.research.dataset.loader import RunOptions, iterate_runs
+from rvdtool.research.dataset.loader import SnippetOptions, iterate_snippets
 from rvdtool.research.dataset.rvd import (
     RvdFolder,
+    RvdVideo,
     RvdWriter,
-    Video,
     VideoCamera,
     frame_names,
     open_rvd,
@@ -42,37 +42,37 @@ def folder(tmp_path: Path) -> RvdFolder:
             write_frame_flow(tmp_path, name, frame, flow)
         black = (10.0, 11.0, 12.0, 13.0)
         camera = VideoCamera(bits=12, white=4095, black=black, phase=phase)
-        writer.finish(Video(video_name=name, frames=frame_names(count)), camera)
+        writer.finish(RvdVideo(video_name=name, frames=frame_names(count)), camera)
     return open_rvd(tmp_path)
 
 
 def test_runs_are_consecutive_packed_and_aligned(folder: RvdFolder) -> None:
-    options = RunOptions(length=3, crop=(16, 24), crops=2, flow=True)
+    options = SnippetOptions(length=3, crop=(16, 24), crops=2, flow=True)
     seen = set()
-    for run in islice(iterate_runs(folder, options, seed=1), 60):
-        assert run.planes.shape == (3, 4, 8, 12)
-        assert run.srgb.shape == (3, 16, 24, 3)
-        assert run.flow is not None
-        assert run.flow.shape == (2, 16, 24, 2)
+    for snippet in islice(iterate_snippets(folder, options, seed=1), 60):
+        assert snippet.planes.shape == (3, 4, 8, 12)
+        assert snippet.srgb.shape == (3, 16, 24, 3)
+        assert snippet.flow is not None
+        assert snippet.flow.shape == (2, 16, 24, 2)
         # Colours: red, green, green, blue; frames: one after the other
         assert np.array_equal(
-            run.planes[0] // 1000, np.array([0, 1, 1, 2])[:, None, None] + 0 * run.planes[0]
+            snippet.planes[0] // 1000, np.array([0, 1, 1, 2])[:, None, None] + 0 * snippet.planes[0]
         )
-        steps = run.planes % 100 - run.start
+        steps = snippet.planes % 100 - snippet.start
         assert np.array_equal(steps, np.arange(3)[:, None, None, None] + 0 * steps)
-        assert np.array_equal(run.srgb[:, 0, 0, 2], run.start + np.arange(3))
+        assert np.array_equal(snippet.srgb[:, 0, 0, 2], snippet.start + np.arange(3))
         # The black level went with its site
-        for plane, black in zip(run.planes[0], run.camera.black, strict=True):
+        for plane, black in zip(snippet.planes[0], snippet.camera.black, strict=True):
             assert 10 + plane[0, 0] // 100 % 10 == black
-        assert np.abs(run.flow).sum(axis=-1).max() == 4
-        seen.add((run.video, run.start))
+        assert np.abs(snippet.flow).sum(axis=-1).max() == 4
+        seen.add((snippet.video, snippet.start))
     assert seen == {("a", 0), ("a", 1), ("a", 2), ("b", 0)}
 
 
 def test_the_same_seed_gives_the_same_runs(folder: RvdFolder) -> None:
     def first(seed: int) -> list[bytes]:
-        runs = islice(iterate_runs(folder, RunOptions(crop=(16, 16)), seed), 9)
-        return [run.srgb.tobytes() for run in runs]
+        snippets = islice(iterate_snippets(folder, SnippetOptions(crop=(16, 16)), seed), 9)
+        return [snippet.srgb.tobytes() for snippet in snippets]
 
     assert first(1) == first(1)
     assert first(1) != first(2)
@@ -80,23 +80,23 @@ def test_the_same_seed_gives_the_same_runs(folder: RvdFolder) -> None:
 
 def test_runs_longer_than_every_video_are_refused(folder: RvdFolder) -> None:
     with pytest.raises(UsageError, match="no video has 6 frames"):
-        next(iterate_runs(folder, RunOptions(length=6), 0))
+        next(iterate_snippets(folder, SnippetOptions(length=6), 0))
 
 
 def test_a_crop_larger_than_the_frames_is_refused(folder: RvdFolder) -> None:
     with pytest.raises(UsageError, match="doesn't fit"):
-        next(iterate_runs(folder, RunOptions(crop=(256, 256)), 0))
+        next(iterate_snippets(folder, SnippetOptions(crop=(256, 256)), 0))
 
 
 def test_a_missing_frame_is_named(folder: RvdFolder) -> None:
     for video in folder.videos:
         folder.raw_path(video, 1).unlink()
     with pytest.raises(InputError, match=r"000001\.tiff"):
-        list(islice(iterate_runs(folder, RunOptions(crop=(16, 16)), 0), 40))
+        list(islice(iterate_snippets(folder, SnippetOptions(crop=(16, 16)), 0), 40))
 
 
 def test_frames_of_another_size_are_named(folder: RvdFolder) -> None:
     video = folder.videos[0]
     write_frame_srgb(folder.root, "a", video.frames[2], np.zeros((48, 62, 3), np.uint8))
     with pytest.raises(MismatchError, match="a, frame 000002"):
-        list(islice(iterate_runs(folder, RunOptions(crop=(16, 16)), 0), 60))
+        list(islice(iterate_snippets(folder, SnippetOptions(crop=(16, 16)), 0), 60))

@@ -12,8 +12,8 @@ from rvdtool.raw.bayer import color_index, denormalise
 from rvdtool.raw.frame import CfaPhase
 from rvdtool.research.dataset.rvd import (
     RvdFolder,
+    RvdVideo,
     RvdWriter,
-    Video,
     VideoCamera,
     frame_names,
     open_rvd,
@@ -21,10 +21,10 @@ from rvdtool.research.dataset.rvd import (
     write_frame_srgb,
 )
 from rvdtool.research.peers.cam import CamConfig
-from rvdtool.research.training.calibrated import CalibratedRecipe
-from rvdtool.research.training.cam import CamRecipe
-from rvdtool.research.training.fagdn import FagdnRecipe
-from rvdtool.research.training.recipe import Recipe, Settings
+from rvdtool.research.training.calibrated import CalibratedTask
+from rvdtool.research.training.cam import CamTask
+from rvdtool.research.training.fagdn import FagdnTask
+from rvdtool.research.training.task import Settings, TrainingTask
 
 SIZE = (96, 112)
 BLACK = (64.0, 65.0, 66.0, 64.5)
@@ -49,25 +49,25 @@ def write_folder(root: Path, videos: int = 2, frames: int = 4) -> RvdFolder:
             rgb = np.rint(255 * light ** np.float32(0.45)).astype(np.uint8)
             write_frame_srgb(root, f"v{number}", name, rgb)
         camera = VideoCamera(bits=12, black=BLACK, white=4000, phase=phase, name="Test")
-        writer.finish(Video(video_name=f"v{number}", frames=names), camera)
+        writer.finish(RvdVideo(video_name=f"v{number}", frames=names), camera)
     return open_rvd(root)
 
 
-def make(kind: str, folder: RvdFolder, scratch: Path, settings: Settings = TINY) -> Recipe:
-    """A recipe that trains a tiny network of that kind on `folder`, and validates on it, too."""
+def make(kind: str, folder: RvdFolder, scratch: Path, settings: Settings = TINY) -> TrainingTask:
+    """A task that trains a tiny network of that kind on `folder`, and validates on it, too."""
     if kind == "fagdn-calibrated":
-        recipe = CalibratedRecipe(
+        task = CalibratedTask(
             [folder],
             folder,
             settings,
             scratch / "evidence",
             config=CalibratedConfig(widths=(4, 4, 8, 8), heads=2),
         )
-        recipe.prepare(0, 1, lambda _: None)
-        return recipe
+        task.prepare(0, 1, lambda _: None)
+        return task
     if kind == "cam":
-        return CamRecipe([folder], folder, settings, config=CamConfig(features=2))
-    return FagdnRecipe([folder], folder, settings, config=FagdnConfig(features=2))
+        return CamTask([folder], folder, settings, config=CamConfig(features=2))
+    return FagdnTask([folder], folder, settings, config=FagdnConfig(features=2))
 
 
 def one_process() -> Fabric:

@@ -13,10 +13,10 @@ from rvdtool.errors import InputError
 from rvdtool.raw.bayer import normalise
 from rvdtool.raw.frame import CfaPhase, Rect
 from rvdtool.reconstruct.chain import Chain
-from rvdtool.research.dataset.augment import Move
+from rvdtool.research.dataset.augment import Augmentation
 from rvdtool.research.dataset.rvd import RvdFolder
 from rvdtool.research.training import evidence
-from rvdtool.research.training.calibrated import CalibratedRecipe
+from rvdtool.research.training.calibrated import CalibratedTask
 from rvdtool.research.training.crops import Crops
 from rvdtool.research.training.evidence import (
     EvidenceClip,
@@ -24,7 +24,7 @@ from rvdtool.research.training.evidence import (
     write_evidence,
 )
 
-EVERYTHING = Move(Rect(0, 0, 96, 112))
+EVERYTHING = Augmentation(Rect(0, 0, 96, 112))
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +65,16 @@ def test_evidence_is_what_the_chain_observes(
 
 
 def test_a_crop_of_the_evidence_is_the_evidence_of_the_crop(clips: list[EvidenceClip]) -> None:
-    move = Move(Rect(16, 24, 64, 48), transpose=True, flip_rows=True)
-    part, everything = clips[0].evidence(2, move), clips[0].evidence(2, EVERYTHING)
-    np.testing.assert_array_equal(part.fit.value, move.apply(everything.fit.value))
-    np.testing.assert_array_equal(part.warped.variance, move.apply(everything.warped.variance))
-    np.testing.assert_array_equal(part.near, move.apply_flow(everything.near))
-    np.testing.assert_array_equal(clips[0].rgb(2, move), move.apply(clips[0].rgb(2, EVERYTHING)))
+    augmentation = Augmentation(Rect(16, 24, 64, 48), transpose=True, flip_rows=True)
+    part, everything = clips[0].evidence(2, augmentation), clips[0].evidence(2, EVERYTHING)
+    np.testing.assert_array_equal(part.fit.value, augmentation.apply(everything.fit.value))
+    np.testing.assert_array_equal(
+        part.warped.variance, augmentation.apply(everything.warped.variance)
+    )
+    np.testing.assert_array_equal(part.near, augmentation.apply_flow(everything.near))
+    np.testing.assert_array_equal(
+        clips[0].rgb(2, augmentation), augmentation.apply(clips[0].rgb(2, EVERYTHING))
+    )
 
 
 def test_evidence_of_other_code_is_refused(
@@ -108,14 +112,14 @@ def test_the_states_are_what_the_chain_made(folder: RvdFolder, clips: list[Evide
 
 def test_the_previous_raw_is_the_states(clips: list[EvidenceClip]) -> None:
     """In the middle of a crop, where no edge is near, the candidate is the whole frame's."""
-    move = Move(Rect(16, 24, 64, 64), transpose=True, flip_columns=True)
+    augmentation = Augmentation(Rect(16, 24, 64, 64), transpose=True, flip_columns=True)
     for index in range(1, len(clips[0])):
         part, everything = (
             clips[0].evidence(index, one).with_previous(*clips[0].state(index - 1, one)).previous
-            for one in (move, EVERYTHING)
+            for one in (augmentation, EVERYTHING)
         )
         inside = (slice(16, -16), slice(16, -16))
-        expected = move.apply(everything.value)
+        expected = augmentation.apply(everything.value)
         np.testing.assert_allclose(part.value[inside], expected[inside], atol=1e-6)
 
 
@@ -159,12 +163,12 @@ def test_crops_begin_with_red(clips: list[EvidenceClip]) -> None:
 
 
 def test_at_first_our_network_is_the_fusion(folder: RvdFolder, tmp_path: Path) -> None:
-    recipe = make("fagdn-calibrated", folder, tmp_path, TINY)
-    assert isinstance(recipe, CalibratedRecipe)
-    recipe.begin(0, 0, 1)
-    network: Any = recipe.make_network()
-    outcome = recipe.loss(network, recipe.next_batch())
+    task = make("fagdn-calibrated", folder, tmp_path, TINY)
+    assert isinstance(task, CalibratedTask)
+    task.begin(0, 0, 1)
+    network: Any = task.make_network()
+    outcome = task.loss(network, task.next_batch())
     assert float(outcome.loss.detach()) == pytest.approx(float(outcome.figures), abs=1e-4)
-    ours, fusion = recipe.validate(network.eval(), 0)
+    ours, fusion = task.validate(network.eval(), 0)
     # In bfloat16 features, but the sums are float32.
     assert ours == pytest.approx(fusion, abs=0.05)

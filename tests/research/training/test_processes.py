@@ -11,7 +11,7 @@ from small_runs import one_process, write_folder
 
 from rvdtool.research.dataset.rvd import RvdFolder
 from rvdtool.research.training.loop import train
-from rvdtool.research.training.presets import Overrides, make_recipe
+from rvdtool.research.training.presets import Overrides, make_task
 from rvdtool.research.training.state import STATE_FILE
 
 
@@ -25,9 +25,9 @@ def gradients(out: Path) -> dict[int, torch.Tensor]:
 
 def learn_alone(folder: RvdFolder, scratch: Path, batch: int) -> dict[int, torch.Tensor]:
     overrides = Overrides(steps=1, batch=batch, crop=64)
-    recipe = make_recipe("fagdn-calibrated", [folder], None, scratch / "evidence", overrides)
-    recipe.prepare(0, 1, lambda _: None)
-    train(one_process(), recipe, scratch / f"alone{batch}", command="")
+    task = make_task("fagdn-calibrated", [folder], None, scratch / "evidence", overrides)
+    task.prepare(0, 1, lambda _: None)
+    train(one_process(), task, scratch / f"alone{batch}", command="")
     return gradients(scratch / f"alone{batch}")
 
 

@@ -126,14 +126,14 @@ def test_a_run_may_start_from_a_models_weights(tmp_path: Path) -> None:
     train(one_process(), make("fagdn-calibrated", folder, tmp_path), tmp_path / "old", command="")
     old = load_model(tmp_path / "old")
     settings = replace(TINY, steps=1, rate=1e-9)  # so small that the weights stay
-    recipe = make("fagdn-calibrated", folder, tmp_path, settings)
-    train(one_process(), recipe, tmp_path / "new", command="", start=old)
+    task = make("fagdn-calibrated", folder, tmp_path, settings)
+    train(one_process(), task, tmp_path / "new", command="", start=old)
     new = load_model(tmp_path / "new")
     assert new.training["start"] == old.sha256
     for one, two in zip(old.network.parameters(), new.network.parameters(), strict=True):
         torch.testing.assert_close(one, two, atol=1e-6, rtol=0)
     assert any(bool(one.abs().max() > 1e-6) for one in new.network.head.parameters())  # type: ignore[union-attr, operator]
     with pytest.raises(UsageError, match="start"):  # what is there started from something
-        train(one_process(), recipe, tmp_path / "new", command="")
+        train(one_process(), task, tmp_path / "new", command="")
     with pytest.raises(UsageError, match="another network"):
         train(one_process(), make("cam", folder, tmp_path), tmp_path / "cam", command="", start=old)

@@ -13,7 +13,7 @@ from rvdtool.raw.sequence import list_sequence
 
 
 @dataclass(frozen=True)
-class Clip:
+class RawSequence:
     """A sequence of RAW frames.
 
     Attributes:
@@ -35,7 +35,7 @@ class Clip:
         return replace(orient(self.read(index)), default_crop=None)
 
 
-def open_clip(path: Path) -> Clip:
+def open_sequence(path: Path) -> RawSequence:
     """Open a folder of RAW frames or an .mlv file, without reading pixels.
 
     Raises:
@@ -43,10 +43,10 @@ def open_clip(path: Path) -> Clip:
     """
     if path.is_dir():
         frames = list_sequence(path)
-        return Clip(path.resolve().name, len(frames), lambda index: read_raw(frames[index]))
+        return RawSequence(path.resolve().name, len(frames), lambda index: read_raw(frames[index]))
     if path.suffix.lower() == ".mlv":
         video = read_mlv(path)
-        return Clip(path.stem, len(video.frames), video.read)
+        return RawSequence(path.stem, len(video.frames), video.read)
     if path.exists():
         raise InputError(f"{path}: neither a folder of RAW frames (DNG) nor an .mlv file")
     raise InputError(f"{path}: no such folder or .mlv file")

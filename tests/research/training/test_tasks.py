@@ -1,4 +1,4 @@
-"""What each recipe shows its network, and what it asks of it."""
+"""What each task shows its network, and what it asks of it."""
 
 from dataclasses import replace
 from itertools import islice
@@ -19,14 +19,14 @@ from rvdtool.network.calibrated import SMALL
 from rvdtool.raw.bayer import to_planes
 from rvdtool.raw.frame import CfaPhase
 from rvdtool.research.benchmark.packed import pack
-from rvdtool.research.dataset.loader import Run
+from rvdtool.research.dataset.loader import Snippet
 from rvdtool.research.dataset.rvd import RvdFolder, open_rvd, write_frame_flow
 from rvdtool.research.training import cam
 from rvdtool.research.training import fagdn as published
-from rvdtool.research.training.calibrated import CalibratedRecipe
-from rvdtool.research.training.fagdn import FagdnRecipe, mse_and_ssim
+from rvdtool.research.training.calibrated import CalibratedTask
+from rvdtool.research.training.fagdn import FagdnTask, mse_and_ssim
 from rvdtool.research.training.pairs import flow_to_next, read_batches, score
-from rvdtool.research.training.presets import Overrides, make_recipe
+from rvdtool.research.training.presets import Overrides, make_task
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RvdFolder:
     return write_folder(tmp_path_factory.mktemp("set") / "videos")
 
 
-def whole_run(folder: RvdFolder, *, flow: bool = False) -> Run:
+def whole_snippet(folder: RvdFolder, *, flow: bool = False) -> Snippet:
     """Frames 0 and 1 of v0, uncropped: it is RGGB already."""
     video = folder.videos[0]
     camera = folder.camera(video)
@@ -43,12 +43,12 @@ def whole_run(folder: RvdFolder, *, flow: bool = False) -> Run:
     rgb = [folder.read_srgb(video, k) for k in range(2)]
     planes = [to_planes(folder.read_raw(video, k), camera.phase) for k in range(2)]
     flows = flow_to_next(folder, video, 0, *rgb)[None] if flow else None
-    return Run(video.video_name, 0, np.stack(planes), np.stack(rgb), flows, camera)
+    return Snippet(video.video_name, 0, np.stack(planes), np.stack(rgb), flows, camera)
 
 
 def test_cam_sees_what_the_benchmark_shows_it(folder: RvdFolder) -> None:
     video = folder.videos[0]
-    batch = cam.collate([whole_run(folder)])
+    batch = cam.collate([whole_snippet(folder)])
     packed = pack(folder.read_srgb(video, 0), folder.read_first(video))
     torch.testing.assert_close(batch.srgb[0], torch.from_numpy(packed.srgb))
     torch.testing.assert_close(batch.raw[0], torch.from_numpy(packed.raw))
@@ -56,7 +56,7 @@ def test_cam_sees_what_the_benchmark_shows_it(folder: RvdFolder) -> None:
 
 def test_the_published_network_sees_what_its_chain_shows_it(folder: RvdFolder) -> None:
     video = folder.videos[0]
-    batch = published.collate([whole_run(folder, flow=True)])
+    batch = published.collate([whole_snippet(folder, flow=True)])
     network = Fagdn(FagdnConfig(features=2)).eval()
     chain = FagdnChain(network, folder.read_first(video), folder.read_srgb(video, 0))
     seen = chain.observe(folder.read_srgb(video, 1))
@@ -78,7 +78,7 @@ def test_the_folders_own_flow_is_taken(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "videos", videos=1, frames=2)
     size = folder.read_raw(folder.videos[0], 0).shape
     write_frame_flow(folder.root, "v0", "000000", np.full((*size, 2), (3, 1), np.float32))
-    flow = published.collate([whole_run(folder, flow=True)]).flow
+    flow = published.collate([whole_snippet(folder, flow=True)]).flow
     assert (flow[0, 0] == 1.5).all()
     assert (flow[0, 1] == 0.5).all()
 
@@ -87,7 +87,7 @@ def test_the_folders_own_flow_is_taken(tmp_path: Path) -> None:
 def test_processes_share_the_batches_of_one(folder: RvdFolder, start: int) -> None:
     """And a step's batch is the same however many steps ran before it in this session."""
 
-    def batches(batch: int, **share: int) -> list[list[Run]]:
+    def batches(batch: int, **share: int) -> list[list[Snippet]]:
         settings = replace(TINY, batch=batch)
         return list(islice(read_batches([folder], settings, length=1, **share), 4 - start))
 
@@ -101,8 +101,8 @@ def test_processes_share_the_batches_of_one(folder: RvdFolder, start: int) -> No
 def test_all_folders_are_one_set(folder: RvdFolder, tmp_path: Path) -> None:
     other = write_folder(tmp_path / "other", videos=1, frames=2)
     other = replace(other, videos=(other.videos[0],))
-    runs = islice(read_batches([folder, other], TINY, length=2, flow=False), 8)
-    lengths = {(run.video, run.planes.shape) for batch in runs for run in batch}
+    snippets = islice(read_batches([folder, other], TINY, length=2, flow=False), 8)
+    lengths = {(snippet.video, snippet.planes.shape) for batch in snippets for snippet in batch}
     assert {name for name, _ in lengths} == {"v0", "v1"}
 
 
@@ -120,11 +120,11 @@ def test_ssim_is_skimages_over_3x3_windows() -> None:
 
 
 def test_the_paper_sums_the_side_outputs_and_the_code_averages_them(folder: RvdFolder) -> None:
-    batch = published.collate([whole_run(folder, flow=True)])
+    batch = published.collate([whole_snippet(folder, flow=True)])
     batch = published.PairBatch(*(tensor[..., :32, :32] for tensor in batch))
     network = Fagdn(FagdnConfig(features=2)).eval()
     outcomes = [
-        FagdnRecipe([folder], None, TINY, as_code=as_code, without=without).loss(network, batch)
+        FagdnTask([folder], None, TINY, as_code=as_code, without=without).loss(network, batch)
         for as_code, without in ((False, ()), (True, ()), (False, ("auxiliary_loss",)))
     ]
     (mse, ssim, total), (_, _, mean), (_, _, none) = (one.figures.tolist() for one in outcomes)
@@ -136,58 +136,56 @@ def test_the_paper_sums_the_side_outputs_and_the_code_averages_them(folder: RvdF
 
 def test_the_papers_schedule(folder: RvdFolder, tmp_path: Path) -> None:
     """Two videos of 4 frames: 6 pairs an epoch."""
-    paper = make_recipe("paper", [folder], None, tmp_path, Overrides(batch=2))
+    paper = make_task("paper", [folder], None, tmp_path, Overrides(batch=2))
     assert paper.settings.steps == 60 * 6 // 2
-    assert (
-        make_recipe("paper", [folder], None, tmp_path, Overrides(batch=2), 3).settings.steps == 60
-    )
+    assert make_task("paper", [folder], None, tmp_path, Overrides(batch=2), 3).settings.steps == 60
     rates = [paper.rate_at(step) for step in (0, 59, 60, 119, 120, 179)]
     assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5])
-    code = make_recipe("fagdn-code", [folder], None, tmp_path, Overrides())
+    code = make_task("fagdn-code", [folder], None, tmp_path, Overrides())
     assert (code.settings.rate, code.settings.batch) == (2e-3, 2)
     assert (
-        make_recipe("cam", [folder], None, tmp_path, Overrides(epochs=0.5, batch=1)).settings.steps
+        make_task("cam", [folder], None, tmp_path, Overrides(epochs=0.5, batch=1)).settings.steps
         == 3
     )
 
 
 def test_parts_are_left_out_by_name(folder: RvdFolder, tmp_path: Path) -> None:
-    def recipe(preset: str, *without: str) -> Any:
-        return make_recipe(preset, [folder], None, tmp_path, Overrides(without=without))
+    def task(preset: str, *without: str) -> Any:
+        return make_task(preset, [folder], None, tmp_path, Overrides(without=without))
 
-    bare = recipe("paper", "warping", "gla")
+    bare = task("paper", "warping", "gla")
     assert bare.config == FagdnConfig(warping=False, confidence_map=False, gla=False)
-    assert not recipe("fagdn-calibrated", "anchored").config.anchored
-    assert recipe("fagdn-calibrated", "chained").switches == {"chained": False}
+    assert not task("fagdn-calibrated", "anchored").config.anchored
+    assert task("fagdn-calibrated", "chained").switches == {"chained": False}
     with pytest.raises(UsageError, match="full_resolution"):
-        recipe("fagdn-calibrated", "meta")
+        task("fagdn-calibrated", "meta")
 
 
 def test_the_small_network_is_less_than_a_third_of_ours(folder: RvdFolder, tmp_path: Path) -> None:
     ours, small = (
-        make_recipe(preset, [folder], None, tmp_path, Overrides())
+        make_task(preset, [folder], None, tmp_path, Overrides())
         for preset in ("fagdn-calibrated", "fagdn-calibrated-small")
     )
-    assert isinstance(small, CalibratedRecipe)
+    assert isinstance(small, CalibratedTask)
     assert small.config == SMALL
     assert small.settings == ours.settings
     sizes = [
-        sum(parameter.numel() for parameter in recipe.make_network().parameters())
-        for recipe in (ours, small)
+        sum(parameter.numel() for parameter in task.make_network().parameters())
+        for task in (ours, small)
     ]
     assert 3 * sizes[1] < sizes[0] < 3_000_000
 
 
 def test_parts_are_added_by_name(folder: RvdFolder, tmp_path: Path) -> None:
-    def recipe(preset: str, *also: str) -> Any:
-        return make_recipe(preset, [folder], None, tmp_path, Overrides(also=also))
+    def task(preset: str, *also: str) -> Any:
+        return make_task(preset, [folder], None, tmp_path, Overrides(also=also))
 
-    assert not recipe("fagdn-calibrated").config.gla
-    assert recipe("fagdn-calibrated", "gla").config.gla
+    assert not task("fagdn-calibrated").config.gla
+    assert task("fagdn-calibrated", "gla").config.gla
     with pytest.raises(UsageError, match="gla"):
-        recipe("fagdn-calibrated", "anchored")
+        task("fagdn-calibrated", "anchored")
     with pytest.raises(UsageError, match="nothing can"):
-        recipe("paper", "gla")
+        task("paper", "gla")
 
 
 @pytest.mark.parametrize(
@@ -203,12 +201,12 @@ def test_impossible_overrides_are_refused(
     folder: RvdFolder, tmp_path: Path, preset: str, overrides: Overrides, told: str
 ) -> None:
     with pytest.raises(UsageError, match=told):
-        make_recipe(preset, [folder], None, tmp_path, overrides)
+        make_task(preset, [folder], None, tmp_path, overrides)
 
 
 def test_an_unknown_preset_names_those_there_are(folder: RvdFolder, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="fagdn-code"):
-        make_recipe("papers", [folder], None, tmp_path, Overrides())
+        make_task("papers", [folder], None, tmp_path, Overrides())
 
 
 def test_score_is_the_published_psnr() -> None:
@@ -222,14 +220,14 @@ def test_score_is_the_published_psnr() -> None:
 @pytest.mark.parametrize("kind", ["fagdn", "cam"])
 def test_training_lowers_the_loss_on_one_crop(kind: str, folder: RvdFolder, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    recipe = make(kind, open_rvd(folder.root), tmp_path, replace(TINY, rate=1e-2, steps=30))
-    network = recipe.make_network()
-    optimizer = recipe.make_optimizer(network)
-    recipe.begin(0, 0, 1)
-    batch = recipe.next_batch()
+    task = make(kind, open_rvd(folder.root), tmp_path, replace(TINY, rate=1e-2, steps=30))
+    network = task.make_network()
+    optimizer = task.make_optimizer(network)
+    task.begin(0, 0, 1)
+    batch = task.next_batch()
     losses = []
     for _ in range(30):
-        outcome = recipe.loss(network, batch)
+        outcome = task.loss(network, batch)
         optimizer.zero_grad()
         torch.autograd.backward(outcome.loss)
         optimizer.step()

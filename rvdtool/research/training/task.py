@@ -1,4 +1,4 @@
-"""The base class of recipes, which define network, data and loss for the loop in `loop.py`."""
+"""The base class of training tasks: network, data and loss for the loop in `loop.py`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -48,21 +48,21 @@ class Outcome(NamedTuple):
 
     Attributes:
         loss: scalar to be minimised; a mean over the batch, so that processes can be averaged.
-        figures: further figures for the log, [len(recipe.figures)].
+        figures: further figures for the log, [len(task.figures)].
     """
 
     loss: Tensor
     figures: Tensor
 
 
-class Recipe(ABC):
+class TrainingTask(ABC):
     """A network with its training data and its loss.
 
     Attributes:
         kind: the network's kind, as in models.
         config: dataclass of the network's configuration.
         settings: length, batch size and rate of the training.
-        switches: parts of the recipe that are on or off, besides those in the configuration.
+        switches: parts of the task that are on or off, besides those in the configuration.
         figures: names of the columns beside the loss in curve.csv.
         scores: names of the columns in validation.csv, in dB; the first is the network's.
         clip: largest norm of the gradients; None for no clipping.
@@ -142,7 +142,7 @@ class Recipe(ABC):
         """De-render a validation video as in use, and score it.
 
         Args:
-            network: of this recipe's kind, in evaluation mode.
+            network: of this task's kind, in evaluation mode.
             index: index of the video.
 
         Returns:
