@@ -1,16 +1,17 @@
-"""How well `rvdtool pack` aligns a RAW still with a video frame, and how surely it refuses others.
+"""Measure how accurately `rvdtool pack` aligns a RAW still, and how reliably it refuses wrong ones.
 
     python examples/alignment_experiment.py --sources DATA --sources / -o alignment/
 
-Each case is a scene exposed twice, with noise of its own: once as the RAW, once developed by LibRaw
-or a camera-like ISP, scaled by 1 to 4, cropped, turned by up to 3°, and coded as H.264. So where
-the video's grid lies on the RAW is known. `cases.csv` gets a line per case: registration error
-(mean distance on the grid, in video pixels) and score; `wrong.csv` one per wrong pair: a case's RAW
-and the video of the case before it, of another scene. `decision.png` and `summary.md` say what
-follows from them. Cases depend on the seed and their number alone; an interrupted run goes on.
+Each case is a scene exposed twice with different noise: once as the RAW, once developed by LibRaw
+or a camera-like ISP, scaled by 1 to 4, cropped, rotated by up to 3°, and encoded as H.264, so that
+the true position of the video's grid on the RAW is known. `cases.csv` has a row per case: the
+registration error (mean distance on the grid, in video pixels) and the score. `wrong.csv` has a row
+per wrong pair: a case's RAW and the previous case's video, of another scene. `decision.png` and
+`summary.md` summarise them. A case depends only on the seed and its number; an interrupted run is
+resumed.
 
-DATA holds the RAW stills and clips that docs/research/dataset.md lists; below the other source
-folders are the wallpapers of the Debian packages that it names. Missing scenes are left out.
+DATA has the RAW stills and clips that docs/research/dataset.md lists; the other source folders have
+the wallpapers of the Debian packages listed there. Missing scenes are left out.
 """
 
 import argparse
@@ -43,15 +44,15 @@ from rvdtool.video.frame import VideoInfo
 from rvdtool.video.source import open_source
 
 WIDEST = 1500
-"""Photosites along the longer side of a simulated sensor."""
+"""Number of photosites along the longer side of a simulated sensor."""
 
 SAME_SITE = "gopro/"
-"""Its stills show one courtyard: no two of them make a surely wrong pair."""
+"""These stills all show one courtyard, so two of them may not be a wrong pair."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One matching pair, and what came out."""
+    """One matching pair and its result."""
 
     number: int
     scene: str
@@ -77,7 +78,7 @@ class Wrong:
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """A RAW frame, a video frame, and where its grid lies on the RAW's mosaic (3×3)."""
+    """A RAW frame, a video frame, and the homography (3×3) from its grid to the RAW's mosaic."""
 
     source: Source
     raw: RawFrame
@@ -88,7 +89,7 @@ class Pair:
 
 
 def main() -> None:
-    """Run what the arguments ask for."""
+    """Parse the arguments and run the experiment."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sources", type=Path, action="append", required=True)
     parser.add_argument("--output", "-o", type=Path, required=True)
@@ -126,7 +127,7 @@ def _surely_differ(one: "Pair", other: "Pair") -> bool:
 
 
 def _scenes(folders: SourceFolders) -> Iterator[Source]:
-    """RVD-Sim's scenes of all parts (nothing is learned here), at the size of a sensor."""
+    """RVD-Sim's scenes of all parts (as nothing is trained here), at the size of a sensor."""
     every = [*TRAINING, *VALIDATION, *(scene for scene, _ in TEST)]
     sources = [scene.source for scene in every]
     sources += [Source(kind="clip", path="sam2/05_default_juggle.mp4")]
@@ -180,10 +181,10 @@ def _pair(number: int, seed: int, scenes: Sequence[Source], folders: SourceFolde
 def _grid(
     rng: np.random.Generator, sensor: tuple[int, int], scale: float, angle: float
 ) -> tuple[tuple[int, int], NDArray[np.float64]]:
-    """A 16:9 grid that lies inside the sensor at random, and (x, y, 1) on it → on the sensor."""
+    """A random 16:9 grid within the sensor, and the matrix from (x, y, 1) on it to the sensor."""
     height, width = sensor
     cosine, sine = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
-    # The box around a turned 16:9 rectangle of width 1, and how large it may be.
+    # The bounding box of a rotated 16:9 rectangle of width 1, and its largest size.
     box = np.array([cosine + abs(sine) * 9 / 16, abs(sine) + cosine * 9 / 16])
     widest = min((width - 4) / box[0], (height - 4) / box[1]) * rng.uniform(0.65, 1)
     columns = int(widest / scale) // 2 * 2
@@ -196,7 +197,7 @@ def _grid(
 
 
 def _shown(rgb: Rgb8, truth: NDArray[np.float64], size: tuple[int, int], scale: float) -> Rgb8:
-    """The developed picture on the video's grid: means over each pixel's area."""
+    """The developed picture on the video's grid, averaged over each pixel's area."""
     samples = int(np.ceil(2 * scale))
     offsets = (np.arange(samples) + 0.5) / samples - 0.5
     total = np.zeros((*size, 3), np.float32)
@@ -219,7 +220,7 @@ def _coded(rgb: Rgb8, crf: int) -> tuple[VideoInfo, Picture]:
 
 
 def _error(found: Alignment, pair: Pair) -> float:
-    """Mean distance over the grid between where its pixels lie and were found, in video pixels."""
+    """Mean distance between true and estimated positions of the grid's pixels, in video pixels."""
     if not isinstance(found.transform, Homography):
         return np.nan
     x, y = np.meshgrid(

@@ -1,9 +1,9 @@
-"""Compare the speed of this checkout with that of an older commit, on one machine, in one go.
+"""Compare the speed of this checkout with that of an older commit.
 
     python examples/bench.py [--against COMMIT] [--runs 3] [-o bench.json]
 
-A clip is made (a pan over the example's RAW, enlarged), packed by each version, and de-rendered in
-turn, old and new alternating. Whole processes are timed: start, calibration, decoding, DNGs. The
+A clip is made (a pan over the example's RAW, enlarged) and packed by each version; then old and new
+version de-render it alternately. Whole processes are timed: start, calibration, decoding, DNGs. The
 older commit runs from a git worktree in this environment.
 """
 
@@ -40,7 +40,7 @@ CASES = (
 
 @dataclass
 class Timing:
-    """One process: seconds by the clock and of all cores, and the most memory it had."""
+    """One process: wall time and CPU time in seconds, and peak memory."""
 
     version: str
     seconds: float
@@ -49,7 +49,7 @@ class Timing:
 
 
 def make_clip(folder: Path, size: tuple[int, int], frames: int) -> None:
-    """`video.mp4` and `first.dng`: a camera moves over a still, with noise of its own per frame."""
+    """Make `video.mp4` and `first.dng`: a camera pans over a still, with new noise per frame."""
     folder.mkdir()
     still = read_raw(ROOT / "examples/nokia_n900/first.dng")
     levels = (still.mosaic - np.float32(still.black[0])) / (still.white - still.black[0])
@@ -84,7 +84,7 @@ def make_clip(folder: Path, size: tuple[int, int], frames: int) -> None:
 
 
 def rvdtool(source: Path, *arguments: str | Path) -> tuple[float, float, float]:
-    """Run a version's command; seconds, CPU seconds, peak MiB."""
+    """Run a version's command; return wall time and CPU time in seconds, and peak MiB."""
     command = [sys.executable, "-m", "rvdtool", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(source)}
     start = time.perf_counter()
@@ -128,7 +128,7 @@ def measure(folder: Path, versions: dict[str, Path], case: tuple, runs: int) -> 
 
 
 def processor() -> str:
-    """Its name, where the system tells."""
+    """The processor's name, if the system tells."""
     facts = Path("/proc/cpuinfo")
     if facts.exists():
         for line in facts.read_text().splitlines():

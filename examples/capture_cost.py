@@ -1,14 +1,14 @@
-"""What a bundle costs on the camera, against saving every frame as RAW.
+"""Measure what a bundle costs on the camera, compared with saving every frame as RAW.
 
-Makes the table of docs/method/capture-cost.md.
+It prints the table of docs/method/capture-cost.md.
 
     python examples/capture_cost.py WORK_FOLDER [--seconds 10 60 600] [--rounds 3]
 
-Half a second of a 4K scene is filmed (24 frames per second, H.264 at about 50 Mbit/s), and its
-packets are repeated to the wanted length. Every length is packed, and copied, in processes of their
-own, in turn; of all rounds the least counts, as other work on the machine only adds to it. Saving
-every frame as RAW is measured on some frames and multiplied. Needs about 2.1 times the longest
-video's bytes of disk (600 s: 8 GB).
+Half a second of a 4K scene is simulated (24 frames per second, H.264 at about 50 Mbit/s), and its
+packets are repeated to the desired length. Each length is packed and copied alternately, in
+separate processes; the minimum of all rounds is used, as other load only adds to it. Saving every
+frame as RAW is measured on some frames and multiplied. Needs disk space of about 2.1 times the
+longest video (600 s: 8 GB).
 """
 
 import argparse
@@ -32,7 +32,7 @@ from rvdtool.raw.frame import CameraProfile, CfaPhase, RawFrame
 
 WIDTH, HEIGHT, RATE = 3840, 2160, 24
 SHOT = 12
-"""Frames that are really encoded."""
+"""Number of frames that are encoded."""
 BIT_RATE = 50_000_000
 RAW_FRAMES = 3
 
@@ -44,12 +44,12 @@ with open(sys.argv[1], "rb") as source, open(sys.argv[2], "wb") as target:
     target.flush()
     os.fsync(target.fileno())
 """
-"""As pack does it: the same pieces, and on the disk when it ends."""
+"""A copy as in pack: with the same block size, and flushed to the disk."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one process: seconds by the clock and of the processor, and its most memory in bytes."""
+    """Cost of one process: wall time and CPU time in seconds, and peak memory in bytes."""
 
     wall: float
     processor: float
@@ -65,7 +65,7 @@ def main() -> None:
     arguments = parser.parse_args()
     folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
-    # The system counts as a child's memory what its parent had when it started the child (Linux:
+    # A child's reported peak memory includes its parent's at the time of the fork (on Linux,
     # ru_maxrss survives exec), so this process must stay small.
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         each = pool.submit(_prepare, folder).result()
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def _prepare(folder: Path) -> list[tuple[float, float]]:
-    """Film and take RAWs; what saving every frame would cost: bytes and seconds a frame."""
+    """Make video and RAW; return the cost of saving every frame: bytes and seconds per frame."""
     scene = _scene()
     _film(scene, folder / "shot.mp4")
     frames = [_raw(scene, index) for index in range(RAW_FRAMES)]
@@ -89,7 +89,7 @@ def _prepare(folder: Path) -> list[tuple[float, float]]:
 
 
 def _scene() -> NDArray[np.float32]:
-    """Linear light [H, W, 3], 0..1, larger than the picture: blobs of all sizes, as in nature."""
+    """Linear light [H, W, 3], 0..1, larger than the picture, with blobs of all sizes."""
     rng = np.random.default_rng(0)
     shape = (HEIGHT + SHOT, WIDTH + SHOT)
     light = np.zeros((*shape, 3), np.float32)
@@ -100,7 +100,7 @@ def _scene() -> NDArray[np.float32]:
 
 
 def _view(scene: NDArray[Any], index: int) -> NDArray[Any]:
-    """What frame `index` of a slow pan shows."""
+    """The light of frame `index` of a slow pan."""
     return scene[index : index + HEIGHT, index : index + WIDTH]
 
 
@@ -120,7 +120,7 @@ def _film(scene: NDArray[np.float32], path: Path) -> None:
 
 
 def _repeat(shot: Path, path: Path, frames: int) -> None:
-    """The shot's packets again and again, later each time."""
+    """Repeat the shot's packets with increasing timestamps."""
     with av.open(str(shot)) as source, av.open(str(path), "w") as target:
         stream = source.streams.video[0]
         packets = [(bytes(p), p.pts, p.dts, p.is_keyframe) for p in source.demux(stream) if p.size]
@@ -137,7 +137,7 @@ def _repeat(shot: Path, path: Path, frames: int) -> None:
 
 
 def _raw(scene: NDArray[np.float32], index: int) -> RawFrame:
-    """12 bits, with shot and read noise: noise is what lossless compression can't shrink."""
+    """A 12-bit RAW frame with shot and read noise, which limits lossless compression."""
     view = _view(scene, index)
     light = np.take_along_axis(view, color_index(CfaPhase.RGGB, (HEIGHT, WIDTH))[..., None], 2)
     electrons = 8000 * light[..., 0]
@@ -151,7 +151,7 @@ def _raw(scene: NDArray[np.float32], index: int) -> RawFrame:
 def _save_raws(
     frames: list[RawFrame], folder: Path, compression: Compression
 ) -> tuple[float, float]:
-    """Bytes and seconds of processor that one frame takes as a DNG."""
+    """Bytes and CPU seconds of one frame as a DNG."""
     start, size = time.process_time(), 0
     for frame in frames:
         data = encode_dng(frame, compression=compression)
@@ -161,7 +161,7 @@ def _save_raws(
 
 
 def _measure(folder: Path, seconds: int, rounds: int) -> list[str]:
-    """One length of video: what packing costs, and what it adds to what copying costs."""
+    """Rows for one length of video: the cost of packing, also compared with copying."""
     raw, video = folder / "first.dng", folder / "clip.mp4"
     bundle, copy = folder / "clip.rvd", folder / "copy.mp4"
     frames = seconds * RATE
@@ -204,7 +204,7 @@ def _head() -> list[str]:
 
 
 def _run(*arguments: object) -> Cost:
-    """A Python process of its own, watched."""
+    """Run a Python process, and measure its cost."""
     start = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, *map(str, arguments)],

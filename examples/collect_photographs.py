@@ -26,7 +26,7 @@ def all_photographs() -> tuple[Photograph, ...]:
 
 
 def collect(clones: Sequence[Path], output: Path) -> list[str]:
-    """Write what the clones have; returns the titles of what is missing."""
+    """Write the photographs that the clones have; return the titles of missing ones."""
     missing = []
     for photograph in all_photographs():
         path = output / photograph.path

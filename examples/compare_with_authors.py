@@ -1,15 +1,16 @@
-"""Hold our port of the published FAGDN to its authors' code.
+"""Compare rvdtool's implementation of the published FAGDN with its authors' code.
 
     git clone https://github.com/zhangchen98/RAW_CVPR24
     python examples/compare_with_authors.py RAW_CVPR24
 
-Their `main.test` runs as it is, on the CPU, over a made-up clip in their folder layout, with
-weights made from a seed; our chain runs over the same frames. Nothing of theirs is changed: what
-their scripts import but these steps don't use (thop, torchvision, …) is stood in for where it isn't
-installed, and their two metrics are left out, which newer scikit-images refuse. Also needs Pillow.
+Their `main.test` runs unchanged, on the CPU, over a generated clip in their folder layout, with
+weights generated from a seed; rvdtool's chain runs over the same frames. Packages that their
+scripts import but don't need here (thop, torchvision, …) are replaced by stubs if not installed,
+and their two metrics are left out, since newer versions of scikit-image refuse their arguments.
+Also needs Pillow.
 
-`--golden FILE` writes what their code gives at the smallest size, for our tests; `--speed` compares
-how long one step takes instead.
+`--golden FILE` writes their results at the smallest size, for rvdtool's tests; `--speed` compares
+the time of one step instead.
 """
 
 import argparse
@@ -44,11 +45,11 @@ SEED = 24
 BITS = 14
 STEPS = 10
 SMALLEST = (90, 128)
-"""Its planes, 45×64, are padded to 64×64: by an odd number of rows, and by no columns, as 1600 are,
-so that flow leads beyond the picture's sides."""
+"""The smallest size. Its planes, 45×64, are padded to 64×64: by an odd number of rows, and by no
+columns (as for a width of 1600), so that flow leads beyond the picture's sides."""
 SIZES = (SMALLEST, (898, 1598), (900, 1600))
 BOUND = 1e-5
-"""Largest difference, of values in 0..1: both are float32, and add up in different orders."""
+"""Largest allowed difference of values in 0..1: both are float32, but sum in different orders."""
 UNUSED = ("thop", "torchvision", "matplotlib", "matplotlib.pyplot", "mpl_toolkits.axes_grid1")
 
 Planes = NDArray[np.float32]
@@ -56,11 +57,11 @@ Planes = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class MadeUpClip:
-    """A clip in which all that the network looks at happens, from integers and a seed.
+    """A clip generated from integers and a seed, with motion and noise.
 
     Attributes:
-        rgb: per frame, uint8 [H, W, 3].
-        raw: of frame 1, DN [H, W].
+        rgb: sRGB of each frame, uint8 [H, W, 3].
+        raw: RAW of the first frame, DN [H, W].
         flows: from each frame to the next, in pixels, [H, W, 2].
     """
 
@@ -70,7 +71,7 @@ class MadeUpClip:
 
 
 def make_clip(size: tuple[int, int], steps: int = STEPS) -> MadeUpClip:
-    """Coloured blocks that move, with noise; flows that point beyond the frame, too."""
+    """Make a clip of moving coloured blocks with noise; some flows point beyond the frame."""
     numbers = np.random.Generator(np.random.PCG64(SEED))
     height, width = size
 
@@ -89,11 +90,11 @@ def make_clip(size: tuple[int, int], steps: int = STEPS) -> MadeUpClip:
 
 
 def seeded_weights(network: nn.Module) -> dict[str, Tensor]:
-    """Weights that depend on names, shapes and the seed only, and keep signals of their size."""
+    """Weights that depend only on names, shapes and the seed, and preserve the signal's scale."""
     numbers = np.random.Generator(np.random.PCG64(SEED))
     state = {}
     for name, old in sorted(network.state_dict().items()):
-        # Under a transposed convolution of stride 2, an output sees one pixel of each channel.
+        # In a transposed convolution of stride 2, an output depends on one pixel of each channel.
         inputs = old.shape[0] if "upconv" in name else old[0].numel()
         bound = 0.1 if old.ndim == 1 else (4.5 / inputs) ** 0.5
         values = (numbers.random(tuple(old.shape)) * 2 - 1) * bound
@@ -102,7 +103,7 @@ def seeded_weights(network: nn.Module) -> dict[str, Tensor]:
 
 
 def run_ours(clip: MadeUpClip, network: Fagdn) -> Iterator[Planes]:
-    """Our chain's recurrent state after every step, [4, h, w]."""
+    """Yield the state of rvdtool's chain after every step, [4, h, w]."""
     reference = RawFrame(
         mosaic=clip.raw,
         phase=CfaPhase.RGGB,
@@ -117,7 +118,7 @@ def run_ours(clip: MadeUpClip, network: Fagdn) -> Iterator[Planes]:
 
 
 class Recorder:
-    """Their network as their `test` sees it; keeps what it gave and, of step 1, what it got."""
+    """A wrapper of their network that records its outputs, and its inputs of step 1."""
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
@@ -140,7 +141,7 @@ class Recorder:
 
 
 def run_theirs(clone: Path, clip: MadeUpClip, state: dict[str, Tensor]) -> Recorder:
-    """Their `test` on the clip."""
+    """Run their `test` on the clip."""
     height, width = clip.raw.shape
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
@@ -157,12 +158,12 @@ def run_theirs(clone: Path, clip: MadeUpClip, state: dict[str, Tensor]) -> Recor
 
 
 def write_their_folder(clip: MadeUpClip, root: Path) -> dict[str, Any]:
-    """The clip as their data set reads it, and its entry in their `data.json`."""
+    """Write the clip in their layout; return its entry in their `data.json`."""
     frames = [f"{index:04d}" for index in range(len(clip.rgb))]
     for kind in ("RAW", "sRGB", "flow"):
         (root / kind / "clip").mkdir(parents=True)
     for index, name in enumerate(frames):
-        # Only the first RAW frame is looked at; the others are true values for their metric.
+        # Only the first RAW frame is used; the others are true values for their metric.
         tifffile.imwrite(root / "RAW" / "clip" / f"{name}.tiff", clip.raw)
         picture = cv2.cvtColor(clip.rgb[index], cv2.COLOR_RGB2BGR)
         cv2.imwrite(str(root / "sRGB" / "clip" / f"{name}.png"), picture)
@@ -174,7 +175,7 @@ def write_their_folder(clip: MadeUpClip, root: Path) -> dict[str, Any]:
 
 @contextmanager
 def their_modules(clone: Path, arguments: list[str]) -> Iterator[Any]:
-    """Their main.py as a module. It reads the command line when it is imported."""
+    """Import their main.py, which reads the command line on import."""
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     known, given = set(sys.modules), sys.argv
     for name in UNUSED:
@@ -193,7 +194,7 @@ def their_modules(clone: Path, arguments: list[str]) -> Iterator[Any]:
 
 
 def is_installed(name: str) -> bool:
-    """Whether a module can be imported, or has been stood in for already."""
+    """Whether a module can be imported, or has been replaced already."""
     if name in sys.modules:
         return True
     try:
@@ -203,7 +204,7 @@ def is_installed(name: str) -> bool:
 
 
 def compare(clone: Path, size: tuple[int, int], golden: Path | None) -> float:
-    """The largest difference of one size, printed in parts."""
+    """Compare at one size; print the differences, and return the largest."""
     clip, network = make_clip(size), Fagdn().eval()
     state = seeded_weights(network)
     network.load_state_dict(state)
@@ -234,7 +235,7 @@ def compare(clone: Path, size: tuple[int, int], golden: Path | None) -> float:
 
 
 def compare_speed(clone: Path, rounds: int = 3) -> None:
-    """One step at 900×1600: theirs as written, ours, ours in 16 bits. Best of some, in turn."""
+    """Time one step at 900×1600: theirs, rvdtool's, and rvdtool's in 16 bits. Best of several."""
     size = SIZES[-1]
     clip = make_clip(size, 1)
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,12 +1,12 @@
-"""Learn how far clipped colours go: makes `rvdtool/reconstruct/highlights.npz`.
+"""Learn how far clipped colours exceed the limit: makes `rvdtool/reconstruct/highlights.npz`.
 
     python examples/learn_highlights.py EVIDENCE/train EVIDENCE/walks … -o highlights.npz
 
-Reads the evidence that `rvdtool research train --preset fagdn-calibrated --evidence EVIDENCE`
-keeps of its videos, takes clipped photosites of every fifth frame, those first that frame 1
-doesn't show, and trains a perceptron on the share of the room between limit and white that the
-true RAW takes: by likelihood,
-so that it says how far off it is. A few minutes on two cores.
+Reads the evidence that `rvdtool research train --preset fagdn-calibrated --evidence EVIDENCE` has
+stored, takes clipped photosites of every fifth frame, preferably with clip states that the
+reference frame doesn't have, and trains a perceptron. Its target is the true RAW's position between
+the clipping limit (0) and white (1). The loss is a likelihood, so that the perceptron also learns
+its own variance. Takes a few minutes on two cores.
 """
 
 import argparse
@@ -27,16 +27,16 @@ from rvdtool.research.training.crops import whole
 from rvdtool.research.training.evidence import EvidenceClip
 
 STRANGE, KNOWN = 400, 150
-"""Photosites taken of a frame: where frame 1 tells nothing, and elsewhere."""
+"""Photosites taken per frame: of clip states that the reference frame lacks, and of others."""
 UNKNOWN = 1e-3
-"""Variance of the fine error from which frame 1 is taken to tell nothing."""
+"""Variance of the fine error above which a clip state counts as lacking in the reference frame."""
 NARROW = 0.02
-"""Of room smaller than this nothing is to be learned."""
+"""Photosites with less than this between limit and white aren't used."""
 EPOCHS, BATCH, RATE, NOISE = 12, 2048, 3e-3, 0.05
 
 
 def read(folder: Path, step: int) -> np.ndarray:
-    """[samples, INPUTS + 2]: inputs, share of the room, weight."""
+    """Read samples [count, INPUTS + 2]: inputs, position between limit and white, weight."""
     cv2.setNumThreads(1)
     clip = EvidenceClip(folder)
     augmentation, found = whole(clip), [np.zeros((0, INPUTS + 2), np.float32)]
@@ -73,7 +73,7 @@ def read(folder: Path, step: int) -> np.ndarray:
 
 
 def learn(samples: torch.Tensor) -> nn.Sequential:
-    """Train on standardised samples."""
+    """Train the perceptron on standardised samples."""
     torch.manual_seed(0)
     layers = [nn.Linear(INPUTS, 48), nn.ReLU(), nn.Linear(48, 48), nn.ReLU(), nn.Linear(48, 2)]
     network = nn.Sequential(*layers)
@@ -94,7 +94,7 @@ def learn(samples: torch.Tensor) -> nn.Sequential:
 
 
 def main() -> None:
-    """Read, learn, write."""
+    """Read evidence, train, and write the perceptron."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("parts", type=Path, nargs="+", help="folders of evidence")
     parser.add_argument("--step", type=int, default=5, help="of the frames looked at")

@@ -1,12 +1,12 @@
-"""Learn what cameras' ISPs are like: makes `rvdtool/reconstruct/isp_prior.npz`.
+"""Learn a prior of cameras' inverse ISPs: makes `rvdtool/reconstruct/isp_prior.npz`.
 
     python examples/learn_isp_prior.py --sources DATA --sources / --sources SKIMAGE -o isp_prior.npz
 
-1200 cameras and ISPs are drawn from RVD-Sim's training ranges, each shows one frame of a training
-photograph or of drawn dead leaves (no scene of its other parts), and the inverse of each is a
-linear regression. Mean and covariance of their weights are found by expectation maximisation, since
-no frame shows all colours: what a frame doesn't say comes from the others. Two minutes for the
-frames, four for the rest, on one core.
+1200 cameras and ISPs are drawn from RVD-Sim's training ranges. Each renders one frame of a training
+photograph or of drawn dead leaves (and no scene of RVD-Sim's other parts), and its inverse is
+fitted by linear regression. As no frame shows all colours, mean and covariance of the regressions'
+weights are estimated by expectation maximisation. Takes six minutes on one core, two of them for
+the frames.
 """
 
 import argparse
@@ -32,9 +32,9 @@ from rvdtool.research.dataset.sensor import Camera
 SIZE = (320, 448)
 DRAWN = 12
 SAMPLES, FEWEST = 6000, 3000
-"""Photosites taken per CFA position, and how many there must be."""
+"""Photosites used per CFA position, and the smallest number required."""
 WITNESSES = 600
-"""As so many independent photosites they count."""
+"""Number of independent photosites that they are equivalent to."""
 ROUNDS = 40
 
 
@@ -46,7 +46,7 @@ def load_pictures(folders: SourceFolders) -> list[Image]:
 
 
 def film(number: int, pictures: list[Image]) -> list[tuple[int, Moments]]:
-    """One camera's frame: the moments of its inverse ISP by colour, for each CFA position."""
+    """Simulate one camera's frame; return the regression's moments and colour per CFA position."""
     rng = np.random.default_rng([77, number])
     picture = pictures[rng.integers(len(pictures))]
     (height, width), (rows, columns) = SIZE, picture.shape[:2]
@@ -103,7 +103,7 @@ def maximise(tasks: list[Moments], color: int) -> tuple[Matrix, Matrix]:
 
 
 def main() -> None:
-    """Film, learn, write."""
+    """Simulate frames, learn the prior, and write it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--sources", type=Path, action="append", required=True)
     parser.add_argument("--cameras", type=int, default=1200)

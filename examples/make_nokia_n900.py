@@ -45,7 +45,7 @@ SRGB_FROM_CAMERA = np.array(
 
 
 def camera_colors() -> tuple[Matrix3, Triple]:
-    """DNG ColorMatrix (XYZ → camera) and AsShotNeutral that the matrix above implies.
+    """DNG ColorMatrix (XYZ → camera) and AsShotNeutral, derived from the matrix above.
 
     linear sRGB = M·camera and XYZ = S·linear sRGB, so camera = (S·M)⁻¹·XYZ. As sRGB's white is
     D65 and 7000 K is close to it, the matrix is written as that of D65 (6504 K).
@@ -59,7 +59,7 @@ def camera_colors() -> tuple[Matrix3, Triple]:
 
 
 def make_recipe(still: str) -> Recipe:
-    """The clip: a hand-held camera looks at a dog, and something passes in front of it."""
+    """The clip's recipe: a hand-held camera shows a dog, and an object passes in front of it."""
     matrix, neutral = camera_colors()
     levels = RawLevels(
         black=25, white=959, bits=10, phase=CfaPhase.GRBG, color_matrix=matrix, neutral=neutral

@@ -1,8 +1,8 @@
 """Import a folder that `rvdtool derender` wrote into DaVinci Resolve, and print what Resolve read.
 
-Never run with Resolve itself, which wasn't available: it follows Blackmagic's description of the
-scripting API (Help > Documentation > Developer in Resolve). Only Resolve Studio lets scripts from
-outside use it.
+Not tested with Resolve, which wasn't available: it follows Blackmagic's documentation of the
+scripting API (Help > Documentation > Developer in Resolve). Only Resolve Studio allows external
+scripts.
 
 1. In Resolve's preferences, System > General, set "External scripting using" to Local, and open a
    project. Set its timeline frame rate before the first clip is imported.
@@ -25,7 +25,7 @@ PROPERTIES = (
 
 
 def main() -> None:
-    """Import, then print."""
+    """Import a folder, and print what Resolve has read."""
     parser = argparse.ArgumentParser(description="Import a folder of DNGs into DaVinci Resolve.")
     parser.add_argument("folder", type=Path, help="what `rvdtool derender -o` named")
     folder = parser.parse_args().folder.resolve()

@@ -6,8 +6,8 @@
     for frame in rvdtool.derender(bundle, model=model):
         ...
 
-The names below are the public ones; `docs/api.md` lists them. Each is imported when it is first
-used, so that `import rvdtool` costs nothing.
+The names below are public; `docs/api.md` describes them. Each is imported on first use, so that
+`import rvdtool` is fast.
 """
 
 from importlib import import_module
@@ -82,10 +82,10 @@ _HOMES = {
     "verify": "rvdtool.bundle.verify",
     "write_dng": "rvdtool.raw.dng",
 }
-"""Public name → the module that defines it."""
+"""Public names → the modules that define them."""
 
 DEFAULT_MODEL = "fagdn-calibrated-small"
-"""The trained network that `rvdtool derender` uses."""
+"""The trained network that `rvdtool derender` uses by default."""
 
 _ERRORS = [
     "BundleError",

@@ -1,4 +1,4 @@
-"""`python -m rvdtool`."""
+"""Run the command line by `python -m rvdtool`."""
 
 import sys
 

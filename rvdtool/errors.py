@@ -1,6 +1,6 @@
-"""Every error that rvdtool raises on purpose.
+"""All errors that rvdtool raises on purpose.
 
-    RvdError                    all below; the CLI prints it in one line and exits with exit_code
+    RvdError                    base class; the CLI prints it in one line and exits with exit_code
     ├── UsageError              arguments that contradict each other or the input
     ├── InputError              a file the user gave can't be used
     │   ├── RawError            … as a RAW frame (not Bayer, no levels, damaged)

@@ -1,4 +1,4 @@
-"""Writing files so that nothing is ever half-written or overwritten by accident."""
+"""Write files without leaving partial ones and without overwriting anything by accident."""
 
 import errno
 import hashlib
@@ -20,24 +20,29 @@ else:
     import fcntl
 
 _PART = re.compile(r"\.rvdtool-[0-9a-f]{16}\.part")
-"""Temporary names: drawn at random, so that they never match an existing file."""
+"""Pattern of temporary names, which are random, so that they don't match existing files."""
 
 _NEW = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _TAKEN = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 _LOCKED_BYTE = 2**40
-"""Where Windows locks a byte: beyond what is written, as its locks keep others from reading."""
+"""Offset of the byte that is locked on Windows: beyond the data, since locked bytes can't be read
+by others."""
 
 
 def describe(error: OSError) -> str:
-    """What went wrong, in the operating system's words but without the path and errno."""
+    """The operating system's message of an error, without path and errno."""
     return error.strerror or str(error) or type(error).__name__
 
 
 def require_file(path: Path, what: str) -> Path:
     """Return `path` if it is a readable file.
 
+    Args:
+        path: the path to check.
+        what: what the file should be, for messages: `a video`.
+
     Raises:
-        InputError: it doesn't exist, is a folder, or may not be read.
+        InputError: the path doesn't exist, is a folder, or can't be read.
     """
     if path.is_dir():
         raise InputError(f"{path}: is a folder, but {what} is a file")
@@ -49,10 +54,10 @@ def require_file(path: Path, what: str) -> Path:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it, if they aren't there.
+    """Create a folder and its parents, if they don't exist.
 
     Raises:
-        OutputError: it can't be made.
+        OutputError: the folder can't be created.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -62,12 +67,12 @@ def make_folder(path: Path) -> None:
 
 @contextmanager
 def write_beside(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
-    """Open a file beside `path`; give it that name only when all went well.
+    """Open a temporary file beside `path`, and rename it to `path` after success.
 
-    The data go to a new file with a random name in the same folder, are flushed to the disk, and
-    only then get the final name: a file under that name is always whole. Links are never
-    followed. On any error the temporary file is removed; what a killed process left behind is
-    removed when rvdtool next writes into that folder.
+    The data are written to a new file with a random name in the same folder and flushed to the
+    disk before it gets its final name, so a file of that name is always complete. Links are not
+    followed. On an error, the temporary file is removed. Files left by a killed process are removed
+    when rvdtool next writes to that folder.
 
     Raises:
         OutputError: `path` exists (without `overwrite`, even if another process made it in the
@@ -84,9 +89,9 @@ def write_beside(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            if os.name != "nt":  # while it is open and locked, nobody takes it for a leftover
+            if os.name != "nt":  # renamed while locked, so that no other process removes it
                 publish(part, path, overwrite)
-        if os.name == "nt":  # which renames no file that is open
+        if os.name == "nt":  # Windows can't rename open files
             publish(part, path, overwrite)
         _sync_folder(path.parent)
     except OSError as error:
@@ -98,7 +103,7 @@ def write_beside(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
 
 
 def create_part(folder: Path) -> tuple[Path, BinaryIO]:
-    """A new file with a random name, locked while it is open.
+    """Create a file with a random name, which is locked while it is open.
 
     Raises:
         OSError: the folder can't be written.
@@ -111,7 +116,7 @@ def create_part(folder: Path) -> tuple[Path, BinaryIO]:
             continue
         with suppress(OSError):  # a file system without locks
             _lock(handle)
-        if os.fstat(handle).st_nlink:  # else somebody took it for a leftover before it was locked
+        if os.fstat(handle).st_nlink:  # else another process removed it before it was locked
             return part, os.fdopen(handle, "wb")
         os.close(handle)
 
@@ -120,14 +125,14 @@ def publish(part: Path, path: Path, overwrite: bool) -> None:
     """Give a complete file its final name, in one step.
 
     Raises:
-        OutputError: a file of that name has appeared, and `overwrite` isn't set.
-        OSError: the name can't be given.
+        OutputError: a file of that name exists by now, and `overwrite` isn't set.
+        OSError: the file can't be renamed.
     """
     if overwrite:
         part.replace(path)
         return
     try:
-        os.link(part, path)  # unlike renaming, this never replaces a file
+        os.link(part, path)  # unlike renaming, linking never replaces a file
     except FileExistsError as error:
         raise _exists(path) from error
     except OSError:  # no hard links, as on exFAT
@@ -140,7 +145,7 @@ def publish(part: Path, path: Path, overwrite: bool) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Remove temporary files of processes that were killed.
 
-    Only files with a name as `write_beside` draws it, and which no living process has locked.
+    These are files whose names match those of `write_beside` and that no process has locked.
     """
     with suppress(OSError):
         for path in folder.iterdir():
@@ -153,16 +158,16 @@ _remove_leftovers_once = cache(remove_leftovers)
 
 @contextmanager
 def exclusive(lock: Path, taken: str) -> Iterator[None]:
-    """Hold a lock file; the lock ends with the process, however that ends.
+    """Hold a lock file. The lock is released when the process ends, even if it is killed.
 
     On a file system without locks (some network shares), nothing is locked.
 
     Args:
-        lock: made if it doesn't exist, and removed at the end if it is empty.
-        taken: the message if another process holds it.
+        lock: the lock file; created if it doesn't exist, and removed at the end if it is empty.
+        taken: the message if another process holds the lock.
 
     Raises:
-        OutputError: another process holds it, or it can't be made.
+        OutputError: another process holds the lock, or the file can't be created.
     """
     try:
         handle = _hold(lock)
@@ -174,7 +179,7 @@ def exclusive(lock: Path, taken: str) -> Iterator[None]:
         yield
     finally:
         empty = os.fstat(handle).st_size == 0
-        if os.name == "nt":  # which removes no file that is open
+        if os.name == "nt":  # Windows can't remove open files
             os.close(handle)
         if empty:
             _discard(lock)
@@ -183,14 +188,14 @@ def exclusive(lock: Path, taken: str) -> Iterator[None]:
 
 
 def lock_of(path: Path) -> Path:
-    """The lock file for a file that is to be written."""
+    """Path of the lock file for a file to be written."""
     return path.with_name(
         f".rvdtool-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.lock"
     )
 
 
 def _hold(lock: Path) -> int | None:
-    """A handle of the locked file; None if another process holds it."""
+    """Open and lock a file, and return its handle; None if another process holds the lock."""
     while True:
         handle = os.open(lock, _NEW, 0o666)
         try:
@@ -200,7 +205,7 @@ def _hold(lock: Path) -> int | None:
         if not held:
             os.close(handle)
             return None
-        try:  # its last holder may have removed it in the meantime
+        try:  # the previous holder may have removed it
             if os.path.samestat(os.fstat(handle), lock.lstat()):
                 return handle
         except FileNotFoundError:
@@ -212,7 +217,7 @@ def _lock(handle: int) -> bool:
     """Lock an open file; False if another process has locked it.
 
     Raises:
-        OSError: files can't be locked there.
+        OSError: the file system has no locks.
     """
     try:
         if sys.platform == "win32":
@@ -230,7 +235,7 @@ def _lock(handle: int) -> bool:
 
 def _remove_if_left(part: Path) -> None:
     with suppress(OSError):
-        if os.name == "nt":  # which removes no file that is open
+        if os.name == "nt":  # Windows can't remove open files
             part.unlink()
             return
         handle = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -246,7 +251,7 @@ def _refuse_existing(path: Path, overwrite: bool) -> None:
         path.lstat()
     except FileNotFoundError:
         return
-    except OSError as error:  # a name too long, for one
+    except OSError as error:  # for example, the name is too long
         raise OutputError(f"{path}: can't be written: {describe(error)}") from error
     if path.is_dir():
         raise OutputError(f"{path}: a folder, but a file is to be written; name a file")
@@ -259,13 +264,13 @@ def _exists(path: Path) -> OutputError:
 
 
 def _discard(part: Path) -> None:
-    """Remove a part file; where there is none, or can't be one, there is nothing to remove."""
+    """Remove a temporary file, if it exists."""
     with suppress(OSError):
         part.unlink()
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename durable, where the system can do that for a folder."""
+    """Flush a folder to the disk, where the system supports it, so that a rename is durable."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:

@@ -1,13 +1,13 @@
-"""What the user should know though nothing is wrong: what was assumed, chosen or left out.
+"""Notes to the user about what was assumed, chosen or left out.
 
-Who finds it says it in one line, to a function that the caller gives; the command line prints it.
+Functions pass each note as one line of text to a callback; the command line prints it.
 """
 
 from collections.abc import Callable
 
 Say = Callable[[str], None]
-"""Takes one line for the user: what was assumed or left out, and the option that changes it."""
+"""A callback for notes. A note says what was assumed or left out, and which option changes it."""
 
 
 def keep_quiet(message: str) -> None:
-    """Say nothing: for callers who don't want to know."""
+    """Ignore a note; for callers who don't need them."""

@@ -1,6 +1,6 @@
 """Output of all commands: results on stdout, everything else on stderr.
 
-Rich is imported when something is printed, so that the command line starts quickly.
+Rich is imported on first use, so that the command line starts quickly.
 """
 
 import codecs
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _EVERY = 10.0
-"""Seconds between lines of progress."""
+"""Seconds between lines of progress when piped."""
 
 INTERRUPTED = 130
-"""128 + SIGINT, as shells report it."""
+"""Exit code of an interrupted command: 128 + SIGINT, as shells report it."""
 
 Unit = Literal["frames", "bytes", "videos", "steps"]
 
 
 class InterruptedRunError(RvdError):
-    """The user interrupted a run, and there is more to say than that."""
+    """The user interrupted a run; the message says how to continue."""
 
     exit_code = INTERRUPTED
 
 
 @cache
 def stdout() -> "Console":
-    """Rich console for results (tables, facts). Style and colour go when piped."""
+    """Rich console for results (tables, facts), without style and colour when piped."""
     from rich.console import Console
 
     return Console(highlight=False)
@@ -58,23 +58,23 @@ def print_json(value: object) -> None:
 
 
 def print_line(text: str) -> None:
-    """Print on stdout as it is: paths aren't wrapped, nothing is read as markup.
+    """Print a line on stdout without wrapping and markup.
 
-    Control characters that a file brings along are escaped.
+    Control characters, which may come from files, are escaped.
     """
     print(visible(text))
 
 
 def note(message: str) -> None:
-    """One line for the user on stderr, outside the result. Nobody need be there to read it."""
+    """Print a note on stderr. It is no error if stderr is closed."""
     with suppress(BrokenPipeError):
         print(visible(one_line(message)), file=sys.stderr)
 
 
 def visible(text: str) -> str:
-    """The text with control characters, marks of direction and lone surrogates as escapes.
+    """Escape control characters, direction marks and lone surrogates.
 
-    Names and labels come from files: a terminal must not obey them.
+    Names and labels come from files, and must not control the terminal.
     """
     hidden = ("Cc", "Cf", "Cs", "Zl", "Zp")
     return "".join(
@@ -86,7 +86,7 @@ def visible(text: str) -> str:
 
 
 _PLAIN = {"×": "x", "−": "-", "–": "-", "…": "...", "≥": ">=", "≤": "<=", "°": " deg", "²": "2"}
-"""What our own texts use, for consoles that lack it."""
+"""Replacements of characters in rvdtool's texts, for consoles that don't have them."""
 
 
 def _plainer(error: UnicodeError) -> tuple[str, int]:
@@ -98,7 +98,7 @@ def _plainer(error: UnicodeError) -> tuple[str, int]:
 
 
 def print_anywhere() -> None:
-    """Let both streams take any text, whatever their encoding: no print may fail after the work."""
+    """Make stdout and stderr accept any text in any encoding, so that printing can't fail."""
     codecs.register_error("rvdtool.plainer", _plainer)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
@@ -116,12 +116,12 @@ def fail(message: str, exit_code: int) -> int:
 def progress(
     label: str, total: int | None, unit: Unit = "frames"
 ) -> Iterator[Callable[[int], None]]:
-    """Show a bar with rate and time left on stderr while the block runs.
+    """Show a progress bar with rate and remaining time on stderr while the block runs.
 
-    When piped, one line every ten seconds.
+    When piped, print a line every ten seconds instead.
 
-    Yields `advance(n)`, which counts `n` more frames or bytes as done. `total` may be None when
-    it isn't known beforehand.
+    Yields `advance(n)`, which counts `n` more frames or bytes as done. `total` may be None if it
+    isn't known.
     """
     from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
     from rich.text import Text
@@ -141,7 +141,7 @@ def progress(
 
 
 class _Lines:
-    """Progress where no bar can be drawn: a line now and then."""
+    """Progress as lines of text, where no bar can be shown."""
 
     def __init__(self, label: str, total: int | None, unit: Unit) -> None:
         self._label, self._total, self._unit = label, total, unit

@@ -1,4 +1,4 @@
-"""`rvdtool doctor`: what an issue report needs to know about this machine."""
+"""`rvdtool doctor`: facts about this machine for an issue report."""
 
 import os
 import platform
@@ -21,13 +21,13 @@ _FEATURES = (
     "sse4.2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vnni", "avx512bf16",
     "amx-bf16", "neon", "bf16", "sve",
 )  # fmt: skip
-"""What of a processor matters to our loops and to PyTorch, in LLVM's names."""
+"""Processor features that matter for compiled loops and for PyTorch, with LLVM's names."""
 
 _ENCODERS = ("libx264", "libx265", "prores_ks", "dnxhd", "ffv1")
-"""FFmpeg's encoders that we use."""
+"""FFmpeg's encoders that rvdtool uses."""
 
 _FAULTS = (RvdError, ImportError, OSError, RuntimeError, AttributeError)
-"""What a broken installation may raise. The other facts are wanted all the same."""
+"""Errors of a broken installation; the other facts are shown nevertheless."""
 
 
 def doctor(
@@ -73,7 +73,7 @@ def _words(value: object) -> str:
 
 
 def _packages() -> dict[str, str | None]:
-    """The versions of what rvdtool depends on; None: not installed."""
+    """The versions of rvdtool's dependencies; None if not installed."""
     found: dict[str, str | None] = {}
     for requirement in requires("rvdtool") or ():
         if "extra ==" in requirement:
@@ -140,7 +140,7 @@ def _memory() -> str | None:
 
 
 def _disk() -> dict[str, str]:
-    """Free space; without the paths, which may say who the user is."""
+    """Free disk space, without the paths, which may contain the user's name."""
     places = {"here": Path.cwd(), "temporary": Path(tempfile.gettempdir())}
     return {
         name: f"{shutil.disk_usage(path).free / 1e9:.1f} GB free" for name, path in places.items()
@@ -148,7 +148,7 @@ def _disk() -> dict[str, str]:
 
 
 def _models() -> dict[str, dict[str, object]]:
-    """Every shipped model, and whether its weights are those that were trained."""
+    """The shipped models, and whether their weights are intact."""
     from rvdtool.network.checkpoint import list_models, load_model
 
     found: dict[str, dict[str, object]] = {}

@@ -1,4 +1,4 @@
-"""Which frames of a clip: `--frames FIRST:LAST`."""
+"""Parse ranges of frames: `--frames FIRST:LAST`."""
 
 import re
 
@@ -9,11 +9,11 @@ def parse_frames(text: str | None, count: int) -> range | None:
     """Read `100:200` (frames 100 to 200, both included), `100:`, `:200` or `100`; None for None.
 
     Args:
-        text: what the user wrote.
-        count: how many frames the video has.
+        text: the option's value.
+        count: the video's number of frames.
 
     Raises:
-        UsageError: it isn't such a text, or the video doesn't have these frames.
+        UsageError: wrong syntax, or the video doesn't have these frames.
     """
     if text is None:
         return None

@@ -1,16 +1,16 @@
-"""How all commands show their options: `-h` as `--help`, and no type beside a flag."""
+"""Help of all commands: `-h` is `--help`, and flags are shown without a type."""
 
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-# Commands get it from the group they belong to.
+# Commands inherit it from their group.
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
 def _untyped(parameters: list[Any]) -> list[Any]:
-    """Newer typers show `<bool>` beside a flag, as if a value had to follow it."""
+    """Remove `<bool>` beside flags, which newer typer versions show as if a value followed."""
     for parameter in parameters:
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""
@@ -28,7 +28,7 @@ class _Group(TyperGroup):
 
 
 def use_help(app: typer.Typer) -> None:
-    """Let all commands of `app`, and of the groups in it, show their help like this."""
+    """Use this help for all commands of `app` and of the groups in it."""
     app.info.cls = _Group
     app.info.context_settings = SETTINGS
     for command in app.registered_commands:

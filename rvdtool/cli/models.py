@@ -62,7 +62,7 @@ def list_(as_json: AsJson = False) -> None:
         console.print_line(_line(model))
     if not models:
         console.note(
-            "this rvdtool comes without models; `rvdtool derender --model none` works without one"
+            "this installation has no models; `rvdtool derender --model none` works without one"
         )
 
 

@@ -20,7 +20,7 @@ _RAW_ONLY = frozenset(
         *("mrw", "nef", "nrw", "orf", "pef", "raf", "rw2", "rwl", "sr2", "srf", "srw", "x3f"),
     )
 )
-"""Suffixes of files that can't be a video."""
+"""Suffixes of RAW files, which can't be videos."""
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -174,7 +174,7 @@ def _refuse_swapped(video: Path, raw: Path | None) -> None:
 
 
 def _target(output: str, video: Path) -> Path:
-    """The bundle's path; an output that ends in a slash is a folder, also one to be made."""
+    """The bundle's path; an output that ends in a slash is a folder, which may not exist yet."""
     from rvdtool.capture.pack import bundle_name
 
     is_folder = output.endswith(("/", os.sep))
@@ -183,7 +183,7 @@ def _target(output: str, video: Path) -> Path:
 
 @contextmanager
 def _progress(total: int) -> "Iterator[tuple[Callable[[int], None], Callable[[int], None]]]":
-    """Two bars, one after the other: frames that are compared, then bytes that are copied."""
+    """Two progress bars, one after the other: for compared frames, then for copied bytes."""
     with ExitStack() as bars:
         looked = bars.enter_context(console.progress("Matching", None))
         copied: list[Callable[[int], None]] = []

@@ -1,4 +1,4 @@
-"""Frame rates as the command line takes them."""
+"""Parse frame rates on the command line."""
 
 import typing
 
@@ -16,7 +16,7 @@ SHORT = {
     "59.94": "60000/1001",
     "119.88": "120000/1001",
 }
-"""What people write for NTSC's rates."""
+"""Usual short forms of the NTSC frame rates."""
 
 
 def parse_rate(text: str | None) -> "Fraction | None":

@@ -1,4 +1,4 @@
-"""`rvdtool unpack`: the user's own files back, byte for byte."""
+"""`rvdtool unpack`: extract the user's files from a bundle."""
 
 from pathlib import Path
 from typing import Annotated

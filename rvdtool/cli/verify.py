@@ -1,4 +1,4 @@
-"""`rvdtool verify`: is a bundle still whole?"""
+"""`rvdtool verify`: check a bundle for damage."""
 
 from pathlib import Path
 from typing import Annotated

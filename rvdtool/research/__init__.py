@@ -1,7 +1,7 @@
 """Research on top of the product: data sets, training, peers and the benchmark.
 
-The product imports nothing of it. Training and the benchmark's figures need more than a plain
-installation has: `pip install 'rvdtool[research]'`.
+The product doesn't import this package. Training and the benchmark's figures need further
+dependencies: `pip install 'rvdtool[research]'`.
 """
 
 from rvdtool.network import KINDS

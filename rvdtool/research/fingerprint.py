@@ -1,4 +1,4 @@
-"""Which code made a stored result: it is stale once that code changes."""
+"""Hash the code that made a stored result, which is stale when that code changes."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ def code_fingerprint(sources: Sequence[str]) -> str:
     for source in sorted(sources):
         place = root / source.replace(".", "/")
         files = [place.with_suffix(".py")]
-        if place.is_dir():  # what was learned counts, too
+        if place.is_dir():  # including learned parameters
             files = sorted(file for file in place.iterdir() if file.suffix in (".py", ".npz"))
         for file in files:
             digest.update(file.relative_to(root).as_posix().encode())

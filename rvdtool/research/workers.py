@@ -1,4 +1,4 @@
-"""Worker processes that don't outlive the process they work for."""
+"""Worker processes that end with their parent process."""
 
 import os
 from multiprocessing import parent_process
@@ -6,10 +6,10 @@ from threading import Thread
 
 
 def end_with_parent() -> None:
-    """Call it first in a worker: it ends as soon as its parent has, however that was ended.
+    """Make this worker process end when its parent ends, even if the parent is killed.
 
-    A pool's workers notice only when they ask for more work; until then, one that is left behind
-    writes into what its parent's next run makes.
+    To be called first in a worker. A pool's workers would otherwise notice only when they ask for
+    more work, and until then would write files that the next run also writes.
     """
     parent = parent_process()
     if parent is None:

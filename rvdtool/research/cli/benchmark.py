@@ -1,4 +1,4 @@
-"""`rvdtool research benchmark`: methods side by side."""
+"""`rvdtool research benchmark`: compare methods."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,7 +41,7 @@ def benchmark(
         int,
         typer.Option(
             min=1,
-            help="Only every N-th frame, for methods that treat each frame by itself (inf, CAM).",
+            help="Only every N-th frame, for methods that treat frames separately (inf, CAM).",
         ),
     ] = 1,
     low_resolution: Annotated[

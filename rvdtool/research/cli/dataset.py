@@ -19,14 +19,14 @@ app = typer.Typer(
 
 
 class Rendering(Enum):
-    """How LibRaw renders."""
+    """LibRaw's settings."""
 
     default = "default"
     steady = "steady"
 
 
 class FlowKind(Enum):
-    """Where flow comes from."""
+    """Source of optical flow."""
 
     dis = "dis"
     npy = "npy"
@@ -115,8 +115,8 @@ def build(
     render: Annotated[
         Rendering,
         typer.Option(
-            help="default: LibRaw's defaults, as in the paper; steady: no change of "
-            "brightness from frame to frame."
+            help="default: LibRaw's defaults, as in the paper; steady: without "
+            "auto-brightness per frame."
         ),
     ] = Rendering.default,
     drop: Annotated[int, typer.Option(min=0, help="Frames to skip at the start.")] = 0,
@@ -175,7 +175,7 @@ def build(
         count = sum(one.part == part for one in plans)
         if count:
             console.print_line(f"{output / part}: {count} videos")
-    console.note("tags.json holds proposals: check them, and correct them where they are wrong")
+    console.note("the tags in tags.json are proposals: check and correct them")
 
 
 @app.command()

@@ -21,9 +21,9 @@ def train(
     preset: Annotated[
         str,
         typer.Option(
-            help="paper: FAGDN as its paper trains it; fagdn-code: as its authors' code does; "
-            "cam: CAM; fagdn-calibrated: ours; fagdn-calibrated-small: ours, a fifth as "
-            "large.",
+            help="paper: FAGDN, trained as in its paper; fagdn-code: FAGDN, trained as in its "
+            "authors' code; cam: CAM; fagdn-calibrated: rvdtool's own network; "
+            "fagdn-calibrated-small: the same with a fifth of the weights.",
             show_default=False,
         ),
     ],
@@ -93,8 +93,8 @@ def train(
     evidence: Annotated[
         Path | None,
         typer.Option(
-            help="fagdn-calibrated: folder for what it computes first; by default evidence/ "
-            "in the output."
+            help="fagdn-calibrated: folder for the network's precomputed inputs; by default "
+            "evidence/ in the output folder."
         ),
     ] = None,
     validate_every: Annotated[

@@ -1,1 +1,1 @@
-"""Networks of other papers, written from the papers to compare with."""
+"""Networks of other papers, for comparison."""

@@ -1,15 +1,15 @@
-"""CAM: RAW from an sRGB frame and a few RAW samples of that very frame, chosen by content.
+"""CAM: RAW from an sRGB frame and a few RAW samples of the same frame, chosen by content.
 
 Written from "Learning sRGB-to-Raw-RGB De-rendering with Content-Aware Metadata" (Nam et al., CVPR
-2022), with what the paper leaves open taken from its authors' published settings.
+2022); details that the paper doesn't state are from its authors' published settings.
 
     sRGB, RAW ─ sampler ─▶ affinity of each pixel to the 9 superpixels around it
-    affinity ─ for each superpixel its surest pixel ─▶ mask        (on the camera: stored samples)
-    sRGB, RAW · mask, mask ─ reconstructor ─▶ RAW                  (later: from what was stored)
+    affinity ─ best pixel of each superpixel ─▶ mask               (on the camera: stored samples)
+    sRGB, RAW · mask, mask ─ reconstructor ─▶ RAW                  (later: from the stored samples)
 
-Everything is on the grid of the packed planes (half the video's). sRGB is in 0..1 with its gamma;
+Everything is on the grid of the packed planes (half the video's size). sRGB is gamma-coded, 0..1;
 RAW is normalised ((DN − black) / (white − black)) in order R, Gr, Gb, B. The paper's RAW has three
-channels (demosaiced); four as here is how FAGDN's authors ran it on RVD.
+channels (demosaiced); FAGDN's authors used four channels on RVD, as here.
 """
 
 from dataclasses import dataclass
@@ -30,14 +30,14 @@ OFFSETS = tuple((row, column) for row in (-1, 0, 1) for column in (-1, 0, 1))
 
 @dataclass(frozen=True)
 class CamConfig:
-    """Which network.
+    """The configuration of CAM.
 
     Attributes:
         features: channels of the first level of both U-Nets; 32 in the paper.
         cell: side of a superpixel's cell; 8 in the paper: 1 / 64 = 1.5625 % samples.
 
     Raises:
-        ModelError: features beyond 1..256, or cell beyond 2..64.
+        ModelError: features outside 1..256, or cell outside 2..64.
     """
 
     features: int = 32
@@ -52,14 +52,14 @@ class CamConfig:
 
 @dataclass(frozen=True)
 class CamLossOptions:
-    """Weights of the loss's terms: the authors' published settings.
+    """Weights of the loss's terms; the defaults are the authors' published settings.
 
     Attributes:
-        slic: of the superpixel term; `slic_srgb` divides it between sRGB and RAW, `compactness`
-            holds superpixels together.
-        meta: of the term that prepares for fine-tuning: the loss after `inner_steps` steps of
-            gradient descent (rate `inner_rate`) on random samples. 0 leaves it out, which makes a
-            step of training about five times as fast.
+        slic: weight of the superpixel term; `slic_srgb` divides it between sRGB and RAW,
+            `compactness` weights position against colour.
+        meta: weight of the term that prepares for fine-tuning: the loss after `inner_steps` steps
+            of gradient descent (rate `inner_rate`) on random samples. 0 leaves it out, which makes
+            a training step about five times faster.
     """
 
     slic: float = 1e-4
@@ -81,7 +81,7 @@ class CamLosses:
 
 
 class Cam(nn.Module):
-    """Sampler and reconstructor: 15.5 M parameters at 32 features."""
+    """Sampler and reconstructor; 15.5 M parameters with 32 features."""
 
     def __init__(self, config: CamConfig = CamConfig()) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class Cam(nn.Module):
         return self.reconstruct(srgb, raw * mask, mask), mask, affinity
 
     def affinity(self, srgb: Tensor, raw: Tensor) -> Tensor:
-        """How likely each pixel belongs to each superpixel around it: [B, 9, H, W], sums to 1."""
+        """Probability that a pixel belongs to each superpixel around it, [B, 9, H, W]."""
         return F.softmax(self.sampler(torch.cat([srgb, raw], 1)), 1)
 
     def reconstruct(self, srgb: Tensor, samples: Tensor, mask: Tensor) -> Tensor:
@@ -113,14 +113,14 @@ class Cam(nn.Module):
 
     @property
     def multiple(self) -> int:
-        """What the sides of an input must be multiples of."""
+        """The sides of inputs must be multiples of this."""
         return max(self.config.cell, 2**POOLINGS)
 
 
 def pick(affinity: Tensor, cell: int) -> Tensor:
-    """One pixel for each superpixel: of the 3×3 cells around it, the one that is surest of it.
+    """Pick one pixel for each superpixel: that of highest affinity in the 3×3 cells around it.
 
-    Backwards it is the identity on the picked pixels (straight through), clipped to −1..1.
+    The gradient is passed straight through at picked pixels, clipped to −1..1.
 
     Args:
         affinity: [B, 9, H, W], sides multiples of `cell`.
@@ -131,9 +131,9 @@ def pick(affinity: Tensor, cell: int) -> Tensor:
     """
     batch, _, height, width = affinity.shape
     rows, columns = height // cell, width // cell
-    around = F.pad(affinity, (cell,) * 4, value=-1.0)  # outside: never the surest
+    around = F.pad(affinity, (cell,) * 4, value=-1.0)  # never picked outside
     inside = F.pixel_unshuffle(around, cell).view(batch, 9, cell * cell, rows + 2, columns + 2)
-    # A pixel in the cell at (row, column) from a superpixel has that one at (−row, −column).
+    # For a pixel in the cell at (row, column) from a superpixel, that one is at (−row, −column).
     candidates = torch.cat(
         [
             inside[:, 8 - k, :, 1 + row : 1 + row + rows, 1 + column : 1 + column + columns]
@@ -188,7 +188,7 @@ def sample_loss(reconstruction: Tensor, raw: Tensor, mask: Tensor) -> Tensor:
 def _slic_loss(
     affinity: Tensor, srgb: Tensor, raw: Tensor, cell: int, options: CamLossOptions
 ) -> Tensor:
-    """How badly superpixels' means stand for their pixels' colours (0..255) and places."""
+    """Error of representing pixels' colours (0..255) and positions by their superpixels' means."""
     height, width = srgb.shape[-2:]
     y, x = torch.meshgrid(
         torch.arange(height, device=srgb.device, dtype=srgb.dtype),
@@ -213,7 +213,7 @@ def _gather(features: Tensor, affinity: Tensor, cell: int) -> Tensor:
     total = features.new_zeros(())
     for k, (row, column) in enumerate(OFFSETS):
         own = F.pad(F.avg_pool2d(weighted * affinity[:, k : k + 1], cell), (1, 1, 1, 1))
-        # What a cell's pixels give to the superpixel at (row, column) from them arrives there.
+        # Move the contribution of a cell's pixels to the superpixel at (row, column) from it.
         moved = own[..., 1 - row : 1 - row + height, 1 - column : 1 - column + width]
         total = total + moved
     return total[:, :-1] / (total[:, -1:] + 1e-8)
@@ -232,7 +232,7 @@ def _spread(superpixels: Tensor, affinity: Tensor, cell: int) -> Tensor:
 
 
 def _meta_loss(network: Cam, srgb: Tensor, raw: Tensor, options: CamLossOptions) -> Tensor:
-    """L1 over all pixels after a few steps on random samples (MAML of first order)."""
+    """L1 over all pixels after a few steps on random samples (first-order MAML)."""
     batch, _, height, width = raw.shape
     count = height * width // network.config.cell**2
     order = torch.rand(batch, height * width, device=raw.device).argsort(1)[:, :count]
@@ -267,7 +267,7 @@ class _StraightThrough(torch.autograd.Function):
 
 
 class UNet(nn.Module):
-    """Four poolings, two 3×3 convolutions with batch normalisation a level, skips joined."""
+    """U-Net with four poolings, two 3×3 convolutions with batch norm per level, and skips."""
 
     def __init__(self, inputs: int, outputs: int, features: int) -> None:
         super().__init__()
@@ -282,7 +282,7 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(features, outputs, 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """[B, inputs, H, W] → [B, outputs, H, W]; sides are multiples of 16."""
+        """Map [B, inputs, H, W] to [B, outputs, H, W]; sides must be multiples of 16."""
         skips = []
         for level, encoder in enumerate(self.encoders):
             image = encoder(F.max_pool2d(image, 2) if level else image)

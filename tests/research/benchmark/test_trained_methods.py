@@ -103,7 +103,7 @@ def test_our_network_may_be_given_the_true_previous_raw(
     chain.resume(replace(chain.state, mosaic=true, variance=np.zeros(SIZE, np.float32)))
     assert np.array_equal(chain.step(clip.srgb(2)).mosaic, two.values)
     published = save(tmp_path / "fagdn", "fagdn", PUBLISHED)
-    with pytest.raises(UsageError, match="only our own network"):
+    with pytest.raises(UsageError, match="only a calibrated FAGDN"):
         find_method(f"{published}+known-previous")
 
 
