@@ -9,18 +9,18 @@ Sources of the ranges:
   from the Darmstadt set; cameras for video have less gain and larger photosites, so less noise is
   included.
 - Read noise: 1.5 to 8 electrons; row noise up to 0.4 of it (Wei et al., CVPR 2020).
-- ISP: white balance within 10 % of the truth and 3 % of drift; digital gain, curves and contrast of
-  cameras' own pictures; local tone mapping that takes away up to 55 % of large-scale log contrast,
-  about what HDR+ (Hasinoff et al. 2016) does at its strongest; unsharp masks up to 1.2 at radius
-  0.6 to 1.8 (as overshooting as action cameras).
+- ISP: white balance within 10 % of the truth and 3 % of drift; digital gain, curves and contrast as
+  in cameras' own pictures; local tone mapping that removes up to 55 % of large-scale log contrast,
+  about the maximum of HDR+ (Hasinoff et al. 2016); unsharp masks up to 1.2 at radius 0.6 to 1.8
+  (with the overshoot of action cameras).
 - Phone-like ISP: no maker publishes these, so the ranges are wide. Base and detail (Durand and
-  Dorsey 2002): 30 to 70 % of the base's log contrast is taken away. Fusion of two or three
-  synthetic exposures, 1.5 to 3 stops from one to the next: HDR+ fuses two whose gains differ by up
-  to 8. Whites at 210 to 236 of 255. Tone follows content with time constants of 0.2 to 1 s. Sky
-  darker by up to 0.8 stops, faces brighter by up to 0.7 (semantic tone of Liba et al., "Handheld
-  mobile photography in very low light", 2019, and of phones since). Chroma blurred with sigma 3 to
-  6 pixels. Recursive denoising over time that keeps 30 to 80 % of the previous picture.
-- Codecs: crf 18 to 23 (H.264) and 19 to 25 (HEVC): what cameras' 20 to 100 Mbit/s come to.
+  Dorsey 2002): 30 to 70 % of the base's log contrast is removed. Fusion of two or three synthetic
+  exposures, 1.5 to 3 stops apart: HDR+ fuses two whose gains differ by up to 8. White is at 210 to
+  236 of 255. Tone follows content with time constants of 0.2 to 1 s. Sky is darkened by up to 0.8
+  stops, faces are brightened by up to 0.7 (semantic tone of Liba et al., "Handheld mobile
+  photography in very low light", 2019, and of phones since). Chroma is blurred with sigma 3 to 6
+  pixels. Recursive temporal denoising keeps 30 to 80 % of the previous picture.
+- Codecs: crf 18 to 23 (H.264) and 19 to 25 (HEVC), which gives cameras' 20 to 100 Mbit/s.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,6 @@ from rvdtool.research.dataset.recipe import (
     Layer,
     Light,
     Matrix3,
-    Motion,
     PhoneIsp,
     Sensor,
     Source,

@@ -1,8 +1,8 @@
 """Render sRGB from RAW: by LibRaw's defaults as in the paper, steadily, or a camera-like ISP.
 
-Phone-like ISPs, which look at earlier frames, too, are in `phone.py`.
+Phone-like ISPs, which also use earlier frames, are in `phone.py`.
 
-The camera-like ISP is a list of steps at one level of detail, in the usual order of such chips:
+The camera-like ISP has these steps, in the usual order of such chips:
 black level and lens shading, white balance, demosaicing, denoising, colour matrix, gain, local
 tone mapping, curve, sharpening, 8 bits.
 """
@@ -58,7 +58,7 @@ def develop(frame: RawFrame, isp: LibRawIsp | CameraIsp, index: int, light: Ligh
 
 
 def camera_render(frame: RawFrame, isp: CameraIsp, index: int, light: Light) -> Rgb8:
-    """A camera's own picture of a RAW frame, uint8 [H, W, 3]."""
+    """Render a RAW frame by the camera-like ISP, uint8 [H, W, 3]."""
     linear = camera_light(frame, isp, index, light)
     linear = local_tone(linear, isp.local_tone, isp.local_sigma)
     coded = curve(linear, isp.gamma, isp.contrast)
@@ -66,7 +66,7 @@ def camera_render(frame: RawFrame, isp: CameraIsp, index: int, light: Light) -> 
 
 
 def camera_light(frame: RawFrame, isp: CameraIsp, index: int, light: Light) -> Image:
-    """All steps before tone: linear sRGB [H, W, 3], 1 the curve's white, not clipped above."""
+    """All steps before tone mapping: linear sRGB [H, W, 3], not clipped; 1 is the curve's white."""
     mosaic = subtract_black(frame)
     mosaic = correct_shading(mosaic, light.vignetting * isp.vignetting_correction)
     mosaic = white_balance(mosaic, frame, isp, index)
@@ -199,7 +199,7 @@ def local_tone(linear: Image, strength: float, sigma: float) -> Image:
 
 
 def guided(image: Plane, sigma: float, epsilon: float) -> tuple[Plane, Plane]:
-    """He et al., "Guided image filtering": local linear model of the image by itself.
+    """Self-guided filter (He et al., "Guided image filtering"): local linear coefficients.
 
     Returns:
         Slope and offset at each pixel: slope × image + offset is the image without its detail.

@@ -1,4 +1,4 @@
-"""A phone-like ISP: tone follows content, place and time, and the picture never gets quite white.
+"""A phone-like ISP, whose tone depends on content, position and time, and whose white is below 255.
 
 The steps before tone are those of the camera-like ISP (`isp.py`). Then: denoising over time; a gain
 that follows the mean brightness; base and detail (Durand and Dorsey, "Fast bilateral filtering for
@@ -19,27 +19,27 @@ from rvdtool.research.dataset.pixels import Image, Plane, blur, enlarge, luminan
 from rvdtool.research.dataset.recipe import Light, PhoneIsp
 
 _SMALL = 4
-"""The base is found at a quarter of the size, as local tone mappers in real time do."""
+"""The base layer is computed at a quarter of the size, as in real-time local tone mapping."""
 
 _DARKEST = 1e-4
-"""Linear light below which nothing is told apart."""
+"""Lower limit of linear light."""
 
 _GRAY = float(np.log2(0.18))
 _MOST_GAIN = 1.5
-"""Stops by which the automatic gain changes the picture at most."""
+"""Largest change by the automatic gain, in stops."""
 
 _UNMOVED = 0.02
-"""Difference of square roots (about twice the noise of good light) that still passes for noise."""
+"""Difference of square roots that is attributed to noise (about twice the noise in good light)."""
 
 
 @dataclass(frozen=True)
 class _Tone:
-    """What follows the content slowly; a tone map is applied to each frame by it.
+    """The parameters of a frame's tone map, which follow the content slowly.
 
     Attributes:
-        gain: of the whole frame, stops.
-        slope, offset: of the base by log2 luminance, at a quarter of the size.
-        mask: stops by sky and face, at a quarter of the size.
+        gain: gain of the whole frame in stops.
+        slope, offset: the base as a linear function of log2 luminance, at a quarter of the size.
+        mask: gain in stops for sky and faces, at a quarter of the size.
     """
 
     gain: float
@@ -48,7 +48,7 @@ class _Tone:
     mask: Plane
 
     def toward(self, other: "_Tone", share: float) -> "_Tone":
-        """A mix: `share` of the other."""
+        """Mix with `other`, whose weight is `share`."""
         return _Tone(
             self.gain + share * (other.gain - self.gain),
             self.slope + np.float32(share) * (other.slope - self.slope),
@@ -61,8 +61,8 @@ class Phone:
     """Renders the frames of one sequence, in order.
 
     Args:
-        isp: what it does.
-        light: of the recipe: the lens shading that the ISP corrects.
+        isp: the ISP's parameters.
+        light: the recipe's light, for the lens shading that the ISP corrects.
         rate: frames per second.
     """
 
@@ -73,7 +73,7 @@ class Phone:
         self._tone: _Tone | None = None
 
     def render(self, frame: RawFrame, index: int) -> Rgb8:
-        """The phone's picture of the next frame, uint8 [H, W, 3]."""
+        """Render the next frame, uint8 [H, W, 3]."""
         isp = self._isp
         linear = camera_light(frame, isp.camera, index, self._light)
         if self._linear is not None:
@@ -87,11 +87,11 @@ class Phone:
 
 
 def denoise_over_time(linear: Image, previous: Image, share: float) -> Image:
-    """Average with the previous picture, moved as a whole, where the two differ by noise.
+    """Average with the previous picture, shifted globally, where the two differ only by noise.
 
     Args:
         linear, previous: [H, W, 3].
-        share: of the previous picture where they are the same.
+        share: weight of the previous picture where both are the same.
     """
     if not share:
         return linear
@@ -107,7 +107,7 @@ def denoise_over_time(linear: Image, previous: Image, share: float) -> Image:
 
 
 def _look(linear: Image, isp: PhoneIsp, index: int) -> _Tone:
-    """The tone map that this frame alone asks for."""
+    """The tone map for this frame alone."""
     log = np.log2(np.maximum(shrink(luminance(linear), _SMALL), _DARKEST))
     gain = float(np.clip(isp.auto_gain * (_GRAY - log.mean()), -_MOST_GAIN, _MOST_GAIN))
     slope, offset = guided(log, isp.base_sigma * log.shape[1], epsilon=0.25)
@@ -122,7 +122,8 @@ def _look(linear: Image, isp: PhoneIsp, index: int) -> _Tone:
 
 
 def _fuse(linear: Image, tone: _Tone, isp: PhoneIsp) -> Image:
-    """Tone-map, code each synthetic exposure and average them; weights as smooth as the base."""
+    """Tone-map and code each synthetic exposure, and average them with weights as smooth as the
+    base."""
     log = np.log2(np.maximum(luminance(linear), _DARKEST))
     slope, offset, mask = (
         enlarge(plane, log.shape) for plane in (tone.slope, tone.offset, tone.mask)
@@ -137,7 +138,7 @@ def _fuse(linear: Image, tone: _Tone, isp: PhoneIsp) -> Image:
     for number in range(isp.exposures):
         factor = np.float32(2 ** (isp.exposure_step * (number - (isp.exposures - 1) / 2)))
         shown = curve(factor * np.exp2(base + stops), camera.gamma, camera.contrast)
-        # Mertens' weight of what is well exposed; a little, so that none is 0 everywhere.
+        # Mertens' weight for well-exposed pixels, plus a little, so that none is 0 everywhere.
         good = np.exp(-((shown - np.float32(0.5)) ** 2) / np.float32(0.08)) + np.float32(1e-3)
         total += good[..., None] * curve(factor * lit, camera.gamma, camera.contrast)
         weight += good
@@ -145,11 +146,11 @@ def _fuse(linear: Image, tone: _Tone, isp: PhoneIsp) -> Image:
 
 
 def roll_off(coded: Image, white: float) -> Image:
-    """Bend what is bright towards `white`, which is not reached; below white − 0.2 nothing changes.
+    """Compress highlights towards `white`, which isn't reached; values below white − 0.2 are kept.
 
     Args:
-        coded: values in 0..1 and above.
-        white: the limit, coded.
+        coded: gamma-coded values, 0..1 and above.
+        white: the gamma-coded limit.
     """
     knee = np.float32(white - 0.2)
     over = np.maximum(coded - knee, 0)

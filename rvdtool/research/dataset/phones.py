@@ -1,8 +1,8 @@
-"""RVD-Sim's parts behind phone-like ISPs: `phones` (test), `phones-train`, `phones-validation`.
+"""RVD-Sim's parts with phone-like ISPs: `phones` (test), `phones-train`, `phones-validation`.
 
-Scenes with sky, sun, lamps or deep shadow, filmed by hand, with something passing in front of them.
-`phones` and `phones-validation` have scenes of their own; `phones-train` uses scenes that other
-parts for training show, too.
+They have scenes with sky, sun, lamps or deep shadow, a hand-held camera, and foreground objects.
+`phones` and `phones-validation` have scenes of their own; `phones-train` shares scenes with the
+other training parts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,13 +23,13 @@ from rvdtool.research.dataset.take import Scene, Take, draw_recipe
 _SMALL = (448, 320)
 _KDE = "usr/share/wallpapers/{}/contents/images/{}"
 _TEST_PHOTOGRAPHS = 8
-"""So many of the listed photographs are for the test, the others for validation."""
+"""Number of listed photographs for the test; the others are for validation."""
 
 _KINDS: Sequence[CameraKind] = ("hand", "pan", "walk")
 
 
 def draw_phones() -> Iterator[Recipe]:
-    """Nine test clips of 48 frames: eight photographs and a clip; cameras never trained on."""
+    """Draw nine test clips of 48 frames: eight photographs and a clip; no training cameras."""
     chosen = read_photographs("phones")[:_TEST_PHOTOGRAPHS]
     white = (3, 2, 3, 4, 2, 1.5, 1.5, 2)
     scenes = [photographed(*pair) for pair in zip(chosen, white, strict=True)]
@@ -43,7 +43,7 @@ def draw_phones() -> Iterator[Recipe]:
 
 
 def draw_phones_validation() -> Iterator[Recipe]:
-    """Six clips of 36 frames: three photographs, one more and two paintings by KDE."""
+    """Draw six clips of 36 frames: three photographs, and one more and two paintings by KDE."""
     chosen = read_photographs("phones")[_TEST_PHOTOGRAPHS:]
     scenes = [photographed(*pair) for pair in zip(chosen, (2, 3, 1.5), strict=True)]
     for name, file, shrink in (
@@ -59,7 +59,7 @@ def draw_phones_validation() -> Iterator[Recipe]:
 
 
 def draw_phones_train(shown: Sequence[Scene]) -> Iterator[Recipe]:
-    """Clips of 16 frames: two of each of the `shown` scenes, and one of each photograph."""
+    """Draw clips of 16 frames: two of each of the `shown` scenes, and one of each photograph."""
     rng = np.random.default_rng([*b"phones-train"])
     more = [
         photographed(photograph, float(rng.choice((1.5, 2, 3, 4))))

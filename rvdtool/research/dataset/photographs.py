@@ -47,13 +47,13 @@ class Photograph(BaseModel):
 def read_photographs(
     of: Literal["photographs", "phones"] = "photographs",
 ) -> tuple[Photograph, ...]:
-    """All of one list."""
+    """Read one list of photographs."""
     lines = (files("rvdtool.research.dataset") / f"{of}.jsonl").read_text("utf-8").splitlines()
     return tuple(Photograph.model_validate_json(line) for line in lines)
 
 
 def photographed(photograph: Photograph, highlights: float) -> Scene:
-    """A photograph, made about 1280×800 pixels large."""
+    """A scene of a photograph, shrunk to about 1280×800 pixels."""
     width, height = photograph.size
     shrink = round(min(max(min(width / 1280, height / 800), 2), 6), 2)
     source = Source(kind="photo", path=photograph.path, shrink=shrink, highlights=highlights)

@@ -86,7 +86,7 @@ class Simulation:
             yield self.camera.expose(picture, index)
 
     def shots(self, *, flow: bool = False, flow_at: Sequence[int] = ()) -> Iterator[Shot]:
-        """Everything about each frame, in order; flow of all frames, or of some."""
+        """All frames in order, with flow for all of them (`flow`) or for those in `flow_at`."""
         render = _renderer(self.recipe)
         for index, raw in enumerate(self.raws()):
             rgb = render(raw, index)
