@@ -79,7 +79,7 @@ def _draw(
     frames: int,
     cameras: Cameras,
 ) -> Recipe:
-    """One clip: camera kinds in turn, everything else at random; the light is steady."""
+    """Draw one clip: camera kinds in turn, everything else at random; the light is steady."""
     rng = np.random.default_rng([*b"phones", part, index])
     scene = scenes[index]
     moving = scene.source.kind == "clip"
@@ -94,7 +94,7 @@ def _draw(
         scene=scene,
         layers=() if moving else [others[number] for number in passing],
         exposure=float(np.exp(rng.uniform(*np.log((0.5, 1.6))))),
-        # Photosites of about a micrometre hold so many.
+        # The full well of photosites of about a micrometre.
         electrons=float(np.exp(rng.uniform(*np.log((2500, 8000))))),
         condition="C",
         camera_kind=_KINDS[index % len(_KINDS)],
