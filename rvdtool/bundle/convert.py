@@ -12,10 +12,9 @@ from rvdtool.raw.bayer import crop, orient
 from rvdtool.raw.carried import require_carried
 from rvdtool.raw.frame import CameraProfile, CfaPhase, Exposure, Mosaic, RawFrame, Rect, Tag
 from rvdtool.raw.lens import Lens
-from rvdtool.raw.move import DEFAULT_SCALE
+from rvdtool.raw.move import DEFAULT_SCALE, scale_tag
 from rvdtool.raw.read import MosaicLevels
 from rvdtool.raw.resample import resample
-from rvdtool.raw.tiff import RATIONAL
 from rvdtool.video.decode import Assume
 from rvdtool.video.frame import ColorInterpretation, ColorTag, VideoInfo
 
@@ -66,14 +65,14 @@ class Geometry:
 
     Attributes:
         row, column: of the active area, where the grid's middle lies.
-        scale: photosites per pixel, along a side.
+        scales: photosites per pixel, along its width and along its height.
         degrees: by how much the RAW is turned clockwise, after mirroring, to lie as the grid.
         mirrored: whether left and right are swapped first.
     """
 
     row: float
     column: float
-    scale: float
+    scales: tuple[float, float]
     degrees: float
     mirrored: bool
 
@@ -92,7 +91,8 @@ def geometry(transform: t.Homography) -> Geometry:
     area = across * down - over * along
     mirrored = area < 0
     degrees = -math.degrees(math.atan2(along, -across if mirrored else across))
-    return Geometry(row, column, math.sqrt(abs(area)), degrees + 0.0, mirrored)
+    scales = math.hypot(across, along), math.hypot(over, down)
+    return Geometry(row, column, scales, degrees + 0.0, mirrored)
 
 
 def lens(transform: t.Homography) -> Lens | None:
@@ -145,10 +145,8 @@ def with_pixel_aspect(frame: RawFrame, aspect: Fraction | None) -> RawFrame:
     """
     if aspect is None or aspect == 1:
         return frame
-    wide, high = max(aspect, Fraction(1)), max(1 / aspect, Fraction(1))
-    scale = (*wide.as_integer_ratio(), *high.as_integer_ratio())
     kept = [tag for tag in frame.profile.tags if tag.code != DEFAULT_SCALE]
-    tags = (*kept, Tag(DEFAULT_SCALE, RATIONAL, 2, scale))
+    tags = (*kept, scale_tag(aspect))
     return replace(frame, profile=replace(frame.profile, tags=tags))
 
 

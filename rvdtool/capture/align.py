@@ -8,6 +8,7 @@ is resampled. The figures behind MATCH are in docs/method/alignment.md.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +27,7 @@ from rvdtool.capture.compare import (
 from rvdtool.errors import MismatchError
 from rvdtool.raw.frame import RawFrame, Rect
 from rvdtool.raw.lens import Lens
+from rvdtool.raw.move import pixel_aspect
 from rvdtool.video.frame import Rgb, VideoInfo
 
 if TYPE_CHECKING:
@@ -56,6 +58,9 @@ _FINE = 1280
 _COARSE = 400
 """… and of those that are scored: detail that survives noise and codecs, and tells scenes apart."""
 _RAW_FINE = 2000
+
+_WIDEST = 4.0
+"""Pixels that are wider or narrower than this in relation to the video's are taken for an error."""
 
 _SAMPLES = 64
 """Points along each side that are tested for being covered by the RAW."""
@@ -169,17 +174,21 @@ def right_frame(
         if clear and other >= max(MATCH, best[1]) and displacement(own, fine[index]) <= _IN_PLACE:
             best = index, other
     if best[0] == found.index and isinstance(found.transform, Homography):
-        return _clearly_better(raw, pictures, found.index, np.array(found.transform.matrix))
+        matrix = np.array(found.transform.matrix)
+        return _clearly_better(raw, info, pictures, found.index, matrix)
     return best[0]
 
 
 def _clearly_better(
-    raw: RawFrame, pictures: Mapping[int, Picture], named: int, matrix: "Matrix"
+    raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture], named: int, matrix: "Matrix"
 ) -> int:
     """The best of some frames, each aligned on its own, starting from the named one's transform."""
-    from rvdtool.capture.register import refined
+    from rvdtool.capture.register import refined, stretched
 
     picture = raw_picture(raw, 2 * -(-max(raw.size) // (4 * _COARSE)))
+    found = [stretched(picture, shape) for shape in _shapes(raw, info)]
+    picture, onto = min(found, key=lambda one: np.linalg.cond((one[1] @ matrix)[:2, :2]))
+    matrix = onto @ matrix
     scores: dict[int, float] = {}
     index = named
     while more := [i for i in pictures if abs(i - index) <= _NEAR and i not in scores]:
@@ -240,16 +249,37 @@ def _earliest_best(scores: Mapping[int, float]) -> int:
 def _registered(raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture]) -> Alignment:
     """The best match through a homography."""
     try:
-        from rvdtool.capture.guess import fits_again
-        from rvdtool.capture.register import refined, with_lens
+        found = [_registered_as(shape, raw, info, pictures) for shape in _shapes(raw, info)]
     except ImportError as error:
         raise MismatchError(
             f"{sizes(raw.size, info)}: aligning them needs OpenCV; install it (pip "
             "install opencv-python-headless)"
         ) from error
+    return max(found, key=lambda one: one.score)
+
+
+def _shapes(raw: RawFrame, info: VideoInfo) -> list[float]:
+    """How much wider the RAW's pixels have to become to be shaped like the video's.
+
+    1 is one of them: a lens that squeezes the picture is often named in one of two files only.
+    """
+    seen = info.sample_aspect or Fraction(1)
+    if next(candidates(raw, info)).quarter_turns % 2:
+        seen = 1 / seen
+    shape = float(pixel_aspect(raw.profile) / seen)
+    return [1.0, shape] if shape != 1 and 1 / _WIDEST <= shape <= _WIDEST else [1.0]
+
+
+def _registered_as(
+    shape: float, raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture]
+) -> Alignment:
+    """The best match through a homography, of a RAW whose pixels become wider by `shape`."""
+    from rvdtool.capture.guess import fits_again
+    from rvdtool.capture.register import refined, stretched, with_lens
+
     step = 2 * -(-max(raw.size) // (2 * _RAW_FINE))
-    picture = raw_picture(raw, step)
-    anchor, matrix = _anchor(raw, info, picture, pictures)
+    picture, onto = stretched(raw_picture(raw, step), shape)
+    anchor, matrix = _anchor(raw, info, picture, onto, pictures)
     coarse_raw = picture.coarser(max(1, -(-max(picture.grey.shape) // (2 * _COARSE))))
     found: dict[int, tuple[Matrix, float]] = {}
     for index in sorted(pictures, key=lambda index: abs(index - anchor)):
@@ -258,16 +288,22 @@ def _registered(raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture])
         found[index] = refined(coarse_raw, _coarse(pictures[index]), start)
     index = _earliest_best({index: score for index, (_, score) in found.items()})
     matrix, _ = refined(picture, pictures[index], found[index][0])
-    matrix, bent, _ = with_lens(picture, pictures[index], matrix, raw.size)
-    transform = _homography(raw, info, matrix, bent)
+    bent: Lens | None = None
+    if shape == 1:  # no circle is one on other pixels
+        matrix, bent, _ = with_lens(picture, pictures[index], matrix, raw.size)
+    transform = _homography(raw, info, np.linalg.inv(onto) @ matrix, bent)
     score = match_score(on_grid(raw, transform, info.rotation), pictures[index])
     return Alignment(index, transform, score, fits_again(picture, pictures[index], matrix))
 
 
 def _anchor(
-    raw: RawFrame, info: VideoInfo, picture: Picture, pictures: Mapping[int, Picture]
+    raw: RawFrame,
+    info: VideoInfo,
+    picture: Picture,
+    onto: "Matrix",
+    pictures: Mapping[int, Picture],
 ) -> tuple[int, "Matrix"]:
-    """A frame to start from, and its approximate transform.
+    """A frame to start from, and its approximate transform to the RAW's picture.
 
     By features, or centred; if that gives no match, by trying positions, sizes and rotations.
     """
@@ -276,7 +312,7 @@ def _anchor(
     # SIFT doubles a picture and keeps a dozen of it: of the full one, half a gigabyte.
     small = picture.coarser(-(-max(picture.grey.shape) // _FINE))
     features = [Features(small, mirrored) for mirrored in {False, TURNS[raw.orientation][0]}]
-    centred = _centred(raw, info)
+    centred = _centred(raw, info, onto)
     turned = {tuple(np.sign(matrix[:2, :2]).ravel()): matrix for matrix in centred}.values()
     best_index, best_matrix, best_score = -1, np.eye(3), -np.inf
     for index in sorted(pictures)[::_ANCHOR_EVERY]:
@@ -305,20 +341,25 @@ def _likeliest(
     return max(found, key=lambda pair: pair[1], default=(np.eye(3), -np.inf))
 
 
-def _centred(raw: RawFrame, info: VideoInfo) -> list["Matrix"]:
-    """The video as the largest centred part of each candidate's area."""
+def _centred(raw: RawFrame, info: VideoInfo, stretch: "Matrix") -> list["Matrix"]:
+    """The video as the largest centred part of each candidate's area, on the stretched RAW."""
     matrices = []
     for transform in candidates(raw, info):
         height, width = transform.grid_size
-        scale = min(height / info.height, width / info.width)
-        top, left = ((a - scale * b) / 2 for a, b in ((height, info.height), (width, info.width)))
-        shift = (scale - 1) / 2  # of centres: pixel 0 covers -1/2 to 1/2
-        onto = np.array([[scale, 0, left + shift], [0, scale, top + shift], [0, 0, 1]])
         turn = transform.mirror, transform.quarter_turns
+        x, y = (1, 0) if transform.quarter_turns % 2 else (0, 1)
+        wider, higher = stretch[x, x], stretch[y, y]
+        scale = min(height * higher / info.height, width * wider / info.width)
+        across, down = scale / wider, scale / higher
+        # Of centres: pixel 0 covers -1/2 to 1/2.
+        left, top = (width - across * info.width) / 2, (height - down * info.height) / 2
+        onto = np.array(
+            [[across, 0, left + (across - 1) / 2], [0, down, top + (down - 1) / 2], [0, 0, 1]]
+        )
         back = _undo_turn(turn, (transform.crop.height, transform.crop.width))
         back[0, 2] += transform.crop.left
         back[1, 2] += transform.crop.top
-        matrices.append(back @ onto)
+        matrices.append(stretch @ back @ onto)
     return matrices
 
 

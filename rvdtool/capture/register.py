@@ -43,6 +43,25 @@ _MISFIT = 0.1
 _KNOTS = 65
 
 
+def stretched(raw: Picture, shape: float) -> tuple[Picture, Matrix]:
+    """A RAW's picture as if its pixels had another shape, and where its photosites are in that.
+
+    Args:
+        raw: the RAW.
+        shape: how much wider it has to become in relation to its height. What is too small is
+            enlarged.
+    """
+    if shape == 1:
+        return raw, np.eye(3)
+    height, width = raw.grey.shape
+    size = round(width * max(shape, 1)), round(height * max(1 / shape, 1))
+    across, down = size[0] / width, size[1] / height
+    grey = cv2.resize(raw.grey, size, interpolation=cv2.INTER_LINEAR)
+    # Sides of pixels stay where they are, not their centres.
+    onto = np.array([[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2], [0, 0, 1]])
+    return Picture(np.asarray(grey, np.float32), raw.step), onto
+
+
 def refined(raw: Picture, video: Picture, matrix: Matrix) -> tuple[Matrix, float]:
     """The matrix near `matrix` that explains the video best by the RAW, and how alike they are.
 

@@ -94,9 +94,10 @@ def _place(transform: "Transform") -> str:
             f"{mirrored}turned by {90 * transform.quarter_turns}°, no pixel changed"
         )
     lies = geometry(transform)
+    wide, high = (f"{scale:.4f}" for scale in lies.scales)
     bent = "" if transform.lens is None else ", lens distortion corrected"
     return (
         f"row {lies.row:.1f}, column {lies.column:.1f} of {sensor} (its middle), "
         f"{'mirrored, ' if lies.mirrored else ''}turned by {lies.degrees:.2f}°, "
-        f"{lies.scale:.4f} photosites a pixel: resampled{bent}"
+        f"{wide}×{high} photosites a pixel: resampled{bent}"
     )

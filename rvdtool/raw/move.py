@@ -7,9 +7,11 @@ programs choose a colour profile, doesn't change.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 
 from rvdtool.raw.frame import CameraProfile, Tag
 from rvdtool.raw.opcodes import Move, move_opcodes
+from rvdtool.raw.tiff import RATIONAL
 
 DEFAULT_SCALE, _NOISE_PROFILE = 50718, 51041
 _SUFFIX = " (rvdtool)"
@@ -47,6 +49,25 @@ def move_profile(
         tags=tuple(tags),
         dropped=tuple(dropped),
     )
+
+
+def scale_tag(aspect: Fraction) -> Tag:
+    """DefaultScale, by which readers enlarge pixels of another shape to square ones.
+
+    Args:
+        aspect: width of a pixel divided by its height.
+    """
+    wide, high = max(aspect, Fraction(1)), max(1 / aspect, Fraction(1))
+    return Tag(DEFAULT_SCALE, RATIONAL, 2, (*wide.as_integer_ratio(), *high.as_integer_ratio()))
+
+
+def pixel_aspect(profile: CameraProfile) -> Fraction:
+    """Width of a photosite divided by its height, by DefaultScale; 1 without one."""
+    for tag in profile.tags:
+        if tag.code == DEFAULT_SCALE:
+            across, of_across, down, of_down = tag.value
+            return Fraction(across * of_down, of_across * down)
+    return Fraction(1)
 
 
 def _turned_scale(tag: Tag, move: Move) -> Tag:

@@ -40,6 +40,7 @@ from rvdtool.raw.header import DAMAGE, TIFF_MAGIC, Header, read_header
 from rvdtool.raw.maker import camera_name, raw_kind
 from rvdtool.raw.mlv import read_mlv
 from rvdtool.raw.mlv_blocks import is_mlv
+from rvdtool.raw.move import scale_tag
 from rvdtool.raw.sequence import list_sequence
 from rvdtool.raw.tags import JpegXl, dng_metadata
 
@@ -254,12 +255,14 @@ def _maker_profile(raw: Any, path: Path, header: Header | None) -> CameraProfile
         make, model = header.first.text("Make"), header.first.text("Model")
     else:
         make, model = camera_name(path)
+    aspect = Fraction(raw.sizes.pixel_aspect).limit_denominator(1000)
     return CameraProfile(
         unique_model=f"{make} {model}".strip() or "unknown camera",
         as_shot_neutral=(red, green, blue),
         make=make,
         model=model,
         color_matrix=tuple(map(tuple, matrix.tolist())) if matrix.any() else None,
+        tags=() if aspect == 1 else (scale_tag(aspect),),
     )
 
 

@@ -15,7 +15,7 @@ def test_a_similarity_is_named_by_its_parts(mirrored: bool, degrees: float) -> N
     # Clockwise where y points down
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     linear = rotation @ np.diag([-1.0 if mirrored else 1.0, 1.0]) / 2.5
-    inverse = np.linalg.inv(linear)
+    inverse = np.linalg.inv(linear) @ np.diag([2.0, 1.0])  # pixels twice as wide as high
     shift = np.array([400.0, 300.0]) - inverse @ [31.5, 23.5]
     matrix = np.vstack([np.column_stack([inverse, shift]), [0, 0, 1]])
     found = geometry(
@@ -29,6 +29,6 @@ def test_a_similarity_is_named_by_its_parts(mirrored: bool, degrees: float) -> N
         )
     )
     assert (found.column, found.row) == pytest.approx((400, 300))
-    assert found.scale == pytest.approx(2.5)
+    assert found.scales == pytest.approx((5.0, 2.5))
     assert found.degrees == pytest.approx(degrees)
     assert found.mirrored is mirrored

@@ -13,8 +13,9 @@ from rvdtool.bundle.convert import lens as lens_of
 from rvdtool.bundle.transform import CropAndTurn, Homography
 from rvdtool.capture.align import MATCH, align, frame_picture, match_score
 from rvdtool.raw.bayer import color_index, orient
-from rvdtool.raw.frame import CameraProfile, CfaPhase, RawFrame, Rect
+from rvdtool.raw.frame import CameraProfile, CfaPhase, RawFrame, Rect, Tag
 from rvdtool.raw.lens import Lens
+from rvdtool.raw.move import DEFAULT_SCALE
 from rvdtool.video.frame import ColorInterpretation, ColorTag, VideoInfo
 
 COLOR = ColorInterpretation(*(ColorTag("bt709", "stream"),) * 4)
@@ -238,6 +239,38 @@ def test_a_video_of_the_same_size_that_lies_elsewhere_is_registered() -> None:
     assert isinstance(found.transform, Homography)
     assert error(found, matrix, size) < 0.1
     assert found.outside < 0.02
+
+
+@pytest.mark.parametrize(
+    ("photosite", "tag", "sample_aspect", "degrees"),
+    [
+        ((1, 2), (1, 1, 2, 1), None, 0.0),
+        ((2, 1), (2, 1, 1, 1), None, 90.0),
+        ((4, 2), (1, 1, 1, 1), Fraction(2), 0.0),  # behind a lens that only the video names
+        ((2, 1), (2, 1, 1, 1), Fraction(2, 3), 90.0),
+    ],
+)
+def test_photosites_of_another_shape_than_the_videos_pixels(
+    photosite: tuple[int, int],
+    tag: tuple[int, ...],
+    sample_aspect: Fraction | None,
+    degrees: float,
+) -> None:
+    """Both look at a scene of 960×720, the RAW through photosites of this width and height."""
+    wide, high = photosite
+    scene = np.array([[wide, 0, (wide - 1) / 2], [0, high, (high - 1) / 2], [0, 0, 1]])
+    y, x = np.mgrid[: 720 // high, : 960 // wide].astype(float)
+    shade = light_at(wide * x + scene[0, 2], high * y + scene[1, 2])
+    aspect = float(sample_aspect or 1)
+    size = (round(300 / aspect), 240) if degrees else (240, round(300 / aspect))
+    shown = onto(2.0, degrees, size, (470.0, 350.0)) @ np.diag([aspect, 1, 1])
+    shown[:2, 2] += [470, 350] - (shown @ ((size[1] - 1) / 2, (size[0] - 1) / 2, 1))[:2]
+    profile = CameraProfile("Acme", (0.5, 1.0, 0.6), tags=(Tag(DEFAULT_SCALE, 5, 2, tag),))
+    lies = replace(info(size, round(degrees)), sample_aspect=sample_aspect)
+    picture = frame_picture(video(shown_through(shown, size)))
+    found = align(raw(shade, profile=profile), lies, {0: picture})
+    assert found.score > 0.95
+    assert error(found, np.linalg.inv(scene) @ shown, size) < 0.2
 
 
 def test_registration_finds_the_frame_too_where_frames_differ() -> None:

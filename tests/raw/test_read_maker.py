@@ -28,6 +28,7 @@ def test_a_makers_raw(write, phase):
     frame = read_raw(write((33422, 1, 4, tuple(phase.pattern.ravel().tolist()))))
     assert np.array_equal(frame.mosaic, MOSAIC)
     assert frame.phase == phase
+    assert frame.profile.tags == ()
     assert frame.black == (64, 64, 64, 64)
     assert (frame.white, frame.bits) == (4095, 12)
     assert frame.profile.unique_model == "PENTAX PENTAX K10D"
@@ -56,6 +57,13 @@ def test_xtrans(write):
     pattern = (1, 1, 0, 1, 1, 2, 1, 1, 2, 1, 1, 0, 2, 0, 1, 0, 2, 1) * 2
     with pytest.raises(RawError, match=r"\(X-Trans\) isn't 2×2 RGB Bayer"):
         read_raw(write((33421, 3, 2, (6, 6)), (33422, 1, 36, pattern)))
+
+
+def test_photosites_that_are_not_square(write):
+    """Nikon's D1X has photosites twice as high as wide; LibRaw knows it by its name."""
+    frame = read_raw(write(make="NIKON CORPORATION", model="NIKON D1X"))
+    (scale,) = frame.profile.tags
+    assert (scale.code, scale.value) == (50718, (1, 1, 2, 1))
 
 
 def test_greens_in_a_column(write):
