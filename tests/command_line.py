@@ -1,5 +1,6 @@
 """Running the command line within the test's process, and what its errors look like."""
 
+import re
 from typing import Any
 
 from rvdtool.cli import main
@@ -11,6 +12,8 @@ def run(*arguments: object) -> int:
 
 def require_one_line(printed: Any, told: str) -> None:
     assert printed.out == ""
-    assert printed.err.startswith("error: ")
-    assert printed.err.count("\n") == 1
-    assert told in printed.err
+    told_first = re.match(r"\d+ frames: about .*\n", printed.err)  # with which a run starts
+    error = printed.err[told_first.end() :] if told_first else printed.err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert told in error

@@ -13,9 +13,9 @@ from rvdtool.cli.rates import parse_rate
 from rvdtool.errors import UsageError
 
 if TYPE_CHECKING:
-    from rvdtool.bundle.store import Bundle
     from rvdtool.delivery.folder import DerenderReport
     from rvdtool.delivery.options import DerenderOptions
+    from rvdtool.delivery.rehearsal import Estimate
     from rvdtool.network.checkpoint import Model
     from rvdtool.reconstruct.stages import Stages
 
@@ -162,6 +162,7 @@ def derender(
     from rvdtool.delivery.options import DerenderOptions
     from rvdtool.delivery.output import STATE_FILE
     from rvdtool.delivery.preview import require_preview, write_preview
+    from rvdtool.delivery.rehearsal import rehearse
     from rvdtool.reconstruct.compiled import cores, must_compile
     from rvdtool.reconstruct.stages import stage
     from rvdtool.reconstruct.threads import use_threads
@@ -178,8 +179,6 @@ def derender(
         from rvdtool.report.page import require_report
 
         require_report(page, overwrite, output)
-    if dry_run and resume:
-        raise UsageError("--dry-run estimates a whole run; leave out --resume")
     if model == "none" and (device is not None or bf16 is not None):
         raise UsageError("--device, --bf16 and --fp32 need a network; leave out --model none")
     opened = open_bundle(bundle)
@@ -201,7 +200,9 @@ def derender(
     if must_compile():
         console.note("first run on this machine: compiling takes about half a minute, once")
     if dry_run:
-        _rehearse(opened, output, options, as_json)
+        with console.progress("Measuring", None) as advance:
+            estimate = rehearse(opened, output, options, advance, console.note)
+        _print_estimate(estimate, as_json)
         return
     record = Record()
     start = perf_counter()
@@ -210,7 +211,13 @@ def derender(
         total = options.frames.stop if options.frames else opened.video_info.frame_count
         with console.progress("De-rendering", total) as advance:
             report = derender_to_folder(
-                opened, output, options, advance, console.note, record.watch if page else None
+                opened,
+                output,
+                options,
+                advance,
+                console.note,
+                record.watch if page else None,
+                lambda estimate: console.note(_in_words(estimate)),
             )
     except KeyboardInterrupt as error:
         if not (output / STATE_FILE).exists():
@@ -311,26 +318,26 @@ def _told(report: "DerenderReport", options: "DerenderOptions", model: str) -> l
     return told
 
 
-def _rehearse(bundle: "Bundle", output: Path, options: "DerenderOptions", as_json: bool) -> None:
-    from rvdtool.delivery.need import duration
-    from rvdtool.delivery.rehearsal import rehearse
-
-    estimate = rehearse(bundle, output, options, console.note)
+def _print_estimate(estimate: "Estimate", as_json: bool) -> None:
     need = estimate.need
-    if as_json:
-        console.print_json(
-            {
-                "frames": estimate.frames,
-                "seconds": estimate.seconds,
-                "bytes": need.dngs + need.sound,
-                "temporary_bytes": need.temporary,
-                "free_bytes": need.free,
-            }
-        )
+    if not as_json:
+        console.print_line(_in_words(estimate))
         return
-    console.print_line(
-        f"{estimate.frames} frames: about {duration(estimate.seconds)}, {need.words}"
+    console.print_json(
+        {
+            "frames": estimate.frames,
+            "seconds": estimate.seconds,
+            "bytes": need.dngs + need.sound,
+            "temporary_bytes": need.temporary,
+            "free_bytes": need.free,
+        }
     )
+
+
+def _in_words(estimate: "Estimate") -> str:
+    from rvdtool.delivery.need import duration
+
+    return f"{estimate.frames} frames: about {duration(estimate.seconds)}, {estimate.need.words}"
 
 
 def _expected(report: "DerenderReport") -> str:

@@ -165,12 +165,17 @@ def pack(
 
 
 def _refuse_swapped(video: Path, raw: Path | None) -> None:
-    if video.suffix.lower() in _RAW_ONLY and not video.is_dir():
-        is_raw = raw is None or raw.suffix.lower() in _RAW_ONLY
-        raise UsageError(
-            f"{video}: is a RAW file, but the video comes first: rvdtool pack "
-            f"{'VIDEO' if is_raw else raw} {video}"
-        )
+    if not _is_raw(video):
+        return
+    named = "VIDEO" if raw is None or _is_raw(raw) else raw
+    raise UsageError(f"{video}: is RAW, but the video comes first: rvdtool pack {named} {video}")
+
+
+def _is_raw(path: Path) -> bool:
+    """Whether it can't be a video: by its name, or those of the files in a folder."""
+    if not path.is_dir():
+        return path.suffix.lower() in _RAW_ONLY
+    return any(file.suffix.lower() in _RAW_ONLY for file in path.iterdir())
 
 
 def _target(output: str, video: Path) -> Path:

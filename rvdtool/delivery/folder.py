@@ -10,8 +10,8 @@ import numpy as np
 
 from rvdtool.bundle.store import Bundle
 from rvdtool.delivery.labels import Labels, exposed
-from rvdtool.delivery.need import Pace
 from rvdtool.delivery.options import DerenderOptions
+from rvdtool.delivery.rehearsal import Estimate, estimate
 from rvdtool.delivery.run import Run, make_clip
 from rvdtool.errors import UsageError
 from rvdtool.notes import Say, keep_quiet
@@ -81,6 +81,7 @@ def derender_to_folder(
     advance: Callable[[int], None] | None = None,
     say: Say = keep_quiet,
     watch: Callable[[Result], None] | None = None,
+    estimated: Callable[[Estimate], None] | None = None,
 ) -> DerenderReport:
     """Reconstruct a RAW frame for every video frame: `NAME_000000.dng`, … and a timestamp table.
 
@@ -96,9 +97,10 @@ def derender_to_folder(
         options: see `DerenderOptions`.
         advance: called with the number of frames just done; between two references, where every
             frame takes a step of two chains before any is done, with that share of the work.
-        say: called with a line of text for everything that was assumed or left out, and, if it is
-            long, with how long it will take.
+        say: called with a line of text for everything that was assumed or left out.
         watch: called with every frame of this run when it is done.
+        estimated: called before anything is replaced or written, with what the run will take;
+            None: that isn't measured.
 
     Raises:
         BundleError: the bundle has no RAW, or a damaged one; or none of the first frame, which the
@@ -117,31 +119,26 @@ def derender_to_folder(
         say(message)
 
     run = Run(bundle, folder, options, note)
-    need = run.need()
-    with run.alone() as start:
-        pace = Pace(run.left(start), need, say)
-        report = _derender(run, start, pace, advance, note, watch)
+    run.need()
+    with run.alone():
+        if estimated:
+            estimated(estimate(run))
+        report = _derender(run, run.prepare(), advance, note, watch)
     return replace(report, notes=tuple(notes))
 
 
 def _derender(
     run: Run,
     start: Start | None,
-    pace: Pace,
     advance: Callable[[int], None] | None,
     say: Say,
     watch: Callable[[Result], None] | None,
 ) -> DerenderReport:
-    def step_done(count: int) -> None:
-        pace.advance(count)
-        if advance:
-            advance(count)
-
     sound = run.write_sound(say)
     brightness, exposure, trusted, tracks_gain, cuts = [1.0], [1.0], [], False, []
     expected: dict[int, float] = {}
     differing: dict[int, float] = {}
-    with WriteBehind() as writer, closing(run.results(start, step_done)) as results:
+    with WriteBehind() as writer, closing(run.results(start, advance)) as results:
         for result in results:
             if result is not None:
                 with stage("waiting for writers"):
@@ -160,11 +157,8 @@ def _derender(
                     differing[result.index] = result.differing
                 tracks_gain |= result.tracks_gain
                 cuts += [result.index] if result.cut else []
-            if result is None:
-                if advance:
-                    advance(1)
-            elif not result.counted:
-                step_done(1)
+            if advance and not (result and result.counted):
+                advance(1)
     run.finish()
     return DerenderReport(
         folder=run.folder,

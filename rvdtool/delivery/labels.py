@@ -86,6 +86,11 @@ def label(
     given = None if time_code is None else TimeCode.parse(time_code, chosen)
     slots = slots_of(info, chosen)
     tags = read_clip_tags(bundle.checked_video(), info.stream)
+    if tags.others:
+        say(
+            f"{video.name}: left out: {', '.join(tags.others)}; `rvdtool unpack` gives back the "
+            "whole file"
+        )
     start, origin = (given, "as you said") if given else _start(bundle, tags, chosen, slots, say)
     return Labels(
         stem=stem,

@@ -1,8 +1,7 @@
-"""What a run needs of the disk, and how long it will go on."""
+"""What a run needs of the disk."""
 
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,16 +10,9 @@ from rvdtool.bundle.store import Bundle
 from rvdtool.delivery.labels import Labels
 from rvdtool.errors import OutputError
 from rvdtool.files import describe
-from rvdtool.notes import Say
 from rvdtool.raw.dng import Compression, encode_dng
 from rvdtool.reconstruct.brightness import BLOCK
 from rvdtool.video.sound import list_tracks
-
-LONG = 10.0
-"""Seconds from which on it is said how long a run will take."""
-
-_MEASURED = 4
-"""Frames to measure before the rest is estimated."""
 
 _LEAST_SHARE = 0.5
 """Reconstructed frames have less noise than the reference, so lossless compression makes them
@@ -46,9 +38,12 @@ class Need:
     @property
     def words(self) -> str:
         """The need for a message."""
+        size = self.dngs + self.sound
         there = "free space unknown" if self.free is None else f"{amount(self.free)} free"
+        if self.free is not None and size > self.free:
+            there += ", which is too little"
         waiting = f" and {amount(self.temporary)} of temporary files" if self.temporary else ""
-        return f"{amount(self.dngs + self.sound)}{waiting} ({there})"
+        return f"{amount(size)}{waiting} ({there})"
 
 
 def disk_need(
@@ -78,7 +73,7 @@ def disk_need(
         dngs=len(span) * len(encode_dng(frame, compression=compression)),
         sound=int(rate * labels.seconds),
         temporary=_temporary(bundle, span),
-        free=_free(folder),
+        free=free_space(folder),
     )
 
 
@@ -122,48 +117,18 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
-class Pace:
-    """Says once, when the first frames are done, how long the rest will take."""
+def free_space(folder: Path, *, replaced: bool = True) -> int | None:
+    """Bytes that are free for a folder, which need not exist; None: the disk doesn't say.
 
-    def __init__(
-        self, frames: int, need: Need, say: Say, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        """Start.
+    Args:
+        folder: to write into.
+        replaced: whether what lies there will make room.
 
-        Args:
-            frames: how many there are to do.
-            need: of the disk.
-            say: told, if it will be long.
-            clock: seconds.
-        """
-        self._frames, self._need, self._say, self._clock = frames, need, say, clock
-        self._done = 0
-        self._since: tuple[int, float] | None = None
-        self._said = False
-
-    def advance(self, count: int) -> None:
-        """Count frames as done."""
-        self._done += count
-        if self._said or self._done < 2:  # the first frame is free, the second one calibrates
-            return
-        now = self._clock()
-        if self._since is None:
-            self._since = self._done, now
-            return
-        measured = self._done - self._since[0]
-        if measured >= _MEASURED:
-            self._said = True
-            seconds = (now - self._since[1]) / measured * (self._frames - self._done)
-            if seconds > LONG:
-                self._say(
-                    f"{self._frames} frames: about {duration(seconds)} to go, {self._need.words}"
-                )
-
-
-def _free(folder: Path) -> int | None:
-    """Bytes that are free, or will be when an earlier run is replaced; None: unknown."""
+    Raises:
+        OutputError: it can't be looked at.
+    """
     try:
-        there = folder.iterdir() if folder.is_dir() else ()
+        there = folder.iterdir() if replaced and folder.is_dir() else ()
         nearest = next(path for path in (folder, *folder.resolve().parents) if path.is_dir())
         usage = shutil.disk_usage(nearest)
         owned = sum(path.lstat().st_size for path in there)

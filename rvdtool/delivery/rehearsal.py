@@ -1,25 +1,30 @@
 """What a run would cost: a few frames are reconstructed and thrown away; nothing is written."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from rvdtool.bundle.store import Bundle
-from rvdtool.delivery.need import Need, stretches
+from rvdtool.delivery.need import Need, free_space, stretches
 from rvdtool.delivery.options import DerenderOptions
+from rvdtool.delivery.output import writing_alone
 from rvdtool.delivery.run import Run
 from rvdtool.notes import Say, keep_quiet
 from rvdtool.raw.dng import encode_dng
-from rvdtool.raw.frame import RawFrame
+from rvdtool.raw.frame import Mosaic
 from rvdtool.reconstruct.blend import steps
 from rvdtool.reconstruct.chain import Chain
 from rvdtool.reconstruct.compiled import must_compile
 from rvdtool.reconstruct.match import Match
 from rvdtool.video.decode import read_frames
 from rvdtool.video.frame import Rgb
+
+if TYPE_CHECKING:
+    from rvdtool.fagdn.chain import FagdnChain
 
 _MEASURED = 4
 """Frames to reconstruct."""
@@ -30,7 +35,7 @@ class Estimate:
     """What a run would cost.
 
     Attributes:
-        frames: how many would be written.
+        frames: how many would be made.
         seconds: how long it would take.
         need: of the disk.
     """
@@ -44,37 +49,59 @@ def rehearse(
     bundle: Bundle,
     folder: Path,
     options: DerenderOptions = DerenderOptions(),
+    advance: Callable[[int], None] | None = None,
     say: Say = keep_quiet,
 ) -> Estimate:
     """Estimate what `derender_to_folder` would take with the same arguments.
+
+    Of a run that is to be resumed, only what is left counts.
 
     Args:
         bundle: an open bundle.
         folder: where the frames would go.
         options: see there.
+        advance: called with the number of frames just measured.
         say: told what would be assumed or left out.
 
     Raises:
         BundleError, MismatchError, UsageError, VideoError: as `derender_to_folder`.
         OutputError: the disk is surely too small, or the folder has files in it that may not be
-            replaced.
+            replaced, or can't be resumed.
     """
     run = Run(bundle, folder, options, say)
-    run.check()
+    if not folder.is_dir():
+        return estimate(run, advance)
+    with writing_alone(folder, "output folder"):
+        return estimate(run, advance)
+
+
+def estimate(run: Run, advance: Callable[[int], None] | None = None) -> Estimate:
+    """Estimate what a run would take.
+
+    Args:
+        run: its output folder doesn't exist, or no other run can write into it.
+        advance: called with the number of frames just measured.
+
+    Raises:
+        BundleError, MismatchError, VideoError, OutputError: as `rehearse`.
+    """
     need = run.need()
-    work = list(stretches(bundle, run.span))
-    if options.model is not None and options.model.kind == "fagdn":  # runs from frame 0 on
-        work = [(1, run.span.stop - 1)]
-    rgb, pictures, decoding = _pictures(bundle)
+    left = run.left() if run.folder.is_dir() else run.span
+    resumed = left != run.span
+    work = list(stretches(run.bundle, left)) if left else []
+    if run.is_published:  # it runs from frame 0 on
+        work = [(1, run.span.stop - (left.start if resumed else 1))]
+    rgb, pictures, decoding = _pictures(run.bundle)
     if must_compile():  # which takes longer than the measurement
-        _measure(bundle, run, options, rgb, pictures)
-    begin, step, size = _measure(bundle, run, options, rgb, pictures)
+        _measure(run, rgb, pictures, advance)
+    begin, step, size = _measure(run, rgb, pictures, advance)
     chains = sum(count for count, _ in work)
     seconds = chains * begin + sum(count * length for count, length in work) * step
+    free = free_space(run.folder, replaced=not resumed)
     return Estimate(
-        frames=len(run.span),
+        frames=len(left),
         seconds=seconds + run.span.stop * decoding,
-        need=replace(need, dngs=len(run.span) * size),
+        need=replace(need, dngs=len(left) * size, free=free),
     )
 
 
@@ -92,27 +119,34 @@ def _pictures(bundle: Bundle) -> tuple[Rgb, list[Rgb], float]:
 
 
 def _measure(
-    bundle: Bundle, run: Run, options: DerenderOptions, rgb: Rgb, pictures: Sequence[Rgb]
+    run: Run, rgb: Rgb, pictures: Sequence[Rgb], advance: Callable[[int], None] | None
 ) -> tuple[float, float, int]:
     """Seconds to start a chain, seconds for a step, and bytes of a DNG."""
-    reference = bundle.references[0]
+    reference, options = run.bundle.references[0], run.options
     raw, start = replace(reference).frame, perf_counter()
-    made: list[RawFrame] = []
-    if options.model is not None and options.model.kind == "fagdn":
+    mosaics: Iterator[Mosaic]
+    if options.model is not None and run.is_published:
         from rvdtool.fagdn.chain import FagdnChain
         from rvdtool.fagdn.network import Fagdn
 
         assert isinstance(options.model.network, Fagdn)
-        published = FagdnChain(options.model.network, raw, rgb)
-        begun = perf_counter()
-        for picture in pictures:
-            published.step(picture)
-            made.append(raw.with_mosaic(published.mosaic()))
+        mosaics = _published(FagdnChain(options.model.network, raw, rgb), pictures)
     else:
         match = Match.of(raw, rgb, resampled=reference.is_resampled)
         chain = Chain(raw, rgb, gain=options.gain, network=run.clip.network, match=match)
-        begun = perf_counter()
-        made += [raw.with_mosaic(one.mosaic) for one in steps(chain, pictures)]
-    sizes = [len(encode_dng(one, compression=options.compression)) for one in made or [raw]]
-    end = perf_counter()
-    return begun - start, (end - begun) / max(len(made), 1), sum(sizes) // len(sizes)
+        mosaics = (one.mosaic for one in steps(chain, pictures))
+    begun = perf_counter()
+    sizes = []
+    for mosaic in mosaics:
+        sizes.append(len(encode_dng(raw.with_mosaic(mosaic), compression=options.compression)))
+        if advance:
+            advance(1)
+    step = (perf_counter() - begun) / max(len(sizes), 1)
+    sizes = sizes or [len(encode_dng(raw, compression=options.compression))]
+    return begun - start, step, sum(sizes) // len(sizes)
+
+
+def _published(chain: "FagdnChain", pictures: Sequence[Rgb]) -> Iterator[Mosaic]:
+    for picture in pictures:
+        chain.step(picture)
+        yield chain.mosaic()

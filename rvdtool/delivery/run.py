@@ -68,9 +68,9 @@ class Run:
         if options.model is not None:
             _require_fitting(options, options.model, bundle)
         self.clip = make_clip(bundle, options, folder)
-        self._bundle = bundle
+        self.bundle = bundle
         self.folder = folder
-        self._options = options
+        self.options = options
         self._say = say
         self._written: dict[int, Written] = {}
         self._info = bundle.video_info
@@ -101,41 +101,45 @@ class Run:
         Raises:
             OutputError: the disk is surely too small.
         """
-        options, folder = self._options, self._output.path
+        options, folder = self.options, self._output.path
         need = disk_need(
-            self._bundle, folder, self.span, self.labels, options.compression, options.audio
+            self.bundle, folder, self.span, self.labels, options.compression, options.audio
         )
-        if options.model is not None and options.model.kind == "fagdn":  # no frame has to wait
+        if self.is_published:  # no frame has to wait
             need = replace(need, temporary=0)
         require_space(need, folder, options.compression)
         return need
 
-    def left(self, start: Start | None) -> int:
-        """How many frames are still to be made."""
-        return self.span.stop - max(self.span.start, start.index + 1 if start else 0)
+    @property
+    def is_published(self) -> bool:
+        """Whether the paper's network runs, with a chain of its own."""
+        return self.options.model is not None and self.options.model.kind == "fagdn"
 
-    def check(self) -> None:
-        """Refuse an output folder that can't be used, without changing anything.
+    def left(self) -> range:
+        """The frames that are to be made: all but those of a run that is to be resumed.
 
         Raises:
-            OutputError: it has files in it that may not be replaced.
+            OutputError: the output folder has files in it that may not be replaced, or can't be
+                resumed.
         """
-        if not self._output.path.is_dir():
-            return
-        if self._options.existing == "refuse":
+        existing = self.options.existing
+        if existing == "resume" and self._output.is_begun():
+            return range(self._saved().start.index + 1, self.span.stop)
+        if existing == "refuse":
             self._output.require_empty()
         else:
             self._output.require_ours()
+        return self.span
 
     @contextmanager
-    def alone(self) -> Iterator[Start | None]:
-        """Prepare the folders and keep other runs out of them; gives the state to resume from."""
+    def alone(self) -> Iterator[None]:
+        """Make the folders, and keep other runs out of them."""
         with ExitStack() as stack:
             if self._maps is not None:
                 stack.enter_context(writing_alone(self._maps.folder, "folder for --confidence"))
-                self._maps.check(self._options.existing)
+                self._maps.check(self.options.existing)
             stack.enter_context(writing_alone(self._output.path, "output folder"))
-            yield self._prepare()
+            yield
 
     def results(
         self, start: Start | None, advance: Callable[[int], None] | None
@@ -144,7 +148,7 @@ class Run:
 
         None for those up to `start`, and those that aren't wanted.
         """
-        decoded = read_frames(self._bundle.checked_video(), self._info)
+        decoded = read_frames(self.bundle.checked_video(), self._info)
         frames = stage.each("decoding", decoded)
         with closing(self._all_results(frames, start, advance)) as results:
             for result in islice(results, self.span.stop):
@@ -156,7 +160,7 @@ class Run:
         start: Start | None,
         advance: Callable[[int], None] | None,
     ) -> Generator[Result | None]:
-        model, span = self._options.model, self.span
+        model, span = self.options.model, self.span
         if model is None or model.kind == "fagdn-calibrated":
             if start is None and span.start:
                 start = Start(span.start - 1, None)
@@ -169,9 +173,9 @@ class Run:
 
         return reconstruct_fagdn(model.network, self.clip, frames, start)
 
-    def _prepare(self) -> Start | None:
-        """Prepare the folder; return the state to resume from, if any."""
-        existing = self._options.existing
+    def prepare(self) -> Start | None:
+        """Prepare the output folder; return the state to resume from, if any."""
+        existing = self.options.existing
         if existing == "refuse":
             self._output.require_empty()
         elif existing == "resume" and self._output.is_begun():
@@ -182,10 +186,10 @@ class Run:
 
     def write_sound(self, say: Say) -> list[Path]:
         """Write the video's sound, in place of what an interrupted run wrote."""
-        if not self._options.audio:
+        if not self.options.audio:
             return []
         picture = Picture(
-            video=self._bundle.manifest.video.name,
+            video=self.bundle.manifest.video.name,
             start=self._info.timestamps[self.span.start] * self._info.time_base,
             seconds=self.labels.seconds,
             rate=self.labels.rate,
@@ -193,7 +197,7 @@ class Run:
             reel=self._stem,
             recorded=self.labels.tags.recorded,
         )
-        return write_sound(self._bundle.checked_video(), self.folder, self._stem, picture, say)
+        return write_sound(self.bundle.checked_video(), self.folder, self._stem, picture, say)
 
     def job(self, result: Result) -> Callable[[], None]:
         """What writes one frame, and its map."""
@@ -204,8 +208,8 @@ class Run:
                 if self._maps is not None:
                     self._maps.write(expected, index)
                 data = encode_dng(
-                    exposed(self._bundle, frame, index),
-                    compression=self._options.compression,
+                    exposed(self.bundle, frame, index),
+                    compression=self.options.compression,
                     rate=self.labels.rate,
                     time_code=self.labels.time_code(index),
                     reel=self._stem,
@@ -236,7 +240,7 @@ class Run:
     def _load(self) -> Start:
         """Where to go on: after the earlier run's state, or at the reference before the first of
         its frames that isn't as it was written."""
-        saved = load_checkpoint(self._output.state, self._key(), self.span, self._state_type())
+        saved = self._saved()
         if saved.threads != threads():
             self._say(
                 f"{self.folder}: was begun with {saved.threads} threads, now there are "
@@ -258,8 +262,11 @@ class Run:
             self._maps.require(range(self.span.start, start.index + 1))
         return start
 
+    def _saved(self) -> Checkpoint:
+        return load_checkpoint(self._output.state, self._key(), self.span, self._state_type())
+
     def _state_type(self) -> "type[ChainState | FagdnState]":
-        if self._options.model is None or self._options.model.kind == "fagdn-calibrated":
+        if self.options.model is None or self.options.model.kind == "fagdn-calibrated":
             return ChainState
         from rvdtool.fagdn.chain import FagdnState
 
@@ -269,13 +276,13 @@ class Run:
         """A key that changes with everything that changes the frames."""
         parts = [
             __version__,
-            self._options.compression,
+            self.options.compression,
             [_fingerprint(file) for file in self.clip.flows or ()],
-            self._options.gain,
-            _model_key(self._options.model),
+            self.options.gain,
+            _model_key(self.options.model),
             [self._stem, str(self.labels.rate), str(self.labels.start)],
             [self.span.start, self.span.stop],
-            self._bundle.manifest.model_dump_json(),  # how colours are read, and all hashes
+            self.bundle.manifest.model_dump_json(),  # how colours are read, and all hashes
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

@@ -1,11 +1,14 @@
-"""Read a video file's metadata for the whole clip: start time code and recording time."""
+"""Read a video file's metadata for the whole clip: start time code, recording time, and what else
+is in the file."""
 
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 
 from av.container import InputContainer
+from av.stream import Disposition
 
 from rvdtool.errors import UsageError
 from rvdtool.raw.timecode import TimeCode
@@ -25,11 +28,13 @@ class ClipTags:
         base: frame numbers per second of `time_code`, if known. They may differ from the frame
             rate: at 50 or 60 frames per second, cameras may give two frames one number.
         recorded: recording time, `YYYY-MM-DD HH:MM:SS`, as the camera's clock had it (usually UTC).
+        others: what the file has besides its video, audio and time code, in words.
     """
 
     time_code: str | None = None
     base: int | None = None
     recorded: str | None = None
+    others: tuple[str, ...] = ()
 
 
 def read_clip_tags(source: VideoSource, stream: int | None) -> ClipTags:
@@ -52,6 +57,7 @@ def read_clip_tags(source: VideoSource, stream: int | None) -> ClipTags:
         places = [_lower(video.metadata), _lower(container.metadata)]
         places += [_lower(other.metadata) for other in container.streams]
         counter = _counter(container)
+        others = tuple(_others(container, video.index))
     codes = [place["timecode"] for place in places if place.get("timecode")]
     dates = [place["creation_time"] for place in places if place.get("creation_time")]
     recorded = re.match(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)", dates[0]) if dates else None
@@ -59,7 +65,30 @@ def read_clip_tags(source: VideoSource, stream: int | None) -> ClipTags:
         time_code=codes[0] if codes else None,
         base=_base(codes[0], counter) if codes and counter is not None else None,
         recorded=f"{recorded[1]} {recorded[2]}" if recorded else None,
+        others=others,
     )
+
+
+_KINDS = {"subtitle": "subtitles", "data": "data", "attachment": "attachment", "video": "video"}
+
+
+def _others(container: InputContainer, video: int) -> Iterator[str]:
+    """Streams that are neither the video nor sound nor time code; chapters; the position."""
+    for stream in container.streams:
+        tags = _lower(stream.metadata)
+        is_code = stream.type == "data" and "timecode" in tags
+        if stream.index == video or stream.type == "audio" or is_code:
+            continue
+        kind = _KINDS.get(stream.type, stream.type)
+        if stream.disposition & Disposition.attached_pic:
+            kind = "cover art"
+        name = tags.get("filename") or tags.get("title") or tags.get("handler_name")
+        yield f"stream {stream.index} ({kind}{f', {name}' if name else ''})"
+    count = len(container.chapters())
+    if count:
+        yield f"{count} chapter{'s' if count > 1 else ''}"
+    if any("location" in name for name in _lower(container.metadata)):
+        yield "GPS position"
 
 
 def _counter(container: InputContainer) -> int | None:

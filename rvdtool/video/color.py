@@ -206,10 +206,11 @@ def _refuse(stream: StreamColor, assume: Assume, defaults: dict[Property, str], 
     if not found:
         return
     whole = given | {prop: defaults[prop] for prop in found}
+    are = {prop: "are" if prop == "primaries" else "is" for prop in found}
     option = ",".join([f"{p}={v}" for p, v in whole.items()] + [PROGRESSIVE] * assume.progressive)
     raise VideoError(
         f"{name}: its colour "
-        f"{', its '.join((f'{prop} is {what}' for prop, what in found.items()))}; "
+        f"{', its '.join(f'{prop} {are[prop]} {what}' for prop, what in found.items())}; "
         "only SDR video is supported. Convert it, or choose how to read it anyway: "
         f"--assume {option}"
     )

@@ -23,7 +23,13 @@ MOST_PROFILE = 2**22
 SRGB = 1, 13
 """H.273 code points of sRGB's primaries and transfer."""
 RGB = 2
-COLOR_TYPES = {0: "grey", RGB: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
+COLOR_TYPES = {
+    0: "grey",
+    RGB: "RGB",
+    3: "of colours from a palette",
+    4: "grey with an alpha channel",
+    6: "RGB with an alpha channel",
+}
 
 
 def read_header(file: io.RawIOBase, name: str) -> PictureHeader:
@@ -52,10 +58,14 @@ def read_header(file: io.RawIOBase, name: str) -> PictureHeader:
     except (KeyError, struct.error) as error:
         raise VideoError(f"{name}: a damaged PNG") from error
     if color_type != RGB or b"tRNS" in chunks:
-        what = "transparent" if b"tRNS" in chunks else COLOR_TYPES.get(color_type, "strange")
+        what = (
+            "RGB with a transparent colour"
+            if b"tRNS" in chunks
+            else COLOR_TYPES.get(color_type, "of an unknown kind")
+        )
         deep = "rgb48be" if bits == 16 else "rgb24"
         raise VideoError(
-            f"{name}: a {what} PNG; frames must be plain RGB, 8 or 16 bit. Convert each "
+            f"{name}: is {what}; frames must be plain RGB, 8 or 16 bit. Convert each "
             f"(ffmpeg -i IN.png -pix_fmt {deep} OUT.png)"
         )
     profile = None

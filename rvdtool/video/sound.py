@@ -41,7 +41,7 @@ class Track:
         channels: number of channels.
         layout: FFmpeg's name of the channel layout (`stereo`, `5.1`, `4 channels`).
         depth: bit depth that keeps the track's full precision; 24 for compressed audio.
-        title: the title in the file's metadata; may be empty.
+        title: the title in the file's metadata, else its language (ISO 639); may be empty.
     """
 
     stream: int
@@ -152,8 +152,13 @@ def _track(stream: AudioStream) -> Track:
         channels=context.layout.nb_channels,
         layout=context.layout.name,
         depth=depth,
-        title=tags.get("title", ""),
+        title=tags.get("title") or _language(tags),
     )
+
+
+def _language(tags: dict[str, str]) -> str:
+    language = tags.get("language", "und")
+    return "" if language == "und" else language  # undetermined
 
 
 def _samples(frame: AudioFrame) -> Samples:

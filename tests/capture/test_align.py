@@ -245,7 +245,6 @@ def test_a_video_of_the_same_size_that_lies_elsewhere_is_registered() -> None:
     ("photosite", "tag", "sample_aspect", "degrees"),
     [
         ((1, 2), (1, 1, 2, 1), None, 0.0),
-        ((2, 1), (2, 1, 1, 1), None, 90.0),
         ((4, 2), (1, 1, 1, 1), Fraction(2), 0.0),  # behind a lens that only the video names
         ((2, 1), (2, 1, 1, 1), Fraction(2, 3), 90.0),
     ],

@@ -43,6 +43,11 @@ def test_a_raw_given_before_the_video_is_told_the_right_order(
     assert run("pack", shot.raw, shot.video, "-o", tmp_path / "clip.rvd") == 2
     require_one_line(capsys.readouterr(), f"rvdtool pack {shot.video} {shot.raw}")
     assert list(tmp_path.iterdir()) == []
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    (folder / "a_0001.dng").write_bytes(shot.raw.read_bytes())
+    assert run("pack", folder, shot.video) == 2
+    require_one_line(capsys.readouterr(), f"rvdtool pack {shot.video} {folder}")
 
 
 def test_the_current_folder_is_an_output(

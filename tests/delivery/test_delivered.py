@@ -18,6 +18,7 @@ from rvdtool.bundle.store import open_bundle
 from rvdtool.capture.pack import pack
 from rvdtool.capture.stills import Still
 from rvdtool.delivery.folder import derender_to_folder
+from rvdtool.delivery.labels import label
 from rvdtool.delivery.options import DerenderOptions
 from rvdtool.errors import OutputError, UsageError
 from rvdtool.raw.dng import write_dng
@@ -115,10 +116,26 @@ def test_frames_say_what_the_camera_said(delivered: Delivered) -> None:
         assert tags["IFD0:ReelName"] == "A001_C003"
         assert tags["IFD0:Orientation"] == "Rotate 90 CW"
         with tifffile.TiffFile(delivered.frame(index)) as tiff:
-            assert tiff.pages.first.tags[51044].value == (30000, 1001)
+            tags = tiff.pages.first.tags
+            assert tags[51044].value == (30000, 1001)
+            assert (tags[51081].value, tags["Orientation"].value) == ("A001_C003", 6)
     assert delivered.time_codes() == [f"14:23:11;{5 + k:02d}" for k in range(FRAMES)]
     assert delivered.said == [
         "A001_C003.wav: sound of stream 1 ends 0.050 s after the picture (cut off)"
+    ]
+
+
+def test_what_is_left_out_is_named(delivered: Delivered, tmp_path: Path) -> None:
+    folder = delivered.folder.parent
+    (tmp_path / "gps.bin").write_bytes(bytes(64))
+    command = ["ffmpeg", "-v", "error", "-i", str(folder / "A001_C003.MOV"), "-f", "data", "-i"]
+    command += [str(tmp_path / "gps.bin"), "-map", "0:v", "-map", "1", "-c", "copy"]
+    subprocess.run([*command, "-tag:d", "gpmd", str(tmp_path / "clip.mov")], check=True)
+    bundle = open_bundle(pack(tmp_path / "clip.mov", folder / "still.dng"))
+    said: list[str] = []
+    label(bundle, time_code="01:00:00:00", span=range(FRAMES), say=said.append)
+    assert said == [
+        "clip.mov: left out: stream 1 (data, GoPro MET); `rvdtool unpack` gives back the whole file"
     ]
 
 

@@ -19,6 +19,7 @@ from small_shots import BLACK, RATE, SIZE, WHITE, make_bundle, mosaic, pan, psnr
 
 from rvdtool.bundle.store import Bundle, open_bundle
 from rvdtool.delivery import folder as delivery
+from rvdtool.delivery import run as delivery_run
 from rvdtool.delivery.folder import DerenderReport, derender, derender_to_folder
 from rvdtool.delivery.options import DerenderOptions
 from rvdtool.delivery.output import STATE_FILE
@@ -403,7 +404,7 @@ def other_colors(bundle: Bundle, folder: Path) -> DerenderReport:
 
 def other_version(bundle: Bundle, folder: Path) -> DerenderReport:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(delivery, "__version__", "99")
+        patch.setattr(delivery_run, "__version__", "99")
         return derender_to_folder(bundle, folder, existing("resume"))
 
 
@@ -566,7 +567,7 @@ def test_a_damaged_video_leaves_whole_frames_only(
         raise VideoError("clip.mkv: frame 6 can't be decoded")
 
     with monkeypatch.context() as patch:
-        patch.setattr(delivery, "read_frames", damaged)
+        patch.setattr(delivery_run, "read_frames", damaged)
         with pytest.raises(VideoError, match="frame 6"):
             derender_to_folder(bundle, tmp_path)
     left = contents(tmp_path)

@@ -14,6 +14,7 @@ from rvdtool.bundle.store import Bundle, open_bundle
 from rvdtool.capture.pack import pack
 from rvdtool.capture.stills import Still
 from rvdtool.delivery import folder as delivery
+from rvdtool.delivery import run as delivery_run
 from rvdtool.delivery.folder import derender_to_folder
 from rvdtool.delivery.options import DerenderOptions
 from rvdtool.errors import OutputError, UsageError
@@ -105,7 +106,7 @@ def test_a_resumed_range_gives_the_same_bytes(
 ) -> None:
     span = range(5, 12)
     monkeypatch.setattr(delivery, "CHECKPOINT_EVERY", 2)
-    write = delivery.write_beside
+    write = delivery_run.write_beside
 
     def until(path: Path, **options: Any) -> Any:
         if path.name == frame_name("clip", at + 1):
@@ -113,7 +114,7 @@ def test_a_resumed_range_gives_the_same_bytes(
         return write(path, **options)
 
     with monkeypatch.context() as patch, pytest.raises(StoppedError):  # noqa: PT012
-        patch.setattr(delivery, "write_beside", until)
+        patch.setattr(delivery_run, "write_beside", until)
         derender_to_folder(bundle, tmp_path, DerenderOptions(frames=span))
     resume = DerenderOptions(frames=span, existing="resume")
     other = DerenderOptions(frames=range(5, 11), existing="resume")

@@ -10,8 +10,9 @@ from small_shots import make_bundle, pan, raw_frame
 from rvdtool.bundle.store import Bundle, open_bundle
 from rvdtool.capture.pack import pack
 from rvdtool.capture.stills import Still
+from rvdtool.delivery import folder
 from rvdtool.delivery.folder import derender_to_folder
-from rvdtool.delivery.need import Need, Pace, stretches
+from rvdtool.delivery.need import Need, stretches
 from rvdtool.delivery.options import DerenderOptions
 from rvdtool.delivery.rehearsal import rehearse
 from rvdtool.errors import OutputError
@@ -112,19 +113,33 @@ def test_which_chains_are_needed(
     assert list(stretches(between, span)) == expected
 
 
-def test_a_long_run_is_told_once() -> None:
-    said: list[str] = []
-    now = iter([10.0, 11.0, 12.0, 13.0, 14.0])
-    pace = Pace(102, Need(2 * 10**9, 0, 0, 5 * 10**9), said.append, lambda: next(now))
-    for _ in range(50):
-        pace.advance(1)
-    assert said == ["102 frames: about 2 min to go, 2.0 GB (5.0 GB free)"]
+def test_a_disk_that_is_probably_too_small_is_told() -> None:
+    """Frames may turn out smaller than the reference, so it isn't refused."""
+    assert Need(2 * 10**9, 10**9, 0, 5 * 10**9).words == "3.0 GB (5.0 GB free)"
+    words = Need(2 * 10**9, 10**9, 0, 2 * 10**9).words
+    assert words == "3.0 GB (2.0 GB free, which is too little)"
 
 
-def test_nothing_is_told_of_a_short_run() -> None:
-    said: list[str] = []
-    now = iter([10.0, 11.0, 12.0, 13.0, 14.0])
-    pace = Pace(12, Need(1, 0, 0, 1), said.append, lambda: next(now))
-    for _ in range(12):
-        pace.advance(1)
-    assert said == []
+class StoppedError(Exception):
+    pass
+
+
+def test_of_a_resumed_run_only_what_is_left_counts(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(done: int) -> None:
+        if len(list(tmp_path.glob("*.dng"))) == 4:
+            raise StoppedError
+
+    monkeypatch.setattr(folder, "CHECKPOINT_EVERY", 3)
+    with pytest.raises(StoppedError):
+        derender_to_folder(bundle, tmp_path, advance=stop)
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    disk_of(monkeypatch, 10**6)
+    estimate = rehearse(bundle, tmp_path, DerenderOptions(existing="resume"))
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+    assert estimate.frames == FRAMES - 4
+    whole = rehearse(bundle, tmp_path, DerenderOptions(existing="overwrite"))
+    assert whole.frames == FRAMES
+    assert estimate.need.dngs * 2 == whole.need.dngs
+    assert estimate.need.free == 10**6 < (whole.need.free or 0)

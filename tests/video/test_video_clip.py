@@ -2,6 +2,7 @@
 
 import struct
 import subprocess
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,16 +14,17 @@ from video_clips import make_clip, picture
 from rvdtool.delivery.labels import _of_file
 from rvdtool.video.clip import ClipTags, read_clip_tags
 from rvdtool.video.png import write_png
+from rvdtool.video.sound import list_tracks
 from rvdtool.video.source import FileSource, open_source
 
 pytestmark = pytest.mark.usefixtures("programs")
 
 
-def rewritten(tmp_path: Path, suffix: str, *options: str) -> FileSource:
+def rewritten(tmp_path: Path, suffix: str, *options: str, inputs: Sequence[str] = ()) -> FileSource:
     path = tmp_path / f"clip.{suffix}"
     picture = "testsrc2=size=64x48:rate=30000/1001:duration=0.2"
     codec = "mpeg2video" if suffix == "mxf" else "libx264"
-    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", picture, "-c:v", codec]
+    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", picture, *inputs, "-c:v", codec]
     subprocess.run([*command, *options, str(path)], check=True)
     return FileSource(path)
 
@@ -46,6 +48,40 @@ def test_nothing_said(tmp_path: Path) -> None:
     (tmp_path / "frames").mkdir()
     write_png(np.ascontiguousarray(picture(0)), tmp_path / "frames" / "1.png")
     assert read_clip_tags(open_source(tmp_path / "frames"), None) == ClipTags()
+
+
+def test_what_else_is_in_the_file(tmp_path: Path) -> None:
+    """Told as the file has it; time code and sound are no others, as they are delivered."""
+    (tmp_path / "words.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nHello\n")
+    (tmp_path / "places.bin").write_bytes(bytes(64))
+    chapter = "[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=100\n"
+    (tmp_path / "tags.txt").write_text(f";FFMETADATA1\nlocation=+52.5+013.4/\n{chapter}")
+    extra = ["-f", "lavfi", "-i", "sine=d=0.2", "-i", str(tmp_path / "words.srt")]
+    extra += ["-f", "data", "-i", str(tmp_path / "places.bin"), "-i", str(tmp_path / "tags.txt")]
+    maps = [part for number in range(4) for part in ("-map", str(number))]
+    maps += ["-map_metadata", "4", "-map_chapters", "4", "-metadata:s:a:0", "language=eng"]
+    codes = ["-c:a", "pcm_s16le", "-c:s", "mov_text", "-c:d", "copy", "-tag:d", "gpmd"]
+    options = [*maps, *codes, "-timecode", "01:00:00:00"]
+    source = rewritten(tmp_path, "mov", *options, inputs=extra)
+    tags = read_clip_tags(source, None)
+    assert tags.time_code == "01:00:00:00"
+    subtitles, data, *_, chapters, position = tags.others  # chapters without names have no stream
+    assert subtitles.startswith("stream 2 (subtitles, ")
+    assert data == "stream 3 (data, GoPro MET)"
+    assert (chapters, position) == ("1 chapter", "GPS position")
+    ((track,), unknown) = list_tracks(source)
+    assert (track.title, unknown) == ("eng", [])
+
+
+def test_pictures_and_files_in_the_file(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("scene 3")
+    extra = ["-attach", str(tmp_path / "notes.txt"), "-metadata:s:t", "mimetype=text/plain"]
+    source = rewritten(tmp_path, "mkv", *extra)
+    assert read_clip_tags(source, None).others == ("stream 1 (attachment, notes.txt)",)
+    write_png(np.ascontiguousarray(picture(0)), tmp_path / "cover.png")
+    options = ["-map", "0", "-map", "1", "-c:v:1", "copy", "-disposition:v:1", "attached_pic"]
+    source = rewritten(tmp_path, "mp4", *options, inputs=["-i", str(tmp_path / "cover.png")])
+    assert read_clip_tags(source, None).others == ("stream 1 (cover art)",)
 
 
 def paired(path: Path) -> None:

@@ -106,7 +106,11 @@ def test_hdr_and_wide_pngs_are_refused(cicp: tuple[int, int], says: str, tmp_pat
 
 @pytest.mark.parametrize(
     ("shape", "says"),
-    [((13, 17), "grey PNG"), ((13, 17, 2), "grey with alpha"), ((13, 17, 4), "RGB with alpha")],
+    [
+        ((13, 17), "is grey;"),
+        ((13, 17, 2), "is grey with an alpha channel"),
+        ((13, 17, 4), "is RGB with an alpha channel"),
+    ],
 )
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_other_kinds_of_png(
@@ -124,11 +128,11 @@ def test_palette_and_transparent_pngs(tmp_path: Path) -> None:
     png = bytearray(path.read_bytes())
     png[25] = 3  # IHDR: colour type
     path.write_bytes(png)
-    with pytest.raises(VideoError, match="palette PNG"):
+    with pytest.raises(VideoError, match="is of colours from a palette"):
         probe(open_source(tmp_path))
     write_png(picture(0), path, overwrite=True)
     insert_chunk(path, b"tRNS", bytes(6))
-    with pytest.raises(VideoError, match="transparent PNG"):
+    with pytest.raises(VideoError, match="is RGB with a transparent colour"):
         probe(open_source(tmp_path))
 
 
