@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from rvdtool.raw.dng import SMALLEST
 from rvdtool.raw.frame import RawFrame
 from rvdtool.raw.render import default_render
+from rvdtool.reconstruct.compiled import kernel
 from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.statistics import Array, Curve
 
@@ -180,19 +181,54 @@ def ratio_mode(
     weights = 1 / (1 + (spread / _BIN) ** 2)
     terms, mode = _start(logs, far, shading, weights, float(np.median(spread)), expected)
     evidence, error = np.zeros((3, 4)), NOISIEST_RATIO
+    reach = np.maximum(_NEAR, 3 * spread)
     for _ in range(4):
-        near = np.abs(logs - far @ terms - mode) < np.maximum(_NEAR, 3 * spread)
-        if not near.any():
+        around, sums = np.array([*terms, mode]), np.zeros((5, 5))
+        near = np.empty(logs.size, np.bool_)
+        _add_up(logs, far, weights, reach, around, near, sums)
+        count, total = float(near.sum()), sums[4, 4]
+        if not count:
             break
-        w = weights[near] / weights[near].sum()
-        x, y = far[near] - w @ far[near], logs[near] - w @ logs[near]
-        evidence = len(w) * np.column_stack([x.T @ (w[:, None] * x), x.T @ (w * y)])
+        means = sums[4, :4] / total
+        moments = sums[:4, :4] / total - np.outer(means, means)
+        evidence = count * moments[:3]
         terms = Shading(shading.evidence + evidence).terms
-        rest = logs[near] - far[near] @ terms
-        mode = float(w @ rest)
+        mode = float(means[3] - means[:3] @ terms)
         # Neighbouring blocks aren't independent: demosaicing and codecs reach across them.
-        error = float(np.sqrt(BLOCKS_PER_WITNESS * (w**2 @ (rest - mode) ** 2)))
+        rest = (logs - (far * terms).sum(axis=1) - mode) * weights
+        error = float(np.sqrt(BLOCKS_PER_WITNESS * (rest[near] ** 2).sum())) / float(total)
     return Ratio(float(np.exp(mode)), shading.learn(evidence), error)
+
+
+@kernel
+def _add_up(
+    logs: NDArray[np.float64],
+    far: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    reach: NDArray[np.float64],
+    around: NDArray[np.float64],
+    near: NDArray[np.bool_],
+    sums: NDArray[np.float64],
+) -> None:
+    """Weighted sums of all products of two of (the three terms, the logarithm, 1).
+
+    Args:
+        logs, far, weights: per block; far: [blocks, 3].
+        reach: how far from the mode a block's ratio counts.
+        around: the shading's terms and the mode, [4].
+        near: whether it counts, a result.
+        sums: [5, 5], 0 before.
+    """
+    for i in range(logs.size):
+        shading = far[i, 0] * around[0] + far[i, 1] * around[1] + far[i, 2] * around[2]
+        near[i] = abs(logs[i] - shading - around[3]) < reach[i]
+        if not near[i]:
+            continue
+        weight = weights[i]
+        for j in range(5):
+            one = weight * (far[i, j] if j < 3 else logs[i] if j == 3 else 1.0)
+            for k in range(5):
+                sums[j, k] += one * (far[i, k] if k < 3 else logs[i] if k == 3 else 1.0)
 
 
 def _log_deviation(value: Array, reference: Array, noise: Curve) -> Array:

@@ -87,7 +87,7 @@ class Fit:
         """What was full in the reference frame, and is as bright as can be, is full."""
         if not calibration.lights.any():
             return
-        full = still_full(calibration.lights, rgb, calibration.phase, far)
+        full = find(still_full(calibration.lights, rgb, calibration.phase, far))
         self.full[full] = 1
         least = np.float32(min(HEADROOM, white))
         self.lower_bound[full] = np.maximum(self.lower_bound[full], least)

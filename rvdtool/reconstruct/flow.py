@@ -87,25 +87,6 @@ def leaves(flow: Flow, where: Where) -> NDArray[np.bool_]:
     return (x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)
 
 
-def sample_mosaic_at(mosaic: Array, flow: Flow, where: Where) -> Array:
-    """`sample_mosaic` at some photosites alone, [photosites]."""
-    (height, width), (rows, columns) = mosaic.shape, where
-    odd_row, odd_column = rows % 2, columns % 2
-    most_y, most_x = (height - odd_row - 1) // 2, (width - odd_column - 1) // 2
-    y = np.clip((rows - odd_row + flow[where][:, 1]) / 2, 0, most_y)
-    x = np.clip((columns - odd_column + flow[where][:, 0]) / 2, 0, most_x)
-    top, left = np.floor(y).astype(np.intp), np.floor(x).astype(np.intp)
-
-    def at(row: NDArray[np.intp], column: NDArray[np.intp]) -> Array:
-        return mosaic[
-            2 * np.minimum(row, most_y) + odd_row, 2 * np.minimum(column, most_x) + odd_column
-        ]
-
-    upper = at(top, left) + (x - left) * (at(top, left + 1) - at(top, left))
-    lower = at(top + 1, left) + (x - left) * (at(top + 1, left + 1) - at(top + 1, left))
-    return np.asarray(upper + (y - top) * (lower - upper), np.float32)
-
-
 def compose(to_middle: Flow, middle_to_far: Flow) -> Flow:
     """Current → far, from current → middle and middle → far."""
     return to_middle + sample(middle_to_far, to_middle)

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from rvdtool.raw.bayer import color_index
 from rvdtool.raw.frame import CfaPhase
-from rvdtool.reconstruct.flow import Flow, leaves, sample_mosaic_at
+from rvdtool.reconstruct.compiled import in_strips, kernel
+from rvdtool.reconstruct.flow import Flow
 from rvdtool.reconstruct.highlights import Highlights, describe
-from rvdtool.reconstruct.inverse_isp import MIN_VARIANCE, SATURATED, Estimate, Where, find
+from rvdtool.reconstruct.inverse_isp import MIN_VARIANCE, SATURATED, Estimate, Where
 from rvdtool.reconstruct.isp_features import CLIP, Rgb
 from rvdtool.reconstruct.statistics import POSITIONS, Array
 
@@ -52,18 +53,63 @@ def still_full(first: Array, rgb: Rgb, phase: CfaPhase, far: Flow) -> NDArray[np
         rgb, phase: of the current frame.
         far: its flow to the reference frame, [H, W, 2].
     """
-    full = np.zeros((rgb.shape[0], rgb.shape[1]), bool)
+    full = np.zeros((rgb.shape[0], rgb.shape[1]), np.bool_)
     if not first.any():
         return full
-    bright = find(_shows_full(rgb, phase))
-    if bright[0].size:
-        full[bright] = (sample_mosaic_at(first, far, bright) > 0.5) & ~leaves(far, bright)
+    rgb = rgb if rgb.flags.c_contiguous else rgb.copy()
+    pattern, limit = phase.pattern, _limit(rgb)
+
+    def strip(top: int, bottom: int) -> None:
+        _still_full(top, bottom, first, rgb, pattern, limit, far, full)
+
+    in_strips(full.shape[0], strip)
     return full
+
+
+@kernel
+def _still_full(
+    top: int,
+    bottom: int,
+    first: Array,
+    rgb: Rgb,
+    pattern: NDArray[np.uint8],
+    limit: int,
+    far: Flow,
+    full: NDArray[np.bool_],
+) -> None:
+    """Rows of `still_full`: `first` is sampled as `sample_mosaics` does it."""
+    height, width = full.shape
+    for y in range(top, bottom):
+        odd_row = y % 2
+        most_y = (height - odd_row - 1) // 2
+        for x in range(width):
+            odd_column = x % 2
+            if rgb[y, x, pattern[odd_row, odd_column]] < limit:
+                continue
+            to_x, to_y = x + far[y, x, 0], y + far[y, x, 1]
+            if to_x < -0.5 or to_y < -0.5 or to_x > width - 0.5 or to_y > height - 0.5:
+                continue
+            most_x = (width - odd_column - 1) // 2
+            across = min(max((to_x - odd_column) / 2, 0.0), most_x)
+            down = min(max((to_y - odd_row) / 2, 0.0), most_y)
+            left, above = int(across), int(down)
+            right, below = min(left + 1, most_x), min(above + 1, most_y)
+            one, other = first[2 * above + odd_row], first[2 * below + odd_row]
+            left, right = 2 * left + odd_column, 2 * right + odd_column
+            share = across - 0.5 * (left - odd_column)
+            upper = one[left] + share * (one[right] - one[left])
+            lower = other[left] + share * (other[right] - other[left])
+            full[y, x] = upper + (down - above) * (lower - upper) > 0.5
+
+
+def _limit(rgb: Rgb) -> int:
+    """The least code that a full light shows."""
+    return int(np.ceil(SHOWN * np.iinfo(rgb.dtype).max))
 
 
 def _shows_full(rgb: Rgb, phase: CfaPhase) -> NDArray[np.bool_]:
     """Where an sRGB frame is as bright as a full light in the photosite's own colour, [H, W]."""
-    limit = int(np.ceil(SHOWN * np.iinfo(rgb.dtype).max))
+    limit = _limit(rgb)
     bright = np.empty((rgb.shape[0], rgb.shape[1]), bool)
     for row, column in POSITIONS:
         own = rgb[row::2, column::2, phase.pattern[row, column]]

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rvdtool.reconstruct.compiled import in_strips, kernel
 from rvdtool.reconstruct.flow import Flow, bridge, compose, estimate_flow, sample
 from rvdtool.reconstruct.statistics import Array, box
 
@@ -21,6 +22,8 @@ NOISY = 4.0
 FAR_APART = 30
 """Levels, of 255, by which the middle tones of two pictures differ if the light is much another."""
 _MIDDLE = (0.25, 0.5, 0.75)
+
+_0, _1, _TINY, _ALIKE = (np.float32(number) for number in (0, 1, 1e-6, 0.97))
 
 NearFlow = Callable[[int, tuple[int, int]], Flow]
 """A source of flows other than our own: frame index, (height, width) → flow to the frame before."""
@@ -117,13 +120,21 @@ def equally_bright(grey: Grey, other: Grey) -> tuple[Grey, Grey]:
     large. The darker one's levels are mapped so that their distribution is the other's, which
     keeps their order, and whatever the light has done to them.
     """
-    middles = [np.quantile(image, _MIDDLE) for image in (grey, other)]
+    middles = [_levels_at(image, _MIDDLE) for image in (grey, other)]
     apart = middles[1] - middles[0]
     if np.abs(apart).max() < FAR_APART or not (np.sign(apart) == np.sign(apart[1])).all():
         return grey, other
     if apart[1] > 0:
         return _with_levels_of(grey, other), other
     return grey, _with_levels_of(other, grey)
+
+
+def _levels_at(image: Grey, shares: tuple[float, ...]) -> NDArray[np.float64]:
+    """Quantiles of a picture's levels; np.quantile would sort half a million of them."""
+    counts = np.cumsum(cv2.calcHist([image], [0], None, [256], [0, 256]).astype(np.int64))
+    place = (image.size - 1) * np.array(shares)
+    below, above = (counts.searchsorted(side(place), "right") for side in (np.floor, np.ceil))
+    return below + (place - np.floor(place)) * (above - below)
 
 
 def _with_levels_of(dark: Grey, bright: Grey) -> Grey:
@@ -139,34 +150,63 @@ def trust(grey: Grey, warped: Array) -> NDArray[np.bool_]:
 
     Local normalised cross-correlation above 0.97 where there is texture. What noise hides shows in
     pictures that are blurred more, over larger windows; it counts where the finer pictures differ
-    by no more than noise does.
+    by no more than noise does. The more a picture is blurred, the smaller the copy that does.
     """
-    (same, missed), *coarser = (
-        _agreement(grey, warped, *scale) for scale in ((5, 13, 4.0), (13, 31, 1.0), (27, 61, 0.5))
-    )
+    one, two = grey.astype(np.float32), warped
+    same, missed = _agreement(one, two, 5, 13, 4.0)
     # Most of a frame is matched rightly: the quarter that agrees best shows what noise does.
-    noise = missed <= NOISY * np.quantile(missed, 0.25)
-    return same | (noise & (coarser[0][0] | coarser[1][0]))
+    noise = missed <= NOISY * np.quantile(missed[::2, ::2], 0.25)
+    height, width = grey.shape
+    for least in (1.0, 0.5):
+        size = max(1, one.shape[1] // 2), max(1, one.shape[0] // 2)
+        one, two = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (one, two))
+        coarser, _ = _agreement(one, two, 7, 15, least)
+        whole = cv2.resize(
+            coarser.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST
+        )
+        same |= noise & whole.view(np.bool_)
+    return same
 
 
 def _agreement(
-    grey: Grey, warped: Array, blur: int, window: int, least: float
+    one: Array, two: Array, blur: int, window: int, least: float
 ) -> tuple[NDArray[np.bool_], Array]:
     """At one scale, [H, W] each: where two pictures agree, and the variance of what they don't.
 
     Args:
-        grey, warped: the pictures.
+        one, two: the pictures.
         blur, window: in pixels.
         least: variance below which there is no texture.
     """
-    one, two = (box(image.astype(np.float32), blur) for image in (grey, warped))
-    mean_one, mean_two = box(one, window), box(two, window)
-    variance_one = box(one * one, window) - mean_one * mean_one
-    variance_two = box(two * two, window) - mean_two * mean_two
-    covariance = box(one * two, window) - mean_one * mean_two
-    correlation = covariance / np.sqrt(np.maximum(variance_one * variance_two, 1e-6))
-    missed = variance_one * (1 - np.clip(correlation, 0, 1) ** 2)
-    return (correlation > 0.97) & (variance_one > least), missed
+    one, two = box(one, blur), box(two, blur)
+    means = tuple(box(image, window) for image in (one, two, one * one, two * two, one * two))
+    same, missed = np.empty(one.shape, np.bool_), np.empty_like(one)
+    texture = np.float32(least)
+    in_strips(len(same), lambda top, end: _correlate(top, end, means, texture, same, missed))
+    return same, missed
+
+
+@kernel
+def _correlate(
+    top: int,
+    end: int,
+    means: tuple[Array, Array, Array, Array, Array],
+    least: np.float32,
+    same: NDArray[np.bool_],
+    missed: Array,
+) -> None:
+    """Rows of `_agreement`, from the local means of both pictures, their squares and product."""
+    for y in range(top, end):
+        for x in range(same.shape[1]):
+            mean_one, mean_two = means[0][y, x], means[1][y, x]
+            variance_one = means[2][y, x] - mean_one * mean_one
+            variance_two = means[3][y, x] - mean_two * mean_two
+            covariance = means[4][y, x] - mean_one * mean_two
+            power = max(variance_one * variance_two, _TINY)
+            correlation = covariance / np.sqrt(power)
+            known = min(max(correlation, _0), _1)
+            missed[y, x] = variance_one * (_1 - known * known)
+            same[y, x] = (correlation > _ALIKE) & (variance_one > least)
 
 
 def same_scene(grey: Grey, warped: Array) -> bool:

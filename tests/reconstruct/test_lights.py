@@ -6,10 +6,11 @@ import pytest
 from small_shots import BLACK, SIZE, WHITE, Array, mosaic, pan, raw_frame, render
 
 from rvdtool.network.calibrated import CalibratedConfig, CalibratedFagdn
-from rvdtool.raw.bayer import normalise
+from rvdtool.raw.bayer import color_index, normalise
 from rvdtool.raw.frame import CfaPhase
 from rvdtool.reconstruct.chain import Chain
-from rvdtool.reconstruct.lights import lights, still_full
+from rvdtool.reconstruct.flow import outside, sample_mosaic
+from rvdtool.reconstruct.lights import SHOWN, lights, still_full
 
 
 def night(count: int, radius: int = 4, radiance: float = 5.0) -> list[Array]:
@@ -64,3 +65,15 @@ def test_a_lamp_that_goes_out_is_not_full() -> None:
     assert not still_full(first, render(pan(1)[0]), CfaPhase.RGGB, far).any()
     beyond = np.full((*SIZE, 2), 1e4, np.float32)
     assert not still_full(first, render(scenes[0]), CfaPhase.RGGB, beyond).any()
+
+
+@pytest.mark.parametrize("size", [(64, 96), (41, 35)])
+def test_full_photosites_are_where_sampling_finds_them(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(3)
+    first = (rng.random(size) > 0.3).astype(np.float32)
+    rgb = rng.integers(180, 256, (*size, 3), np.uint8)
+    far = rng.normal(0, 8, (*size, 2)).astype(np.float32)
+    own = np.take_along_axis(rgb, color_index(CfaPhase.GRBG, size)[..., None], 2)[..., 0]
+    expected = (sample_mosaic(first, far) > 0.5) & ~outside(far) & (own >= np.ceil(255 * SHOWN))
+    assert 0.1 < expected.mean() < 0.9
+    assert (still_full(first, rgb, CfaPhase.GRBG, far) == expected).mean() > 0.999
