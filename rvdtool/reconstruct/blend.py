@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -18,13 +19,15 @@ from rvdtool.errors import UsageError
 from rvdtool.raw.bayer import normalise
 from rvdtool.raw.frame import Mosaic, RawFrame
 from rvdtool.reconstruct.brightness import BLOCK, block_means
-from rvdtool.reconstruct.chain import Chain, Observation, Step
+from rvdtool.reconstruct.chain import Chain, Step
 from rvdtool.reconstruct.compiled import threads
 from rvdtool.reconstruct.flow import Flow, resize_flow, sample
 from rvdtool.reconstruct.spool import Spool
 from rvdtool.reconstruct.stages import stage
 from rvdtool.reconstruct.statistics import Array, box
 from rvdtool.video.frame import Rgb
+
+T = TypeVar("T")
 
 MOST_ANSWERS = 4
 """Frames that wait for the network or its answer at a time, at most."""
@@ -82,30 +85,40 @@ class Trace:
 def steps(chain: Chain, pictures: Iterable[Rgb]) -> Iterator[Step]:
     """Run a chain over sRGB frames.
 
-    While one frame is observed, the one before is fused, and the network answers to those before
-    it. No more are in memory, as each is some twenty maps of the frame's size.
+    While one frame is followed, the one before is compared, the one before that is fused, and the
+    network answers to those before it. No more are in memory, as each is some twenty maps of the
+    frame's size.
     """
-    frames, workers = iter(pictures), max(1, threads() - 1)
+    workers = max(1, threads() - 1)
     answers: deque[Future[Step]] = deque()
-
-    def observe() -> Observation | None:
-        rgb = next(frames, None)
-        return None if rgb is None else chain.observe(rgb)
-
-    with ThreadPoolExecutor(1) as observer, ThreadPoolExecutor(workers) as answerers:
-        observing = observer.submit(observe)
+    followed = _ahead(map(chain.follow, pictures))
+    with ThreadPoolExecutor(workers) as answerers:
+        observed = _ahead(map(chain.compare, followed))
         while True:
             with stage("waiting for candidates"):
-                seen = observing.result()
+                seen = next(observed, None)
             if seen is None:
                 break
-            observing = observer.submit(observe)
             answers.append(answerers.submit(chain.answer, chain.fuse(seen), seen.rgb))
             del seen
             if len(answers) >= min(workers, MOST_ANSWERS):
                 yield _first(answers)
         while answers:
             yield _first(answers)
+
+
+def _ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items; while one is used, the next one is made in a thread."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, items, None)
+        while True:
+            made = coming.result()
+            if made is None:
+                return
+            coming = thread.submit(next, items, None)
+            kept = [made]
+            del made
+            yield kept.pop()  # nothing here holds it any longer
 
 
 def _first(answers: "deque[Future[Step]]") -> Step:

@@ -11,7 +11,7 @@ chain what it saw in training. Its own frames in their place gave the same quali
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
@@ -27,6 +27,7 @@ from rvdtool.reconstruct.confidence import expected_error
 from rvdtool.reconstruct.exposure import Exposure, ExposureMeter
 from rvdtool.reconstruct.flow import Flow, flow_image
 from rvdtool.reconstruct.fusion import fuse
+from rvdtool.reconstruct.inverse_isp import Estimate
 from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.match import Match
 from rvdtool.reconstruct.motion import Grey, Motion, MotionTracker, NearFlow
@@ -76,6 +77,23 @@ class ChainState:
 
 
 @dataclass(frozen=True)
+class Followed:
+    """A frame by itself, and where its pixels came from.
+
+    Attributes:
+        rgb: the frame.
+        estimate: its inverse ISP.
+        grey: its picture for the flow.
+        motion: its flows.
+    """
+
+    rgb: Rgb
+    estimate: Estimate
+    grey: Grey
+    motion: Motion
+
+
+@dataclass(frozen=True)
 class Observation:
     """What the reference frame and the sRGB video say about a frame: no earlier RAW is needed for
     it.
@@ -118,7 +136,8 @@ class Step:
 class Chain:
     """De-renders a clip frame by frame, in display order.
 
-    `observe` and `advance` are the two halves of `step`; observing may run ahead in another thread.
+    `observe` and `advance` are the two halves of `step`, `follow` and `compare` those of `observe`;
+    each may run ahead of the next one in a thread of its own.
 
     Attributes:
         state: after the last frame that is done.
@@ -192,7 +211,7 @@ class Chain:
             lost=False,
         )
         self._meter = self._make_meter() if self.tracks_gain and exposures is None else None
-        self._seen = _Seen.after(self.state)
+        self._go_on_after(self.state)
         self._learned = self.encode_reference(network, rgb) if network else None
         self.first = None if match.is_frame else self._reconstruct_first(rgb, grey)
 
@@ -226,7 +245,14 @@ class Chain:
     def resume(self, state: ChainState) -> None:
         """Go on after `state`, which an earlier run of the same chain left."""
         self.state = state
-        self._seen = _Seen.after(state)
+        self._go_on_after(state)
+
+    def _go_on_after(self, state: ChainState) -> None:
+        """Observe the frame after a state's next."""
+        self._followed = _Place(state.index, state.grey, state.far, state.lost)
+        brightness = Ratio(state.brightness, Shading(state.shading))
+        exposure = Exposure(state.exposure, state.readings, state.squares)
+        self._seen = _Seen(state.index, state.fit, state.clipped, brightness, exposure)
 
     def step(self, rgb: Rgb) -> Step:
         """De-render the next frame, and make it the state.
@@ -237,18 +263,33 @@ class Chain:
         return self.advance(self.observe(rgb))
 
     def observe(self, rgb: Rgb) -> Observation:
-        """Inverse ISP and motion of the next frame that wasn't observed yet.
+        """Inverse ISP, motion and candidates of the next frame that wasn't observed yet.
 
         Args:
             rgb: uint8 or uint16 [H, W, 3], of the reference frame's size.
         """
-        past = self._seen
+        return self.compare(self.follow(rgb))
+
+    def follow(self, rgb: Rgb) -> Followed:
+        """The first half of `observe`: what needs nothing of earlier frames but their motion.
+
+        Args:
+            rgb: uint8 or uint16 [H, W, 3], of the reference frame's size.
+        """
+        past = self._followed
         with stage("inverse ISP"):
             estimate = self.calibration.inverse_isp(rgb)
         with stage("motion"):
             grey = flow_image(rgb)
             blank = _blank(estimate.clipped, grey)
             motion = self._tracker(past.index + 1, grey, past.grey, past.far, blank, past.lost)
+        self._followed = _Place(past.index + 1, grey, motion.far, motion.lost)
+        return Followed(rgb, estimate, grey, motion)
+
+    def compare(self, frame: Followed) -> Observation:
+        """The second half of `observe`."""
+        past, index = self._seen, self._seen.index + 1
+        estimate, motion = frame.estimate, frame.motion
         exposure = past.exposure
         if self._meter and not motion.cut:
             free = estimate.clipped == 0
@@ -258,27 +299,20 @@ class Chain:
         with stage("candidates"):
             evidence = gather(
                 self.calibration,
-                rgb,
+                frame.rgb,
                 estimate,
-                grey,
+                frame.grey,
                 motion,
                 past.fit,
                 past.clipped,
-                self._level(past.index + 1, past.brightness),
-                self._exposure(past.index + 1, exposure),
+                self._level(index, past.brightness),
+                self._exposure(index, exposure),
                 self.tracks_gain,
             )
         self._seen = _Seen(
-            past.index + 1,
-            grey,
-            motion.far,
-            motion.lost,
-            evidence.fit.value,
-            evidence.clipped,
-            evidence.brightness,
-            exposure,
+            index, evidence.fit.value, evidence.clipped, evidence.brightness, exposure
         )
-        return Observation(past.index + 1, rgb, grey, motion, evidence, exposure)
+        return Observation(index, frame.rgb, frame.grey, motion, evidence, exposure)
 
     def advance(self, seen: Observation) -> Step:
         """De-render the frame after the state's, from its observation, and make it the state."""
@@ -382,33 +416,24 @@ class Chain:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What observing the next frame takes of the last observed one; fields as in `ChainState`."""
+class _Place:
+    """What following the next frame takes of the last one that was; fields as in `ChainState`."""
 
     index: int
     grey: Grey
     far: Flow
     lost: bool
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What observing the next frame takes of the last observed one; fields as in `ChainState`."""
+
+    index: int
     fit: Array
     clipped: NDArray[np.uint8]
     brightness: Ratio
     exposure: Exposure
-
-    @classmethod
-    def after(cls, state: ChainState) -> Self:
-        """Go on after a frame that is done."""
-        brightness = Ratio(state.brightness, Shading(state.shading))
-        exposure = Exposure(state.exposure, state.readings, state.squares)
-        return cls(
-            state.index,
-            state.grey,
-            state.far,
-            state.lost,
-            state.fit,
-            state.clipped,
-            brightness,
-            exposure,
-        )
 
 
 def _blank(clipped: NDArray[np.uint8], grey: Grey) -> NDArray[np.bool_]:

@@ -30,7 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.raw.frame import CfaPhase
-from rvdtool.reconstruct.isp_apply import Weights, apply_weights
+from rvdtool.reconstruct.compiled import STRIP, in_strips
+from rvdtool.reconstruct.isp_apply import Weights, apply_states, apply_weights
 from rvdtool.reconstruct.isp_beyond import Beyond
 from rvdtool.reconstruct.isp_features import (
     COLUMNS,
@@ -396,11 +397,17 @@ def _apply(
         states = np.empty((2, 2, 8, _STATE_COLUMNS + 1), np.float32)
         for at, position in positions.items():
             states[at] = position.states
-        own = states[rows % 2, columns % 2, features.clipped[rows, columns]]
-        seen = _state_design(features, rows, columns)
-        stated = np.einsum("ij,ij->i", seen, own[:, :-1]) + own[:, -1]
-        known = ~np.isnan(stated)
-        value[rows[known], columns[known]] = stated[known]
+        around = tuple(features.around(rows, columns))
+        ends = np.searchsorted(rows, np.arange(0, value.shape[0] + STRIP, STRIP))
+
+        def strip(first: int, _last: int) -> None:
+            begin, end = ends[first // STRIP : first // STRIP + 2]
+            apply_states(
+                begin, end, rows, columns, features.rgb, features.table, features.clipped, around,
+                states, value,
+            )  # fmt: skip
+
+        in_strips(value.shape[0], strip)
     np.minimum(value, 1, out=value)
     return Estimate(value, features.clipped, lower_bound, away, stray)
 

@@ -139,6 +139,45 @@ def _apply(
                 least[2 * i] = sums[i] * np.float32((states[2 * i] >> bit) & 1)
 
 
+@kernel
+def apply_states(
+    begin: int,
+    end: int,
+    rows: NDArray[np.intp],
+    columns: NDArray[np.intp],
+    rgb: Rgb,
+    table: Array,
+    clipped: NDArray[np.uint8],
+    around: tuple[Array, Array, Array, Array],
+    states: Array,
+    value: Array,
+) -> None:
+    """The clip states' own regressions at some clipped photosites.
+
+    Args:
+        begin, end: which of `rows` and `columns`.
+        rows, columns: of the photosites.
+        rgb, table, clipped: see `Features`.
+        around: the linearised channels around each of the photosites, [photosites, 3] per scale.
+        states: weights by position in the cell and clip state, [2, 2, 8, 19]; NaN: none.
+        value: normalised RAW, [H, W]; changed at the photosites whose state has weights.
+    """
+    per_code = _1 / np.float32(table.size - 1)
+    for i in range(begin, end):
+        y, x = rows[i], columns[i]
+        weights = states[y % 2, x % 2, clipped[y, x]]
+        total = weights[18]
+        if np.isnan(total):
+            continue
+        for c in range(3):
+            code = rgb[y, x, c]
+            linear = table[code]
+            total += linear * weights[c] + np.float32(code) * per_code * weights[3 + c]
+            for k in range(4):
+                total += (around[k][i, c] - linear) * weights[6 + 3 * k + c]
+        value[y, x] = total
+
+
 @inline
 def _reflect(y: int, height: int) -> int:
     """A row beyond the frame, mirrored about its first or last one."""

@@ -161,9 +161,7 @@ def trust(grey: Grey, warped: Array) -> NDArray[np.bool_]:
         size = max(1, one.shape[1] // 2), max(1, one.shape[0] // 2)
         one, two = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (one, two))
         coarser, _ = _agreement(one, two, 7, 15, least)
-        whole = cv2.resize(
-            coarser.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST
-        )
+        whole = cv2.resize(coarser.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
         same |= noise & whole.view(np.bool_)
     return same
 

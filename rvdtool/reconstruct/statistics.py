@@ -47,8 +47,8 @@ class Curve:
             return cls(np.zeros(1, np.float32), np.full(1, max(value, lowest), np.float32))
         step = max(1, intensity.size // _MAX_SORTED)
         intensity, quantity = intensity[::step], quantity[::step]
-        order = np.argsort(intensity, kind="stable")
-        parts = np.array_split(order, BINS)
+        edges = [part[0] for part in np.array_split(np.arange(intensity.size), BINS)]
+        parts = np.split(np.argpartition(intensity, edges), edges[1:])
         centers = np.array([intensity[part].mean() for part in parts], np.float32)
         values = np.array([reduce(quantity[part]) for part in parts], np.float32)
         return cls(centers, np.maximum(values, np.float32(lowest)))

@@ -66,6 +66,27 @@ def test_one_pass_is_the_regression(size: tuple[int, int], dtype: type) -> None:
     assert np.allclose(estimate.lower_bound, own, atol=2e-5)
 
 
+@pytest.mark.parametrize("size", [(96, 128), (41, 75)], ids=str)
+def test_clip_states_are_their_regressions(size: tuple[int, int]) -> None:
+    """On the linear and coded channels, and on what surrounds a photosite at four scales."""
+    rng = np.random.default_rng(0)
+    features = Features(rng.integers(200, 256, (*size, 3), np.uint8))
+    states = rng.normal(0, 0.02, (2, 2, 8, 19)).astype(np.float32)
+    states[:, :, 3] = np.nan
+    positions = {
+        at: Position.of(np.zeros(COLUMNS, np.float32), 0.3, 1, states[at]) for at in POSITIONS
+    }
+    value = InverseIsp(positions, ErrorModel({}, np.ones(8, bool)))(features.rgb).value
+    rows, columns = np.nonzero(features.clipped)
+    around = [mean - features.linear[rows, columns] for mean in features.around(rows, columns)]
+    seen = [features.linear[rows, columns], features.coded[rows, columns], *around]
+    own = states[rows % 2, columns % 2, features.clipped[rows, columns]]
+    wanted = (np.concatenate(seen, axis=1) * own[:, :-1]).sum(axis=1) + own[:, -1]
+    wanted = np.where(np.isnan(wanted), 0.3, wanted)
+    assert np.allclose(value[rows, columns], np.minimum(wanted, 1), atol=1e-5)
+    assert np.allclose(value[features.clipped == 0], 0.3)
+
+
 def test_the_phase_matters() -> None:
     """The estimate is of one phase only: the test above can't be met by a grey picture."""
     known, other = texture(SIZE, 1), texture(SIZE, 2)
