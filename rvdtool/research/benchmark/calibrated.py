@@ -5,17 +5,14 @@ from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
-import torch
 
-from rvdtool.errors import ModelError
-from rvdtool.network.calibrated import CalibratedFagdn
 from rvdtool.network.checkpoint import Model
 from rvdtool.research.benchmark.clip import BenchmarkClip
 from rvdtool.research.benchmark.fusion import ChainMethod, Link, run_chain
-from rvdtool.research.benchmark.method import Method, PredictedFrame, switches_of
+from rvdtool.research.benchmark.method import Method, PredictedFrame, TrainedMethod, switches_of
 
 
-class Calibrated(ChainMethod):
+class Calibrated(TrainedMethod, ChainMethod):
     """De-rendering with a calibrated FAGDN."""
 
     sources = (
@@ -27,28 +24,12 @@ class Calibrated(ChainMethod):
         "network.gla",
     )
 
+    kind = "fagdn-calibrated"
+
     def __init__(self, model: Model, device: str = "cpu") -> None:
-        """Set up the method.
-
-        Args:
-            model: a model of kind `fagdn-calibrated`.
-            device: device that the network runs on.
-
-        Raises:
-            ModelError: the model is of another kind.
-        """
-        if not isinstance(model.network, CalibratedFagdn):
-            raise ModelError(
-                f"{model.name}: a model of kind {model.kind!r}, not 'fagdn-calibrated'"
-            )
-        self.name = model.name
+        """As `TrainedMethod`."""
+        super().__init__(model, device)
         self.switches = switches_of(model)
-        self._sha256 = model.sha256
-        self._network = model.network.to(torch.device(device))
-
-    def key(self) -> dict[str, str]:
-        """As `Method.key`."""
-        return {**super().key(), "model": self._sha256}
 
     def read(self, clip: BenchmarkClip, links: Iterator[Link]) -> Iterator[PredictedFrame]:
         """As `ChainMethod.read`."""

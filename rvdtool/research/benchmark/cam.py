@@ -9,11 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rvdtool.errors import ModelError
 from rvdtool.network.checkpoint import Model
 from rvdtool.raw.bayer import to_dn
 from rvdtool.research.benchmark.clip import BenchmarkClip
-from rvdtool.research.benchmark.method import Method, PredictedFrame
+from rvdtool.research.benchmark.method import PredictedFrame, TrainedMethod
 from rvdtool.research.benchmark.packed import pack, unpack
 from rvdtool.research.peers.cam import OFFSETS, Cam, sample_loss
 
@@ -22,7 +21,7 @@ TUNING_RATE = 1e-4
 """Learning rate of Adam for fine-tuning the reconstructor to a frame (the authors' settings)."""
 
 
-class CamMethod(Method):
+class CamMethod(TrainedMethod):
     """A trained CAM, used unchanged or fine-tuned to the samples of each frame."""
 
     alone = True
@@ -33,18 +32,13 @@ class CamMethod(Method):
         "research.peers.cam",
     )
 
+    kind = "cam"
+
     def __init__(self, model: Model, *, tuned: bool, device: str = "cpu") -> None:
-        if not isinstance(model.network, Cam):
-            raise ModelError(f"{model.name}: a model of kind {model.kind!r}, not 'cam'")
+        super().__init__(model, device)
         self.name = f"{model.name}+tuned" if tuned else model.name
         self._tuned = tuned
-        self._sha256 = model.sha256
         self._device = torch.device(device)
-        self._network = model.network.to(self._device)
-
-    def key(self) -> dict[str, str]:
-        """As `Method.key`."""
-        return {**super().key(), "model": self._sha256}
 
     def predict(self, clip: BenchmarkClip, wanted: Sequence[int]) -> Iterator[PredictedFrame]:
         """As `Method.predict`."""

@@ -4,11 +4,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rvdtool.errors import ModelError
 from rvdtool.raw.frame import Mosaic
 from rvdtool.research.benchmark.clip import BenchmarkClip
 from rvdtool.research.fingerprint import code_fingerprint
@@ -74,6 +75,36 @@ class Method(ABC):
     def key(self) -> Mapping[str, str]:
         """All that figures depend on besides the clip; they are stale when it changes."""
         return {"name": self.name, "code": code_fingerprint(self.sources)}
+
+
+class TrainedMethod(Method):
+    """A method that runs a trained network.
+
+    Attributes:
+        kind: kind of the models that it runs.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, model: "Model", device: str = "cpu") -> None:
+        """Set up the method.
+
+        Args:
+            model: a model of this kind.
+            device: device that the network runs on.
+
+        Raises:
+            ModelError: the model is of another kind.
+        """
+        if model.kind != self.kind:
+            raise ModelError(f"{model.name}: a model of kind {model.kind!r}, not {self.kind!r}")
+        self.name = model.name
+        self._sha256 = model.sha256
+        self._network: Any = model.network.to(device)
+
+    def key(self) -> dict[str, str]:
+        """As `Method.key`."""
+        return {**super().key(), "model": self._sha256}
 
 
 def switches_of(model: "Model") -> dict[str, bool]:
