@@ -1,2 +1,2 @@
-"""From a bundle to RAW frames: calibrate on the reference frame, follow the motion, fuse by
-variance."""
+"""Reconstruct RAW frames from a bundle: calibrate on the reference frame, estimate motion, and fuse
+candidates by their variances."""

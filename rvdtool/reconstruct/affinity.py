@@ -1,20 +1,19 @@
-"""The temporal affinity prior: all that the reference frame and the previous frame say about the
-current one.
+"""The temporal affinity prior: candidates for the current RAW from the reference frame and the
+previous frame.
 
-Four candidates for the current RAW, each with the variance of its error:
+There are four candidates, each with the variance of its error:
 
 - *fit*: the inverse ISP of the current sRGB frame;
-- *anchored*: fit + what the fit missed on the reference frame, sampled once along the flow to the
-  reference frame;
-- *previous*: fit + what the fit missed on the previous frame, as far as we know;
-- *warped*: the reference RAW itself, denoised, along the flow to the reference frame.
+- *anchored*: fit + the reference frame's residual, warped in one step along the flow to it;
+- *previous*: fit + the previous frame's (estimated) residual, warped;
+- *warped*: the denoised reference RAW, warped along the flow to the reference frame.
 
-All are as bright as the reference frame: the current frame's brightness is taken out of the fit
-(and given back at the end, where it was the exposure's), the lens shading is brought to the
-current place.
+All are at the reference frame's brightness: the fit is divided by the current frame's brightness
+(which is multiplied again at the end, if it was due to exposure), and lens shading is adapted to
+the current position.
 
-Where the current pixel is clipped, *anchored* and *previous* are the warped RAWs themselves: a
-clipped fit has nothing to add.
+Where the current pixel is clipped, *anchored* and *previous* are the warped RAWs themselves, since
+the clipped fit has no information.
 """
 
 from dataclasses import dataclass, replace
@@ -64,14 +63,15 @@ from rvdtool.reconstruct.statistics import (
 )
 
 KAPPA = 0.2
-"""Error variance of a warped residual per squared photometric error beyond the noise floor."""
+"""Error variance of a warped residual per squared photometric error above the noise floor."""
 RELIABLE = 0.05
-"""… and at least this share of the fit's own variance (anchored); twice it where warped often."""
+"""Lower limit of that variance, as a fraction of the fit's variance (for *anchored*; twice this for
+*previous*, which is warped repeatedly)."""
 NOISIEST = np.float32(6)
-"""… of which this times the noise of fit and the reference RAW may be noise: three times what both
-frames have; it is 1.7 times at most where the reference frame is in view."""
+"""Upper limit of the noise floor, as a multiple of the noise of fit and reference RAW: three times
+that of both frames. Where the reference frame is in view, it is 1.7 times at most."""
 NO_WAY = np.float32(1e3)
-"""Variance of what isn't there (outside the other frame)."""
+"""Variance of candidates from outside of the other frame."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +88,15 @@ class Prior:
 
     Attributes:
         fit, anchored, previous: their variances leave out the *fine* error, which they share.
-        fine: variance of the fit's error that nothing can foretell, [H, W].
-        warped: the reference RAW along the flow; its variance is that of the whole error.
+        fine: variance of the unpredictable part of the fit's error, [H, W].
+        warped: the warped reference RAW; its variance is that of the total error.
         clipped: the current frame's clip state, [H, W].
-        brightness: of the current frame against the reference frame, taken out of all candidates.
-        exposure: how much of that is in its RAW, too; see `gather`.
-        trusted: share of the frame that surely shows what the reference frame shows, 0..1.
-        first_fit, previous_fit: the reference frame's and the previous frame's fit, along their
-            flows: where they differ from this frame's, the flow or the light is wrong.
+        brightness: the current frame's brightness relative to the reference frame, which is removed
+            from all candidates.
+        exposure: the part of it that is also in the RAW; see `gather`.
+        trusted: fraction of the frame that certainly shows the same as the reference frame, 0..1.
+        first_fit, previous_fit: the fits of the reference frame and of the previous frame, warped:
+            where they differ from this frame's fit, the flow is wrong or the light has changed.
         far: flow to the reference frame, [H, W, 2].
     """
 
@@ -115,16 +116,17 @@ class Prior:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A prior but for the candidate that the previous RAW makes: nothing here depends on it.
+    """A prior without the candidate from the previous RAW, on which nothing here depends.
 
     Attributes:
         fit, anchored, warped, fine, clipped, brightness, exposure, trusted, first_fit,
             previous_fit, far: see `Prior`.
         near: flow to the previous frame, [H, W, 2].
-        shade: lens shading here against where the previous RAW comes from, factor, [H, W].
-        flow_variance: variance of what `near` brings, [H, W].
-        residual_variance: variance of a carried candidate that no flow explains, [H, W].
-        lower_bound: normalised RAW that a clipped photosite has at least, [H, W].
+        shade: ratio of the lens shading here and at the source in the previous frame, [H, W].
+        flow_variance: variance of values warped by `near`, [H, W].
+        residual_variance: part of a warped candidate's variance that is independent of the flow,
+            [H, W].
+        lower_bound: lowest possible normalised RAW of a clipped photosite, [H, W].
     """
 
     fit: Candidate
@@ -145,12 +147,11 @@ class Evidence:
     lower_bound: Array
 
     def with_corrupted_flow(self, wrong: NDArray[np.bool_], shift: tuple[int, int]) -> Self:
-        """As if the flow to the reference frame were wrong in places: for training to be wary of
-        it.
+        """Corrupt the flow to the reference frame in a region, to train robustness against it.
 
         Args:
-            wrong: where, [H, W].
-            shift: what is found there instead: that of as many rows and columns away (both even).
+            wrong: mask of the region, [H, W].
+            shift: offset in rows and columns (both even) from which values are taken instead.
         """
 
         def elsewhere(field: Array) -> Array:
@@ -160,8 +161,8 @@ class Evidence:
         first_fit, first_raw = elsewhere(self.first_fit), elsewhere(self.warped.value)
         residual = elsewhere(np.where(clipped, 0, self.anchored.value - value))
         flow_variance = np.float32(KAPPA) * box((value - first_fit) ** 2, WINDOW)
-        # Unclipped, `residual_variance` is for what was warped often: twice that of what comes
-        # from the reference frame.
+        # Where unclipped, `residual_variance` is that of the previous frame: twice that of the
+        # reference frame.
         residual_variance = np.where(clipped, self.residual_variance, self.residual_variance / 2)
         anchored = _carry(
             value, clipped, self.lower_bound, first_raw, residual, flow_variance, residual_variance
@@ -184,11 +185,11 @@ class Evidence:
         )
 
     def with_previous(self, raw: Array, variance: Array) -> Prior:
-        """Add the candidate that stems from the previous frame.
+        """Add the candidate from the previous frame.
 
         Args:
-            raw: its normalised RAW, as bright as the reference frame, [H, W].
-            variance: of its predictable error, [H, W].
+            raw: the previous frame's normalised RAW at the reference frame's brightness, [H, W].
+            variance: variance of its predictable error, [H, W].
         """
         brought = tuple(sample_mosaics(np.dstack([raw, variance]), self.near))
         previous = Candidate(np.empty_like(raw), np.empty_like(raw))
@@ -230,21 +231,21 @@ def gather(
     exposure: float | None,
     tracks_gain: bool,
 ) -> Evidence:
-    """Gather all candidates of one frame but the previous RAW's.
+    """Compute all candidates of a frame except the one from the previous RAW.
 
     Args:
-        calibration: of the reference frame.
+        calibration: the calibration on the reference frame.
         rgb: the current frame, [H, W, 3].
-        estimate: the inverse ISP of the current frame, its brightness still in it.
-        grey: the current frame's picture for the flow.
-        motion: its flows.
-        previous_fit: the previous frame's, as bright as the reference frame, [H, W].
-        previous_clipped: where it is clipped, and not 0, [H, W].
-        level: the frame's brightness against the reference frame if nothing but a known exposure
-            has changed.
-        exposure: how much more than the reference frame the frame was exposed; None: that is its
+        estimate: the inverse ISP of the current frame, at its own brightness.
+        grey: the current frame's grey picture for flow estimation.
+        motion: the current frame's flows.
+        previous_fit: the previous frame's fit at the reference frame's brightness, [H, W].
+        previous_clipped: 0 where the previous frame isn't clipped, [H, W].
+        level: the frame's expected brightness relative to the reference frame, if nothing but a
+            known exposure has changed.
+        exposure: the frame's exposure relative to the reference frame; None to use its measured
             brightness.
-        tracks_gain: whether the ISP made what brightness there is.
+        tracks_gain: whether the measured brightness is attributed to the ISP's gain.
     """
     size = estimate.value.shape[0], estimate.value.shape[1]
     near, far = resize_flow(motion.near, size), resize_flow(motion.far, size)
@@ -311,8 +312,8 @@ def gather(
 
 @dataclass(frozen=True)
 class _Flows:
-    """Flows to the reference frame and to the previous frame, whether they mean nothing, and the
-    mean squared difference of the fits along them."""
+    """Flows to the reference frame and to the previous frame, whether they are invalid, and the
+    mean squared differences of the warped fits."""
 
     flows: tuple[Flow, Flow]
     missing: tuple[bool, bool]
@@ -321,7 +322,7 @@ class _Flows:
 
 @dataclass(frozen=True)
 class _Made:
-    """What `gather_strip` makes, [H, W] each."""
+    """The results of `gather_strip`, [H, W] each."""
 
     fit_variance: Array
     anchored: tuple[Array, Array]
@@ -333,8 +334,8 @@ class _Made:
 def _candidates(
     calibration: Calibration, fit: Fit, brought: list[Array], shade: Array, flows: _Flows
 ) -> _Made:
-    """The candidates' variances, and the anchored one; the reference RAW in `brought` becomes
-    shaded."""
+    """Compute the candidates' variances and the anchored candidate; the reference RAW in `brought`
+    is multiplied by the shading."""
     floors = [
         floor_of(fit, squared, flow)
         for squared, flow in zip(flows.squared, flows.flows, strict=True)
@@ -366,32 +367,30 @@ def _carry(
     flow_variance: Array,
     residual_variance: Array,
 ) -> Candidate:
-    """Fit plus a residual brought here; where clipped, the RAW brought here.
+    """A candidate: fit plus warped residual, or where clipped, the warped RAW.
 
     Args:
         value: the fit.
         clipped, lower_bound: see `Evidence`.
-        raw, residual: of the other frame, along the flow.
-        flow_variance: variance of what the flow brings.
-        residual_variance: variance of what no flow explains.
+        raw, residual: RAW and residual of the other frame, warped.
+        flow_variance, residual_variance: see `Evidence`.
     """
-    # What is carried to a clipped place though darker than what clips is wrong by that much.
+    # If a value warped to a clipped photosite is below the clipping level, that is its error.
     short = np.where(clipped, np.maximum(lower_bound - raw, 0), 0)
     brought = np.where(clipped, np.maximum(raw, lower_bound), value + residual)
     return Candidate(brought, flow_variance + residual_variance + short * short)
 
 
 def _where_raw_agrees(candidate: Candidate, agreement: Array | None) -> Candidate:
-    """A candidate made of the reference RAW, believed no more where that RAW doesn't show what its
-    frame shows.
+    """Increase a candidate's variance where the reference RAW disagrees with its video frame.
 
     Args:
-        candidate: brought along the flow.
-        agreement: `Calibration.agreement`, likewise.
+        candidate: a candidate from the reference RAW.
+        agreement: `Calibration.agreement`, warped by the same flow.
     """
     if agreement is None:
         return candidate
-    # Precision falls with the square: half-agreeing borders are narrow and carry halos.
+    # The square suppresses the narrow borders of partial agreement, which have halos.
     variance = candidate.variance / np.maximum(agreement * agreement, 1 / NO_WAY)
     return replace(
         candidate, variance=np.where(agreement > 0, np.minimum(variance, NO_WAY), NO_WAY)
@@ -401,7 +400,7 @@ def _where_raw_agrees(candidate: Candidate, agreement: Array | None) -> Candidat
 def _sure_blocks(
     calibration: Calibration, estimate: Estimate, grey: Grey, far: Flow
 ) -> NDArray[np.bool_]:
-    """Blocks that surely show what the reference frame shows, unclipped in both: bool [H//8,
+    """Blocks that certainly show the same as the reference frame, unclipped in both: bool [H//8,
     W//8]."""
     now, first = equally_bright(grey, calibration.grey)
     inside = trust(now, sample(first.astype(np.float32), far)) & ~outside(far)

@@ -1,8 +1,8 @@
-"""The network on a CPU: what it is shown and what its answer changes, each in one pass.
+"""Run the network on a CPU, with compiled single-pass loops for its inputs and outputs.
 
-The same as `CalibratedFagdn.forward` on `pack_prior`'s planes (a test holds them together), which
-training and GPUs use. Here the planes of a few rows at a time go straight through the network's
-first layer, so they never exist for a whole frame.
+It computes the same as `CalibratedFagdn.forward` on the planes of `pack_prior` (a test compares
+them), which training and GPUs use. Here the planes of a few rows at a time go directly through the
+network's first layer, so that they never exist for a whole frame.
 """
 
 from typing import Any
@@ -28,10 +28,10 @@ from rvdtool.reconstruct.packing import Packing, shown_brightness
 from rvdtool.reconstruct.statistics import Array
 
 _ROWS = 8
-"""Rows of cells whose planes are made at a time."""
+"""Number of rows of cells whose planes are computed at a time."""
 
 _RUN = 256
-"""Cells of a row that the first layer takes at a time: they stay in the nearest cache."""
+"""Number of cells of a row that the first layer processes at a time, to fit in the L1 cache."""
 
 _SMALLEST, _STEEPEST = np.float32(SMALLEST), np.float32(STEEPEST)
 _BEYOND, _UNTOLD = np.float32(BEYOND), np.float32(UNTOLD)
@@ -40,7 +40,7 @@ _HALF, _QUARTER, _TENTH, _HUNDREDTH = (np.float32(number) for number in (0.5, 0.
 
 
 def fits(network: CalibratedFagdn) -> bool:
-    """Whether this file computes what the network is: on a CPU, with nothing left out."""
+    """Whether this module supports a network: on a CPU, and without ablations."""
     config = network.config
     whole = config.full_resolution and config.warping and config.anchored
     calibrated = config.confidence_map and config.calibrated
@@ -51,7 +51,7 @@ class Answer:
     """Runs a network that `fits` on priors of one clip."""
 
     def __init__(self, network: CalibratedFagdn, packing: Packing, gain_tracked: bool) -> None:
-        """As `Learned`."""
+        """See `Learned`."""
         self._network = network
         self._packing = packing
         self._gain_tracked = gain_tracked
@@ -62,11 +62,11 @@ class Answer:
         self._rows, self._columns = packing.places()
 
     def __call__(self, prior: Prior, rgb: Rgb, reference: Tensor | None) -> Array:
-        """Normalised RAW, [H, W].
+        """Run the network on a frame; return its normalised RAW, [H, W].
 
         Args:
-            prior, rgb: of the frame.
-            reference: `CalibratedFagdn.encode_reference`.
+            prior, rgb: the frame's prior and its sRGB.
+            reference: the result of `CalibratedFagdn.encode_reference`.
         """
         maps = _maps(prior)
         first = self._first_layer(maps, rgb, prior)
@@ -97,7 +97,7 @@ class Answer:
             _show(rows, self._columns, maps, rgb, prior.clipped, peak, flat, planes)
             made = np.empty((last - first, width, features.shape[2]), np.float32)
             _combine(planes, self._weights, self._constants, made)
-            with torch.inference_mode():  # holds for this thread alone
+            with torch.inference_mode():  # applies to this thread only
                 features[first:last] = torch.from_numpy(made)
 
         in_strips(height, show, _ROWS)
@@ -111,8 +111,8 @@ def _bias(layer: nn.Conv2d) -> Array:
 
 
 def _maps(prior: Prior) -> tuple[Array, ...]:
-    """The candidates' values (0 to 3) and variances (4 to 7), and what they are compared to:
-    first fit (8), previous fit (9), fine variance (10)."""
+    """The candidates' values (0 to 3) and variances (4 to 7), first fit (8), previous fit (9) and
+    fine variance (10)."""
     candidates = (prior.fit, prior.anchored, prior.previous, prior.warped)
     maps = (
         *(candidate.value for candidate in candidates),
@@ -135,18 +135,18 @@ def _show(
     flat: Array,
     planes: Array,
 ) -> None:
-    """`CalibratedFagdn._inputs` of some rows of cells.
+    """Compute `CalibratedFagdn._inputs` for some rows of cells.
 
     Args:
-        rows, columns: of the mosaic, two for every cell; where they lie beyond it: reflected.
-        maps: `_maps`.
-        rgb, clipped: of the frame.
-        peak: of the sRGB codes.
-        flat: what is the same everywhere, [2].
+        rows, columns: indices into the mosaic, two for each cell, reflected at its borders.
+        maps: the result of `_maps`.
+        rgb, clipped: the frame's sRGB and clip state.
+        peak: largest sRGB code.
+        flat: inputs that are constant over the frame, [2].
         planes: the result, [INPUTS, rows of cells, w].
     """
     count = columns.size // 2
-    here = np.empty((14, count), np.float32)  # `maps`, then what is made of them
+    here = np.empty((14, count), np.float32)  # `maps`, then values derived from them
     for row in range(rows.size):
         y, into = rows[row], row // 2
         for dx in range(2):
@@ -173,7 +173,7 @@ def _show(
 
 @kernel
 def _combine(planes: Array, weights: Array, constants: Array, result: Array) -> None:
-    """A 1×1 layer: [C, rows, w] → [rows, w, outputs]; weights [outputs, C], C a multiple of 4."""
+    """Apply a 1×1 layer: [C, rows, w] → [rows, w, outputs]; weights [outputs, C], C % 4 = 0."""
     sums = np.empty(_RUN, np.float32)
     for row in range(planes.shape[1]):
         for start in range(0, planes.shape[2], _RUN):
@@ -193,14 +193,14 @@ def _combine(planes: Array, weights: Array, constants: Array, result: Array) -> 
 
 @inline
 def _take(source: NDArray[Any], columns: NDArray[np.uint64], dx: int, result: Array) -> None:
-    """One position of a row's cells."""
+    """Take the values at one position of a row's cells."""
     for i in range(result.size):
         result[i] = source[columns[2 * i + dx]]
 
 
 @inline
 def _show_position(here: Array, position: int, planes: Array, into: int) -> None:
-    """The planes that come from the candidates, at one position of a row's cells."""
+    """Compute the planes from the candidates, at one position of a row's cells."""
     fused, whole, per_sigma = here[11], here[12], here[13]
     _blend(here, fused, whole, per_sigma)
     for k in range(6):
@@ -248,7 +248,7 @@ def _squashed(other: Array, fused: Array, per_sigma: Array, result: Array) -> No
 
 @inline
 def _ratios(other: Array, fit: Array, result: Array) -> None:
-    """Logarithms of a fit from elsewhere against the fit."""
+    """Logarithms of the ratio of a warped fit to the fit."""
     for i in range(result.size):
         ratio = (max(other[i], _0) + _HUNDREDTH) / (max(fit[i], _0) + _HUNDREDTH)
         result[i] = _5 * min(max(log(ratio), -_1), _1)
@@ -272,14 +272,14 @@ def _change(
     before: NDArray[np.int64],
     value: Array,
 ) -> None:
-    """The fusion of some rows, changed as the network says; see `CalibratedFagdn.forward`.
+    """Fuse some rows with the network's changes; see `CalibratedFagdn.forward`.
 
     Args:
-        first_row, last_row: of `value`.
-        maps: `_maps`.
-        clipped: of the frame.
-        changes: the network's, [h, w, 4 · 5]: candidates and correction, then position.
-        before: rows above and columns left of the mosaic on the packed grid.
+        first_row, last_row: range of rows of `value`.
+        maps: the result of `_maps`.
+        clipped: the frame's clip state.
+        changes: the network's output, [h, w, 4 · 5]: candidates and correction, then position.
+        before: padding rows above and columns left of the mosaic on the packed grid.
         value: the result, [H, W].
     """
     count = changes.shape[1]
@@ -333,7 +333,7 @@ def _fuse(
     p3: np.float32,
     fine: np.float32,
 ) -> tuple[np.float32, np.float32, np.float32]:
-    """(value, precision of what shares the fine error, share of the warped RAW)."""
+    """Fused value, precision of candidates with the fine error, and weight of the warped RAW."""
     total = p0 + p1 + p2
     blend = (p0 * a0 + p1 * a1 + p2 * a2) / total
     rest = (_1 / total + fine) * p3

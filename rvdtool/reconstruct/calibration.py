@@ -1,9 +1,8 @@
-"""What the reference frame teaches, once: the inverse ISP, what it misses there, and by how much
-it errs.
+"""Calibrate on the reference frame: the inverse ISP, its residual, and its error model.
 
-Only where its RAW shows what the frame shows. A still taken a moment before the video has people
-standing elsewhere; such places (`agreement` below 1) teach nothing, and their RAW is used nowhere:
-the inverse ISP's answer stands in for it.
+Only areas in which the RAW shows the same as its video frame are used. A still taken before the
+video may show people at other positions; such areas (`agreement` below 1) aren't used for
+calibration, and their RAW is replaced by the inverse ISP's estimate.
 """
 
 from dataclasses import dataclass
@@ -29,31 +28,30 @@ from rvdtool.reconstruct.statistics import (
 )
 
 LEAST_AGREEING = 0.02
-"""Share of a frame that has to agree with its RAW for the rest to be left out of the fit."""
+"""If less than this fraction of a frame agrees with its RAW, all of it is used for the fit."""
 ROUNDS = 3
-"""Refits where RAW and frame disagree somewhere, with less weight on what the last didn't explain.
-"""
+"""Number of reweighted refits if RAW and frame disagree somewhere."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """All that is learned from the reference frame, where sRGB and RAW are both known.
+    """The calibration on the reference frame, where sRGB and RAW are both known.
 
     Attributes:
-        inverse_isp: sRGB → RAW.
-        phase: of the RAW.
-        sources: [H, W, 4], sampled together along a flow: the fit, its denoised residual, the
-            denoised RAW, and the power of the detail that sampling blurs. Where RAW and frame
-            disagree, the residual fades to 0 and the RAW to the fit.
-        agreement: how surely RAW and frame show the same, 0..1, [H, W]; None: everywhere.
+        inverse_isp: the inverse ISP, sRGB → RAW.
+        phase: CFA phase of the RAW.
+        sources: [H, W, 4], to be warped together: the fit, its denoised residual, the denoised RAW,
+            and the power of the detail that sampling blurs. Where RAW and frame disagree, the
+            residual fades to 0 and the RAW to the fit.
+        agreement: confidence that RAW and frame show the same, 0..1, [H, W]; None if everywhere 1.
         clipped: 0 or 1 per photosite, float [H, W].
-        lights: where its RAW is full, see `lights`, [H, W].
-        rare: what it says of rare clip states.
-        grey: picture for the flow.
-        smooth: variance of the part of the fit's error that can be carried along.
-        fine: variance of the rest.
+        lights: mask of saturated RAW, see `lights`, [H, W].
+        rare: correction of rare clip states.
+        grey: grey picture for flow estimation.
+        smooth: variance of the smooth part of the fit's error, which can be warped.
+        fine: variance of the fine part, which can't be predicted.
         noise: variance of the RAW's noise.
-        shown: the same of the fit's.
+        shown: variance of the fit's noise.
     """
 
     inverse_isp: InverseIsp
@@ -85,10 +83,10 @@ class Calibration:
         Args:
             rgb: the reference frame, [H, W, 3].
             raw: its normalised RAW, float32 [H, W].
-            phase: of the RAW.
-            grey: `flow_image(rgb)`.
-            match: of the two.
-            by_libraw: whether LibRaw's defaults rendered `rgb`.
+            phase: CFA phase of the RAW.
+            grey: the result of `flow_image(rgb)`.
+            match: how RAW and frame match.
+            by_libraw: whether `rgb` was rendered by LibRaw's defaults.
         """
         inverse_isp = _fit(rgb, raw, phase, match, by_libraw)
         estimate, agreement = inverse_isp(rgb), match.agreement
@@ -126,10 +124,11 @@ class Calibration:
 
 
 def _fit(rgb: Rgb, raw: Array, phase: CfaPhase, match: Match, by_libraw: bool) -> InverseIsp:
-    """The inverse ISP from what RAW and frame have in common.
+    """Fit the inverse ISP to the areas that RAW and frame have in common.
 
-    Where they are of different moments, `match` leaves finer differences: by iteratively
-    reweighted least squares they lose their say, unless nothing else shows such colours.
+    If they were taken at different times, there are finer differences than `match` has found. These
+    get lower weights by iteratively reweighted least squares, unless no other area has their
+    colours.
     """
     start = where_to_learn(raw, match.agreement)
     if match.agreement is None:
@@ -149,17 +148,17 @@ def _fit(rgb: Rgb, raw: Array, phase: CfaPhase, match: Match, by_libraw: bool) -
 
 
 def where_to_learn(raw: Array, agreement: Array | None) -> NDArray[np.bool_]:
-    """Where the fit and its errors are learned from, bool [H, W].
+    """Mask of the photosites used for the fit and its error model, bool [H, W].
 
-    Everywhere if hardly anything agrees (a RAW that was forced upon a video): colours of another
-    scene are better than none.
+    If hardly anything agrees (with a RAW accepted by --force), all are used, since the colours of
+    another scene are better than none.
     """
     agrees = np.ones(raw.shape, bool) if agreement is None else agreement == 1
     return agrees if agrees.mean() >= LEAST_AGREEING else np.ones_like(agrees)
 
 
 def faded(raw: Array, value: Array, agreement: Array | None) -> Array:
-    """RAW where it agrees with its frame, the fit where it doesn't, [H, W]."""
+    """The RAW where it agrees with its frame, else the fit, [H, W]."""
     if agreement is None:
         return raw
     return np.where(agreement == 1, raw, value + agreement * (raw - value)).astype(np.float32)

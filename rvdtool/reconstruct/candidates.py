@@ -1,4 +1,4 @@
-"""Loops over the photosites behind `affinity.py` and `fusion.py`: one pass each."""
+"""Compiled single-pass loops over photosites for `affinity.py` and `fusion.py`."""
 
 from collections.abc import Sequence
 
@@ -12,14 +12,14 @@ _0, _1, _2, _3 = (np.float32(number) for number in (0, 1, 2, 3))
 _HALF, _ONE_AND_A_HALF = np.float32(0.5), np.float32(1.5)
 
 FINE, NOISE, SMOOTH, FLOOR_FAR, FLOOR_NEAR, ERROR = 0, 1, 2, 3, 4, 5
-"""Places in `Tables`; errors have four, one per position in the cell."""
+"""Indices of the curves in `Tables`; ERROR is the first of four, one per position in the cell."""
 
 Tables = tuple[Array, Array, Array]
-"""Curves as tables, [curves, steps]; where each begins, and steps per unit."""
+"""Curves as tables, [curves, steps]; the start of each, and its steps per unit."""
 
 
 def tables_of(curves: Sequence[Curve]) -> Tables:
-    """Curves as kernels take them."""
+    """Convert curves to tables for the kernels."""
     parts = [curve.table for curve in curves]
     low, scale = (np.array([part[k] for part in parts], np.float32) for k in (1, 2))
     return np.stack([part[0] for part in parts]), low, scale
@@ -27,7 +27,7 @@ def tables_of(curves: Sequence[Curve]) -> Tables:
 
 @inline
 def _read(tables: Tables, number: int, x: Array, result: Array) -> None:
-    """The values of a curve; see `Curve.__call__`."""
+    """Look up values of a curve; see `Curve.__call__`."""
     table, low, scale = tables[0][number], tables[1][number], tables[2][number]
     most = np.float32(table.size - 1)
     for i in range(result.size):
@@ -39,7 +39,7 @@ def _read(tables: Tables, number: int, x: Array, result: Array) -> None:
 def sample_strip(
     first: int, last: int, mosaic: Array, flow: Array, result: tuple[Array, ...]
 ) -> None:
-    """Rows of `sample_mosaic`: [H, W, C] along a flow → C × [H, W]."""
+    """Compute rows of `sample_mosaics`: [H, W, C] along a flow → C × [H, W]."""
     height, width, count = mosaic.shape
     flat = mosaic.reshape(-1)
     half = (width + 1) // 2
@@ -54,7 +54,7 @@ def sample_strip(
 
 @inline
 def _between(samples: Array, corners: NDArray[np.uint64], shares: Array, result: Array) -> None:
-    """Bilinear samples; every second place of the result is filled."""
+    """Interpolate bilinearly; every second element of the result is filled."""
     upper_left, upper_right, lower_left, lower_right = corners
     right, down = shares
     for i in range((result.size + 1) // 2):
@@ -73,7 +73,7 @@ def _corners(
     corners: NDArray[np.uint64],
     shares: Array,
 ) -> None:
-    """Where the four samples around each place lie, at one column of the cells."""
+    """Positions of the four samples around each point, for one column of the cells."""
     height, width, count = shape
     own_y, columns = np.float32(y - y % 2), (width - dx + 1) // 2
     most_y = np.float32((height - y % 2 + 1) // 2 - 1)
@@ -95,10 +95,10 @@ def _corners(
 
 @kernel
 def shade_strip(first: int, last: int, flow: Array, terms: Array, shade: Array) -> None:
-    """By which factor the lens darkens each place more than the one it came from.
+    """Compute the ratio of the lens shading at a pixel and at its source.
 
     Args:
-        first, last: rows.
+        first, last: range of rows.
         flow: [H, W, 2].
         terms: see `Shading`.
         shade: the result, [H, W].
@@ -139,10 +139,10 @@ def scale_strip(
     fine: Array,
     total: Array,
 ) -> None:
-    """Take the brightness out of an estimate, and say how far off it is.
+    """Remove the brightness from an estimate, and compute its variance.
 
     Args:
-        first, last: rows.
+        first, last: range of rows.
         estimate: value and lower bound, [H, W] each.
         clipped: clip state, [H, W].
         gain: the brightness.
@@ -174,7 +174,8 @@ def scale_strip(
 def square_strip(
     first: int, last: int, value: Array, other: Array, shade: Array, squared: Array
 ) -> None:
-    """Shade the other frame's fit, in place, and square its difference to this one's."""
+    """Multiply the other frame's fit by the shading, in place, and square its difference to the
+    fit."""
     for y in range(first, last):
         row, others, shades, squares = value[y], other[y], shade[y], squared[y]
         for x in range(row.size):
@@ -208,18 +209,18 @@ def gather_strip(
     near_variance: Array,
     residual_variance: Array,
 ) -> None:
-    """The candidates but for what the previous RAW adds; see `affinity.gather`.
+    """Compute the candidates, except the one from the previous RAW; see `affinity.gather`.
 
     Args:
-        first, last: rows.
-        value, clipped, full, lower_bound: of the fit; `full` is 0 or 1, [H, W].
-        blind: variance of what a clipped photosite of an unseen state hides, [H, W].
-        brought: fit (shaded), residual, RAW and blurred detail of the reference frame; the RAW
-            becomes shaded.
-        shade_far: lens shading against the reference frame, factor.
-        flows, missing, squared: to the reference and to the previous frame: flow [H, W, 2], whether
-            it means nothing, mean squared difference of the fits.
-        tables: all but `ERROR`.
+        first, last: range of rows.
+        value, clipped, full, lower_bound: the fit; `full` is 0 or 1, [H, W].
+        blind: variance due to unseen clip states, [H, W].
+        brought: warped fit (shaded), residual, RAW and blurred detail of the reference frame; the
+            RAW is multiplied by the shading.
+        shade_far: ratio of the lens shading to that of the reference frame.
+        flows, missing, squared: for the reference and the previous frame: flow [H, W, 2], whether
+            it is invalid, and mean squared difference of the fits.
+        tables: all except `ERROR`.
         constants: κ, reliable, noisiest, no way, certain.
         fine: variance of the fine error; `blind` is added.
         total: variance of the fit.
@@ -291,14 +292,14 @@ def previous_strip(
     no_way: np.float32,
     carried: tuple[Array, Array],
 ) -> None:
-    """The candidate that the previous RAW makes; see `Evidence.with_previous`.
+    """Compute the candidate from the previous RAW; see `Evidence.with_previous`.
 
     Args:
-        first, last: rows.
-        value, clipped, lower_bound: of the fit.
-        brought: the previous RAW and the variance of its error, along the flow.
+        first, last: range of rows.
+        value, clipped, lower_bound: the fit.
+        brought: the warped previous RAW and the variance of its error.
         shade, previous_fit, flow, near_variance, residual_variance: see `Evidence`.
-        no_way: variance of what isn't there.
+        no_way: variance outside of the previous frame.
         carried: value and variance of the result.
     """
     width = value.shape[1]
@@ -328,7 +329,7 @@ def fuse_strip(
     result: Array,
     variance: Array,
 ) -> None:
-    """Rows of `fusion.fuse`."""
+    """Compute rows of `fusion.fuse`."""
     for y in range(first, last):
         for x in range(result.shape[1]):
             of_fit = variances[0][y, x]
@@ -351,13 +352,13 @@ def whole_strip(
     variance: Array,
     whole: Array,
 ) -> None:
-    """Expected square of the fusion's whole error, as the warped RAW leaves of it.
+    """Compute the expected square of the fusion's total error, including the fine error.
 
     Args:
-        first, last: rows.
-        variances: the candidates'.
+        first, last: range of rows.
+        variances: the candidates' variances.
         fine: see `Prior`.
-        variance: of the fusion's predictable error.
+        variance: variance of the fusion's predictable error.
         whole: the result, [H, W].
     """
     for y in range(first, last):
@@ -370,7 +371,8 @@ def whole_strip(
 
 @inline
 def _outside(y: int, flow: Array, everywhere: bool, result: Array) -> None:
-    """1 where a row's flow leaves the other frame, or everywhere, else 0; see `flow.outside`."""
+    """Set 1 where a row's flow leaves the other frame (or everywhere), else 0; see
+    `flow.outside`."""
     along, most_x = flow[y], np.float32(flow.shape[1]) - _HALF
     own_y, most_y = np.float32(y), np.float32(flow.shape[0]) - _HALF
     always = _1 if everywhere else _0

@@ -1,11 +1,10 @@
-"""Loops over pixels, compiled to machine code, and the threads that run them strip by strip.
+"""Compile loops over pixels to machine code, and run them on strips of a frame in threads.
 
-A NumPy expression reads and writes a whole frame for every operator; a compiled loop does all of
-them in one pass, and strips of a frame run side by side. Numba compiles a loop when it is first
-used and keeps the result beside the module, or in the user's cache folder where that can't be
-written.
+A NumPy expression reads and writes a whole frame for each operator; a compiled loop does all
+of them in one pass, and strips of a frame are processed in parallel. Numba compiles a loop on first
+use and caches the result beside the module, or in the user's cache folder if that isn't writable.
 
-A strip's rows don't depend on the number of threads, so neither do the results.
+The strips don't depend on the number of threads, so neither do the results.
 """
 
 import os
@@ -23,22 +22,22 @@ from numba.extending import intrinsic
 F = TypeVar("F", bound=Callable[..., Any])
 
 STRIP = 64
-"""Rows of a strip; even, so that strips start at whole cells of the mosaic."""
+"""Rows of a strip; even, so that strips consist of complete cells of the mosaic."""
 _kernels: list[Any] = []
 _RELAXED = {"contract", "nsz", "arcp", "reassoc"}
-"""Freedom for the compiler that keeps NaN and infinity as they are."""
+"""Compiler flags for fast arithmetic that still respects NaN and infinity."""
 
 
-# A loop over many arrays becomes vectors only if the compiler may ask, before it runs, whether two
-# of them overlap; it asks no more than 8 such questions by itself.
+# To vectorise a loop over many arrays, the compiler must add runtime checks for overlapping arrays;
+# by default it adds at most 8.
 binding.set_option("", "-runtime-memory-check-threshold=1000")
 
 
 def kernel(function: Callable[..., None]) -> Callable[..., None]:
-    """Compile a function of arrays and numbers; it runs without Python's lock.
+    """Compile a function of arrays and numbers, which then runs without Python's global lock.
 
-    Numbers must be NumPy's (`np.float32`), or the arithmetic is done in 64 bits. Whether arguments
-    fit is checked when it is called.
+    Numbers must be NumPy's (`np.float32`), else the arithmetic is done in 64 bits. The types of
+    arguments are checked at each call.
     """
     compiled = numba.njit(nogil=True, cache=True, fastmath=_RELAXED, error_model="numpy")
     made = compiled(function)
@@ -47,9 +46,9 @@ def kernel(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def must_compile() -> bool:
-    """Whether none of the kernels imported so far was ever compiled on this machine.
+    """Whether none of the kernels imported so far has been compiled on this machine.
 
-    Some are compiled only when a clip needs them, which takes a second.
+    Some are compiled only when a clip needs them, which takes about a second.
     """
     return not any(map(_is_compiled, _kernels))
 
@@ -68,7 +67,7 @@ def inline(function: F) -> F:
 
 
 def _bitcast(source: Any, target: Any, made: Any) -> Any:
-    """A function for kernels that takes the bits of one type for another's."""
+    """Make a function for kernels that reinterprets the bits of one type as another."""
 
     def cast_bits(_context: Any, _value: Any) -> Any:
         def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -109,8 +108,8 @@ _EXP = tuple(
 def log(x: np.float32) -> np.float32:
     """Natural logarithm of a positive, normal float32, to about 1e-7.
 
-    The compiler makes vectors of it, as it can't of the C library's. (Polynomials as in
-    S. Moshier's Cephes: minimax on [√½, √2].)
+    Unlike the C library's function, the compiler can vectorise it. (Polynomials as in S. Moshier's
+    Cephes: minimax on [√½, √2].)
     """
     bits = _as_int(x)
     exponent = np.float32((bits >> np.int32(23)) - np.int32(126))
@@ -133,7 +132,7 @@ def log(x: np.float32) -> np.float32:
 
 @inline
 def exp(x: np.float32) -> np.float32:
-    """Exponential of a float32, to about 1e-7 of itself; see `log`."""
+    """Exponential of a float32, with a relative error of about 1e-7; see `log`."""
     x = min(max(x, _LOWEST), _HIGHEST)
     whole = np.floor(x * _PER_LN2 + _HALF)
     rest = x - whole * _LN2
@@ -148,7 +147,7 @@ def exp(x: np.float32) -> np.float32:
 
 
 def set_threads(count: int) -> None:
-    """How many threads run strips, in all."""
+    """Set the total number of threads that process strips."""
     global _threads
     if count != _threads:
         _threads = count
@@ -156,12 +155,12 @@ def set_threads(count: int) -> None:
 
 
 def threads() -> int:
-    """How many threads run strips."""
+    """Number of threads that process strips."""
     return _threads
 
 
 def cores() -> int:
-    """How many cores this process may run on."""
+    """Number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -176,9 +175,9 @@ def _pool() -> ThreadPoolExecutor:
 
 
 def in_strips(rows: int, job: Callable[[int, int], None], step: int = STRIP) -> None:
-    """Run `job(first, last)` for strips of `rows`; it fills rows first..last − 1 of its results.
+    """Run `job(first, last)` for strips of `rows`; it must fill rows first..last − 1 of the result.
 
-    The calling thread takes part.
+    The calling thread is one of the threads.
     """
     starts = range(0, rows, step)
     if _threads == 1 or len(starts) == 1:
@@ -188,7 +187,7 @@ def in_strips(rows: int, job: Callable[[int, int], None], step: int = STRIP) -> 
     waiting = iter(starts)
 
     def take() -> None:
-        # `next` on a range's iterator is one step for the interpreter.
+        # `next` on a range's iterator is atomic in the interpreter.
         for first in waiting:
             job(first, min(first + step, rows))
 

@@ -1,7 +1,7 @@
-"""How far a reconstructed frame is expected to be off.
+"""The expected error of a reconstructed frame.
 
-The candidates' variances say it place by place; what they say on the whole was set right on
-RVD-Sim's validation part (docs: `derender`, "The expected error").
+It is computed from the candidates' variances, with a correction that was fitted on RVD-Sim's
+validation part (docs/method/reconstruction.md, "The expected error").
 """
 
 import cv2
@@ -15,13 +15,13 @@ from rvdtool.reconstruct.compiled import in_strips
 from rvdtool.reconstruct.statistics import Array
 
 FUSION, NETWORK = (2.1, 2.4), (2.0, 2.0)
-"""By how many dB an answer is worse than its variances say: from the first frame on, and for each
-tenfold distance from the reference where the ISP's gain isn't tracked. A camera's ISP drifts, and
-that passes for a change of light. Fitted to 72 frames of 12 clips (docs)."""
+"""Corrections in dB, by which the result is worse than its variances: a constant, and an increase
+for each tenfold distance from the reference if the ISP's gain isn't tracked (a camera's ISP drifts,
+which is mistaken for a change of light). Fitted to 72 frames of 12 clips."""
 LEAST = 1e-10
-"""Mean squared error below which none is expected: 100 dB."""
+"""Lower limit of the expected mean squared error: 100 dB."""
 PER_DB = 4
-"""Steps of a confidence map per dB: 160 is 40 dB, 255 (63.75 dB) and more are the same."""
+"""Values of a confidence map per dB: 160 is 40 dB, 255 is 63.75 dB or more."""
 
 
 def expected_error(
@@ -30,11 +30,11 @@ def expected_error(
     """Expected mean squared error of a frame's normalised RAW, by block, [H//8, W//8].
 
     Args:
-        prior: of the frame.
-        variance: of the fusion's predictable error, see `fuse`.
-        age: how many frames the reference is away.
-        tracks_gain: whether changes of brightness are put down to the ISP.
-        by_network: whether a network answered.
+        prior: the frame's prior.
+        variance: variance of the fusion's predictable error, see `fuse`.
+        age: distance to the reference in frames.
+        tracks_gain: whether changes of brightness are attributed to the ISP.
+        by_network: whether the frame is a network's result.
     """
     candidates = (prior.fit, prior.anchored, prior.previous, prior.warped)
     variances = tuple(candidate.variance for candidate in candidates)
@@ -60,12 +60,13 @@ def expected_psnr(error: Array) -> float:
 
 
 def confidence_map(error: Array | None, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A picture of where a frame can be believed: 4 × expected PSNR in dB there, [H, W].
+    """Map of the local expected PSNR of a frame: 4 × PSNR in dB, uint8 [H, W].
 
     0 is 0 dB, 120 is 30 dB, 160 is 40 dB, 255 is 63.75 dB or more.
 
     Args:
-        error: by block, see `expected_error`; None: the frame is the camera's own RAW (all 255).
+        error: expected error by block, see `expected_error`; None for the camera's own RAW, for
+            which all values are 255.
         size: (height, width) of the frame.
     """
     if error is None:

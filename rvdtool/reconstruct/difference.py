@@ -1,4 +1,4 @@
-"""How a frame's fit differs from that of another frame, brought here along a flow."""
+"""Differences between a frame's fit and the warped fit of another frame."""
 
 import numpy as np
 
@@ -10,17 +10,17 @@ from rvdtool.reconstruct.flow import Flow, coordinates, leaves
 from rvdtool.reconstruct.statistics import Array, Curve, box
 
 WINDOW = 7
-"""Photometric errors are averaged over this many pixels."""
+"""Side in pixels of the window over which photometric errors are averaged."""
 
 
 def shading_delta(flow: Flow, size: tuple[int, int]) -> Array:
-    """By how much a block's `shading_terms` exceed those of where it came from: [H//8, W//8, 3].
+    """Difference of a block's `shading_terms` to those at its source, [H//8, W//8, 3].
 
-    What came from outside is sampled at the border; beyond it, the terms would grow without bound.
+    Sources outside of the frame are moved to its border, since the terms would grow without bound.
 
     Args:
-        flow: a block's mean.
-        size: of the frame, (H, W).
+        flow: mean flow of each block.
+        size: (height, width) of the frame.
     """
     here = coordinates(np.zeros_like(flow)) * np.float32(BLOCK) + np.float32((BLOCK - 1) / 2)
     corner = np.array([size[1] - 1, size[0] - 1], np.float32)
@@ -28,7 +28,7 @@ def shading_delta(flow: Flow, size: tuple[int, int]) -> Array:
 
 
 def shade_of(flow: Flow, shading: Shading) -> Array:
-    """By which factor the lens darkens a place more than the one it came from, [H, W]."""
+    """Ratio of the lens shading at a pixel and at its source in the other frame, [H, W]."""
     shade = np.empty((flow.shape[0], flow.shape[1]), np.float32)
     terms = shading.terms.astype(np.float32)
     in_strips(shade.shape[0], lambda first, last: shade_strip(first, last, flow, terms, shade))
@@ -36,7 +36,7 @@ def shade_of(flow: Flow, shading: Shading) -> Array:
 
 
 def squares(value: Array, other: Array, shade: Array) -> Array:
-    """Local mean squared difference of two fits, [H, W]; the other one becomes shaded."""
+    """Local mean squared difference of two fits, [H, W]; `other` is multiplied by `shade`."""
     squared = np.empty_like(value)
 
     def strip(first: int, last: int) -> None:
@@ -49,11 +49,11 @@ def squares(value: Array, other: Array, shade: Array) -> Array:
 def floor_of(fit: Fit, squared: Array, flow: Flow) -> Curve:
     """The noise floor of a mean squared difference, by intensity.
 
-    It is the quarter of the frame that agrees best: most of a frame is matched rightly, and what is
-    left there is the noise of both sides. Not so at intensities that the other frame hardly shows:
-    hence `NOISIEST`.
+    It is taken from the quarter of the frame that agrees best: most of a frame is matched
+    correctly, so the difference there is the noise of both frames. This doesn't apply to
+    intensities that the other frame hardly has; `NOISIEST` limits the floor there.
     """
-    # An odd step through the frame meets all positions of the cell.
+    # An odd step through the frame visits all positions of the cell.
     some = np.arange(0, squared.size, 5 * max(1, squared.size // 250_000 // 2 * 2 + 1))
     rows, columns = np.divmod(some, squared.shape[1])
     usable = some[~leaves(flow, (rows, columns)) & (fit.clipped.reshape(-1)[some] == 0)]

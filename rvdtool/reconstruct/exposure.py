@@ -1,9 +1,9 @@
-"""Steps of the exposure that the ISP hides, read off the noise.
+"""Measure exposure steps that the ISP hides, from the noise.
 
-LibRaw's auto-brightness shows every frame equally bright, however it was exposed. But photons
-arrive at random: what was exposed twice as long is noisier by √2 only. So in a video that shows
-the sensor's noise, that is a lossless one, the noise of what is as bright as before tells that the
-exposure has stepped. Small steps drown in the error of that measurement, and slow changes do.
+LibRaw's auto-brightness makes all frames equally bright, whatever their exposure. But with twice
+the exposure, shot noise grows only by √2. So in a video that shows the sensor's noise (a lossless
+one), a change of noise at equal brightness reveals an exposure step. Small steps and slow changes
+are below the error of this measurement.
 """
 
 import math
@@ -19,37 +19,37 @@ from rvdtool.reconstruct.flow import Flow, coordinates, resize_flow
 from rvdtool.reconstruct.statistics import Array, Curve, fine_power
 
 SHOWN = 0.06
-"""The fit's variance against the noise's, up to which a video shows the noise: 0.04 at most in the
-lossless clips of RVD-Sim's training, 0.12 at least behind a codec."""
+"""Largest ratio of the fit's fine variance to the noise variance for which the video shows the
+noise. It is at most 0.04 in RVD-Sim's lossless training clips, and at least 0.12 with a codec."""
 FLATTEST = 0.25
-"""Share of the blocks that is taken for flat."""
+"""Fraction of the blocks that count as flat."""
 ROUNDS = 3
-"""… after having been chosen so many times, as the choice depends on the step."""
+"""Number of times that they are selected, since the selection depends on the step."""
 ENOUGH = 100
-"""Flat blocks."""
+"""Smallest number of flat blocks."""
 FLAT = (0.5, 1.15)
-"""Their power against the noise known from the reference frame: more is texture, less no noise at
-all."""
+"""Allowed ratio of their power to the noise known from the reference frame: more is texture, less
+isn't noise."""
 SAME = 0.03
-"""Blocks whose levels differ by more (relative) don't show the same thing."""
+"""Blocks whose levels differ by more than this fraction don't show the same thing."""
 MANY = 5.0
-"""A step stands out by this factor from the readings before …"""
+"""A step must exceed the RMS of the previous readings by this factor."""
 MEMORY = 0.8
-"""… of which each next one makes those before count that much less …"""
+"""Decay of the previous readings' weights per reading."""
 FEWEST = 1 + MEMORY
-"""… and of which there must be two …"""
+"""Smallest total weight of previous readings: that of two."""
 PRIOR = (2, 0.02)
-"""… and which are taken to be as good as so many readings of that error, beforehand."""
+"""Prior for the RMS of readings: number of assumed readings, and their error."""
 _GRID = np.linspace(-1.2, 1.2, 97)
-"""Logarithms of the steps that are tried."""
+"""Logarithms of the tested steps."""
 
 
 class Reading(NamedTuple):
-    """What the noise says.
+    """A measurement of the change of exposure.
 
     Attributes:
-        log: logarithm of how much more a frame was exposed than the one before.
-        sure: whether it is noise that was measured, and all parts of the frame agree.
+        log: logarithm of the frame's exposure relative to the previous frame.
+        sure: whether noise was measured, and all parts of the frame agree.
     """
 
     log: float
@@ -58,12 +58,12 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True)
 class Exposure:
-    """What is known of one frame's.
+    """The exposure of one frame, and statistics of the readings so far.
 
     Attributes:
-        value: how much more than the reference frame it was exposed.
-        readings: how many there were so far that were no steps, older ones counting less.
-        squares: sum of their squares, likewise: by how much readings are wrong in this video.
+        value: the frame's exposure relative to the reference frame.
+        readings: total weight of previous readings that weren't steps.
+        squares: weighted sum of their squares, for the error of readings in this video.
     """
 
     value: float = 1.0
@@ -71,7 +71,7 @@ class Exposure:
     squares: float = 0.0
 
     def after(self, reading: Reading | None) -> "Exposure":
-        """The next frame's."""
+        """The next frame's exposure."""
         if reading is None:
             return self
         count, squares = self.readings, self.squares
@@ -84,11 +84,11 @@ class Exposure:
 
 @dataclass(frozen=True)
 class ExposureMeter:
-    """Tells how much more a frame was exposed than the one before.
+    """Measures a frame's exposure relative to the previous frame.
 
     Attributes:
         shot, rest: the RAW's noise variance is shot × signal + rest, normalised.
-        rounding: variance by intensity that the sRGB's 8 bits add.
+        rounding: variance of the sRGB's 8-bit rounding, by intensity.
     """
 
     shot: float
@@ -97,20 +97,20 @@ class ExposureMeter:
 
     @classmethod
     def measure(cls, noise: Curve, shown: Curve, fine: Curve) -> Self | None:
-        """From the reference frame; None where the video doesn't show the sensor's noise.
+        """Make a meter from the reference frame; None if the video doesn't show the noise.
 
         Args:
             noise: variance of the RAW's noise.
-            shown: the same of its fit.
-            fine: variance of the fit's error that can't be carried along.
+            shown: variance of the fit's noise.
+            fine: variance of the fine part of the fit's error.
         """
         at = noise.centers
         if np.median(fine(at) / noise.values) > SHOWN:
             return None
-        # Relative errors count, and neither part is negative.
+        # Fit relative errors, with non-negative parts.
         rows = np.stack([at, np.ones_like(at)], axis=1) / noise.values[:, None]
         (shot, rest), *_ = np.linalg.lstsq(rows, np.ones_like(at), rcond=None)
-        if shot <= 0:  # then all of it is rest
+        if shot <= 0:  # only `rest`
             shot, rest = 0.0, 1 / (1 / noise.values).mean()
         if rest < 0:
             shot, rest = 1 / (at / noise.values).mean(), 0.0
@@ -120,18 +120,18 @@ class ExposureMeter:
     def read(
         self, fit: Array, free: NDArray[np.bool_], before: Array, exposed: float, near: Flow
     ) -> Reading | None:
-        """How much more a frame was exposed than the one before; None where nothing tells.
+        """Measure a frame's exposure relative to the previous frame; None if not possible.
 
         Args:
-            fit: of the frame, however bright, [H, W].
-            free: where nothing is clipped, [H, W].
-            before: the fit of the frame before, as bright as the reference frame, [H, W].
-            exposed: how much more that was exposed than the reference frame.
-            near: flow to the frame before.
+            fit: the frame's fit at any brightness, [H, W].
+            free: mask of unclipped photosites, [H, W].
+            before: the previous frame's fit at the reference frame's brightness, [H, W].
+            exposed: the previous frame's exposure relative to the reference frame.
+            near: flow to the previous frame.
         """
         level, power = block_means(fit), block_means(fine_power(fit))
         shape = rows, columns = level.shape[0], level.shape[1]
-        # Blocks are compared as they are: sampling between them would take noise away.
+        # Blocks aren't interpolated, since that would reduce noise.
         x, y = cv2.split(np.rint(coordinates(resize_flow(near, shape))))
         inside = (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
         at = y.clip(0, rows - 1).astype(int), x.clip(0, columns - 1).astype(int)
@@ -150,7 +150,7 @@ class ExposureMeter:
         flat = _flattest(now, then, usable)
 
         def step(part: NDArray[np.bool_]) -> float:
-            """Logarithm of the step that explains best how much noisier these blocks became."""
+            """Logarithm of the step that explains best how the noise of these blocks changed."""
             was = noise[part]
             beyond = now[part].sum() / then[part].sum() - 1
             noisier = max(1 + beyond * (shown[part] / was).mean(), 1e-3)
@@ -164,14 +164,13 @@ class ExposureMeter:
         return Reading(whole, bool(agree and noise_alone))
 
     def _noise(self, level: Array, exposed: float | NDArray[np.float64]) -> Array:
-        """Variance of the noise of what is as bright as the reference frame, but was exposed so
-        much more."""
+        """Noise variance at `level` (at the reference frame's brightness) for an exposure."""
         return np.asarray((self.shot * level * exposed + self.rest) / exposed**2, np.float32)
 
 
 def _flattest(now: Array, then: Array, usable: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The blocks with the least power in both frames, each relative to its usual power: else what
-    is noisier would be chosen where chance had it less."""
+    """The blocks with the least power in both frames. Each frame's power is relative to its usual
+    power, so that the selection isn't biased towards either frame."""
     ratio = np.float32(1)
     for _ in range(ROUNDS):
         both = now / ratio + then
@@ -181,7 +180,7 @@ def _flattest(now: Array, then: Array, usable: NDArray[np.bool_]) -> NDArray[np.
 
 
 def _halves(flat: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-    """Left, right, upper and lower half of the places that are flat."""
+    """The flat blocks of the left, right, upper and lower half."""
     halves = []
     for axis in range(2):
         place = np.arange(flat.shape[axis]).reshape((-1, 1) if axis == 0 else (1, -1))

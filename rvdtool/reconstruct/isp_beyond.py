@@ -1,12 +1,12 @@
-"""The inverse ISP in light that the reference frame doesn't show.
+"""The inverse ISP for light outside of the reference frame's range.
 
-The regression of `inverse_isp.py` knows the ISP as it treats the reference frame's brightness.
-Where a frame is much darker or brighter, its products with the local brightness lead anywhere: that
-is kept within the reference frame's. So do its squares, where a photosite itself is much darker or
-brighter than any in the reference frame. There a law stands in that has no turning points: a mix of
-the linearised channels without a constant (light adds up, black is black), to a power. The power is
-how mix and regression part at the ends of the reference frame's brightness. Towards the dark, tone
-curves go on as they are; towards the light they bend the other way, so there it soon fades.
+The regression of `inverse_isp.py` is valid for the reference frame's brightness. Where a frame is
+much darker or brighter, its products with the local brightness extrapolate badly, so local
+brightness is limited to the reference frame's range. Its squares extrapolate badly, too, for
+photosites that are much darker or brighter than any in the reference frame. There it is replaced by
+a monotonic function: a mix of the linearised channels without a constant, to a power. The power is
+taken from the ratio of regression and mix at the ends of the reference frame's range. Towards dark,
+tone curves continue in the same way; towards bright they bend, so there the power soon fades to 1.
 """
 
 from dataclasses import dataclass
@@ -20,35 +20,36 @@ from rvdtool.reconstruct.isp_features import Features
 from rvdtool.reconstruct.statistics import POSITIONS, Array
 
 Line = tuple[float, float]
-"""Logarithm of the regression over the mix at one end of the brightness, and its slope there."""
+"""Logarithm of the ratio of regression to mix at one end of the range, and its slope there."""
 
 FADE = 0.1
-"""Local mean brightness (coded, 0..1) this far from the reference frame's is another light."""
+"""Distance of the local mean brightness (coded, 0..1) from the reference frame's range at which
+light counts as changed."""
 NEAR_END, FADE_STOPS = 0.75, 1.0
-"""The regression is believed so many stops beyond the ends, and not at all so many more."""
+"""The regression is used up to NEAR_END stops beyond the ends, and fades within FADE_STOPS more."""
 DARK = np.float32(0.02)
-"""RAW errors are taken relative to the RAW plus this."""
+"""Errors are relative to RAW plus this."""
 LOWEST = 1e-5
 STOP = np.float32(np.log(2))
 ENDS, TAIL = 0.01, 0.3
-"""The ends are at this quantile; slopes are those of so large a share of the photosites there."""
+"""Quantile of the ends of the range, and fraction of the photosites whose slope is measured."""
 CHANCE = 0.1
-"""Slopes of this size are half believed: noise and the matrix make them, too …"""
+"""Slopes of this size are halved, since noise and the colour matrix also cause slopes."""
 STEEPEST = 0.6
-"""… and none are steeper."""
+"""Largest slope."""
 MISSED = np.float32(0.05)
-"""Error of what the ISP does in another light, relative, RMS, per stop beyond the ends."""
+"""Relative RMS error per stop beyond the ends."""
 
 
 @dataclass(frozen=True)
 class Beyond:
-    """What stands in for the regression.
+    """The function that replaces the regression in changed light.
 
     Attributes:
-        mix: on the linearised channels, [2, 2, 3] by CFA position.
+        mix: weights of the linearised channels, [2, 2, 3] by CFA position.
         ends: logarithm of the mix at the lower and the upper end, [2, 2, 2] by CFA position.
-        dark, light: how the regression parts from the mix there.
-        tones: (least, most) of each map of `Features.tones` on the reference frame.
+        dark, light: ratio of the regression to the mix at the ends.
+        tones: (lowest, highest) value of each map of `Features.tones` on the reference frame.
     """
 
     mix: Array
@@ -59,13 +60,13 @@ class Beyond:
 
     @classmethod
     def fit(cls, features: Features, raw: Array, regressed: Array, weight: Array) -> Self:
-        """On the reference frame.
+        """Fit on the reference frame.
 
         Args:
-            features: of it.
+            features: the reference frame's features.
             raw: its normalised RAW, [H, W].
-            regressed: what the regression makes of it, [H, W].
-            weight: how far each photosite is learned from, 0..1, [H, W].
+            regressed: the regression's estimate, [H, W].
+            weight: weight of each photosite, 0..1, [H, W].
         """
         mix, ends = np.zeros((2, 2, 3), np.float32), np.zeros((2, 2, 2), np.float32)
         above, over = [], []
@@ -90,9 +91,9 @@ class Beyond:
         return cls(mix, ends, dark, light, tones)
 
     def away(self, features: Features) -> Array | None:
-        """How surely a frame shows another light than the reference frame, 0..1, [H, W].
+        """Degree to which a frame's light is outside the reference frame's range, 0..1, [H, W].
 
-        Keeps `features.tones` within the reference frame's. None: it is the same everywhere.
+        Limits `features.tones` to the reference frame's range. None if it is 0 everywhere.
         """
         kept = [np.clip(t, *ends) for t, ends in zip(features.tones, self.tones, strict=True)]
         apart = [np.abs(tone - near) for tone, near in zip(features.tones, kept, strict=True)]
@@ -103,12 +104,12 @@ class Beyond:
         return np.minimum(np.maximum.reduce(full) / np.float32(FADE), 1)
 
     def __call__(self, features: Features, value: Array, away: Array) -> tuple[Array, Array]:
-        """A frame's estimate where its light is another, and the variance of its error, [H, W].
+        """The estimate for changed light, and the variance of its error, [H, W] each.
 
         Args:
-            features: of the frame.
-            value: by the regression.
-            away: see there.
+            features: the frame's features.
+            value: the regression's estimate.
+            away: the result of `away`.
         """
         result, stray = value.copy(), np.zeros_like(value)
         for at in POSITIONS:
@@ -129,7 +130,7 @@ class Beyond:
 def _line(
     z: NDArray[np.float64], over: NDArray[np.float64], part: NDArray[np.bool_], end: float
 ) -> Line:
-    """A straight line through part of the photosites, at the end."""
+    """Fit a straight line to the photosites near an end of the range."""
     x, y = z[part] - z[part].mean(), over[part]
     slope = float(x @ y) / (float(x @ x) + 1e-9)
     slope *= slope**2 / (slope**2 + CHANCE**2)

@@ -1,4 +1,4 @@
-"""What the inverse ISP sees of an sRGB frame: the columns of its regressions."""
+"""Features of an sRGB frame for the inverse ISP: the columns of its regressions."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,41 +18,42 @@ Indices = NDArray[np.intp]
 Rgb = NDArray[np.uint8] | NDArray[np.uint16]
 
 CLIP = 253 / 255
-"""Coded value from which a channel counts as clipped: lossy video makes 253…255 of 255."""
+"""Coded value from which a channel counts as clipped: lossy video changes 255 to 253…255."""
 RADIUS = 2
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 MIDDLE = np.float32(0.4)
-"""Taken from local brightness and distance, so that they lie around 0."""
+"""Subtracted from local brightness and distance, to centre them at 0."""
 TONE_SCALES = (8, 32)
 """The local mean brightness is blurred by a Gaussian of sigma = frame height / scale."""
 NEAR = (1, 3)
 FAR = (1 / 50, 1 / 16)
-"""What is around a clipped photosite is blurred by Gaussians of so many pixels, and of so large
-shares of the frame's height."""
+"""Sigmas of the Gaussians for a clipped photosite's surroundings: NEAR in pixels, FAR as fractions
+of the frame's height."""
 CONTEXTS = len(TONE_SCALES) + 1
 NEIGHBOURS = (2 * RADIUS + 1) ** 2 - 1
 _WIDEST = 4.0
-"""Sigma, in pixels, that a Gaussian has at least before a picture is halved for it."""
+"""A picture is halved for a Gaussian while its sigma in pixels is at least this."""
 COLUMNS = 9 + 3 * NEIGHBOURS + 8 * CONTEXTS
-"""Of `design`: coded channels, squares, linear ones (from LINEAR on), neighbours, contexts."""
+"""Number of columns of `design`: coded channels, squares, linear channels (from LINEAR on),
+neighbours, contexts."""
 LINEAR = 6
 
 
 def linearise(coded: Array) -> Array:
-    """Undo BT.709's curve, 0..1 → 0..1. Where the ISP's curve differs, the fit makes up for it."""
+    """Invert BT.709's curve, 0..1 → 0..1. The fit compensates if the ISP's curve differs."""
     return np.where(coded < 0.081243, coded / 4.5, ((coded + 0.0993) / 1.0993) ** 2.2222).astype(
         np.float32
     )
 
 
 class Features:
-    """What the regressions see of one sRGB frame. All but the clip state is worked out when asked.
+    """Features of one sRGB frame. All except the clip state are computed on demand.
 
     Attributes:
         rgb: the frame.
-        size: of it, (H, W).
-        table: each code, linearised, [codes].
-        clipped: the clip state, [H, W].
+        size: (height, width) of the frame.
+        table: linearised value of each code, [codes].
+        clipped: clip state, [H, W].
     """
 
     def __init__(self, rgb: Rgb) -> None:
@@ -71,7 +72,7 @@ class Features:
         in_strips(rgb.shape[0], strip)
         small = _smaller(brightness / np.float32(peak), 8)
         self.tones: list[Array] = [_blurred(small, 1 / scale) for scale in TONE_SCALES]
-        """The mean brightness around each place, one small map per scale."""
+        """The local mean brightness, one small map per scale."""
 
     @cached_property
     def coded(self) -> Array:
@@ -85,7 +86,7 @@ class Features:
 
     @cached_property
     def context(self) -> list[Array]:
-        """What is around: local mean brightness and distance, around 0, one [H, W] map each."""
+        """Local mean brightness and distance from the centre, centred at 0, one [H, W] map each."""
         height, width = self.size
         means = [cv2.resize(tone, (width, height)) - MIDDLE for tone in self.tones]
         return [*means, _distance(height, width)]
@@ -149,16 +150,17 @@ def _smaller(image: Array, reduction: int) -> Array:
 
 
 def _blurred(image: Array, share: float) -> Array:
-    """By a Gaussian of that share of the image's height."""
+    """Blur by a Gaussian whose sigma is a fraction of the image's height."""
     return cv2.GaussianBlur(image, (0, 0), max(0.5, share * image.shape[0]))
 
 
 def blurred_far(image: Array, shares: Sequence[float]) -> list[Array]:
-    """Small copies of an image, blurred by Gaussians of so large shares of its height.
+    """Small copies of an image, blurred by Gaussians.
 
     Args:
         image: [H, W] or [H, W, C], up to four channels.
-        shares: in rising order. The wider, the smaller the copy: a quarter of its size at most.
+        shares: sigmas as fractions of the image's height, in ascending order. For larger sigmas
+            the copies are smaller, and at most a quarter of the size.
     """
     small, result = _smaller(image, 4), []
     for share in shares:
@@ -175,13 +177,13 @@ def blurred_at(
     rows: Indices,
     columns: Indices,
 ) -> list[Array]:
-    """An image blurred by Gaussians, at some of its pixels alone.
+    """Values of an image blurred by Gaussians, at some pixels only.
 
     Args:
-        image: gives a window of it, [h, w, C].
-        size: of the image, (H, W).
+        image: a function that returns a window of the image, [h, w, C].
+        size: (height, width) of the image.
         near: sigmas in pixels.
-        rows, columns: of the pixels, in reading order.
+        rows, columns: indices of the pixels, in reading order.
 
     Returns:
         [samples, C] per sigma.
@@ -208,14 +210,15 @@ def blurred_at(
 
 
 def _distance(height: int, width: int) -> Array:
-    """Squared distance to the frame's centre, the corners at 1, around 0: [H, W]."""
+    """Squared distance to the frame's centre (1 at the corners), centred at 0: [H, W]."""
     x = np.arange(width, dtype=np.float32) - np.float32((width - 1) / 2)
     y = np.arange(height, dtype=np.float32)[:, None] - np.float32((height - 1) / 2)
     return (x * x + y * y) / (x[-1] ** 2 + y[-1] ** 2) - MIDDLE
 
 
 def design(features: Features, at: tuple[int, int], keep: NDArray[np.bool_]) -> Array:
-    """[samples, columns] of the regression at one CFA position, for the photosites to `keep`."""
+    """Design matrix [samples, columns] of the regression at one CFA position, for photosites in
+    `keep`."""
     rows, columns = slice(at[0], None, 2), slice(at[1], None, 2)
     linear = features.linear[rows, columns][keep]
     coded = features.coded[rows, columns][keep]

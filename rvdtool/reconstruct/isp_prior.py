@@ -1,13 +1,13 @@
-"""What cameras' ISPs are like: keeps the inverse ISP sane where the reference frame shows nothing.
+"""A prior for the weights of the inverse ISP, for colours that the reference frame doesn't show.
 
-A regression on one frame knows only the colours and brightnesses in that frame; beyond them it
-extrapolates wildly. But the weights that undo one camera's ISP are no arbitrary numbers. They were
-learned for 1200 simulated cameras with ISPs of their own (`examples/learn_isp_prior.py`), and their
-mean and covariance are the prior here: where the reference frame says much it decides, elsewhere
-the prior does (empirical Bayes, Efron and Morris 1973, for Bayesian linear regression).
+A regression on one frame extrapolates badly to colours and brightnesses that the frame doesn't
+have. But the weights that invert a camera's ISP aren't arbitrary. They were fitted for 1200
+simulated cameras and ISPs (`examples/learn_isp_prior.py`), and their mean and covariance are the
+prior here. The reference frame determines the weights where it has enough information, the prior
+elsewhere (empirical Bayes, Efron and Morris 1973, for Bayesian linear regression).
 
-RAW is divided by the own channel's gain on the reference frame first, so that exposures and white
-balances are the same to the prior.
+RAW is first divided by its own channel's gain on the reference frame, so that the prior doesn't
+depend on exposure and white balance.
 """
 
 from dataclasses import dataclass
@@ -24,13 +24,14 @@ from rvdtool.reconstruct.statistics import Array
 Matrix = NDArray[np.float64]
 
 WIDENED = 4.0
-"""The covariance is taken so much larger: real ISPs are no simulated ones."""
+"""Factor by which the covariance is widened, since real ISPs differ from simulated ones."""
 WITNESSES = 4000
-"""Photosites are correlated and no ISP is linear: all together count as so many at most …"""
+"""Largest effective number of independent photosites, since they are correlated and ISPs aren't
+linear."""
 SHARE = 10
-"""… and as this fraction of their number."""
+"""The effective number is also at most the number of photosites divided by this."""
 _START, _LEAST = 0.02**2, 1e-7
-"""Variance of what the regression misses, in units of the own channel: first guess, and least."""
+"""Initial value and lower limit of the residual variance, in units of the own channel."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class Moments:
     """Sums over photosites, divided by their number: all that a regression needs.
 
     Attributes:
-        gram: of `design` and a column of ones, [COLUMNS + 1, COLUMNS + 1].
-        moment: with the target, [COLUMNS + 1].
+        gram: Gram matrix of `design` and a column of ones, [COLUMNS + 1, COLUMNS + 1].
+        moment: their products with the target, [COLUMNS + 1].
         power: mean of the target's squares.
     """
 
@@ -49,7 +50,7 @@ class Moments:
 
     @classmethod
     def of(cls, design: Array, target: Array, count: int, weight: Array | None = None) -> Self:
-        """Of [samples, COLUMNS] and [samples], weighted, divided by `count`."""
+        """Compute from `design` [samples, COLUMNS] and `target` [samples], divided by `count`."""
         full = np.concatenate([design, np.ones((len(design), 1), np.float32)], axis=1)
         full, target = full.astype(np.float64), target.astype(np.float64)
         if weight is not None:
@@ -66,18 +67,18 @@ class Moments:
 
 
 def own_gain(design: Array, target: Array, color: int) -> float:
-    """The constant that makes RAW of the own linearised channel, on average."""
+    """Mean ratio of RAW to its own linearised channel."""
     own = design[:, LINEAR + color].astype(np.float64)
     return max(float(own @ target) / max(float(own @ own), 1e-9), 1e-3)
 
 
 @dataclass(frozen=True)
 class IspPrior:
-    """Weights of inverse ISPs on `isp_features.design` and 1, for RAW of gain 1, by colour.
+    """Prior of the weights for `isp_features.design` and a constant, by colour, for RAW of gain 1.
 
     Attributes:
-        mean: [3, COLUMNS + 1].
-        precision: inverse of their widened covariance, [3, COLUMNS + 1, COLUMNS + 1].
+        mean: mean weights, [3, COLUMNS + 1].
+        precision: inverse of the widened covariance, [3, COLUMNS + 1, COLUMNS + 1].
     """
 
     mean: Matrix
@@ -86,7 +87,7 @@ class IspPrior:
     @classmethod
     @cache
     def load(cls) -> Self:
-        """The one that comes with rvdtool."""
+        """Load the prior that comes with rvdtool."""
         with (
             (files("rvdtool.reconstruct") / "isp_prior.npz").open("rb") as file,
             np.load(file) as it,
@@ -98,15 +99,15 @@ class IspPrior:
         return cls(mean, inverse.transpose(0, 2, 1) @ inverse / WIDENED)
 
     def weights(self, moments: Moments, color: int, samples: int) -> Matrix:
-        """Most likely weights, given what the reference frame shows, [COLUMNS + 1].
+        """Most likely weights, given the reference frame, [COLUMNS + 1].
 
-        How much the reference frame is believed follows from what it misses: found together, by
-            iteration.
+        The residual variance, which determines the reference frame's influence, is found together
+        with the weights, by iteration.
 
         Args:
-            moments: of the reference frame, RAW divided by `own_gain`.
-            color: the CFA position's: 0, 1, 2 for R, G, B.
-            samples: photosites behind them.
+            moments: the reference frame's moments, with RAW divided by `own_gain`.
+            color: the CFA position's colour: 0, 1, 2 for R, G, B.
+            samples: number of photosites in the moments.
         """
         precision, mean = self.precision[color], self.mean[color]
         witnesses, variance = min(WITNESSES, samples / SHARE), _START

@@ -1,4 +1,4 @@
-"""The network as the chain's answer to a prior."""
+"""Run the network on a frame's prior."""
 
 import torch
 
@@ -11,11 +11,11 @@ from rvdtool.reconstruct.statistics import Array
 
 
 class Learned:
-    """De-renders frames of one clip from their priors, as `rvdtool.reconstruct.fusion.fuse` does
-    without learning.
+    """De-renders frames of one clip from their priors by a network, instead of
+    `rvdtool.reconstruct.fusion.fuse`.
 
-    Runs where the network's weights lie. Where they are bfloat16 its features are, too; what is
-    added up at the end is float32 always.
+    It runs on the device of the network's weights. If these are bfloat16, features are, too; the
+    final sum is always float32.
     """
 
     def __init__(
@@ -25,13 +25,13 @@ class Learned:
         reference: ReferencePlanes,
         gain_tracked: bool,
     ) -> None:
-        """Show the reference frame to the network.
+        """Encode the reference frame by the network.
 
         Args:
             network: in evaluation mode.
-            packing: of the clip's mosaics.
+            packing: the packing of the clip's mosaics.
             reference: the reference frame.
-            gain_tracked: whether changes of brightness are put down to the ISP.
+            gain_tracked: whether changes of brightness are attributed to the ISP.
         """
         self._network = network
         self._packing = packing

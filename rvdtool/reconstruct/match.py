@@ -1,8 +1,8 @@
-"""How far a RAW frame is the video frame that it belongs to, and where it shows something else.
+"""Compare a RAW frame with its video frame, and find where they show different things.
 
-`disagreement` finds that coarsely, for certain, and whatever the ISP does. Once it has found
-anything, the RAW is known to be of another moment, and finer differences (shadows, leaves) are
-likely: then everything counts as different that the calibrated fit doesn't explain.
+`disagreement` finds large differences reliably, for any ISP. If it finds any, the RAW was taken at
+another time, and finer differences (shadows, leaves) are likely; then all that the calibrated fit
+doesn't explain counts as different.
 """
 
 from dataclasses import dataclass
@@ -21,23 +21,23 @@ from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.statistics import ROUNDING, Array, Curve, box, fine_power
 
 SCALES = ((1, 7, 6.0), (9, 9, 12.0), (25, 9, 12.0))
-"""What the fit leaves is averaged over so many pixels a side, its square over so many, and may be
-so many times what is usual at that brightness and in that much detail."""
+"""For each scale: side of the window in pixels over which the fit's residual is averaged, side of
+the window for its square, and largest ratio of this to its usual value at that brightness and
+amount of detail."""
 FOLLOWED = np.float32(0.2)
-"""Weight in the fit of what the RAW shows elsewhere: it was interpolated along a flow."""
+"""Weight in the fit of RAW that was interpolated along a flow."""
 _KNOTS = 65
 
 
 @dataclass(frozen=True, eq=False)
 class Elsewhere:
-    """The RAW of what has moved since, brought to where the frame shows it.
+    """The RAW warped to the video frame, for objects that have moved between the two.
 
-    Too blurred by sampling to be a result, but it tells the colours of things that nothing else in
-    the frame tells.
+    It is too blurred by sampling to be a result, but shows the colours of such objects.
 
     Attributes:
-        raw: normalised, along a flow, [H, W].
-        agrees: where that shows what the frame shows, bool [H, W].
+        raw: normalised RAW, warped along a flow, [H, W].
+        agrees: where it shows the same as the frame, bool [H, W].
     """
 
     raw: Array
@@ -55,7 +55,7 @@ class Elsewhere:
         grey = np.sqrt(np.maximum(cv2.GaussianBlur(values, (0, 0), 1.2), 0))
         grey = cv2.resize(grey, shown.shape[::-1], interpolation=cv2.INTER_AREA)
         shares = np.linspace(0, 1, _KNOTS)
-        levels = np.quantile(grey, shares) + np.arange(_KNOTS) * 1e-7  # none twice
+        levels = np.quantile(grey, shares) + np.arange(_KNOTS) * 1e-7  # make them distinct
         toned = np.interp(grey, levels, np.quantile(shown, shares)).astype(np.uint8)
         flow = resize_flow(estimate_flow(shown, toned), raw.size)
         moved = sample_mosaic(raw.mosaic.astype(np.float32), flow)
@@ -66,12 +66,12 @@ class Elsewhere:
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """What a RAW says about its video frame.
+    """How a RAW and its video frame match.
 
     Attributes:
-        agreement: how surely both show the same, 0..1, [H, W]; None: everywhere.
-        resampled: whether the RAW was brought onto the video's grid by interpolation.
-        elsewhere: what of it the frame shows at another place; None: not looked for.
+        agreement: confidence that both show the same, 0..1, [H, W]; None if everywhere 1.
+        resampled: whether the RAW was resampled to the video's grid.
+        elsewhere: the RAW warped to the frame; None if not computed.
     """
 
     agreement: Array | None
@@ -80,10 +80,10 @@ class Match:
 
     @classmethod
     def of(cls, raw: RawFrame, rgb: Rgb, *, resampled: bool = False) -> Self:
-        """Compare them.
+        """Compare a RAW with its video frame.
 
         Args:
-            raw: on the video's grid.
+            raw: the RAW on the video's grid.
             rgb: the video frame, uint8 or uint16 [H, W, 3].
             resampled: see `Match`.
         """
@@ -94,22 +94,25 @@ class Match:
 
     @property
     def is_frame(self) -> bool:
-        """Whether the RAW is that very frame: then it is the result as it is."""
+        """Whether the RAW is exactly this frame, so that it is written unchanged."""
         return self.agreement is None and not self.resampled
 
     @property
     def differing(self) -> float:
-        """Share of the frame in which the RAW shows something else, 0..1."""
+        """Fraction of the frame in which the RAW shows something else, 0..1."""
         return 0.0 if self.agreement is None else float(np.mean(self.agreement < 0.5))
 
 
 def unexplained(raw: Array, estimate: Estimate, agrees: NDArray[np.bool_]) -> Array:
-    """How far what the fit leaves is beyond what is usual: 1 is the limit, [H, W].
+    """Ratio of the fit's residual to the largest usual residual; above 1, RAW and frame differ.
 
     Args:
-        raw: normalised.
+        raw: normalised RAW, [H, W].
         estimate: the fit.
-        agrees: where the two show the same as far as is known, [H, W].
+        agrees: where both are known to show the same so far, [H, W].
+
+    Returns:
+        The ratio, [H, W].
     """
     residual, value = raw - estimate.value, estimate.value
     free = agrees & (estimate.clipped == 0)
@@ -131,6 +134,6 @@ def unexplained(raw: Array, estimate: Estimate, agrees: NDArray[np.bool_]) -> Ar
 
 
 def softened(beyond: Array) -> Array:
-    """Agreement, 0..1, from `unexplained`: with a margin and a soft edge."""
+    """Agreement, 0..1, from the result of `unexplained`, with a margin and a soft edge."""
     unlike = cv2.dilate((beyond > 1).astype(np.float32), np.ones((5, 5), np.uint8))
     return 1 - cv2.GaussianBlur(unlike, (0, 0), 1.5)

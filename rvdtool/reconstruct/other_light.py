@@ -1,7 +1,8 @@
-"""Frames in another light than the reference frame's: which inverse ISP suits them, and its errors.
+"""Choose the inverse ISP and its error model for frames whose light differs from the reference
+frame's.
 
-If what is surely seen in the reference frame, too, is much brighter or darker now, there are two
-estimates of a frame: by the regression, and by what stands in for it in another light (`Beyond`).
+If areas that are certainly in the reference frame, too, are much brighter or darker now, there are
+two estimates of a frame: by the regression, and by its replacement for changed light (`Beyond`).
 """
 
 from dataclasses import replace
@@ -16,11 +17,11 @@ from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.statistics import ROUNDING, Array, Curve, box
 
 CHANGED = 0.25
-"""Logarithm by which what is seen in both frames is brighter or darker in another light."""
+"""Logarithm of the brightness ratio from which light counts as changed."""
 FEW_BLOCKS = 12
-"""Blocks that tell which estimate suits another light."""
+"""Smallest number of blocks for the comparison of the estimates."""
 WORSE = 1.3
-"""The estimate for another light isn't taken if ratios spread by so much more under it."""
+"""The estimate for changed light isn't used if its ratios have a spread this many times larger."""
 LEAST_RATIO = np.float32(1e-4)
 
 
@@ -31,17 +32,18 @@ def in_its_light(
     first_fit: Array,
     sure: NDArray[np.bool_],
 ) -> Estimate:
-    """The estimate that suits a frame's light.
+    """The better estimate for a frame's light.
 
-    The one for another light is taken unless it is clearly worse: ratios to the reference frame
-    then depend on how bright things are, where light makes them depend on the place only.
+    The estimate for changed light is used unless it is clearly worse. With a wrong estimate, the
+    ratios to the reference frame depend on the objects' brightness; with the right one, only on
+    their position.
 
     Args:
-        calibration: on the reference frame.
+        calibration: the calibration on the reference frame.
         rgb: the current frame.
-        estimate: of it, by the regression.
-        first_fit: the reference frame's, along the flow, [H, W].
-        sure: blocks that surely show what the reference frame shows.
+        estimate: the regression's estimate of the current frame.
+        first_fit: the warped fit of the reference frame, [H, W].
+        sure: blocks that certainly show the same as the reference frame.
     """
     then = block_means(first_fit)
     ratio = _log_ratio(block_means(estimate.value), then)
@@ -57,7 +59,7 @@ def in_its_light(
 
 
 def _spreads(ratio: Array, where: NDArray[np.bool_]) -> tuple[float, float]:
-    """How much ratios differ, in all, and from those around: light itself changes smoothly."""
+    """Spread of ratios, in total, and relative to their surroundings (as light varies smoothly)."""
     weight = where.astype(np.float32)
     around = box(ratio * weight, 5) / np.maximum(box(weight, 5), np.float32(1e-3))
     low, high = np.quantile(ratio[where], (0.2, 0.8))
@@ -65,12 +67,12 @@ def _spreads(ratio: Array, where: NDArray[np.bool_]) -> tuple[float, float]:
 
 
 def _log_ratio(value: Array, other: Array) -> Array:
-    """Logarithm of the ratio of normalised RAW, black kept away."""
+    """Logarithm of the ratio of normalised RAW values, with a lower limit."""
     return np.log(np.maximum(value, LEAST_RATIO) / np.maximum(other, LEAST_RATIO))
 
 
 def errors_in_light(calibration: Calibration, brightness: float) -> Calibration:
-    """The same calibration with the errors that the fit has at another brightness."""
+    """The calibration with the fit's error model for another brightness."""
     return replace(
         calibration,
         fine=_scaled(calibration.fine, brightness),
@@ -79,9 +81,10 @@ def errors_in_light(calibration: Calibration, brightness: float) -> Calibration:
 
 
 def _scaled(variance: Curve, brightness: float) -> Curve:
-    """Variance of a fit's error at its own brightness, by and in units of the reference frame's.
+    """Variance of a fit's error for another brightness, in units of the reference frame's.
 
-    Beyond the reference frame's intensities it goes with them, as noise and coding do.
+    Above the reference frame's intensities it is proportional to them, as noise and coding errors
+    are.
     """
     lowest, highest = max(float(variance.centers[0]), 1e-4), float(variance.centers[-1])
     most = max(1.0, 2 * highest)

@@ -1,4 +1,4 @@
-"""From the prior of a frame to the network's planes, and from planes back to a mosaic."""
+"""Convert a frame's prior to the network's planes, and planes to a mosaic."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -19,22 +19,22 @@ from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.statistics import Array
 
 BRIGHTEST = 0.7
-"""Networks are told of no larger logarithm of a frame's brightness: in three stops more light, the
-real one cost 5 dB."""
+"""Limit of the logarithm of a frame's brightness as input of networks: without it, three stops more
+light cost 5 dB."""
 _STATES = ((np.arange(8)[:, None] >> np.arange(3)) & 1).astype(np.float32)
 """Clip state → whether R, G, B is clipped."""
 
 
 @dataclass(frozen=True)
 class Packing:
-    """How a mosaic becomes planes in RGGB geometry, padded by reflection to what the network takes.
+    """How a mosaic is padded by reflection to RGGB geometry and the network's multiples.
 
-    Reflection about a photosite keeps every colour in its place.
+    Reflection about a photosite preserves the colours.
 
     Attributes:
         size: (height, width) of the mosaic.
-        before: rows above and columns left of it.
-        after: rows below and columns right of it.
+        before: rows added above, columns added left.
+        after: rows added below, columns added right.
     """
 
     size: tuple[int, int]
@@ -43,16 +43,16 @@ class Packing:
 
     @classmethod
     def of(cls, size: tuple[int, int], phase: CfaPhase) -> Self:
-        """For mosaics of a size and a CFA phase."""
+        """Make the packing for mosaics of a size and a CFA phase."""
         red = np.argwhere(phase.pattern == 0)[0]
-        # Red in row 1 becomes red in row 0 by one row more above.
+        # If red is in row 1, one row added above brings it to row 0 of a cell.
         before = (int(red[0]), int(red[1]))
         cell = 2 * STRIDE
         after = [-(side + more) % cell for side, more in zip(size, before, strict=True)]
         return cls(size, before, (after[0], after[1]))
 
     def places(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-        """Which row and which column of the mosaic lies at each of the padded one."""
+        """For each row and column of the padded mosaic, its source row and column."""
         rows, columns = (
             np.pad(np.arange(side, dtype=np.uint64), (more, rest), mode="reflect")
             for side, more, rest in zip(self.size, self.before, self.after, strict=True)
@@ -60,24 +60,25 @@ class Packing:
         return rows, columns
 
     def pack(self, maps: Array) -> Tensor:
-        """[C, H, W] → [1, 4 C, h, w]: position in the cell varies fastest."""
+        """Pack maps, [C, H, W] → [1, 4 C, h, w]; the position in the cell varies fastest."""
         (top, left), (bottom, right) = self.before, self.after
         if top or left or bottom or right:
             maps = np.pad(maps, ((0, 0), (top, bottom), (left, right)), mode="reflect")
         count, height, width = maps.shape
-        # As torch's pixel_unshuffle, only faster.
+        # The same as torch's pixel_unshuffle, but faster.
         cells = maps.reshape(count, height // 2, 2, width // 2, 2).transpose(0, 2, 4, 1, 3)
         planes = np.ascontiguousarray(cells).reshape(1, 4 * count, height // 2, width // 2)
         return torch.from_numpy(planes)
 
     def unpack(self, planes: Tensor) -> Array:
-        """[1, 4, h, w] → mosaic [H, W]."""
+        """Unpack planes to a mosaic, [1, 4, h, w] → [H, W]."""
         mosaic = pixel_shuffle(planes.float(), 2)[0, 0].cpu().numpy()
         (top, left), (height, width) = self.before, self.size
         return np.ascontiguousarray(mosaic[top : top + height, left : left + width])
 
     def pack_flow(self, flow: Flow) -> Tensor:
-        """[H, W, 2] in pixels → [1, 2, h / STRIDE, w / STRIDE] in cells of the deepest features."""
+        """Convert a flow [H, W, 2] in pixels to cells of the deepest features,
+        [1, 2, h / STRIDE, w / STRIDE]."""
         (top, left), (bottom, right) = self.before, self.after
         if top or left or bottom or right:
             flow = np.pad(flow, ((top, bottom), (left, right), (0, 0)), mode="edge")
@@ -88,13 +89,13 @@ class Packing:
 
 
 def pack_prior(packing: Packing, prior: Prior, rgb: Rgb, gain_tracked: bool) -> Planes:
-    """The network's view of one frame.
+    """The network's inputs for one frame.
 
     Args:
-        packing: of mosaics of this size and phase.
-        prior: of the frame.
+        packing: the packing for mosaics of this size and phase.
+        prior: the frame's prior.
         rgb: the frame, uint8 or uint16 [H, W, 3].
-        gain_tracked: whether brightness is put down to the ISP.
+        gain_tracked: whether changes of brightness are attributed to the ISP.
     """
     candidates = (prior.fit, prior.anchored, prior.previous, prior.warped)
     maps = np.stack(
@@ -121,21 +122,21 @@ def pack_prior(packing: Packing, prior: Prior, rgb: Rgb, gain_tracked: bool) -> 
 
 
 def shown_brightness(prior: Prior) -> float:
-    """Logarithm of a frame's brightness, as far as networks have met it in training."""
+    """Logarithm of a frame's brightness, limited to the range in training."""
     return float(np.clip(np.log(prior.brightness.value), -BRIGHTEST, BRIGHTEST))
 
 
 def pack_reference(
     packing: Packing, rgb: Rgb, raw: Array, estimate: Estimate, variance: Array
 ) -> ReferencePlanes:
-    """The network's view of the reference frame.
+    """The network's inputs for the reference frame.
 
     Args:
-        packing: of mosaics of this size and phase.
+        packing: the packing for mosaics of this size and phase.
         rgb: the frame, uint8 or uint16 [H, W, 3].
         raw: its true normalised RAW, [H, W].
-        estimate: its inverse ISP.
-        variance: of the estimate's error, [H, W].
+        estimate: the inverse ISP's estimate of it.
+        variance: variance of the estimate's error, [H, W].
     """
     packed = _cells(packing.pack(np.stack([raw, estimate.value, variance])))
     return ReferencePlanes(
@@ -148,12 +149,12 @@ def pack_reference(
 
 
 def _cells(packed: Tensor) -> Tensor:
-    """[1, 4 C, h, w] → [1, C, 4, h, w]."""
+    """Separate maps and cell positions, [1, 4 C, h, w] → [1, C, 4, h, w]."""
     return packed.reshape(1, -1, 4, *packed.shape[-2:])
 
 
 def _unit(rgb: Rgb) -> Array:
-    """[H, W, 3] codes → [3, H, W] in 0..1."""
+    """Convert codes [H, W, 3] to [3, H, W] in 0..1."""
     return rgb.transpose(2, 0, 1).astype(np.float32) / np.float32(np.iinfo(rgb.dtype).max)
 
 

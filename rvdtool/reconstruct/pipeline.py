@@ -1,4 +1,4 @@
-"""Overlap: decode ahead and write behind in threads, with little in flight and no error lost."""
+"""Read ahead and write behind in threads, a few items at a time and without losing errors."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,14 +14,14 @@ _POLL = 0.1
 
 
 class _End:
-    """What follows the last item: nothing, or the error that ended the items."""
+    """Marks the end of the items, with the error that ended them, if any."""
 
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
 
 
 class ReadAhead(Generic[T]):
-    """Takes items from an iterable in a thread, at most `depth` ahead; a context manager."""
+    """A context manager that reads items from an iterable in a thread, at most `depth` ahead."""
 
     def __init__(self, items: Iterable[T], depth: int = 2) -> None:
         self._queue: Queue[T | _End] = Queue(depth)
@@ -74,7 +74,7 @@ class ReadAhead(Generic[T]):
 
 
 class WriteBehind:
-    """Runs jobs in threads, at most `depth` unfinished; a context manager that waits for all."""
+    """A context manager that runs jobs in threads, at most `depth` at a time, and waits for all."""
 
     def __init__(self, threads: int = 2, depth: int = 4) -> None:
         self._pool = ThreadPoolExecutor(threads)
@@ -97,7 +97,7 @@ class WriteBehind:
             self._pool.shutdown(cancel_futures=True)
 
     def submit(self, job: Callable[[], None]) -> None:
-        """Hand over a job; waits while too many are unfinished. Raises an earlier job's error."""
+        """Submit a job; waits while too many are unfinished. Raises an earlier job's error."""
         while len(self._jobs) >= self._depth:
             self._jobs.popleft().result()
         self._jobs.append(self._pool.submit(job))

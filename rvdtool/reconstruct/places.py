@@ -1,4 +1,4 @@
-"""Where the pixels of a frame lie on a smaller copy of it, as OpenCV's resize has it."""
+"""Positions of a frame's pixels on a smaller copy of it, with the geometry of OpenCV's resize."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -15,8 +15,8 @@ class Places:
     """Bilinear sampling of a small map at the size of a frame.
 
     Attributes:
-        rows, columns: the small map's pixel above (left of) each of the frame's rows (columns).
-        row_shares, column_shares: share of the pixel below (right of) it.
+        rows, columns: for each row (column) of the frame, the small map's pixel above (left of) it.
+        row_shares, column_shares: weight of the next pixel below (right of) that one.
     """
 
     rows: NDArray[np.uint32]
@@ -26,7 +26,7 @@ class Places:
 
     @classmethod
     def of(cls, small: tuple[int, ...], size: tuple[int, int]) -> Self:
-        """For a map of `small` (height, width, …) and a frame of `size`."""
+        """Make the sampling for a map of size `small` (height, width, …) and a frame of `size`."""
         return cls(*_between(small[0], size[0]), *_between(small[1], size[1]))
 
 
@@ -39,7 +39,7 @@ def _between(small: int, full: int) -> tuple[NDArray[np.uint32], Array]:
 def sample_small(
     small: Array, size: tuple[int, int], rows: NDArray[np.intp], columns: NDArray[np.intp]
 ) -> Array:
-    """A small map [h, w, C], enlarged to `size`, at some pixels: [samples, C]."""
+    """Sample a small map [h, w, C], enlarged to `size`, at some pixels: [samples, C]."""
     places = Places.of(small.shape, size)
     result = np.empty((rows.size, small.shape[2]), np.float32)
     _sample(

@@ -1,4 +1,4 @@
-"""A chain's state that comes from a file: nothing in it is trusted before it is used."""
+"""Validate a chain's state that was read from a file."""
 
 from dataclasses import fields
 from typing import TYPE_CHECKING, TypeVar
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound="DataclassInstance")
 
 _LIMITS = {
-    "far": (-1e9, 1e9),  # pixels; OpenCV crashes where it becomes infinite or NaN
+    "far": (-1e9, 1e9),  # pixels; OpenCV crashes on infinity and NaN
     "variance": (0, np.inf),
     "brightness": (1e-30, 1e30),
     "exposure": (1e-30, 1e30),
@@ -21,16 +21,16 @@ _LIMITS = {
 
 
 def checked_state(state: S, like: S, index: int) -> S:
-    """Return a state that was read from a file, if a chain can go on from it.
+    """Return a state that was read from a file, if a chain can continue from it.
 
     Args:
-        state: a dataclass of numbers and arrays, among them `index`.
+        state: a dataclass of numbers and arrays, including `index`.
         like: a state of this chain.
-        index: of the frame that the state should be of, from the chain's reference on.
+        index: expected frame number of the state, counted from the chain's reference.
 
     Raises:
-        OutputError: its values have other types or shapes than the chain's, aren't finite or are
-            impossible, or it belongs to another frame.
+        OutputError: values have other types or shapes than the chain's, aren't finite or are
+            impossible, or the state belongs to another frame.
     """
     for field in fields(like):
         value, known = getattr(state, field.name), getattr(like, field.name)

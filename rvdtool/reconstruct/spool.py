@@ -1,4 +1,4 @@
-"""Arrays on disk for a while: what a clip's stretch needs out of order and memory can't hold."""
+"""Temporary arrays on disk, for data that is needed out of order and doesn't fit in memory."""
 
 import tempfile
 from pathlib import Path
@@ -15,19 +15,19 @@ Record = tuple[NDArray[Any], ...]
 
 
 class Spool:
-    """Records of arrays, all alike, in a file without a name: it vanishes with the process.
+    """Records of arrays of equal shapes in an unnamed file, which is deleted with the process.
 
-    A context manager. Records are appended in order and read in any.
+    A context manager. Records are appended in order and read in any order.
     """
 
     def __init__(self, folder: Path | None) -> None:
-        """Start empty.
+        """Create an empty spool.
 
         Args:
-            folder: where there is room for it; None: where the system keeps temporary files.
+            folder: folder for the file; None for the system's folder for temporary files.
 
         Raises:
-            OutputError: nothing can be written there.
+            OutputError: the folder isn't writable.
         """
         self._folder = folder
         self._form: list[tuple[tuple[int, ...], np.dtype[Any]]] = []
@@ -46,14 +46,14 @@ class Spool:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # What a full disk kept from being written is thrown away with the rest.
+        # Data that couldn't be written to a full disk is discarded with the rest.
         self._file.raw.close()
 
     def __len__(self) -> int:
         return self._count
 
     def append(self, *arrays: NDArray[Any]) -> None:
-        """Add a record; its arrays are shaped as those of the first one.
+        """Append a record; its arrays must have the shapes of those of the first one.
 
         Raises:
             OutputError: the disk is full, or fails.
@@ -70,7 +70,7 @@ class Spool:
         self._count += 1
 
     def __getitem__(self, index: int) -> Record:
-        """A record, as it was appended.
+        """Read a record.
 
         Raises:
             OutputError: the disk fails.

@@ -1,4 +1,4 @@
-"""Where the time goes: seconds per stage, over all threads."""
+"""Measure the time of each stage, summed over all threads."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -23,7 +23,7 @@ class Stages:
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        """Count what runs inside for a stage."""
+        """Add the time of the `with` block to a stage."""
         start = time.perf_counter()
         try:
             yield
@@ -33,7 +33,7 @@ class Stages:
                 self.seconds[name] = self.seconds.get(name, 0.0) + taken
 
     def each(self, name: str, items: Iterable[T]) -> Iterator[T]:
-        """Count the time that an iterable takes to give its items."""
+        """Add the time that an iterable takes to produce its items to a stage."""
         iterator = iter(items)
         while True:
             try:
@@ -45,4 +45,4 @@ class Stages:
 
 
 stage = Stages()
-"""Of this process."""
+"""The stages of this process."""

@@ -1,4 +1,4 @@
-"""How many threads reconstruction uses: compiled loops and OpenCV alike."""
+"""Set the number of threads of reconstruction, for compiled loops and OpenCV."""
 
 import cv2
 
@@ -9,13 +9,13 @@ MOST = 256
 
 
 def use_threads(count: int) -> None:
-    """Let this process compute with so many threads.
+    """Set this process's number of computing threads.
 
-    Decoding and writing have threads of their own, a network has PyTorch's, and NumPy's matrix
-    products, which calibration uses, follow OPENBLAS_NUM_THREADS.
+    It doesn't apply to decoding and writing, to PyTorch's threads, and to NumPy's matrix products
+    in the calibration, for which OPENBLAS_NUM_THREADS sets it.
 
     Raises:
-        UsageError: not 1 to `MOST`.
+        UsageError: `count` isn't 1 to `MOST`.
     """
     if not 1 <= count <= MOST:
         raise UsageError(f"threads are 1 to {MOST}; got {count}")
