@@ -5,7 +5,8 @@ Only here is anything printed and an exit code chosen. Nothing heavy (numpy, av,
 imported before a command runs.
 
 Exit codes: 0 done, 1 a system error, 2 wrong usage, 3 a file can't be used, 4 inputs don't
-belong together, 5 the result can't be written (`rvdtool.errors`), 130 interrupted.
+belong together, 5 the result can't be written (`rvdtool.errors`), 6 some of several
+files failed (`rvdtool.cli.several`), 130 interrupted.
 """
 
 import os

@@ -1,42 +1,70 @@
-"""`rvdtool verify`: check a bundle for damage."""
+"""`rvdtool verify`: check bundles for damage."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rvdtool.cli import console
+from rvdtool.cli.several import for_each
+from rvdtool.errors import BundleError, RvdError
+
+if TYPE_CHECKING:
+    from rvdtool.bundle.verify import Check
 
 
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="A bundle (.rvd).", show_default=False)],
+    bundles: Annotated[
+        list[Path], typer.Argument(help="One bundle (.rvd), or several.", show_default=False)
+    ],
     quick: Annotated[
         bool, typer.Option("--quick", help="Check hashes only; decode nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the checks as JSON; a list for several bundles.")
+    ] = False,
 ) -> None:
-    """Check a bundle: all hashes match, every frame decodes, each RAW equals its planes.
+    """Check bundles: all hashes match, every frame decodes, each RAW equals its planes.
 
-    Ends with exit code 3 if anything is damaged, and says what.
+    A damaged bundle ends with exit code 3 and a message that says what is damaged. Of several
+    bundles all are checked; if one fails, the exit code is 6.
 
     Example: rvdtool verify clip.rvd
     """
+    several = len(bundles) > 1
+    results: list[dict[str, object]] = []
+
+    def check(path: Path) -> None:
+        try:
+            checks = _checks(path, quick, advance)
+        except RvdError as error:
+            if as_json and several:
+                results.append({"path": str(path), "ok": False, "checks": [], "error": str(error)})
+            raise
+        failed = [one for one in checks if not one.ok]
+        if as_json:
+            facts = [{"name": c.name, "ok": c.ok, "detail": c.detail} for c in checks]
+            results.append({"path": str(path), "ok": not failed, "checks": facts})
+        for one in () if as_json else checks:
+            of = f"{path}: " if several else ""
+            console.print_line(f"{'ok ' if one.ok else 'BAD'} {of}{one.name}: {one.detail}")
+        if failed:
+            first, *others = failed
+            more = f" (and {len(others)} more)" if others else ""
+            raise BundleError(f"{path}: damaged: {first.name}: {first.detail}{more}")
+
+    total = sum(path.stat().st_size for path in bundles if path.is_file())
+    try:
+        with console.progress("Verifying", total, "bytes") as advance:
+            for_each(bundles, check)
+    finally:
+        if results:
+            console.print_json(results if several else results[0])
+
+
+def _checks(path: Path, quick: bool, advance: Callable[[int], None]) -> "list[Check]":
     from rvdtool.bundle.store import open_bundle
     from rvdtool.bundle.verify import verify as verify_bundle
-    from rvdtool.errors import BundleError
 
-    opened = open_bundle(bundle)
-    total = sum(member.size for member in opened.manifest.members)
-    with console.progress("Verifying", total, "bytes") as advance:
-        checks = verify_bundle(opened, deep=not quick, advance=advance)
-    failed = [check for check in checks if not check.ok]
-    if as_json:
-        results = [{"name": c.name, "ok": c.ok, "detail": c.detail} for c in checks]
-        console.print_json({"path": str(bundle), "ok": not failed, "checks": results})
-    else:
-        for check in checks:
-            console.print_line(f"{'ok ' if check.ok else 'BAD'} {check.name}: {check.detail}")
-    if failed:
-        first, *others = failed
-        more = f" (and {len(others)} more)" if others else ""
-        raise BundleError(f"{bundle}: damaged: {first.name}: {first.detail}{more}")
+    return verify_bundle(open_bundle(path), deep=not quick, advance=advance)

@@ -77,6 +77,23 @@ def test_verify_as_json_says_so_too(damaged: Path, capsys: pytest.CaptureFixture
     assert [c["name"] for c in result["checks"] if not c["ok"]] == ["reference/000000.dng"]
 
 
+def test_verify_goes_on_after_a_bad_bundle(
+    shot: Any, damaged: Path, truncated: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = (truncated, damaged, shot.bundle)
+    assert run("verify", *paths, "--quick") == 6
+    printed = capsys.readouterr()
+    first, second, last = printed.err.splitlines()
+    assert first.startswith(f"error: {truncated}: ")
+    assert second.startswith(f"error: {damaged}: damaged: ")
+    assert last == f"error: 2 of 3 failed: {truncated}, {damaged}"
+    assert f"BAD {damaged}: reference/000000.dng: its bytes were altered" in printed.out
+    assert f"ok  {shot.bundle}: " in printed.out
+    assert run("verify", *paths, "--quick", "--json") == 6
+    assert [one["ok"] for one in json.loads(capsys.readouterr().out)] == [False, False, True]
+    assert run("verify", shot.bundle, shot.bundle, "--quick") == 0
+
+
 def test_unpack_says_what_it_wrote(
     shot: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
