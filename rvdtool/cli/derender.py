@@ -1,5 +1,7 @@
 """`rvdtool derender`: from a bundle to a DNG sequence."""
 
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,7 +12,8 @@ from rvdtool import DEFAULT_MODEL
 from rvdtool.cli import console
 from rvdtool.cli.frames import parse_frames
 from rvdtool.cli.rates import parse_rate
-from rvdtool.errors import UsageError
+from rvdtool.cli.several import for_each
+from rvdtool.errors import RvdError, UsageError
 
 if TYPE_CHECKING:
     from rvdtool.delivery.folder import DerenderReport
@@ -21,13 +24,18 @@ if TYPE_CHECKING:
 
 
 def derender(
-    bundle: Annotated[
-        Path, typer.Argument(help="A bundle made by `rvdtool pack`.", show_default=False)
+    bundles: Annotated[
+        list[Path],
+        typer.Argument(help="A bundle made by `rvdtool pack`, or several.", show_default=False),
     ],
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", help="Folder for the DNGs; one clip per folder.", show_default=False
+            "--output",
+            "-o",
+            help="Folder for the DNGs of one clip. For several, each gets a folder in it, named "
+            "after its bundle.",
+            show_default=False,
         ),
     ],
     compression: Annotated[
@@ -151,16 +159,21 @@ def derender(
         bool, typer.Option("--overwrite", help="Replace an earlier run of this clip.")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report as JSON; a list for several bundles.")
+    ] = False,
 ) -> None:
     """Reconstruct a RAW frame (DNG) for every video frame of a bundle.
+
+    Several bundles are de-rendered one after the other. If one fails, the others are made all the
+    same, and the exit code is 6; with --resume, those that are complete are left as they are.
 
     Example: rvdtool derender clip.rvd -o raws/
     """
     from rvdtool.bundle.store import open_bundle
     from rvdtool.delivery.folder import derender_to_folder
     from rvdtool.delivery.options import DerenderOptions
-    from rvdtool.delivery.output import STATE_FILE
+    from rvdtool.delivery.output import STATE_FILE, CompleteError
     from rvdtool.delivery.preview import require_preview, write_preview
     from rvdtool.delivery.rehearsal import rehearse
     from rvdtool.reconstruct.compiled import cores, must_compile
@@ -181,10 +194,16 @@ def derender(
         require_report(page, overwrite, output)
     if model == "none" and (device is not None or bf16 is not None):
         raise UsageError("--device, --bf16 and --fp32 need a network; leave out --model none")
-    opened = open_bundle(bundle)
+    several = len(bundles) > 1
+    if several:
+        one_only = {"--name": name, "--timecode": timecode, "--frames": frames, "--flow": flow}
+        one_only |= {"--confidence": confidence, "--preview": preview, "--report": page}
+        _require_one_each(bundles, [option for option, value in one_only.items() if value])
+    else:
+        open_bundle(bundles[0])  # before the network is loaded, which takes seconds
     threads = threads or cores()
     use_threads(threads)
-    options = DerenderOptions(
+    settings = DerenderOptions(
         compression=compression,
         flow=flow,
         gain=gain,
@@ -195,37 +214,62 @@ def derender(
         rate=parse_rate(rate),
         audio=not no_audio,
         confidence=confidence,
-        frames=parse_frames(frames, opened.video_info.frame_count),
     )
     if must_compile():
         console.note("first run on this machine: compiling takes about half a minute, once")
-    if dry_run:
-        with console.progress("Measuring", None) as advance:
-            estimate = rehearse(opened, output, options, advance, console.note)
-        _print_estimate(estimate, as_json)
-        return
-    record = Record()
-    start = perf_counter()
-    try:
-        # The frames before a range count, too: the chain may have to run over them.
-        total = options.frames.stop if options.frames else opened.video_info.frame_count
-        with console.progress("De-rendering", total) as advance:
+    record, start = Record(), perf_counter()
+    reports: list[DerenderReport] = []
+    results: list[dict[str, object]] = []
+
+    def run(path: Path) -> None:
+        opened, folder = open_bundle(path), output / path.stem if several else output
+        of = f"{path}: " if several else ""
+        options = replace(settings, frames=parse_frames(frames, opened.video_info.frame_count))
+        if dry_run:
+            estimate = rehearse(opened, folder, options, advance, console.note)
+            results.append(_estimate_as_json(estimate))
+            if not as_json:
+                console.print_line(of + _in_words(estimate))
+            return
+        try:
             report = derender_to_folder(
                 opened,
-                output,
+                folder,
                 options,
                 advance,
                 console.note,
                 record.watch if page else None,
-                lambda estimate: console.note(_in_words(estimate)),
+                lambda estimate: console.note(of + _in_words(estimate)),
             )
-    except KeyboardInterrupt as error:
-        if not (output / STATE_FILE).exists():
-            raise
-        raise console.InterruptedRunError(
-            "interrupted; the same command with --resume continues (with --overwrite it starts "
-            "again)"
-        ) from error
+        except CompleteError as error:
+            if not several:
+                raise
+            console.note(str(error))
+            advance(opened.video_info.frame_count)
+            return
+        except KeyboardInterrupt as error:
+            if not several and not (folder / STATE_FILE).exists():
+                raise
+            raise console.InterruptedRunError(
+                "interrupted; the same command with --resume continues (with --overwrite it "
+                "starts again)"
+            ) from error
+        reports.append(report)
+        results.append(_as_json(report, model))
+        for line in _told(report, options, model) if several and not as_json else ():
+            console.print_line(line)
+
+    label, total = ("Measuring", None) if dry_run else ("De-rendering", _frames(bundles, frames))
+    try:
+        with console.progress(label, total) as advance:
+            for_each(bundles, run)
+    finally:
+        if as_json and (several or dry_run) and results:
+            console.print_json(results if several else results[0])
+    if dry_run or several:
+        return
+    opened, (report,) = open_bundle(bundles[0]), reports
+    options = replace(settings, frames=parse_frames(frames, opened.video_info.frame_count))
     if preview is not None:
         with console.progress("Preview", report.frames) as advance:
             write_preview(
@@ -318,20 +362,47 @@ def _told(report: "DerenderReport", options: "DerenderOptions", model: str) -> l
     return told
 
 
-def _print_estimate(estimate: "Estimate", as_json: bool) -> None:
+def _require_one_each(bundles: list[Path], given: list[str]) -> None:
+    """Refuse several bundles that would go into one folder, and options that are for one clip.
+
+    Raises:
+        UsageError: they would, or such an option is given.
+    """
+    if given:
+        raise UsageError(f"{given[0]} is for a single clip; give one bundle")
+    folders: dict[str, Path] = {}
+    for path in bundles:
+        if path.stem in folders:
+            raise UsageError(
+                f"{folders[path.stem]} and {path}: both would go into a folder {path.stem}; "
+                "rename one"
+            )
+        folders[path.stem] = path
+
+
+def _frames(bundles: list[Path], frames: str | None) -> int:
+    """How many frames are to be done, for the progress bar."""
+    from rvdtool.bundle.store import open_bundle
+
+    total = 0
+    for path in bundles:
+        with suppress(RvdError):  # reported when its turn comes
+            count = open_bundle(path).video_info.frame_count
+            wanted = parse_frames(frames, count)
+            # The frames before a range count, too: the chain may have to run over them.
+            total += wanted.stop if wanted else count
+    return total
+
+
+def _estimate_as_json(estimate: "Estimate") -> dict[str, object]:
     need = estimate.need
-    if not as_json:
-        console.print_line(_in_words(estimate))
-        return
-    console.print_json(
-        {
-            "frames": estimate.frames,
-            "seconds": estimate.seconds,
-            "bytes": need.dngs + need.sound,
-            "temporary_bytes": need.temporary,
-            "free_bytes": need.free,
-        }
-    )
+    return {
+        "frames": estimate.frames,
+        "seconds": estimate.seconds,
+        "bytes": need.dngs + need.sound,
+        "temporary_bytes": need.temporary,
+        "free_bytes": need.free,
+    }
 
 
 def _in_words(estimate: "Estimate") -> str:

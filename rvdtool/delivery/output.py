@@ -23,6 +23,10 @@ _HEAD = 1 << 16
 _SOFTWARE = b"rvdtool "
 
 
+class CompleteError(OutputError):
+    """The run that is to be resumed has ended."""
+
+
 def list_names(folder: Path) -> list[str]:
     """The names in a folder, sorted, but for those that file managers and our own locks put there.
 
@@ -119,7 +123,7 @@ class OutputFolder:
             return False
         if STATE_FILE not in names:
             if timestamps_name(self.stem) in names:
-                raise OutputError(f"{self.path}: is complete, there is nothing to resume")
+                raise CompleteError(f"{self.path}: is complete, there is nothing to resume")
             raise OutputError(
                 f"{self.path}: {STATE_FILE} is missing, so it can't be resumed; "
                 "use --overwrite to start again"

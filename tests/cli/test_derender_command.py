@@ -196,6 +196,66 @@ def test_an_interrupted_run_is_resumed(
     require_one_line(capsys.readouterr(), "nothing to resume")
 
 
+@pytest.fixture
+def clips(shot: Any, tmp_path: Path) -> list[Path]:
+    """Three bundles, of which the second one is cut short."""
+    data = shot.bundle.read_bytes()
+    paths = [tmp_path / f"{name}.rvd" for name in "abc"]
+    for path in paths:
+        path.write_bytes(data[:-1000] if path.stem == "b" else data)
+    return paths
+
+
+def test_several_clips_go_on_after_a_bad_one(
+    clips: list[Path], shot: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, one = tmp_path / "raws", tmp_path / "one"
+    assert run("derender", *clips, "-o", out) == 6
+    printed = capsys.readouterr()
+    assert [line.split(":")[0] for line in printed.out.splitlines() if " DNGs; " in line] == [
+        str(out / "a"),
+        str(out / "c"),
+    ]
+    *_, last = printed.err.splitlines()
+    assert last == f"error: 1 of 3 failed: {clips[1]}"
+    assert f"{clips[0]}: {FRAMES} frames: about " in printed.err
+    assert run("derender", clips[0], "-o", one) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["a", "c"]
+    for name in "ac":
+        assert contents(out / name) == contents(one)
+
+
+def test_several_clips_are_resumed(
+    clips: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those that are complete stay, and those that weren't begun are made."""
+    out = tmp_path / "raws"
+    assert run("derender", clips[0], "-o", out / "a") == 0
+    before = {path: path.stat().st_mtime_ns for path in (out / "a").iterdir()}
+    good = [clips[0], clips[2]]
+    capsys.readouterr()
+    assert run("derender", *good, "-o", out, "--resume", "--json") == 0
+    printed = capsys.readouterr()
+    assert [report["folder"] for report in json.loads(printed.out)] == [str(out / "c")]
+    assert f"{out / 'a'}: is complete" in printed.err
+    assert printed.err.endswith("all 2 done\n")
+    assert {path: path.stat().st_mtime_ns for path in (out / "a").iterdir()} == before
+    assert run("derender", *good, "-o", tmp_path / "later", "--dry-run", "--json") == 0
+    assert [one["frames"] for one in json.loads(capsys.readouterr().out)] == [FRAMES, FRAMES]
+    assert not (tmp_path / "later").exists()
+
+
+def test_several_clips_need_folders_of_their_own(
+    clips: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "raws"
+    assert run("derender", *clips, "-o", out, "--name", "x") == 2
+    require_one_line(capsys.readouterr(), "--name is for a single clip")
+    assert run("derender", clips[0], clips[0], "-o", out) == 2
+    require_one_line(capsys.readouterr(), "both would go into a folder a;")
+    assert not out.exists()
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
