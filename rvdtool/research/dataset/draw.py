@@ -213,7 +213,7 @@ def draw_phone_isp(rng: np.random.Generator, frames: int) -> PhoneIsp:
         face=between(0.2, 0.7) if face else 0,
         face_center=(between(0.3, 0.7), between(0.3, 0.6)),
         face_radius=between(0.08, 0.2),
-        face_start=int(rng.integers(frames // 2)),
+        face_start=int(rng.integers(max(1, frames // 2))),
     )
 
 
