@@ -22,7 +22,7 @@ from torch.nn.functional import softplus
 
 from rvdtool.files import write_beside
 from rvdtool.raw.frame import CfaPhase
-from rvdtool.reconstruct.highlights import INPUTS, LEAST, describe
+from rvdtool.reconstruct.highlights import INPUTS, LEAST, highlight_inputs
 from rvdtool.research.training.crops import whole
 from rvdtool.research.training.evidence import EvidenceClip
 
@@ -53,7 +53,7 @@ def read(folder: Path, step: int) -> np.ndarray:
         if len(where) < 30:
             continue
         white = 1 / evidence.exposure
-        seen = describe(
+        seen = highlight_inputs(
             clip.rgb(index, augmentation),
             CfaPhase.RGGB,
             evidence.lower_bound,

@@ -1,9 +1,9 @@
-"""Two chains that meet, one from either side: each weighted by its age and what it got wrong.
+"""Blend a forward and a backward chain between two references, weighted by age and error.
 
-A chain that runs on to the next reference shows there what it gets wrong. That error, brought to a
-frame along the other chain's flow and grown from nothing in proportion to the age, is how far the
-chain can be trusted there; the blend weighs by its inverse. What else was tried, on training scenes
-(the chains' own variances among it), is in docs/method/reconstruction.md.
+A chain that reaches the other reference shows its error there. That error, warped to a frame along
+the other chain's flow and multiplied by the chain's age, is the chain's expected error; the weights
+are inverse to it. Alternatives that were tried on training scenes (such as the chains' own
+variances) are in docs/research/experiments.md.
 """
 
 from collections import deque
@@ -30,13 +30,13 @@ from rvdtool.video.frame import Rgb
 T = TypeVar("T")
 
 MOST_ANSWERS = 4
-"""Frames that wait for the network or its answer at a time, at most."""
+"""Largest number of frames that wait for the network or are processed by it."""
 SMOOTHING = 5
-"""Errors are averaged over this many blocks each way: one frame's noise says little of a place."""
+"""Side in blocks of the window over which errors are averaged, since a single block is noisy."""
 OVERALL = 0.25
-"""… and this share of the whole frame's error counts everywhere."""
+"""This fraction of the whole frame's error is added everywhere."""
 LEAST = np.float32(1e-12)
-"""Mean squared errors below it are none (normalised)."""
+"""Lower limit of (normalised) mean squared errors."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Waypoint:
 
     Attributes:
         brightness, trusted: as in `Prior`.
-        exposure: against the reference's.
+        exposure: relative to the reference's.
     """
 
     brightness: float
@@ -55,16 +55,16 @@ class Waypoint:
 
 @dataclass(frozen=True)
 class Trace:
-    """All that one chain made, frame by frame away from its reference; the arrays are on disk.
+    """The results of a chain, frame by frame from its reference on; the arrays are on disk.
 
     Attributes:
-        reference: where it started.
+        reference: the chain's reference.
         waypoints: one per frame.
-        tracks_gain: as the chain's.
-        spool: a record per frame: RAW as it would be written, uint16 [H, W]; flow to the reference,
-            [H//8, W//8, 2] in blocks; expected error, see `Step`.
-        error: mean squared error where it arrived, as bright as its reference, by block,
-            [H//8, W//8]; None: it didn't arrive at another reference.
+        tracks_gain: see `Chain`.
+        spool: a record per frame: its RAW, uint16 [H, W]; flow to the reference, [H//8, W//8, 2] in
+            blocks; expected error, see `Step`.
+        error: mean squared error at the other reference, at the chain's reference's brightness, by
+            block, [H//8, W//8]; None if the chain didn't reach another reference.
     """
 
     reference: RawFrame
@@ -74,20 +74,20 @@ class Trace:
     error: Array | None
 
     def mosaic(self, age: int) -> Mosaic:
-        """The RAW of the frame that lies `age` frames from the reference, uint16 [H, W]."""
+        """RAW of the frame at a distance of `age` frames from the reference, uint16 [H, W]."""
         return self.spool[age - 1][0]
 
     def expected(self, age: int) -> Array:
-        """Mean squared error that is expected of it, normalised, by block, [H//8, W//8]."""
+        """Expected mean squared error of that frame, normalised, by block, [H//8, W//8]."""
         return self.spool[age - 1][2]
 
 
 def steps(chain: Chain, pictures: Iterable[Rgb]) -> Iterator[Step]:
     """Run a chain over sRGB frames.
 
-    While one frame is followed, the one before is compared, the one before that is fused, and the
-    network answers to those before it. No more are in memory, as each is some twenty maps of the
-    frame's size.
+    It works as a pipeline: while the motion of one frame is estimated, the candidates of the
+    previous frame are computed, the frame before that is fused, and the network processes those
+    before it. No more are in memory, since each takes about twenty maps of the frame's size.
     """
     workers = max(1, threads() - 1)
     answers: deque[Future[Step]] = deque()
@@ -108,7 +108,7 @@ def steps(chain: Chain, pictures: Iterable[Rgb]) -> Iterator[Step]:
 
 
 def _ahead(items: Iterator[T]) -> Iterator[T]:
-    """The same items; while one is used, the next one is made in a thread."""
+    """Yield the same items; while one is used, the next one is computed in a thread."""
     with ThreadPoolExecutor(1) as thread:
         coming = thread.submit(next, items, None)
         while True:
@@ -118,7 +118,7 @@ def _ahead(items: Iterator[T]) -> Iterator[T]:
             coming = thread.submit(next, items, None)
             kept = [made]
             del made
-            yield kept.pop()  # nothing here holds it any longer
+            yield kept.pop()  # keep no reference to it
 
 
 def _first(answers: "deque[Future[Step]]") -> Step:
@@ -138,13 +138,14 @@ def trace(
     """Run a chain over the frames between its reference and another one.
 
     Args:
-        chain: at its start.
-        reference: where that is.
-        pictures: sRGB frames, away from the reference; the last one `arrival`'s, if there is one.
-        spool: an empty one.
-        step_done: called after every frame.
+        chain: a chain at its start.
+        reference: the chain's reference.
+        pictures: sRGB frames in the chain's direction; the last is `arrival`'s frame, if given.
+        spool: an empty spool.
+        step_done: called after each frame.
         arrival: the reference at the other end.
-        agreement: how surely that one shows what its frame shows, 0..1, [H, W]; None: everywhere.
+        agreement: confidence that `arrival` shows the same as its frame, 0..1, [H, W]; None if
+            everywhere 1.
     """
     waypoints = []
     for step in steps(chain, pictures):
@@ -163,9 +164,9 @@ def trace(
 
 
 def _error(squared: Array, agreement: Array | None) -> Array:
-    """Mean squared error by block, [H//8, W//8], of what the arrival can judge.
+    """Mean squared error by block, [H//8, W//8], where the arrival's RAW agrees with its frame.
 
-    Where the RAW there shows something else than its frame, the surroundings' error stands.
+    Where it doesn't, the error of the surroundings is used.
     """
     if agreement is None:
         means = block_means(squared)
@@ -173,22 +174,22 @@ def _error(squared: Array, agreement: Array | None) -> Array:
     judged = (agreement == 1).astype(np.float32)
     means, shares = block_means(squared * judged), block_means(judged)
     overall = means.sum() / max(float(shares.sum()), 1e-6)
-    # The frame's error counts as a little more evidence everywhere: else 0 / 0.
+    # The frame's mean error is added with a small weight, to avoid 0 / 0.
     near = box(means, SMOOTHING) + np.float32(1e-3 * overall)
     near /= box(shares, SMOOTHING) + np.float32(1e-3)
     return near + np.float32(OVERALL * overall) + LEAST
 
 
 def blend(one: Trace, other: Trace, age: int, other_age: int) -> tuple[Array, Array]:
-    """Blend what two chains made of the same frame.
+    """Blend two chains' results for the same frame.
 
     Args:
-        one, other: chains that started where the other one arrived.
-        age, other_age: how many frames from their references the frame lies.
+        one, other: chains between the same two references, in opposite directions.
+        age, other_age: the frame's distances to the chains' references, in frames.
 
     Returns:
-        Normalised RAW, [H, W], and the mean squared error expected of it, by block, [H//8, W//8]:
-        the mean of both chains', as what they get wrong is much the same.
+        Normalised RAW, [H, W], and its expected mean squared error by block, [H//8, W//8]: the
+        mean of both chains' values, since their errors are similar.
     """
     mosaic, far, error = one.spool[age - 1]
     other_mosaic, other_far, other_error = other.spool[other_age - 1]
@@ -202,7 +203,7 @@ def blend(one: Trace, other: Trace, age: int, other_age: int) -> tuple[Array, Ar
 
 
 def _doubt(of: Trace, age: int, to_arrival: Flow) -> Array:
-    """Mean squared error to be expected of a chain's frame, by block, [H//8, W//8]."""
+    """Expected mean squared error of a chain's frame, by block, [H//8, W//8]."""
     if of.error is None:
         raise UsageError("a chain that arrived nowhere can't be weighed against another one")
     exposure = of.waypoints[age - 1].exposure

@@ -1,20 +1,19 @@
-"""The brightness of a frame: how much brighter its estimate is than the reference frame's, for the
-same things.
+"""Measure the brightness of a frame relative to the reference frame.
 
-LibRaw's auto-brightness changes the ISP's gain in every frame; a camera's exposure, or the light,
-may change too. Either way the fit of the reference frame gives another number for the same thing.
-The ratio is
-measured on what surely shows the same thing in both frames, as the *mode* of many ratios: moving
-shadows and mistaken matches spread out, the frame's brightness doesn't. A lens darkens what moves
-towards the corners; that shading is estimated along with it, and remembered.
+LibRaw's auto-brightness changes the ISP's gain in every frame; the camera's exposure or the light
+may change, too. In both cases, the fits of the same object in the two frames differ by a ratio. It
+is measured in areas that certainly show the same in both frames, as the *mode* of many ratios,
+since the ratios of moving shadows and wrong matches are scattered. Objects that move towards the
+corners are darkened by the lens; this shading is estimated at the same time, and kept from frame to
+frame.
 
-Light may change by eight stops and more. Noise spreads the ratios, too: how widely they are
-searched, how much each counts and how far the result can be trusted follow from the noise. What
-lies within the measurement's own error is not taken for a change.
+Light may change by more than eight stops. Noise scatters the ratios; it determines the range of the
+search, the weight of each ratio, and the error of the result. Changes within this error are
+ignored.
 
-The sRGB video can't tell whether the ISP or the exposure (or the light) brightened a frame; RAW
-changes with the latter only. A camera's ISP holds its gain where its exposure can do the work, so
-brightness is put down to the ISP only in videos that LibRaw's defaults have rendered.
+The sRGB video doesn't show whether a frame became brighter through the ISP or through exposure or
+light, and only the latter change the RAW. Cameras' ISPs change their gain only where exposure can't
+be changed, so brightness is attributed to the ISP only in videos rendered by LibRaw's defaults.
 """
 
 from dataclasses import dataclass, field, replace
@@ -33,32 +32,32 @@ from rvdtool.reconstruct.statistics import Array, Curve
 BLOCK = 8
 ENOUGH_BLOCKS = 40
 DARKEST = 0.01
-"""Blocks darker than this (normalised) have no ratio worth having."""
+"""Blocks darker than this (normalised) aren't used, since their ratios are inaccurate."""
 DEAD_ZONE = 0.004
-"""Against the previous frame, smaller changes (log) count as none: else errors add up."""
+"""Smaller changes (log) relative to the previous frame are ignored, since errors would add up."""
 CERTAIN = 1.5
-"""A change of so many standard errors counts as none; much larger ones count in full."""
+"""Changes within this many standard errors are ignored; much larger ones are used in full."""
 BLOCKS_PER_WITNESS = 4
-"""Blocks that are as good as one whose noise is independent."""
+"""Number of blocks equivalent to one with independent noise."""
 NOISIEST_RATIO = 0.25
-"""Standard deviation of the logarithm from which a block's ratio says nothing."""
+"""Standard deviation of the logarithm from which a block's ratio isn't used."""
 JUMP = 0.5
-"""A ratio that is farther (log) from the expected one is found …"""
+"""A ratio farther (log) from the expected one than this needs more evidence, see UNEXPECTED."""
 UNEXPECTED = 1.5
-"""… if so many times as many blocks agree on it: a lamp may light half of a scene."""
+"""Factor by which more blocks must agree on it: a lamp may light half of a scene."""
 
 _SHADING_PRIOR = 0.3
 _MEMORY = 0.95
 _SLOPES = np.arange(-1.0, 0.45, 0.05)
 _WIDEST = 6.0
-"""Ratios are looked for between exp(−_WIDEST) and exp(_WIDEST): more than eight stops either way"""
+"""Ratios are searched from exp(−_WIDEST) to exp(_WIDEST): more than eight stops each way."""
 _BIN = 0.004
 _NEAR = 0.015
-"""Ratios that differ from the mode by less (log) are averaged; by more, if noise explains it."""
+"""Ratios within this distance (log) of the mode are averaged; more if noise explains it."""
 _MUCH_DARKER = 0.5
 SAME_RENDERING = 0.02
-"""Mean difference of coded block means, 0..1: LibRaw's own rendering stays below it through a
-codec, a camera's differs more."""
+"""Mean difference of coded block means, 0..1, up to which a frame counts as rendered by LibRaw's
+defaults. LibRaw's rendering is below it even after a codec; cameras differ more."""
 
 
 def has_auto_brightness(reference: RawFrame, rgb: Rgb, agreement: Array | None = None) -> bool:
@@ -67,7 +66,7 @@ def has_auto_brightness(reference: RawFrame, rgb: Rgb, agreement: Array | None =
     Args:
         reference: the true RAW of the reference frame, on the video's grid.
         rgb: the reference frame, [H, W, 3].
-        agreement: how surely both show the same, 0..1, [H, W]; None: everywhere.
+        agreement: confidence that both show the same, 0..1, [H, W]; None if everywhere 1.
     """
     if min(reference.size) < SMALLEST:
         return False
@@ -91,21 +90,21 @@ def block_means(mosaic: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Shading:
-    """How much darker the lens makes things towards the corners, learned frame by frame.
+    """Lens shading (darkening towards the corners), estimated frame by frame.
 
-    log brightness is a·x² + b·y² + c·(x² + y²)², from the frame's centre, its corners at distance
-    1; `shading_terms` gives these three.
+    Its logarithm is a·x² + b·y² + c·(x² + y²)², with coordinates from the frame's centre and the
+    corners at distance 1; `shading_terms` gives the three terms.
 
     Attributes:
-        evidence: float64 [3, 4], the normal equations of (a, b, c): information, and moment in
-            the last column; older frames count less.
+        evidence: float64 [3, 4], the normal equations of (a, b, c): matrix, and right-hand side in
+            the last column; older frames have lower weights.
     """
 
     evidence: NDArray[np.float64] = field(default_factory=lambda: np.zeros((3, 4)))
 
     @property
     def terms(self) -> NDArray[np.float64]:
-        """(a, b, c); 0 as long as nothing is known."""
+        """The coefficients (a, b, c); 0 as long as nothing is known."""
         information = self.evidence[:, :3] + _SHADING_PRIOR * np.eye(3)
         return np.asarray(np.linalg.solve(information, self.evidence[:, 3]))
 
@@ -116,11 +115,11 @@ class Shading:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How one frame's brightness compares, and the shading as known now.
+    """A frame's brightness relative to another frame, and the current estimate of the shading.
 
     Attributes:
         value: the ratio.
-        shading: of the lens.
+        shading: the lens shading.
         error: standard error of the ratio's logarithm.
     """
 
@@ -130,14 +129,14 @@ class Ratio:
 
 
 def shading_terms(at: Array, size: tuple[int, int]) -> Array:
-    """x², y² and (x² + y²)² of places in a frame, measured from its centre, its corners at 1.
+    """The terms x², y² and (x² + y²)² at positions in a frame, see `Shading`.
 
     Args:
-        at: absolute pixels (x, y), [h, w, 2].
-        size: of the frame, (H, W).
+        at: positions (x, y) in pixels, [h, w, 2].
+        size: (height, width) of the frame.
 
     Returns:
-        [h, w, 3].
+        The terms, [h, w, 3].
     """
     height, width = size
     middle = np.array([(width - 1) / 2, (height - 1) / 2], np.float32)
@@ -158,17 +157,16 @@ def ratio_mode(
 
     Args:
         value, reference: block means, normalised RAW, [H, W].
-        trusted: bool, [H, W].
-        shading_delta: by how much the `shading_terms` of a block's place exceed those of the
-            place it came from, [H, W, 3].
-        shading: as known before.
+        trusted: which blocks to use, bool, [H, W].
+        shading_delta: difference of a block's `shading_terms` to those at its source, [H, W, 3].
+        shading: the previous estimate of the shading.
         noise: variance of a photosite's noise in `value` and `reference`, by intensity.
         expected: the ratio if nothing but a known exposure has changed.
     """
     if trusted.sum() < ENOUGH_BLOCKS:
         return None
     darker = float(np.median(value[trusted])) / max(float(np.median(reference[trusted])), 1e-6)
-    # What got much darker is dark by right, and so was what got much brighter.
+    # Blocks that became much darker may be dark now, and vice versa.
     least = DARKEST / 2 * (darker if darker < _MUCH_DARKER else 1)
     least_reference = DARKEST / (darker if darker > 1 / _MUCH_DARKER else 1)
     usable = trusted & (value > max(least, 1e-5)) & (reference > max(least_reference, 1e-5))
@@ -232,7 +230,7 @@ def _add_up(
 
 
 def _log_deviation(value: Array, reference: Array, noise: Curve) -> Array:
-    """Standard deviation of log(value / reference) that the photosites' noise makes, [H, W]."""
+    """Standard deviation of log(value / reference) due to the photosites' noise, [H, W]."""
     relative = [noise(x) / np.maximum(x, 1e-6) ** 2 for x in (value, reference)]
     return np.sqrt((relative[0] + relative[1]) / np.float32(BLOCK * BLOCK))
 
@@ -245,13 +243,13 @@ def _start(
     spread: float,
     expected: float,
 ) -> tuple[NDArray[np.float64], float]:
-    """The shading under which most ratios agree, and the (logarithmic) ratio they agree on."""
+    """The shading for which most ratios agree, and the logarithm of their common ratio."""
     candidates = [shading.terms]
-    if far[:, :2].sum(axis=1).std() > 0.01:  # else shading doesn't show
+    if far[:, :2].sum(axis=1).std() > 0.01:  # else shading isn't observable
         candidates += [np.array([slope, slope, 0.0]) for slope in _SLOPES]
     peaks = [_peak(logs - far @ terms, weights, spread, expected) for terms in candidates]
     heights = np.array([height for _, height in peaks], np.float64)
-    heights[0] *= 1.1  # what is known is given up only for something clearly better
+    heights[0] *= 1.1  # change the known shading only for a clearly better one
     best = int(heights.argmax())
     return candidates[best], peaks[best][0]
 
@@ -262,7 +260,7 @@ def _peak(
     spread: float,
     expected: float,
 ) -> tuple[float, float]:
-    """Where a smoothed histogram is highest, and how high. Noise asks for more smoothing."""
+    """Position and height of a histogram's maximum, smoothed more if there is more noise."""
     bins, reach = round(2 * _WIDEST / _BIN), (-_WIDEST, _WIDEST)
     counts, edges = np.histogram(logs, bins, reach, weights=weights)
     smooth = np.convolve(counts, [1, 2, 3, 2, 1], "same")
@@ -274,13 +272,14 @@ def _peak(
 
 
 def track(anchored: Ratio | None, neighbour: Ratio | None, previous: Ratio) -> Ratio:
-    """This frame's brightness: against the reference frame if that can be seen, else by the
+    """A frame's brightness relative to the reference frame, measured directly or through the
     previous frame.
 
     Args:
         anchored: ratio to the reference frame; None if too little of it is in view.
-        neighbour: ratio to the previous frame's estimate (whose brightness is taken out already).
-        previous: what it is if nothing changed: the previous frame's, or by the known exposure.
+        neighbour: ratio to the previous frame's estimate (from which its brightness is removed).
+        previous: expected brightness if nothing changed: the previous frame's, times the change of
+            a known exposure.
     """
     if anchored is not None:
         return _shrunk(anchored, previous, 0.0)
@@ -290,7 +289,7 @@ def track(anchored: Ratio | None, neighbour: Ratio | None, previous: Ratio) -> R
 
 
 def _shrunk(measured: Ratio, previous: Ratio, dead_zone: float) -> Ratio:
-    """A measured ratio, drawn to the previous one by as much as the change may be an error."""
+    """Shrink a measured ratio towards the previous one, as the change may be an error."""
     change = float(np.log(measured.value / previous.value))
     error = CERTAIN * measured.error
     if abs(change) <= max(error, dead_zone):

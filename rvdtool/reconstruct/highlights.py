@@ -1,9 +1,10 @@
-"""How far beyond its limit a clipped colour goes that the reference frame doesn't show clipped.
+"""Estimate how far a clipped colour exceeds its limit, for clip states that the reference frame
+doesn't have.
 
-Nobody can read that off one frame, but surroundings tell much: how wide the clipped place is, how
-steeply brightness rises towards it, which other channels are clipped, and how much room there is up
-to the sensor's white. A small perceptron learned it on RVD-Sim's training parts
-(`examples/learn_highlights.py`), and how far off it is. It is asked at single photosites only.
+A single frame doesn't show this, but the surroundings are correlated with it: the width of the
+clipped area, the slope of the brightness towards it, which other channels are clipped, and the
+range up to the sensor's white. A small perceptron learned the estimate and its error on RVD-Sim's
+training parts (`examples/learn_highlights.py`). It is evaluated at single photosites only.
 """
 
 from collections.abc import Callable
@@ -30,25 +31,27 @@ from rvdtool.reconstruct.statistics import Array
 
 NEAR = (1, 3)
 FAR = (1 / 50, 1 / 16, 1 / 6)
-"""Surroundings are means under Gaussians of so many pixels, and such shares of the height."""
+"""Sigmas of the Gaussian means of the surroundings: NEAR in pixels, FAR as fractions of the
+height."""
 INPUTS = 3 + 6 + 6 * (len(NEAR) + len(FAR)) + 6
 TRUSTED, USUAL = np.float32(0.8), np.float32(0.2)
-"""The guess is believed so much; the rest is what clipped colours have on average."""
+"""Weight of the perceptron's estimate, and mean estimate that gets the remaining weight."""
 LEAST = np.float32(0.03)
-"""Added to what the perceptron says of its error, in training, too."""
+"""Added to the perceptron's estimate of its error, in training, too."""
 SURE = 0.15
-"""The guess is off by this share of the room at least …"""
+"""Lower limit of the error, as a fraction of the range between limit and white."""
 CAUTION = 1.5
-"""… and by this factor more than it thinks: the world has other highlights than simulations."""
+"""Factor by which the estimated error is increased, since real highlights differ from simulated
+ones."""
 
 
 @dataclass(frozen=True)
 class Highlights:
-    """Two hidden layers.
+    """The perceptron, with two hidden layers.
 
     Attributes:
-        mean, spread: of the inputs, [INPUTS].
-        layers: (weights [out, in], constants [out]).
+        mean, spread: mean and standard deviation of the inputs, [INPUTS].
+        layers: (weights [out, in], constants [out]) of each layer.
     """
 
     mean: Array
@@ -58,7 +61,7 @@ class Highlights:
     @classmethod
     @cache
     def load(cls) -> Self:
-        """The one that comes with rvdtool."""
+        """Load the perceptron that comes with rvdtool."""
         with (
             (files("rvdtool.reconstruct") / "highlights.npz").open("rb") as file,
             np.load(file) as it,
@@ -69,10 +72,10 @@ class Highlights:
             return cls(it["mean"], it["spread"], layers)
 
     def __call__(self, inputs: Array) -> tuple[Array, Array]:
-        """Share of the room up to white, 0..1, and by how much that is off (RMS), [samples] each.
+        """Estimated position between limit (0) and white (1), and its RMS error, [samples] each.
 
         Args:
-            inputs: `describe`, [samples, INPUTS].
+            inputs: the result of `highlight_inputs`, [samples, INPUTS].
         """
         x = np.clip((inputs - self.mean) / self.spread, -5, 5)
         for number, (weights, constants) in enumerate(self.layers):
@@ -82,7 +85,7 @@ class Highlights:
         return share.astype(np.float32), np.maximum(error, SURE).astype(np.float32)
 
 
-def describe(
+def highlight_inputs(
     rgb: Rgb,
     phase: CfaPhase,
     lower_bound: Array,
@@ -90,15 +93,16 @@ def describe(
     tracked: bool,
     where: NDArray[np.intp],
 ) -> Array:
-    """What is seen around some photosites of a frame, [samples, INPUTS].
+    """The perceptron's inputs for some photosites of a frame, [samples, INPUTS].
 
     Args:
         rgb: the frame.
-        phase: of its mosaic.
-        lower_bound: normalised RAW at the limit, as bright as the reference frame, [H, W].
-        white: the most that a photosite can have, as bright as the reference frame.
-        tracked: whether the ISP made what brightness there is.
-        where: (row, column) of each, [samples, 2].
+        phase: CFA phase of its mosaic.
+        lower_bound: normalised RAW at the clipping limit, at the reference frame's brightness,
+            [H, W].
+        white: largest value of a photosite, at the reference frame's brightness.
+        tracked: whether changes of brightness are attributed to the ISP.
+        where: (row, column) of the photosites, [samples, 2].
     """
     features = Features(rgb)
     height = rgb.shape[0]

@@ -1,9 +1,9 @@
-"""Lights beyond what the sRGB frame can show: lamps, reflections of the sun, stars.
+"""Reconstruct lights that are clipped in sRGB: lamps, reflections of the sun, stars.
 
-A clipped sRGB frame only says that a light is brighter than the limit. The reference RAW says more:
-where a photosite was full there, and the same thing is as bright now, it is full now. Of a clip
-state that the reference frame shows at a few photosites only, a learned guess stands in
-(`highlights.py`), set right by what it misses at those few.
+A clipped sRGB frame only shows that a light exceeds the limit. The reference RAW shows more: if a
+photosite is saturated there, and the same object is as bright now, it is saturated now. For clip
+states that the reference frame has at few photosites only, a learned estimate (`highlights.py`) is
+corrected by its error at those photosites.
 """
 
 from dataclasses import dataclass
@@ -16,42 +16,43 @@ from rvdtool.raw.bayer import color_index
 from rvdtool.raw.frame import CfaPhase
 from rvdtool.reconstruct.compiled import in_strips, kernel
 from rvdtool.reconstruct.flow import Flow
-from rvdtool.reconstruct.highlights import Highlights, describe
+from rvdtool.reconstruct.highlights import Highlights, highlight_inputs
 from rvdtool.reconstruct.inverse_isp import MIN_VARIANCE, SATURATED, Estimate, Where
 from rvdtool.reconstruct.isp_features import CLIP, Rgb
 from rvdtool.reconstruct.statistics import POSITIONS, Array
 
 BLIND = np.float32(0.45)
-"""Where a clip state is met that the reference frame doesn't show, another colour than the
-photosite's own clipped, the fit is off by half of this share of the room up to white, RMS (0.19 to
-0.26)."""
+"""If a clip state doesn't occur in the reference frame, and the photosite's own colour isn't
+clipped, the fit's RMS error is half of this fraction of the range up to white (0.19 to 0.26 were
+measured)."""
 CERTAIN = np.float32(1e-6)
-"""Variance of what is full: rounding, and nothing else."""
+"""Variance of saturated photosites, due to rounding only."""
 HEADROOM = 1.25
-"""Lights are mostly far beyond full: with as much less light they would be full still."""
+"""Factor by which light may decrease before saturated lights count as unsaturated, since most of
+them exceed saturation by far."""
 SHOWN = np.float32(CLIP - 0.05)
-"""Coded sRGB, 0..1, that a full light shows at least: below the limit, as codecs blur lights."""
+"""Smallest coded sRGB value, 0..1, of a saturated light; below the limit, as codecs blur lights."""
 FEW = 10
-"""Photosites whose say is as good as the learned guess's."""
+"""Number of photosites that have the same weight as the learned estimate."""
 
 
 def lights(raw: Array, rgb: Rgb, phase: CfaPhase) -> Array:
-    """Where a frame's RAW is full, and its sRGB as bright as can be: 0 or 1, [H, W].
+    """Photosites whose RAW is saturated and whose sRGB is (nearly) clipped: 0 or 1, [H, W].
 
     Args:
-        raw: normalised, [H, W].
-        rgb, phase: of that frame.
+        raw: the frame's normalised RAW, [H, W].
+        rgb, phase: the frame's sRGB and CFA phase.
     """
     return ((raw >= SATURATED) & _shows_full(rgb, phase)).astype(np.float32)
 
 
 def still_full(first: Array, rgb: Rgb, phase: CfaPhase, far: Flow) -> NDArray[np.bool_]:
-    """Photosites that are full in the reference frame and as bright as can be in sRGB now, [H, W].
+    """Photosites saturated in the reference frame and (nearly) clipped in sRGB now, [H, W].
 
     Args:
-        first: `lights` of the reference frame.
-        rgb, phase: of the current frame.
-        far: its flow to the reference frame, [H, W, 2].
+        first: the result of `lights` for the reference frame.
+        rgb, phase: the current frame's sRGB and CFA phase.
+        far: the current frame's flow to the reference frame, [H, W, 2].
     """
     full = np.zeros((rgb.shape[0], rgb.shape[1]), np.bool_)
     if not first.any():
@@ -77,7 +78,7 @@ def _still_full(
     far: Flow,
     full: NDArray[np.bool_],
 ) -> None:
-    """Rows of `still_full`: `first` is sampled as `sample_mosaics` does it."""
+    """Compute rows of `still_full`; `first` is sampled as in `sample_mosaics`."""
     height, width = full.shape
     for y in range(top, bottom):
         odd_row = y % 2
@@ -103,7 +104,7 @@ def _still_full(
 
 
 def _limit(rgb: Rgb) -> int:
-    """The least code that a full light shows."""
+    """Smallest code of a saturated light."""
     return int(np.ceil(SHOWN * np.iinfo(rgb.dtype).max))
 
 
@@ -119,14 +120,14 @@ def _shows_full(rgb: Rgb, phase: CfaPhase) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class RareStates:
-    """What the reference frame says of the clip states of which it shows too little to learn from.
+    """Corrections for clip states that the reference frame has at few photosites only.
 
     Attributes:
-        missed: by how much the fit with `beyond_limit` is too low there, [8, 3] by clip state and
-            colour; drawn towards 0 by as much as photosites are few.
-        variance: of what remains, likewise.
-        tried: how much the reference frame has to say, 0..1, likewise.
-        colors: of the photosites, [H, W].
+        missed: mean error of the fit with `beyond_limit` there (positive if too low), [8, 3] by
+            clip state and colour; shrunk towards 0 if there are few photosites.
+        variance: variance of the remaining error, [8, 3].
+        tried: weight of the reference frame's photosites, 0..1, [8, 3].
+        colors: colours of the photosites, [H, W].
     """
 
     missed: Array
@@ -145,10 +146,10 @@ class RareStates:
         learned: Array,
         tracked: bool,
     ) -> Self:
-        """From the reference frame.
+        """Measure the corrections on the reference frame.
 
         Args:
-            rgb, raw, phase, estimate: of it.
+            rgb, raw, phase, estimate: the reference frame's sRGB, RAW, CFA phase and estimate.
             rare, learned, tracked: see `beyond_limit`.
         """
         step, _ = beyond_limit(
@@ -171,12 +172,12 @@ class RareStates:
     def __call__(
         self, clipped: NDArray[np.uint8], rare: Where, blind: Array
     ) -> tuple[Array, Array, Array]:
-        """What to add to a frame's fit, variance of what remains, and `tried`, [photosites] each.
+        """Correction of a frame's fit, variance of the remaining error, and `tried`, [photosites].
 
         Args:
             clipped: the frame's clip state, [H, W].
-            rare: photosites where that is a rare one.
-            blind: variance by `beyond_limit`, [photosites].
+            rare: photosites in a rare clip state.
+            blind: variance from `beyond_limit`, [photosites].
         """
         at = clipped[rare], self.colors[rare]
         return self.missed[at], np.maximum(blind, self.variance[at]), self.tried[at]
@@ -192,27 +193,29 @@ def beyond_limit(
     white: float,
     tracked: bool,
 ) -> tuple[Array, Array]:
-    """How far above the fit clipped photosites are to be put of which the reference frame says
-    little, and the variance of what remains unknown, [photosites] each.
+    """Correction of the fit for clipped photosites whose clip state is rare or doesn't occur in the
+    reference frame, and the variance of the remaining error, [photosites] each.
 
     Args:
-        phase: of the mosaic.
+        phase: CFA phase of the mosaic.
         rgb: the current frame.
         value: the fit, [H, W].
-        lower_bound: the least that a clipped photosite can have, [H, W].
+        lower_bound: lowest possible value of a clipped photosite, [H, W].
         rare: photosites in a rare clip state, in reading order.
         learned: variance of the fit there, [photosites]; see `ErrorModel.of_rare_states`.
-        white: the most that a photosite can have, as bright as the reference frame.
-        tracked: whether the ISP made what brightness there is.
+        white: largest value of a photosite, at the reference frame's brightness.
+        tracked: whether changes of brightness are attributed to the ISP.
     """
     value, bound = value[rare], lower_bound[rare]
     blind = _both((BLIND / 2 * np.maximum(np.float32(white) - value, 0)) ** 2, learned)
     step, own = np.zeros_like(value), bound > 0
     if own.any():
         where = np.stack(rare, axis=1)[own]
-        share, error = Highlights.load()(describe(rgb, phase, lower_bound, white, tracked, where))
+        share, error = Highlights.load()(
+            highlight_inputs(rgb, phase, lower_bound, white, tracked, where)
+        )
         room, learned = np.maximum(np.float32(white) - bound[own], 0), learned[own]
-        # From the limit, which the fit may be above or below.
+        # Relative to the limit, which the fit may exceed or not.
         guess, doubt = bound[own] + share * room, (error * room) ** 2
         step[own] = (guess - value[own]) * learned / (learned + doubt + MIN_VARIANCE)
         blind[own] = _both(doubt, learned)
@@ -220,5 +223,5 @@ def beyond_limit(
 
 
 def _both(one: Array, other: Array) -> Array:
-    """Variance of what two independent estimates of these variances say together."""
+    """Variance of the combination of two independent estimates with these variances."""
     return one * other / (one + other + np.float32(MIN_VARIANCE))

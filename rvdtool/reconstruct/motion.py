@@ -1,4 +1,4 @@
-"""Where every pixel came from: in the previous frame, and in the reference frame."""
+"""Estimate the motion of each pixel to the previous frame and to the reference frame."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from rvdtool.reconstruct.statistics import Array, box
 Grey = NDArray[np.uint8]
 
 FLAT = 1.5
-"""Of 255: a picture that varies by less (standard deviation) shows nothing to recognise."""
+"""A picture with a smaller standard deviation (of 255 levels) has nothing to recognise."""
 
 NOISY = 4.0
-"""Where pictures differ by more than so many times what noise makes, they show different things."""
+"""Where pictures differ by more than this many times the noise, they show different things."""
 
 FAR_APART = 30
-"""Levels, of 255, by which the middle tones of two pictures differ if the light is much another."""
+"""Difference of two pictures' mid-tones, in levels of 255, from which their levels are mapped."""
 _MIDDLE = (0.25, 0.5, 0.75)
 
 _0, _1, _TINY, _ALIKE = (np.float32(number) for number in (0, 1, 1e-6, 0.97))
 
 NearFlow = Callable[[int, tuple[int, int]], Flow]
-"""A source of flows other than our own: frame index, (height, width) → flow to the frame before."""
+"""A source of given flows: frame index, (height, width) → flow to the previous frame."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Motion:
 
     Attributes:
         near: to the previous frame.
-        far: to the reference frame; while that is lost, where the search for it goes on.
-        cut: whether the frame shows another scene than the previous one; `near` means nothing then.
-        lost: whether the reference frame went out of sight with a cut, and hasn't come back.
+        far: to the reference frame; while that is lost, the start of the search for it.
+        cut: whether the frame shows another scene than the previous one; `near` is invalid then.
+        lost: whether the reference frame was lost at a cut, and hasn't been found again.
     """
 
     near: Flow
@@ -47,15 +47,14 @@ class Motion:
 
 
 class MotionTracker:
-    """Follows every pixel back to the reference frame.
+    """Tracks each pixel to the reference frame.
 
-    The flow to the reference frame is composed of the flow to the previous frame and that frame's
-    own flow to the reference frame, then refined by a search that starts there; of the two, the
-    one that explains the picture better is taken at every place. So errors don't add up, and no
-    search goes far.
+    The flow to the previous frame is composed with that frame's flow to the reference frame, and
+    refined by a search that starts there. At each pixel, the flow with the smaller error is used.
+    So errors don't add up, and no search is far.
 
-    After a cut, or a black frame, it keeps looking for the reference frame from where it saw it
-    last.
+    After a cut or a black frame, the search for the reference frame continues from the position at
+    which it was last seen.
     """
 
     def __init__(self, first: Grey, given: NearFlow | None = None) -> None:
@@ -77,7 +76,7 @@ class MotionTracker:
             index: of the current frame, 1, 2, ….
             grey, previous: the current and the previous frame (`flow_image`).
             previous_far: the previous frame's flow to the reference frame.
-            blank: where the current frame shows nothing to follow, bool [H, W].
+            blank: where the current frame has nothing to track, bool [H, W].
             lost: whether the previous frame had lost the reference frame.
         """
         now, before = equally_bright(grey, previous)
@@ -99,7 +98,7 @@ class MotionTracker:
     def _search(
         grey: Grey, first: Grey, near: Flow, last: Flow, blank: NDArray[np.bool_], cut: bool
     ) -> Motion:
-        """Look for the reference frame around where it was seen last."""
+        """Search for the reference frame around the position at which it was last seen."""
         found = bridge(estimate_flow(grey, first, last), grey, blank)
         if same_scene(grey, sample(first.astype(np.float32), found)):
             return Motion(near, found, cut)
@@ -107,18 +106,18 @@ class MotionTracker:
 
 
 def _error(grey: Grey, first: Grey, flow: Flow) -> Array:
-    """Local photometric error against the reference frame, blind to slow brightness changes."""
+    """Local photometric error to the reference frame, ignoring slow changes of brightness."""
     error = grey.astype(np.float32) - sample(first.astype(np.float32), flow)
     error -= box(error, 15)
     return box(error * error, 9)
 
 
 def equally_bright(grey: Grey, other: Grey) -> tuple[Grey, Grey]:
-    """Two pictures, the darker one brought to the other's brightness if it is much darker.
+    """Match the brightness of two pictures, if one is much darker.
 
-    Nothing can be followed from a bright picture to a dark one: its contrast is many times as
-    large. The darker one's levels are mapped so that their distribution is the other's, which
-    keeps their order, and whatever the light has done to them.
+    Motion between a bright and a dark picture can't be estimated, since their contrasts differ too
+    much. The darker picture's levels are mapped monotonically such that both have the same
+    histogram.
     """
     middles = [_levels_at(image, _MIDDLE) for image in (grey, other)]
     apart = middles[1] - middles[0]
@@ -130,7 +129,7 @@ def equally_bright(grey: Grey, other: Grey) -> tuple[Grey, Grey]:
 
 
 def _levels_at(image: Grey, shares: tuple[float, ...]) -> NDArray[np.float64]:
-    """Quantiles of a picture's levels; np.quantile would sort half a million of them."""
+    """Quantiles of a picture's levels, without sorting all of them as np.quantile does."""
     counts = np.cumsum(cv2.calcHist([image], [0], None, [256], [0, 256]).astype(np.int64))
     place = (image.size - 1) * np.array(shares)
     below, above = (counts.searchsorted(side(place), "right") for side in (np.floor, np.ceil))
@@ -138,7 +137,7 @@ def _levels_at(image: Grey, shares: tuple[float, ...]) -> NDArray[np.float64]:
 
 
 def _with_levels_of(dark: Grey, bright: Grey) -> Grey:
-    """The levels of one picture mapped so that they are distributed as another's."""
+    """Map the levels of one picture to another's histogram."""
     shares = [np.cumsum(np.bincount(image.ravel(), minlength=256)) for image in (dark, bright)]
     middle = (shares[0] - np.bincount(dark.ravel(), minlength=256) / 2) / dark.size
     levels = np.interp(middle, shares[1] / bright.size, np.arange(256))
@@ -146,15 +145,15 @@ def _with_levels_of(dark: Grey, bright: Grey) -> Grey:
 
 
 def trust(grey: Grey, warped: Array) -> NDArray[np.bool_]:
-    """Where two pictures surely show the same thing, whatever their brightness: bool [H, W].
+    """Where two pictures certainly show the same thing at any brightness: bool [H, W].
 
-    Local normalised cross-correlation above 0.97 where there is texture. What noise hides shows in
-    pictures that are blurred more, over larger windows; it counts where the finer pictures differ
-    by no more than noise does. The more a picture is blurred, the smaller the copy that does.
+    The criterion is a local normalised cross-correlation above 0.97 where there is texture. Where
+    noise hides texture, more blurred pictures and larger windows are used, if the finer pictures
+    differ by no more than noise. More blurred pictures are processed at a smaller size.
     """
     one, two = grey.astype(np.float32), warped
     same, missed = _agreement(one, two, 5, 13, 4.0)
-    # Most of a frame is matched rightly: the quarter that agrees best shows what noise does.
+    # Most of a frame is matched correctly, so the quarter that agrees best shows the noise.
     noise = missed <= NOISY * np.quantile(missed[::2, ::2], 0.25)
     height, width = grey.shape
     for least in (1.0, 0.5):
@@ -169,7 +168,7 @@ def trust(grey: Grey, warped: Array) -> NDArray[np.bool_]:
 def _agreement(
     one: Array, two: Array, blur: int, window: int, least: float
 ) -> tuple[NDArray[np.bool_], Array]:
-    """At one scale, [H, W] each: where two pictures agree, and the variance of what they don't.
+    """Where two pictures agree at one scale, and the variance of their difference, [H, W] each.
 
     Args:
         one, two: the pictures.
@@ -193,7 +192,7 @@ def _correlate(
     same: NDArray[np.bool_],
     missed: Array,
 ) -> None:
-    """Rows of `_agreement`, from the local means of both pictures, their squares and product."""
+    """Compute rows of `_agreement` from the local means of both pictures, squares and product."""
     for y in range(top, end):
         for x in range(same.shape[1]):
             mean_one, mean_two = means[0][y, x], means[1][y, x]
@@ -208,17 +207,17 @@ def _correlate(
 
 
 def same_scene(grey: Grey, warped: Array) -> bool:
-    """Whether a frame and another one, along the flow between them, show one scene.
+    """Whether a frame and another, warped frame show the same scene.
 
-    Correlates detail (a band of spatial frequencies) and thumbnails; a cut loses both. On 444 pairs
-    of neighbours in RVD-Sim's training and validation clips, detail correlates by 0.54 or more and
-    thumbnails by 0.94; on 148 pairs from different scenes, by 0.41 and 0.79 at most. Detail divided
-    by how much there is around correlates by 0.60 or more on 12 such pairs, by 0.56 where a lamp
-    eight times as bright as before lights a quarter of a scene, and by 0.39 at most on 99 pairs
-    from different scenes.
+    Detail (a band of spatial frequencies) and thumbnails are correlated; after a cut, both don't
+    correlate. For 444 pairs of consecutive frames in RVD-Sim's training and validation clips, the
+    correlation of detail is at least 0.54 and that of thumbnails 0.94; for 148 pairs of different
+    scenes, it is at most 0.41 and 0.79. The correlation of locally normalised detail is at least
+    0.60 for 12 pairs of the same scene, 0.56 if a lamp lights a quarter of a scene eight times as
+    bright as before, and at most 0.39 for 99 pairs of different scenes.
 
     Args:
-        grey: uint8 [H, W].
+        grey: the frame, uint8 [H, W].
         warped: the other frame, float32 [H, W].
     """
     one, two = (
@@ -232,7 +231,7 @@ def same_scene(grey: Grey, warped: Array) -> bool:
     details = [image - box(image, 31) for image in (one, two)]
     if _correlation(*details) > 0.48 or _correlation(*thumbnails) > 0.87:
         return True
-    # A lamp that lights part of the scene makes most of the detail there.
+    # A lamp that lights a part of the scene causes most of the detail there.
     alike = (detail / np.sqrt(box(detail * detail, 31) + 4) for detail in details)
     return _correlation(*alike) > 0.48
 

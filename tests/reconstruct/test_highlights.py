@@ -4,7 +4,7 @@ import numpy as np
 from small_shots import mosaic, render, texture
 
 from rvdtool.raw.frame import CfaPhase
-from rvdtool.reconstruct.highlights import INPUTS, SURE, Highlights, describe
+from rvdtool.reconstruct.highlights import INPUTS, SURE, Highlights, highlight_inputs
 
 SIZE = (96, 128)
 
@@ -23,7 +23,7 @@ def test_what_is_described_is_seen_at_the_photosite() -> None:
     rgb = render(texture(SIZE, 1))
     where = np.array([[0, 0], [10, 21], [33, 40], [95, 127]])
     least = mosaic(texture(SIZE, 2))
-    seen = describe(rgb, CfaPhase.GRBG, least, 1.0, True, where)
+    seen = highlight_inputs(rgb, CfaPhase.GRBG, least, 1.0, True, where)
     assert seen.shape == (4, INPUTS)
     assert seen[:, :3].argmax(axis=1).tolist() == [1, 0, 2, 1]
     assert np.allclose(seen[:, 6:9], rgb[tuple(where.T)] / 255, atol=1e-6)
@@ -37,7 +37,7 @@ def test_wide_white_goes_farther_than_a_speck() -> None:
         rgb = np.repeat(np.rint(255 * np.minimum(scene, 1))[..., None], 3, axis=2).astype(np.uint8)
         where = np.array([[48, 64]])
         least = np.full(SIZE, 0.4, np.float32)
-        seen = describe(rgb, CfaPhase.RGGB, least, 1.0, True, where)
+        seen = highlight_inputs(rgb, CfaPhase.RGGB, least, 1.0, True, where)
         return float(Highlights.load()(seen)[0][0])
 
     y, x = np.mgrid[: SIZE[0], : SIZE[1]]
