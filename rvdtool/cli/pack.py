@@ -10,6 +10,7 @@ import typer
 
 from rvdtool.cli import console
 from rvdtool.cli.levels import Bits, Black, Phase, White, parse_levels
+from rvdtool.cli.pack_list import pack_list
 from rvdtool.cli.rates import parse_rate
 from rvdtool.errors import UsageError
 
@@ -29,12 +30,13 @@ if typing.TYPE_CHECKING:
 
 
 def pack(
+    context: typer.Context,
     video: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
             help="Video file, or a folder of PNG, JPEG or TIFF frames.", show_default=False
         ),
-    ],
+    ] = None,
     raw: Annotated[
         Path | None,
         typer.Argument(
@@ -117,6 +119,15 @@ def pack(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing bundle.")
     ] = False,
+    clips: Annotated[
+        Path | None,
+        typer.Option(
+            "--list",
+            help="Pack many clips: a CSV with the columns video, raw and options (as on the "
+            "command line; raw or options may be left out).",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Put a video and one or more of its RAW frames into a bundle.
 
@@ -127,6 +138,12 @@ def pack(
     from rvdtool.capture.stills import Still, parse_stills
     from rvdtool.video.decode import Assume
 
+    if clips is not None:
+        _require_alone(context)
+        pack_list(clips)
+        return
+    if video is None:
+        raise UsageError("no video given: rvdtool pack VIDEO RAW; see rvdtool pack --help")
     _refuse_swapped(video, raw)
     stills = [*([] if raw is None else [Still(raw)]), *parse_stills(raws or ())]
     if not stills:
@@ -162,6 +179,21 @@ def pack(
         f"{path}: {manifest.video.frame_count} frames of "
         f"{manifest.video.width}×{manifest.video.height}, {_matches(verdicts)}"
     )
+
+
+def _require_alone(context: typer.Context) -> None:
+    """Refuse whatever is given beside --list.
+
+    Raises:
+        UsageError: something is.
+    """
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if name != "clips" and source is not None and source.name == "COMMANDLINE":
+            raise UsageError(
+                f"--list: leave out {parameter.opts[0]}; videos, RAWs and options go into the table"
+            )
 
 
 def _refuse_swapped(video: Path, raw: Path | None) -> None:

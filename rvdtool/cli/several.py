@@ -36,6 +36,19 @@ def for_each(paths: Sequence[Path], work: Callable[[Path], None]) -> None:
         except RvdError as error:
             failed.append(str(path))
             console.note(f"error: {error}")
+    sum_up(failed, len(paths))
+
+
+def sum_up(failed: Sequence[str], total: int) -> None:
+    """Say how many were done.
+
+    Args:
+        failed: names of those that failed.
+        total: how many there were.
+
+    Raises:
+        SeveralError: any failed.
+    """
     if failed:
-        raise SeveralError(f"{len(failed)} of {len(paths)} failed: {', '.join(failed)}")
-    console.note(f"all {len(paths)} done")
+        raise SeveralError(f"{len(failed)} of {total} failed: {', '.join(failed)}")
+    console.note(f"all {total} done")

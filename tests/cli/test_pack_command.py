@@ -390,3 +390,52 @@ def test_a_stream_that_is_not_there(
 ) -> None:
     assert run("pack", shot.video, shot.raw, "-o", tmp_path / "a.rvd", "--stream", "1") == 2
     require_one_line(capsys.readouterr(), "stream 1 is not a video stream; it has 0 (64×48)")
+
+
+def test_a_list_of_clips(
+    shot: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clips.csv").write_text(
+        "video;raw;options\n"
+        f"{shot.video};{shot.raw};-o one.rvd\n"
+        f"none.mp4;{shot.raw};\n"
+        f'{shot.video};;"-o two.rvd --raw ""0={shot.raw}"""\n'
+    )
+    assert run("pack", "--list", "clips.csv") == 6
+    printed = capsys.readouterr()
+    assert [line.split(":")[0] for line in printed.out.splitlines()] == ["one.rvd", "two.rvd"]
+    assert printed.err.splitlines() == [
+        f"1 of 3: {shot.video}",
+        "2 of 3: none.mp4",
+        "error: none.mp4: no such file (a video was expected)",
+        f"3 of 3: {shot.video}",
+        "error: 1 of 3 failed: none.mp4",
+    ]
+    assert (tmp_path / "one.rvd").read_bytes() == (tmp_path / "two.rvd").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ("video\na.mp4\n", "give video, and raw or options"),
+        ("video,raw,gain\na.mp4,b.dng,1\n", "give video, and raw or options"),
+        ("video,raw\na.mp4\n", "line 2: needs a video"),
+        ("video,options\na.mp4,--raw 'b\n", "line 2: options: No closing quotation"),
+        ("video,raw\n", "lists no clips"),
+    ],
+)
+def test_lists_that_make_no_sense(
+    table: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "clips.csv").write_text(table)
+    assert run("pack", "--list", tmp_path / "clips.csv") == 3
+    require_one_line(capsys.readouterr(), told)
+    for beside in ("clip.mp4", "--overwrite"):
+        assert run("pack", beside, "--list", tmp_path / "clips.csv") == 2
+        require_one_line(capsys.readouterr(), f"leave out {beside.replace('clip.mp4', 'video')};")
+    assert run("pack") == 2
+    require_one_line(capsys.readouterr(), "no video given")
