@@ -1,25 +1,25 @@
-"""The inverse ISP that one (sRGB, RAW) pair gives away.
+"""The inverse ISP, fitted to one pair of an sRGB frame and its RAW.
 
 A camera's rendering is mostly a colour matrix, a tone curve, sharpening or denoising over a few
-pixels, and tone mapping that depends on how bright the neighbourhood is. Each can be undone by
-linear regression on the reference frame, where both sides are known. For every position of the 2×2
-CFA cell we fit the normalised RAW value on
+pixels, and tone mapping that depends on the local brightness. Each can be inverted by linear
+regression on the reference frame, where sRGB and RAW are both known. For each position of the 2×2
+CFA cell, the normalised RAW value is fitted to
 
-- the three linearised channels, the coded ones and their squares, at that very photosite
-  (at full resolution: the photosite's own sample survives demosaicing),
-- the differences of the linearised channels to their 5×5 neighbours (undoes spatial filtering),
-- products of the channels with the local mean brightness at two scales (undoes local tone
-  mapping) and with the distance to the centre (undoes shading correction).
+- the three linearised channels, the coded channels and their squares, at the photosite itself
+  (at full resolution, since the photosite's own sample survives demosaicing),
+- the differences of the linearised channels to their 5×5 neighbours (inverts spatial filtering),
+- products of the channels with the local mean brightness at two scales (inverts local tone
+  mapping) and with the distance to the centre (inverts shading correction).
 
-Where LibRaw made the sRGB frame, its curve is known and nothing is local: there the linearised
-channels alone are used, so that a frame brightened by some gain comes out brighter by that gain.
+If LibRaw rendered the sRGB frame, its curve is known and nothing is local. Then only the linearised
+channels are used, so that a frame brightened by a gain gives an estimate brightened by that gain.
 
-Colours that the reference frame doesn't show would be extrapolated wildly. There the weights
-follow what was learned of simulated cameras' ISPs (`isp_prior.py`).
+Colours that the reference frame doesn't show would be extrapolated badly. For these, the weights
+follow a prior from simulated cameras' ISPs (`isp_prior.py`).
 
-Where a channel is clipped these don't hold; each clip state (which channels are clipped) has a
-small regression of its own: on the channels at the photosite and on what is around it at four
-scales. How bright and of what colour the surroundings are tells how far above the limit it is.
+Where a channel is clipped, this regression isn't valid. Each clip state (which channels are
+clipped) has a small regression of its own, on the channels at the photosite and in its surroundings
+at four scales: their brightness and colour tell how far the limit is exceeded.
 """
 
 from dataclasses import dataclass
@@ -51,23 +51,23 @@ from rvdtool.reconstruct.statistics import POSITIONS, Array, Curve
 _STATE_COLUMNS = 3 * (2 + len(NEAR) + len(FAR))
 RIDGE = 1e-6
 STATE_RIDGE = 0.1
-"""Ridge of a clip state's regression, divided by its samples: there may be few of them."""
+"""Ridge penalty of a clip state's regression, divided by its number of samples."""
 STATE_SAMPLES = 20
-"""Photosites in a clip state on the reference frame below which it gets no regression of its
-own."""
+"""Smallest number of photosites in a clip state for a regression of its own."""
 KNOWN_SAMPLES = 100
-"""… and below which that is not believed alone."""
+"""Smallest number of photosites for which that regression is used alone."""
 UNKNOWN = np.float32(1e6)
-"""Variance of what nothing is known of."""
+"""Variance if nothing is known."""
 SATURATED = 0.995
-"""Normalised RAW from which a photosite counts as saturated: so much light there was, or more."""
+"""Normalised RAW from which a photosite counts as saturated; its light may be more."""
 ROUNDS = 4
-"""Refits with the saturated photosites that the last one had too dark."""
+"""Number of refits, each with the saturated photosites that the last fit estimated too dark."""
 MAX_SAMPLES = 40_000
-"""Photosites per CFA position used by the regression; more changes nothing measurable."""
+"""Largest number of photosites per CFA position in the regression; more have no measurable
+effect."""
 MIN_VARIANCE = 1e-12
 TYPICAL = 0.25
-"""Weight from which a photosite tells how clipped colours behave, and how far off the fit is."""
+"""Smallest weight of a photosite that is used for clip states and for the error model."""
 
 
 Where = tuple[NDArray[np.intp], NDArray[np.intp]]
@@ -75,23 +75,23 @@ Where = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 def find(mask: NDArray[np.bool_]) -> Where:
-    """Where a mask [H, W] is true."""
+    """Indices at which a mask [H, W] is true."""
     rows, columns = np.nonzero(mask)
     return rows, columns
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the sRGB frame alone says about its RAW frame.
+    """An estimate of the RAW frame from the sRGB frame alone.
 
     Attributes:
         value: normalised RAW, [H, W].
         clipped: clip state per photosite, uint8 [H, W]: bit 0, 1, 2 for R, G, B clipped.
-        lower_bound: the least normalised RAW that a photosite can have, as its own colour is
-            clipped, [H, W]; 0 where it isn't.
-        away: how surely the light is another than in the reference frame, 0..1, [H, W]; None: see
-            `Beyond`.
-        stray: variance of what isn't known of the ISP in that light, [H, W]; None: it isn't.
+        lower_bound: lowest possible normalised RAW of photosites whose own colour is clipped,
+            [H, W]; 0 elsewhere.
+        away: degree to which the light is outside the reference frame's range, 0..1, [H, W]; None
+            if everywhere 0, see `Beyond`.
+        stray: variance due to such light, [H, W]; None if everywhere 0.
     """
 
     value: Array
@@ -106,12 +106,14 @@ class Position:
     """The regression of one CFA position.
 
     Attributes:
-        coded, squared: [3], on the coded channels and their squares.
-        kernels: [3, 5, 5], on the linearised channels around.
-        context: [maps, 2, 4]: for m and m², on the linearised channels and 1.
-        constant: added.
+        coded, squared: weights of the coded channels and of their squares, [3].
+        kernels: weights of the linearised channels in the neighbourhood, [3, 5, 5].
+        context: weights of the linearised channels and 1, times m and m² of each context map,
+            [maps, 2, 4].
+        constant: constant term.
         channel: this position's own colour.
-        states: [8, 19]: per clip state, on `_state_design` and 1; row 0 unused; NaN: no data.
+        states: weights of `_state_design` and 1 for each clip state, [8, 19]; row 0 is unused; NaN
+            if there are no data.
     """
 
     coded: Array
@@ -124,7 +126,7 @@ class Position:
 
     @classmethod
     def of(cls, weights: Array, constant: float, channel: int, states: Array) -> Self:
-        """From the weights of `design`'s columns, [COLUMNS]."""
+        """Make a position from the weights of `design`'s columns, [COLUMNS]."""
         side = 2 * RADIUS + 1
         kernels = np.zeros((3, side * side), np.float32)
         surround = weights[9 : 9 + 3 * NEIGHBOURS].reshape(NEIGHBOURS, 3).T
@@ -143,7 +145,7 @@ class Position:
 
 
 class InverseIsp:
-    """sRGB → normalised RAW, calibrated on one frame pair."""
+    """An inverse ISP, sRGB → normalised RAW, calibrated on one frame."""
 
     def __init__(
         self,
@@ -170,9 +172,9 @@ class InverseIsp:
         Args:
             rgb: coded sRGB, uint8 or uint16 [H, W, 3].
             raw: normalised mosaic, float32 [H, W], not clipped.
-            phase: of the mosaic.
-            weight: how far each photosite is learned from, 0..1, [H, W]; None: all alike.
-            by_libraw: whether LibRaw's defaults rendered `rgb`.
+            phase: CFA phase of the mosaic.
+            weight: weight of each photosite, 0..1, [H, W]; None if all are 1.
+            by_libraw: whether `rgb` was rendered by LibRaw's defaults.
         """
         features = Features(rgb)
         weight = np.ones_like(raw) if weight is None else weight
@@ -191,31 +193,31 @@ class InverseIsp:
         return _apply(self._positions, None, Features(rgb))
 
     def in_other_light(self, rgb: Rgb) -> Estimate | None:
-        """The same, supposed that the light is another than in the reference frame; None if it
-        isn't there."""
+        """Estimate one frame by `Beyond`, for light outside the reference frame's range; None if
+        LibRaw's curve is known, which is valid in any light."""
         return _apply(self._positions, self._beyond, Features(rgb)) if self._beyond else None
 
 
 class ErrorModel:
-    """Variance of the estimate on the reference frame, per CFA position, by intensity and by clip
-    state."""
+    """Variance of the estimate, by CFA position, intensity and clip state, as measured on the
+    reference frame."""
 
     def __init__(
         self, curves: dict[tuple[int, int], tuple[Curve, Array, Array]], known: NDArray[np.bool_]
     ) -> None:
-        """`measure` makes one.
+        """Create a model; use `measure`.
 
         Args:
-            curves: per CFA position, the variance by intensity, by clip state, [8], and that of
-                the state's own regression, [8], as it is on other photosites than its samples.
-            known: clip states that the reference frame shows at all positions, [8].
+            curves: for each CFA position, the variance by intensity, by clip state, [8], and that
+                of the state's own regression on photosites that aren't its samples, [8].
+            known: clip states that the reference frame has at all positions, [8].
         """
         self._curves, self._known = curves, known
 
     @classmethod
     def measure(cls, estimate: Estimate, raw: Array, agrees: NDArray[np.bool_]) -> Self:
-        """From the estimate on the reference frame and its true normalised RAW, where they show
-        the same."""
+        """Measure the variance of the estimate on the reference frame, relative to its true
+        normalised RAW, where they agree."""
         squared = (raw - estimate.value) ** 2
         worst = max(float(squared[agrees].mean()), MIN_VARIANCE)
         curves, known = {}, np.ones(8, bool)
@@ -241,9 +243,8 @@ class ErrorModel:
         return cls(curves, known)
 
     def of_rare_states(self, clipped: NDArray[np.uint8], where: Where) -> Array:
-        """Variance of the estimate by its clip state's own regression at some photosites where
-        the reference frame shows too little of that state for it to be believed alone,
-        [photosites].
+        """Variance of the estimate by the clip state's own regression, at some photosites whose
+        clip state is rare in the reference frame, [photosites].
 
         Args:
             clipped: clip state, [H, W].
@@ -265,7 +266,7 @@ class ErrorModel:
 
     @property
     def is_rare(self) -> NDArray[np.bool_]:
-        """Clip states of which the reference frame shows too little, [8]."""
+        """Clip states that are rare or don't occur in the reference frame, [8]."""
         return ~self._known & (np.arange(8) > 0)
 
     def __call__(self, estimate: Estimate) -> Array:
@@ -281,7 +282,7 @@ class ErrorModel:
 def _ridge(
     rows: Array, target: Array, ridge: float = RIDGE, weight: Array | None = None
 ) -> tuple[Array, float]:
-    """Least squares with a small ridge on standardised columns: (weights, constant)."""
+    """Ridge regression on standardised columns; returns (weights, constant)."""
     share = np.float64(1) if weight is None else (weight / weight.mean(dtype=np.float64))[:, None]
     mean = (rows * share).mean(axis=0, dtype=np.float64)
     spread = rows.std(axis=0, dtype=np.float64) + 1e-9
@@ -302,12 +303,12 @@ def _fit_position(
     color: int,
     by_libraw: bool,
 ) -> Position:
-    """Regression at one CFA position on the photosites where nothing nearby is clipped."""
+    """Regression at one CFA position, on photosites without clipped neighbours."""
     side = 2 * RADIUS + 1
     near_clip = cv2.dilate((features.clipped > 0).astype(np.uint8), np.ones((side, side), np.uint8))
     usable, full = (weight > 0) & (near_clip[at[0] :: 2, at[1] :: 2] == 0), raw >= SATURATED
     keep, saturated = usable & ~full, _thinned(usable & full)
-    if keep.sum() < 4 * side * side * 3:  # almost everything is clipped: take what there is
+    if keep.sum() < 4 * side * side * 3:  # almost everything is clipped: use all
         keep, saturated = weight > 0, np.zeros_like(keep)
     keep = _thinned(keep)
     columns, target, weight_kept = design(features, at, keep), raw[keep], weight[keep]
@@ -325,13 +326,13 @@ def _fit_position(
 def _regress(
     columns: Array, target: Array, weight: Array, full: Array, color: int
 ) -> tuple[Array, float]:
-    """Weights and constant under the prior.
+    """Weights and constant of the regression with the prior.
 
     Args:
-        columns, target, weight: of the regression.
-        full: columns of photosites whose RAW is saturated. That says that there was no less: they
-            join where the fit would have it less.
-        color: of the photosites.
+        columns, target, weight: columns, target and weights of the regression.
+        full: columns of photosites whose RAW is saturated, which only gives a lower limit: they are
+            added to the fit if it would estimate them too low.
+        color: colour of the photosites.
     """
     prior, count, gain = IspPrior.load(), len(columns), own_gain(columns, target, color)
     moments = Moments.of(columns, target / np.float32(gain), count, weight / weight.mean())
@@ -346,7 +347,7 @@ def _regress(
 
 
 def _thinned(keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The same mask with about MAX_SAMPLES photosites at most, evenly taken."""
+    """The mask, thinned evenly to about MAX_SAMPLES photosites at most."""
     chosen = np.flatnonzero(keep)
     result = np.zeros_like(keep)
     result.flat[chosen[:: max(1, chosen.size // MAX_SAMPLES)]] = True
@@ -356,8 +357,8 @@ def _thinned(keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _fit_states(
     features: Features, raw: Array, agrees: NDArray[np.bool_], at: tuple[int, int]
 ) -> Array:
-    """One small regression per clip state that the reference frame shows often enough; NaN
-    elsewhere."""
+    """A small regression for each clip state that is frequent enough in the reference frame; NaN
+    for the others."""
     states = np.full((8, _STATE_COLUMNS + 1), np.nan, np.float32)
     clipped = features.clipped[at[0] :: 2, at[1] :: 2]
     for state in range(1, 8):
@@ -374,8 +375,8 @@ def _fit_states(
 
 
 def _state_design(features: Features, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Array:
-    """[samples, 18] for some photosites: linear and coded channels, and the differences of the
-    linear ones to their surroundings."""
+    """Design matrix [samples, 18] for some photosites: linear and coded channels, and the
+    differences of the linear channels to their surroundings."""
     codes = features.rgb[rows, columns]
     linear = features.table[codes]
     coded = codes.astype(np.float32) / np.float32(features.table.size - 1)

@@ -1,14 +1,14 @@
-"""A clip from its references: forward from the one before, backward from the one after.
+"""Reconstruct a clip from its references, by forward and backward chains.
 
     frames before the first reference    backward from it
     frames between two references        forward and backward, blended
     frames after the last reference      forward from it
-    a reference's own frame              as it is, if the RAW is that very frame; else made like
-                                         the others, by a chain that starts there
+    a reference's own frame              unchanged, if the RAW is exactly this frame; else
+                                         reconstructed by a chain that starts there
 
-Every chain starts anew at a reference, on which it calibrates. One that runs backward needs its
-frames in reverse, so the frames between two references wait on disk (`Spool`), with what the chains
-made of them.
+Each chain starts at a reference, on which it is calibrated. A backward chain needs its frames in
+reverse order, so the frames between two references are kept on disk (`Spool`), with the chains'
+results.
 """
 
 import itertools
@@ -40,15 +40,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Clip:
-    """What is to be de-rendered, and how.
+    """A clip to be de-rendered, and the options for it.
 
     Attributes:
         references: the true RAW frames, in order of their index.
-        flows: `.npy` files, one from each frame to the next; None: flow is estimated.
+        flows: `.npy` files, one from each frame to the next; None to estimate flow.
         gain: see `Chain`.
-        exposures: how much each frame was exposed, all in one unit; None: not known.
-        network: what fuses the candidates; None: their variances alone.
-        scratch: folder for what waits on disk; None: the system's for temporary files.
+        exposures: relative exposure of each frame; None if not known.
+        network: the network that fuses the candidates; None to use their variances only.
+        scratch: folder for temporary files; None for the system's.
     """
 
     references: Sequence[Reference]
@@ -60,32 +60,34 @@ class Clip:
 
 
 class State(Protocol):
-    """What an interrupted chain resumes from: a dataclass."""
+    """The state from which an interrupted chain resumes: a dataclass."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     @property
     def index(self) -> int:
-        """Of the last frame that is done."""
+        """Number of the last finished frame."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """One frame.
+    """One reconstructed frame.
 
     Attributes:
-        index: of the frame, 0, 1, 2, ….
-        raw: its RAW frame.
-        brightness: against the reference it was made from.
-        exposure: how much of that is in the RAW, too.
-        trusted: share of it that surely shows what that reference shows, 0..1; None: it is one.
-        expected: mean squared error that is expected of it, normalised, by block, [H//8, W//8];
-            None: it is a true RAW, or nothing is known.
-        differing: share of it in which its own RAW shows something else, 0..1; 0 without one.
-        tracks_gain: whether changes of brightness are put down to the ISP.
-        cut: whether it shows another scene than the frame before.
-        state: of the chain that goes on from here; None where none does.
-        counted: whether `advance` was told of its work already.
+        index: frame number, from 0.
+        raw: the RAW frame.
+        brightness: relative to the reference that it was reconstructed from.
+        exposure: the part of the brightness that is also in the RAW.
+        trusted: fraction of the frame that certainly shows the same as that reference, 0..1; None
+            for a reference's own frame.
+        expected: expected mean squared error, normalised, by block, [H//8, W//8]; None for a true
+            RAW, or if nothing is known.
+        differing: fraction of the frame in which its own RAW shows something else, 0..1; 0 if it
+            has none.
+        tracks_gain: whether changes of brightness are attributed to the ISP.
+        cut: whether it shows another scene than the previous frame.
+        state: state of the chain that continues from this frame; None if none does.
+        counted: whether `advance` was already called for its work.
     """
 
     index: int
@@ -103,7 +105,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Start:
-    """Where to go on: the last frame that is done, and its `Result.state`."""
+    """Where to continue: the last finished frame, and its `Result.state`."""
 
     index: int
     state: State | None
@@ -111,7 +113,7 @@ class Start:
 
 @dataclass(frozen=True)
 class _Anchor:
-    """A reference with its sRGB frame, and how they match: where chains start and arrive."""
+    """A reference with its sRGB frame, and how they match; chains start and end there."""
 
     index: int
     raw: RawFrame
@@ -131,11 +133,11 @@ def require_usable(references: Sequence[Reference], name: Path) -> None:
     """Read all references, so that a damaged one is found before any work is done.
 
     Args:
-        references: of a bundle.
-        name: of the bundle, for messages.
+        references: the bundle's references.
+        name: the bundle's name, for messages.
 
     Raises:
-        BundleError: there is none, or one is damaged.
+        BundleError: there is no reference, or one is damaged.
         MismatchError: their CFA phases differ.
     """
     if not references:
@@ -156,24 +158,24 @@ def reconstruct(
     advance: Callable[[int], None] | None = None,
     stop: int | None = None,
 ) -> Generator[Result | None, None, None]:
-    """Yield every frame in display order; None for those that are done.
+    """Yield each frame in display order; None for frames that an earlier run has finished.
 
-    Decoding, observing and the chains overlap. Close the iterator if it isn't used up: threads and
-    files hang on it.
+    Decoding, observation and the chains run in parallel. Close the iterator if it isn't exhausted,
+    to release threads and files.
 
     Args:
-        clip: what, and how.
+        clip: the clip and its options.
         frames: the whole video, in display order.
         start: where an earlier run of the same clip stopped; or, without a state, the frame before
-            the first one that is wanted.
-        advance: called while chains run ahead of the frames that they are for, with how many
-            frames' share of the work is done; such frames are `Result.counted`.
-        stop: from this frame on, none are wanted; None: all are.
+            the first requested one.
+        advance: called while chains run before their frames are yielded, with the work done in
+            units of frames; such frames are `Result.counted`.
+        stop: number of the first frame that isn't requested; None to reconstruct all.
 
     Raises:
         BundleError: a reference is damaged.
-        MismatchError, InputError: as `Chain` and `read_flow`.
-        OutputError: there is no room for what has to wait on disk.
+        MismatchError, InputError: see `Chain` and `read_flow`.
+        OutputError: there is no space for temporary files.
     """
     done = -1 if start is None else start.index
     with ReadAhead(frames) as ahead:
@@ -202,7 +204,7 @@ def reconstruct(
 
 
 def _own_frame(clip: Clip, anchor: _Anchor) -> Result:
-    """The frame that a reference belongs to."""
+    """The result for a reference's own frame."""
     chain = None if anchor.match.is_frame else _chain(clip, anchor, 1)
     first = chain and chain.first
     raw = anchor.raw.with_mosaic(first.mosaic) if first else anchor.raw
@@ -222,16 +224,16 @@ def _before(
     todo: range,
     advance: Callable[[int], None] | None,
 ) -> Iterator[Result]:
-    """Frames that end at a reference.
+    """The frames before a reference, back to the previous one.
 
     Args:
-        clip: how.
-        before, after: the references around them; None: there is none before.
-        pictures: sRGB frames, all that lie between the two.
-        todo: those of these that are wanted, by index.
+        clip: the clip and its options.
+        before, after: the references around the frames; `before` is None if there is none.
+        pictures: all sRGB frames between the two.
+        todo: indices of the requested frames.
         advance: see `reconstruct`.
     """
-    # Two chains, each with a step more to the other's reference.
+    # Two chains, each with one step more to the other's reference.
     work = 2 * (len(pictures) + 1) if before else len(pictures)
     step_done = _in_shares(len(todo), work, advance)
     with Spool(clip.scratch) as there, Spool(clip.scratch) as back:
@@ -261,7 +263,7 @@ def _before(
 def _in_shares(
     amount: int, steps: int, advance: Callable[[int], None] | None
 ) -> Callable[[], None]:
-    """What, called once for each of `steps`, advances evenly, by `amount` in all."""
+    """A function to call once for each of `steps`, which advances evenly, by `amount` in all."""
     shares = (k * amount // steps - (k - 1) * amount // steps for k in range(1, steps + 1))
 
     def step_done() -> None:
@@ -284,7 +286,7 @@ def _after(
     for step in steps(chain, pictures):
         state = step.state
         index = before.index + state.index
-        if start and index <= start.index:  # on the way to what is wanted
+        if start and index <= start.index:  # before the requested frames
             del step
             yield None
             continue
@@ -299,7 +301,7 @@ def _after(
             cut=step.motion.cut,
             state=state,
         )
-        del step  # its prior is a dozen maps of the frame's size
+        del step  # free its prior: a dozen maps of the frame's size
         yield result
 
 
@@ -311,7 +313,7 @@ def _trace(
     spool: Spool,
     step_done: Callable[[], None],
 ) -> Trace:
-    """Run from one reference over the frames up to another one, or to the clip's beginning."""
+    """Run a chain from one reference to another one, or to the clip's beginning."""
     forward = end is not None and end.index > start.index
     order = range(len(pictures)) if forward else reversed(range(len(pictures)))
     way = (pictures[number][0] for number in order)
@@ -334,7 +336,7 @@ def _chain(clip: Clip, start: _Anchor, direction: Literal[1, -1]) -> Chain:
 
 
 def near_flow(files: Sequence[Path], start: int, direction: Literal[1, -1]) -> NearFlow:
-    """Given flows for a chain that starts at frame `start`."""
+    """A source of the given flows for a chain that starts at frame `start`."""
 
     def near(age: int, size: tuple[int, int]) -> Flow:
         if direction == 1:
@@ -345,5 +347,5 @@ def near_flow(files: Sequence[Path], start: int, direction: Literal[1, -1]) -> N
 
 
 def _read(reference: Reference) -> RawFrame:
-    """Its RAW frame; `Reference.frame` would keep it, and a clip may have hundreds."""
+    """Read a reference's RAW frame, which `Reference.frame` would keep in memory."""
     return replace(reference).frame

@@ -29,7 +29,7 @@ FIGURES = ("PSNR", "SSIM", "PSNR strict", "SSIM strict")
 
 
 @dataclass(frozen=True)
-class Table:
+class ResultTable:
     """A table of text, with a file name, a title and a note on its figures."""
 
     name: str
@@ -54,7 +54,7 @@ class Table:
 
 def all_tables(
     results: Sequence[VideoResult], switches: Mapping[str, Mapping[str, bool]]
-) -> list[Table]:
+) -> list[ResultTable]:
     """All tables that the results allow.
 
     Args:
@@ -72,7 +72,7 @@ def all_tables(
     return [*tables, per_video(full), per_video_drift(full)]
 
 
-def comparison(results: Sequence[VideoResult]) -> Table:
+def comparison(results: Sequence[VideoResult]) -> ResultTable:
     """Table 1: all methods over all videos, with their costs."""
     rows = []
     for group in by_method(results).values():
@@ -94,10 +94,10 @@ def comparison(results: Sequence[VideoResult]) -> Table:
         "first, then over videos. Drift: PSNR of the last ten frames minus the first "
         "ten. RAW bytes: what the camera has to store, at its bits, uncompressed."
     )
-    return Table("table1", "Table 1: all videos", note, header, tuple(rows))
+    return ResultTable("table1", "Table 1: all videos", note, header, tuple(rows))
 
 
-def conditions(results: Sequence[VideoResult], *, strict: bool) -> Table:
+def conditions(results: Sequence[VideoResult], *, strict: bool) -> ResultTable:
     """Means over the videos of each tag."""
     tags = list(by_tag(results))
     rows = []
@@ -105,7 +105,7 @@ def conditions(results: Sequence[VideoResult], *, strict: bool) -> Table:
         means = [mean_of_videos(tagged) for tagged in by_tag(group).values()]
         rows.append((_label(group), *(_pair(one, strict=strict) for one in means)))
     kind = "strict" if strict else "paper's"
-    return Table(
+    return ResultTable(
         f"conditions_{'strict' if strict else 'paper'}",
         f"By tag, {kind} protocol (PSNR / SSIM)",
         f"{STRICT if strict else PAPER}.",
@@ -114,7 +114,7 @@ def conditions(results: Sequence[VideoResult], *, strict: bool) -> Table:
     )
 
 
-def challenging(results: Sequence[VideoResult]) -> Table:
+def challenging(results: Sequence[VideoResult]) -> ResultTable:
     """Table 2: low resolution, fast motion, dark lighting."""
     full = [result for result in results if not result.clip.half]
     groups = {"Low resolution": [result for result in results if result.clip.half]}
@@ -127,10 +127,12 @@ def challenging(results: Sequence[VideoResult]) -> Table:
     ]
     note = f"{PAPER}; {STRICT}. Low resolution: everything at half size. The rest by tags."
     header = ("condition", "method", *FIGURES)
-    return Table("table2", "Table 2: challenging scenes", note, header, tuple(rows))
+    return ResultTable("table2", "Table 2: challenging scenes", note, header, tuple(rows))
 
 
-def ablation(results: Sequence[VideoResult], switches: Mapping[str, Mapping[str, bool]]) -> Table:
+def ablation(
+    results: Sequence[VideoResult], switches: Mapping[str, Mapping[str, bool]]
+) -> ResultTable:
     """Table 3: models with different switches in their configuration; no rows if none differ."""
     groups = {name: group for name, group in by_method(results).items() if switches.get(name)}
     names = dict.fromkeys(name for model in groups for name in switches[model])
@@ -146,10 +148,10 @@ def ablation(results: Sequence[VideoResult], switches: Mapping[str, Mapping[str,
     ]
     header = ("model", *(name.replace("_", " ") for name in differing), *FIGURES)
     note = f"{PAPER}; {STRICT}."
-    return Table("table3", "Table 3: ablation", note, header, tuple(rows))
+    return ResultTable("table3", "Table 3: ablation", note, header, tuple(rows))
 
 
-def per_video(results: Sequence[VideoResult]) -> Table:
+def per_video(results: Sequence[VideoResult]) -> ResultTable:
     """PSNR of each video."""
     groups = by_method(results)
     names = [result.clip.name for result in next(iter(groups.values()))]
@@ -158,10 +160,12 @@ def per_video(results: Sequence[VideoResult]) -> Table:
         for row, name in enumerate(names)
     ]
     header = ("video", *(_label(group) for group in groups.values()))
-    return Table("videos", "Per video: PSNR, paper's protocol", f"{PAPER}.", header, tuple(rows))
+    return ResultTable(
+        "videos", "Per video: PSNR, paper's protocol", f"{PAPER}.", header, tuple(rows)
+    )
 
 
-def per_video_drift(results: Sequence[VideoResult]) -> Table:
+def per_video_drift(results: Sequence[VideoResult]) -> ResultTable:
     """Drift of each video."""
     groups = by_method(results)
     names = [result.clip.name for result in next(iter(groups.values()))]
@@ -171,7 +175,7 @@ def per_video_drift(results: Sequence[VideoResult]) -> Table:
     ]
     header = ("video", *(_label(group) for group in groups.values()))
     note = "PSNR (paper's protocol) of the last ten frames minus the first ten, dB."
-    return Table("drift", "Per video: drift", note, header, tuple(rows))
+    return ResultTable("drift", "Per video: drift", note, header, tuple(rows))
 
 
 def _label(group: Sequence[VideoResult]) -> str:
