@@ -1,5 +1,6 @@
 """De-render a bundle into a folder of DNGs; an interrupted run can be resumed."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -17,7 +18,6 @@ from rvdtool.errors import UsageError
 from rvdtool.notes import Say, keep_quiet
 from rvdtool.raw.frame import RawFrame
 from rvdtool.reconstruct.chain import GainMode
-from rvdtool.reconstruct.confidence import expected_psnr
 from rvdtool.reconstruct.pipeline import WriteBehind
 from rvdtool.reconstruct.references import Result, Start, reconstruct
 from rvdtool.reconstruct.stages import stage
@@ -40,16 +40,16 @@ class DerenderReport:
         references: number of these that are RAWs of the bundle.
         resumed_at: the first frame of this run if it was resumed, else 0.
         brightness: smallest and largest brightness relative to the reference before (before the
-            first: after) in this run.
+            first: after).
         exposure: smallest and largest exposure, likewise: what of the brightness is in the RAW.
         tracks_gain: whether brightness was attributed to the ISP (RAW stays, except for exposures
             that the noise reveals) or to the exposure (RAW follows).
         knows_exposures: whether neither was assumed, because the bundle has each frame's exposure.
         trusted: mean share of a frame that clearly shows what that reference shows, 0..1.
-        expected: for each frame of this run that was reconstructed by our own chain, the expected
-            PSNR in dB (the peak is white level − black level), by index.
-        differing: for each frame of this run whose own RAW shows something else than it does in
-            places, the share of these, 0..1, by index.
+        expected: for each frame that was reconstructed by our own chain, the expected PSNR in dB
+            (the peak is white level − black level), by index.
+        differing: for each frame whose own RAW shows something else than it does in places, the
+            share of these, 0..1, by index.
         cuts: frames after the last reference that show another scene than the one before them.
         labels: what the frames are labelled with.
         sound: the files of the video's sound.
@@ -135,31 +135,24 @@ def _derender(
     watch: Callable[[Result], None] | None,
 ) -> DerenderReport:
     sound = run.write_sound(say)
-    brightness, exposure, trusted, tracks_gain, cuts = [1.0], [1.0], [], False, []
-    expected: dict[int, float] = {}
-    differing: dict[int, float] = {}
     with WriteBehind() as writer, closing(run.results(start, advance)) as results:
         for result in results:
             if result is not None:
                 with stage("waiting for writers"):
                     writer.submit(run.job(result))
+                run.note(result)
                 if result.index % CHECKPOINT_EVERY == 0 or result.index == run.span.start:
                     writer.wait()
                     run.save(Start(result.index, result.state))
                 if watch:
                     watch(result)
-                brightness.append(result.brightness)
-                exposure.append(result.exposure)
-                trusted += [] if result.trusted is None else [result.trusted]
-                if result.expected is not None:
-                    expected[result.index] = expected_psnr(result.expected)
-                if result.differing:
-                    differing[result.index] = result.differing
-                tracks_gain |= result.tracks_gain
-                cuts += [result.index] if result.cut else []
             if advance and not (result and result.counted):
                 advance(1)
     run.finish()
+    figures = {index: run.figures[index] for index in run.span}
+    brightness = [1.0, *(one.brightness for one in figures.values())]
+    exposure = [1.0, *(one.exposure for one in figures.values())]
+    trusted = [one.trusted for one in figures.values() if not math.isnan(one.trusted)]
     return DerenderReport(
         folder=run.folder,
         first=run.span.start,
@@ -168,12 +161,14 @@ def _derender(
         resumed_at=0 if start is None or start.index < run.span.start else start.index + 1,
         brightness=(min(brightness), max(brightness)),
         exposure=(min(exposure), max(exposure)),
-        tracks_gain=tracks_gain,
+        tracks_gain=any(one.tracks_gain for one in figures.values()),
         knows_exposures=run.clip.exposures is not None,
         trusted=float(np.mean(trusted)) if trusted else 1.0,
-        expected=expected,
-        differing=differing,
-        cuts=tuple(cuts),
+        expected={
+            index: one.expected for index, one in figures.items() if not math.isnan(one.expected)
+        },
+        differing={index: one.differing for index, one in figures.items() if one.differing},
+        cuts=tuple(index for index, one in figures.items() if one.cut),
         labels=run.labels,
         sound=tuple(sound),
     )

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from zipfile import ZIP_STORED, BadZipFile
 from zlib import error as zerror
 
@@ -73,6 +73,27 @@ class Written:
         return None if same else "has changed"
 
 
+class Figures(NamedTuple):
+    """What the report says about a frame, see `DerenderReport`; NaN where it has no such figure.
+
+    Attributes:
+        brightness, exposure: relative to its reference.
+        trusted: share of it that clearly shows what its reference shows, 0..1.
+        expected: expected PSNR in dB.
+        differing: share of its own RAW that shows something else, 0..1.
+        tracks_gain: whether brightness was attributed to the ISP, 0 or 1.
+        cut: whether it shows another scene than the frame before it, 0 or 1.
+    """
+
+    brightness: float
+    exposure: float
+    trusted: float
+    expected: float
+    differing: float
+    tracks_gain: float
+    cut: float
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """Where a run stopped.
@@ -80,11 +101,13 @@ class Checkpoint:
     Attributes:
         start: the last frame that is on disk, and the chain's state.
         written: every frame from the run's first one to that one, by index.
+        figures: what the report says about them, by index.
         threads: how many computed.
     """
 
     start: Start
     written: Mapping[int, Written]
+    figures: Mapping[int, Figures]
     threads: int
 
 
@@ -95,7 +118,7 @@ def save_checkpoint(path: Path, key: str, first: int, checkpoint: Checkpoint) ->
         path: the file; replaced.
         key: of the run, see `load_checkpoint`.
         first: the run's first frame.
-        checkpoint: what to store; `written` may have more frames.
+        checkpoint: what to store; `written` and `figures` may have more frames.
 
     Raises:
         OutputError: it can't be written.
@@ -105,7 +128,8 @@ def save_checkpoint(path: Path, key: str, first: int, checkpoint: Checkpoint) ->
         arrays = {
             f"chain_{name}": getattr(start.state, name) for name in start.state.__dataclass_fields__
         }
-    files = [checkpoint.written[index] for index in range(first, start.index + 1)]
+    done = range(first, start.index + 1)
+    files = [checkpoint.written[index] for index in done]
     with write_beside(path, overwrite=True) as file:
         np.savez(
             file,
@@ -114,6 +138,7 @@ def save_checkpoint(path: Path, key: str, first: int, checkpoint: Checkpoint) ->
             threads=checkpoint.threads,
             sizes=np.array([one.size for one in files], "<i8"),
             digests=np.frombuffer(b"".join(one.digest for one in files), np.uint8),
+            figures=np.array([checkpoint.figures[index] for index in done], "<f8"),
             has_chain=bool(arrays),
             **arrays,
         )
@@ -148,7 +173,9 @@ def load_checkpoint(
             if frame not in span:
                 raise ValueError(f"it ends at frame {frame}")
             sizes, digests = arrays["sizes"], arrays["digests"]
-            written = _written(range(span.start, frame + 1), sizes, digests)
+            done = range(span.start, frame + 1)
+            written = _written(done, sizes, digests)
+            figures = _figures(done, arrays["figures"])
             values = {}
             if not arrays["has_chain"] and state is not ChainState:
                 raise ValueError("the chain's state is missing")  # ours goes back to the reference
@@ -160,7 +187,7 @@ def load_checkpoint(
         raise OutputError(
             f"{path}: can't be read ({error}); use --overwrite to start again"
         ) from error
-    return Checkpoint(Start(frame, state(**values) if values else None), written, threads)
+    return Checkpoint(Start(frame, state(**values) if values else None), written, figures, threads)
 
 
 def _written(done: range, sizes: NDArray[Any], digests: NDArray[Any]) -> dict[int, Written]:
@@ -172,3 +199,9 @@ def _written(done: range, sizes: NDArray[Any], digests: NDArray[Any]) -> dict[in
         index: Written(int(sizes[n]), data[_DIGEST * n : _DIGEST * (n + 1)])
         for n, index in enumerate(done)
     }
+
+
+def _figures(done: range, figures: NDArray[Any]) -> dict[int, Figures]:
+    if figures.dtype.str != "<f8" or figures.shape != (len(done), len(Figures._fields)):
+        raise ValueError("its figures don't fit")
+    return {index: Figures(*map(float, figures[n])) for n, index in enumerate(done)}

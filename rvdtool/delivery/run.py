@@ -9,6 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from rvdtool._version import __version__
 from rvdtool.bundle.store import Bundle
 from rvdtool.delivery.confidence import ConfidenceMaps
@@ -16,7 +18,13 @@ from rvdtool.delivery.labels import exposed, label
 from rvdtool.delivery.need import Need, disk_need, require_space
 from rvdtool.delivery.options import DerenderOptions
 from rvdtool.delivery.output import OutputFolder, remove, writing_alone
-from rvdtool.delivery.resume import Checkpoint, Written, load_checkpoint, save_checkpoint
+from rvdtool.delivery.resume import (
+    Checkpoint,
+    Figures,
+    Written,
+    load_checkpoint,
+    save_checkpoint,
+)
 from rvdtool.delivery.sound import Picture, write_sound
 from rvdtool.errors import BundleError, UsageError
 from rvdtool.files import write_beside
@@ -25,6 +33,7 @@ from rvdtool.raw.dng import encode_dng
 from rvdtool.raw.sequence import write_timestamps
 from rvdtool.reconstruct.chain import ChainState
 from rvdtool.reconstruct.compiled import threads
+from rvdtool.reconstruct.confidence import expected_psnr
 from rvdtool.reconstruct.flow import list_flows
 from rvdtool.reconstruct.references import Clip, Result, Start, reconstruct, require_usable
 from rvdtool.reconstruct.stages import stage
@@ -62,7 +71,11 @@ def make_clip(bundle: Bundle, options: DerenderOptions, scratch: Path | None) ->
 
 
 class Run:
-    """One run's output folder: its names, its checkpoint, its beginning and end."""
+    """One run's output folder: its names, its checkpoint, its beginning and end.
+
+    Attributes:
+        figures: of every frame that is done, those of an interrupted run included, by index.
+    """
 
     def __init__(self, bundle: Bundle, folder: Path, options: DerenderOptions, say: Say) -> None:
         if options.model is not None:
@@ -73,6 +86,7 @@ class Run:
         self.options = options
         self._say = say
         self._written: dict[int, Written] = {}
+        self.figures: dict[int, Figures] = {}
         self._info = bundle.video_info
         self.span = _span(options.frames, self._info.frame_count)
         self.labels = label(
@@ -220,9 +234,21 @@ class Run:
 
         return write
 
+    def note(self, result: Result) -> None:
+        """Keep what the report says about a frame."""
+        self.figures[result.index] = Figures(
+            brightness=result.brightness,
+            exposure=result.exposure,
+            trusted=np.nan if result.trusted is None else result.trusted,
+            expected=np.nan if result.expected is None else expected_psnr(result.expected),
+            differing=result.differing,
+            tracks_gain=result.tracks_gain,
+            cut=result.cut,
+        )
+
     def save(self, start: Start) -> None:
         """Store a checkpoint from which an interrupted run can be resumed."""
-        checkpoint = Checkpoint(start, self._written, threads())
+        checkpoint = Checkpoint(start, self._written, self.figures, threads())
         save_checkpoint(self._output.state, self._key(), self.span.start, checkpoint)
 
     def finish(self) -> None:
@@ -248,6 +274,7 @@ class Run:
                 f"{saved.threads}"
             )
         self._written.update(saved.written)
+        self.figures.update(saved.figures)
         start = saved.start
         fault = self._output.first_fault(saved.written)
         if fault is not None:

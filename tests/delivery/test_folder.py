@@ -328,6 +328,11 @@ def test_a_resumed_run_gives_the_same_bytes(
     assert sum(advanced) == FRAMES
     assert report.resumed_at == kept + 1
     assert contents(tmp_path) == whole
+    # Figures of the interrupted run's frames are in the report, too, to the last bit.
+    once = derender_to_folder(bundle, tmp_path / "once")
+    for field in ("brightness", "exposure", "trusted", "expected", "tracks_gain", "cuts"):
+        assert getattr(report, field) == getattr(once, field), field
+    assert set(report.expected) == set(range(1, FRAMES))
 
 
 @pytest.mark.usefixtures("checkpoints")
