@@ -228,7 +228,7 @@ class CalibratedFagdn(nn.Module):
             deepest = self.gla(deepest, reference, flow.to(deepest.dtype))
         x = deepest
         for up, block, skip in zip(self.up, self.decoder, features[-2::-1], strict=True):
-            x = block(up(x) + skip)
+            x = block(up(x).add_(skip))
         return self.head(x)
 
     def _inputs(self, planes: Planes, variances: Tensor, fused: Tensor, sigma: Tensor) -> Tensor:
@@ -355,7 +355,8 @@ class _Block(nn.Module):
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(F.relu(self.first(x)))
+        change: Tensor = self.second(F.relu(self.first(x), inplace=True))
+        return change.add_(x)
 
 
 def _last(x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ the clipped fit has no information.
 """
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -30,6 +30,7 @@ from rvdtool.reconstruct.brightness import (
     ratio_mode,
     track,
 )
+from rvdtool.reconstruct.buffers import empty
 from rvdtool.reconstruct.calibration import Calibration
 from rvdtool.reconstruct.candidates import (
     gather_strip,
@@ -191,8 +192,8 @@ class Evidence:
             raw: the previous frame's normalised RAW at the reference frame's brightness, [H, W].
             variance: variance of its predictable error, [H, W].
         """
-        brought = tuple(sample_mosaics(np.dstack([raw, variance]), self.near))
-        previous = Candidate(np.empty_like(raw), np.empty_like(raw))
+        brought = tuple(sample_mosaics(_paired(raw, variance), self.near))
+        previous = Candidate(empty(raw.shape), empty(raw.shape))
         carried = previous.value, previous.variance
 
         def strip(first: int, last: int) -> None:
@@ -250,7 +251,7 @@ def gather(
     size = estimate.value.shape[0], estimate.value.shape[1]
     near, far = resize_flow(motion.near, size), resize_flow(motion.far, size)
     brought = sample_mosaics(calibration.sources, far)
-    before = np.dstack([previous_fit, (previous_clipped > 0).astype(np.float32)])
+    before = _paired(previous_fit, previous_clipped > 0)
     previous_fit, was_clipped = sample_mosaics(before, near)
     sure = _sure_blocks(calibration, estimate, grey, motion.far) & (not motion.lost)
     estimate = in_its_light(calibration, rgb, estimate, brought[0], sure)
@@ -342,8 +343,8 @@ def _candidates(
     ]
     tables = tables_of([calibration.fine, calibration.noise, calibration.smooth, *floors])
     constants = np.array([KAPPA, RELIABLE, NOISIEST, NO_WAY, CERTAIN], np.float32)
-    results = np.empty((6, *fit.value.shape), np.float32)
-    made = _Made(results[0], (results[1], results[2]), results[3], results[4], results[5])
+    one, two, three, four, five, six = (empty(fit.value.shape) for _ in range(6))
+    made = _Made(one, (two, three), four, five, six)
     sources = tuple(brought)
 
     def strip(first: int, last: int) -> None:
@@ -356,6 +357,13 @@ def _candidates(
 
     in_strips(fit.value.shape[0], strip)
     return made
+
+
+def _paired(one: Array, other: NDArray[Any]) -> Array:
+    """Two maps in one array, [H, W, 2]."""
+    both = empty((*one.shape, 2))
+    both[..., 0], both[..., 1] = one, other
+    return both
 
 
 def _carry(

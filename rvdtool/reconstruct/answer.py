@@ -22,6 +22,7 @@ from rvdtool.network.calibrated import (
     CalibratedFagdn,
 )
 from rvdtool.reconstruct.affinity import Prior
+from rvdtool.reconstruct.buffers import empty
 from rvdtool.reconstruct.compiled import exp, in_strips, inline, kernel, log
 from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.packing import Packing, shown_brightness
@@ -73,7 +74,7 @@ class Answer:
         flow = self._packing.pack_flow(prior.far)
         out = self._network.decide(first, reference, flow).permute(0, 2, 3, 1)[0]
         changes = out.float().contiguous().numpy()
-        value = np.empty(self._packing.size, np.float32)
+        value = empty(self._packing.size)
         before = np.array(self._packing.before)
 
         def change(first_row: int, last_row: int) -> None:

@@ -22,6 +22,7 @@ from rvdtool.raw.bayer import denormalise, normalise
 from rvdtool.raw.frame import Mosaic, RawFrame
 from rvdtool.reconstruct.affinity import NO_WAY, Evidence, Prior, gather
 from rvdtool.reconstruct.brightness import BLOCK, Ratio, Shading, has_auto_brightness
+from rvdtool.reconstruct.buffers import release_with
 from rvdtool.reconstruct.calibration import Calibration, faded
 from rvdtool.reconstruct.confidence import expected_error
 from rvdtool.reconstruct.exposure import Exposure, ExposureMeter
@@ -184,6 +185,7 @@ class Chain:
                 f"a video of {rgb.shape[1]}×{rgb.shape[0]} pixels can't be de-rendered; "
                 f"{BLOCK}×{BLOCK} are needed at least"
             )
+        release_with(self)
         grey = flow_image(rgb)
         raw = self._normalised(reference, reference.mosaic)
         self._reference = reference

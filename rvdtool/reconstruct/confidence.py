@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rvdtool.reconstruct.affinity import Prior
 from rvdtool.reconstruct.brightness import block_means
+from rvdtool.reconstruct.buffers import empty
 from rvdtool.reconstruct.candidates import whole_strip
 from rvdtool.reconstruct.compiled import in_strips
 from rvdtool.reconstruct.statistics import Array
@@ -38,7 +39,7 @@ def expected_error(
     """
     candidates = (prior.fit, prior.anchored, prior.previous, prior.warped)
     variances = tuple(candidate.variance for candidate in candidates)
-    whole = np.empty_like(variance)
+    whole = empty(variance.shape)
 
     def strip(first: int, last: int) -> None:
         whole_strip(first, last, variances, prior.fine, variance, whole)

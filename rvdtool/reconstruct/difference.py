@@ -3,6 +3,7 @@
 import numpy as np
 
 from rvdtool.reconstruct.brightness import BLOCK, Shading, shading_terms
+from rvdtool.reconstruct.buffers import empty
 from rvdtool.reconstruct.candidates import shade_strip, square_strip
 from rvdtool.reconstruct.compiled import in_strips
 from rvdtool.reconstruct.fit import Fit
@@ -29,7 +30,7 @@ def shading_delta(flow: Flow, size: tuple[int, int]) -> Array:
 
 def shade_of(flow: Flow, shading: Shading) -> Array:
     """Ratio of the lens shading at a pixel and at its source in the other frame, [H, W]."""
-    shade = np.empty((flow.shape[0], flow.shape[1]), np.float32)
+    shade = empty((flow.shape[0], flow.shape[1]))
     terms = shading.terms.astype(np.float32)
     in_strips(shade.shape[0], lambda first, last: shade_strip(first, last, flow, terms, shade))
     return shade
@@ -37,13 +38,13 @@ def shade_of(flow: Flow, shading: Shading) -> Array:
 
 def squares(value: Array, other: Array, shade: Array) -> Array:
     """Local mean squared difference of two fits, [H, W]; `other` is multiplied by `shade`."""
-    squared = np.empty_like(value)
+    squared = empty(value.shape)
 
     def strip(first: int, last: int) -> None:
         square_strip(first, last, value, other, shade, squared)
 
     in_strips(value.shape[0], strip)
-    return box(squared, WINDOW)
+    return box(squared, WINDOW, empty(value.shape))
 
 
 def floor_of(fit: Fit, squared: Array, flow: Flow) -> Curve:

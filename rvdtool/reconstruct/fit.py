@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from rvdtool.reconstruct.buffers import empty
 from rvdtool.reconstruct.calibration import Calibration
 from rvdtool.reconstruct.candidates import scale_strip, tables_of
 from rvdtool.reconstruct.compiled import in_strips
@@ -48,7 +49,7 @@ class Fit:
     def of(cls, calibration: Calibration, estimate: Estimate, brightness: float) -> Self:
         """From an estimate of some brightness, with no highlights known."""
         error = calibration.inverse_isp.error
-        value, lower_bound, fine, total = np.empty((4, *estimate.value.shape), np.float32)
+        value, lower_bound, fine, total, blind = (empty(estimate.value.shape) for _ in range(5))
         curves = [calibration.fine, calibration.noise, calibration.smooth]
         tables = tables_of([*curves, *curves[:2], *error.curves])
         of_states, gain = error.of_states, np.float32(brightness)
@@ -61,7 +62,8 @@ class Fit:
             )  # fmt: skip
 
         in_strips(value.shape[0], strip)
-        blind, full = np.zeros_like(value), np.zeros_like(estimate.clipped)
+        blind.fill(0)
+        full = np.zeros_like(estimate.clipped)
         return cls(value, lower_bound, estimate.clipped, fine, total, blind, full, gain)
 
     def add_highlights(

@@ -1,8 +1,7 @@
 """Training-free fusion of the candidates by their variances."""
 
-import numpy as np
-
 from rvdtool.reconstruct.affinity import Prior
+from rvdtool.reconstruct.buffers import empty
 from rvdtool.reconstruct.candidates import fuse_strip
 from rvdtool.reconstruct.compiled import in_strips
 from rvdtool.reconstruct.statistics import Array
@@ -24,7 +23,7 @@ def fuse(prior: Prior) -> tuple[Array, Array]:
     candidates = (prior.fit, prior.anchored, prior.previous, prior.warped)
     values = tuple(candidate.value for candidate in candidates)
     variances = tuple(candidate.variance for candidate in candidates)
-    result, variance = np.empty((2, *prior.fine.shape), np.float32)
+    result, variance = empty(prior.fine.shape), empty(prior.fine.shape)
 
     def strip(first: int, last: int) -> None:
         fuse_strip(first, last, values, variances, prior.fine, result, variance)

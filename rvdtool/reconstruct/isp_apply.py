@@ -6,6 +6,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from rvdtool.reconstruct.buffers import empty
 from rvdtool.reconstruct.compiled import in_strips, inline, kernel
 from rvdtool.reconstruct.isp_features import MIDDLE, RADIUS, Features, Rgb
 from rvdtool.reconstruct.places import Places
@@ -55,7 +56,7 @@ def apply_weights(weights: Weights, features: Features) -> tuple[Array, Array]:
     """
     rgb = features.rgb
     height, width = rgb.shape[:2]
-    value, lower_bound = np.empty((2, height, width), np.float32)
+    value, lower_bound = empty((height, width)), empty((height, width))
     tones = tuple(features.tones)
     places = Places.of(tones[0].shape, (height, width))
     # Positions of the cell lie side by side.

@@ -75,9 +75,9 @@ class Curve:
         return table.astype(np.float32), np.float32(low), scale
 
 
-def box(image: Array, side: int) -> Array:
-    """Mean over `side`×`side` pixels around each pixel."""
-    return cv2.boxFilter(image, -1, (side, side), borderType=cv2.BORDER_REFLECT_101)
+def box(image: Array, side: int, into: Array | None = None) -> Array:
+    """Mean over `side`×`side` pixels around each pixel; `into`: where to put it."""
+    return cv2.boxFilter(image, -1, (side, side), into, borderType=cv2.BORDER_REFLECT_101)
 
 
 def per_position(mosaic: Array, function: Callable[[Array], Array]) -> Array:
