@@ -160,6 +160,8 @@ class _Lines:
 def _amount(done: float, total: float | None, speed: float | None, unit: Unit) -> str:
     """Progress and speed as text: `12/48 frames 3.1/s`."""
     scale, name = (1e6, "MB") if unit == "bytes" else (1.0, unit)
+    if done == 1 and total is None:
+        name = name.removesuffix("s")
     of = "" if total is None else f"/{total / scale:.0f}"
     rate = "" if speed is None else f" {speed / scale:.{0 if unit == 'bytes' else 1}f}/s"
     return f"{done / scale:.0f}{of} {name}{rate}"
