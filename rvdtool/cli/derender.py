@@ -309,6 +309,7 @@ def _as_json(report: "DerenderReport", model: str) -> dict[str, object]:
         "tracks_gain": report.tracks_gain,
         "knows_exposures": report.knows_exposures,
         "trusted": report.trusted,
+        "inverse_isp_alone": report.alone,
         "expected_psnr": report.expected,
         "differing": report.differing,
         "cuts": report.cuts,
@@ -351,6 +352,12 @@ def _told(report: "DerenderReport", options: "DerenderOptions", model: str) -> l
             f"The noise suggests that frames were exposed {darkest:.2f} to {lightest:.2f} "
             "times as much as their reference; RAW follows. If you know the exposures, "
             "give them to `rvdtool pack --exposures`"
+        )
+    if report.alone:
+        told.append(
+            f"In {len(report.alone)} of {report.frames} frames, frame {report.alone[0]} the first, "
+            "nothing that the RAW shows could be found again: the result there is the inverse ISP "
+            "alone, which is calibrated on the RAW"
         )
     if report.cuts:
         frames = ", ".join(map(str, report.cuts))

@@ -13,6 +13,7 @@ from rvdtool.bundle.store import Bundle
 from rvdtool.delivery.labels import Labels, exposed
 from rvdtool.delivery.options import DerenderOptions
 from rvdtool.delivery.rehearsal import Estimate, estimate
+from rvdtool.delivery.resume import Figures
 from rvdtool.delivery.run import Run, make_clip
 from rvdtool.errors import UsageError
 from rvdtool.notes import Say, keep_quiet
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from rvdtool.network.checkpoint import Model
 
 CHECKPOINT_EVERY = 24
+NOTHING_FOUND, NOTHING_CARRIED = 0.01, 0.05
+"""A frame is the inverse ISP's alone if less of it is clearly found again, and the reference RAW
+has less weight in it."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class DerenderReport:
             that the noise reveals) or to the exposure (RAW follows).
         knows_exposures: whether neither was assumed, because the bundle has each frame's exposure.
         trusted: mean share of a frame that clearly shows what that reference shows, 0..1.
+        alone: frames in which (nearly) nothing of that reference could be found again, so that they
+            are the inverse ISP's result alone.
         expected: for each frame that was reconstructed by our own chain, the expected PSNR in dB
             (the peak is white level − black level), by index.
         differing: for each frame whose own RAW shows something else than it does in places, the
@@ -66,6 +72,7 @@ class DerenderReport:
     tracks_gain: bool
     knows_exposures: bool
     trusted: float
+    alone: tuple[int, ...]
     expected: Mapping[int, float]
     differing: Mapping[int, float]
     cuts: tuple[int, ...]
@@ -164,6 +171,7 @@ def _derender(
         tracks_gain=any(one.tracks_gain for one in figures.values()),
         knows_exposures=run.clip.exposures is not None,
         trusted=float(np.mean(trusted)) if trusted else 1.0,
+        alone=tuple(index for index, one in figures.items() if _is_alone(one)),
         expected={
             index: one.expected for index, one in figures.items() if not math.isnan(one.expected)
         },
@@ -172,6 +180,14 @@ def _derender(
         labels=run.labels,
         sound=tuple(sound),
     )
+
+
+def _is_alone(frame: Figures) -> bool:
+    """Whether a frame owes (nearly) nothing to its reference's RAW but the calibration.
+
+    A good inverse ISP leaves the RAW little to add, so the motion has to have failed, too.
+    """
+    return frame.trusted < NOTHING_FOUND and frame.carried < NOTHING_CARRIED
 
 
 def derender(

@@ -79,6 +79,7 @@ class Figures(NamedTuple):
     Attributes:
         brightness, exposure: relative to its reference.
         trusted: share of it that clearly shows what its reference shows, 0..1.
+        carried: share of the weight that the reference RAW has in it, 0..1.
         expected: expected PSNR in dB.
         differing: share of its own RAW that shows something else, 0..1.
         tracks_gain: whether brightness was attributed to the ISP, 0 or 1.
@@ -88,6 +89,7 @@ class Figures(NamedTuple):
     brightness: float
     exposure: float
     trusted: float
+    carried: float
     expected: float
     differing: float
     tracks_gain: float

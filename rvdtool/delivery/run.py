@@ -240,6 +240,7 @@ class Run:
             brightness=result.brightness,
             exposure=result.exposure,
             trusted=np.nan if result.trusted is None else result.trusted,
+            carried=np.nan if result.carried is None else result.carried,
             expected=np.nan if result.expected is None else expected_psnr(result.expected),
             differing=result.differing,
             tracks_gain=result.tracks_gain,

@@ -114,6 +114,19 @@ class Prior:
     previous_fit: Array
     far: Flow
 
+    @property
+    def carried(self) -> float:
+        """Share of the fusion's weight that the reference RAW along the motion has, 0..1."""
+        few = np.s_[::5, ::5]  # enough for a mean; an odd step meets all CFA positions
+        fit, anchored, previous, warped = (
+            candidate.variance[few]
+            for candidate in (self.fit, self.anchored, self.previous, self.warped)
+        )
+        blend = 1 / (1 / fit + 1 / anchored + 1 / previous)
+        rest = blend + self.fine[few]
+        of_warped = rest / (rest + warped)
+        return float((of_warped + (1 - of_warped) * blend / anchored).mean())
+
 
 @dataclass(frozen=True)
 class Evidence:

@@ -44,12 +44,13 @@ class Waypoint:
     """One frame of a chain.
 
     Attributes:
-        brightness, trusted: as in `Prior`.
+        brightness, trusted, carried: as in `Prior`.
         exposure: relative to the reference's.
     """
 
     brightness: float
     trusted: float
+    carried: float
     exposure: np.float32
 
 
@@ -152,8 +153,8 @@ def trace(
         state = step.state
         blocks = reference.size[0] // BLOCK, reference.size[1] // BLOCK
         spool.append(step.mosaic, resize_flow(state.far, blocks), step.expected)
-        exposure = np.float32(state.exposure)
-        waypoints.append(Waypoint(state.brightness, step.prior.trusted, exposure))
+        exposure, prior = np.float32(state.exposure), step.prior
+        waypoints.append(Waypoint(state.brightness, prior.trusted, prior.carried, exposure))
         step_done()
     error = None
     if arrival is not None:

@@ -80,6 +80,8 @@ class Result:
         exposure: the part of the brightness that is also in the RAW.
         trusted: fraction of the frame that certainly shows the same as that reference, 0..1; None
             for a reference's own frame.
+        carried: share of the weight that this reference's RAW, carried along the motion, has in the
+            fusion, 0..1; None likewise.
         expected: expected mean squared error, normalised, by block, [H//8, W//8]; None for a true
             RAW, or if nothing is known.
         differing: fraction of the frame in which its own RAW shows something else, 0..1; 0 if it
@@ -95,6 +97,7 @@ class Result:
     brightness: float = 1.0
     exposure: float = 1.0
     trusted: float | None = None
+    carried: float | None = None
     expected: Array | None = None
     differing: float = 0.0
     tracks_gain: bool = False
@@ -254,6 +257,7 @@ def _before(
                 brightness=note.brightness,
                 exposure=float(note.exposure),
                 trusted=note.trusted,
+                carried=note.carried,
                 expected=expected,
                 tracks_gain=backward.tracks_gain,
                 counted=True,
@@ -296,6 +300,7 @@ def _after(
             brightness=state.brightness,
             exposure=state.exposure,
             trusted=step.prior.trusted,
+            carried=step.prior.carried,
             expected=step.expected,
             tracks_gain=chain.tracks_gain,
             cut=step.motion.cut,

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import run
 from small_movies import NTSC, Sound, counting, make_movie
-from small_shots import RATE, pan, raw_frame, render
+from small_shots import RATE, make_bundle, pan, raw_frame, render
 
 from rvdtool.bundle.store import Bundle, open_bundle
 from rvdtool.capture.pack import pack
@@ -172,3 +173,17 @@ def test_sound_and_time_code_are_those_of_the_range(tmp_path: Path) -> None:
     with (out / "clip_timestamps.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["frame"]) for row in rows] == list(range(3, 8))
+
+
+def test_frames_that_owe_nothing_to_the_raw_but_its_colours_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same, others = pan(2), pan(2, seed=5)
+    bundle = make_bundle(tmp_path, [*same, *others])
+    report = derender_to_folder(open_bundle(bundle), tmp_path / "raws")
+    assert report.alone == (2, 3)
+    assert run("derender", bundle, "-o", tmp_path / "again", "--model", "none") == 0
+    assert (
+        "In 2 of 4 frames, frame 2 the first, nothing that the RAW shows could be found again: "
+        "the result there is the inverse ISP alone, which is calibrated on the RAW\n"
+    ) in capsys.readouterr().out

@@ -208,3 +208,50 @@ def test_frames_of_16_bits_give_the_same_picture() -> None:
     chain = Chain(raw_frame(scenes[0]), deep[0])
     mosaics = [chain.state.mosaic, *(chain.step(rgb).state.mosaic for rgb in deep[1:])]
     assert min(scores(scenes, mosaics)[1:]) > 55
+
+
+def hidden(seed: int) -> Array:
+    """Light that the video doesn't show, as a factor, smooth, [H, W, 1]."""
+    return 0.7 + 1.5 * texture(SIZE, seed).mean(axis=2, keepdims=True)
+
+
+THERE = slice(42, 74)
+"""Rows of what moves, without its rim."""
+
+
+@pytest.mark.parametrize("first", [30, None])
+def test_what_moves_leaves_nothing_behind_and_takes_nothing_along(first: int | None) -> None:
+    """The RAW has a detail in every surface that the video doesn't show, and the chain carries it.
+
+    What moves off (`first`: its column in the reference frame) reveals what the RAW doesn't show;
+    what comes in hides what the RAW shows, and reveals it again.
+    """
+    behind, thing = pan(1)[0], 0.8 * pan(1, seed=9)[0][:36, :36, ::-1]
+    columns = [first, *range(36, 78, 6)]
+    lit, seen = [], []
+    for at in columns:
+        light, shown = behind * hidden(3), behind.copy()
+        if at is not None:
+            light[40:76, at : at + 36] = thing / hidden(4)[:36, :36]
+            shown[40:76, at : at + 36] = thing
+        lit.append(light)
+        seen.append(shown)
+    chain = Chain(raw_frame(lit[0]), render(seen[0]))
+    for frame in seen[1:]:
+        step = chain.step(render(frame))
+    value, true = normalise(step.mosaic, BLACK, WHITE), mosaic(lit[-1])
+
+    def gained(rows: slice, columns: slice) -> float:
+        """By how many dB the frame is better than its inverse ISP."""
+        place = rows, columns
+        return psnr(value[place], true[place]) - psnr(step.prior.fit.value[place], true[place])
+
+    assert gained(slice(0, 36), slice(None)) > 4
+    moved, revealed = gained(THERE, slice(74, 106)), gained(THERE, slice(32, 64))
+    if first is None:
+        # The RAW of what it hides is 15 dB worse than the inverse ISP here.
+        assert moved > -1
+        assert revealed > 2
+    else:
+        assert moved > 3
+        assert revealed > -1
