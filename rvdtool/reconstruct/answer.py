@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from rvdtool.network.calibrated import (
     BEYOND,
@@ -30,9 +30,6 @@ from rvdtool.reconstruct.statistics import Array
 
 _ROWS = 8
 """Number of rows of cells whose planes are computed at a time."""
-
-_RUN = 256
-"""Number of cells of a row that the first layer processes at a time, to fit in the L1 cache."""
 
 _SMALLEST, _STEEPEST = np.float32(SMALLEST), np.float32(STEEPEST)
 _BEYOND, _UNTOLD = np.float32(BEYOND), np.float32(UNTOLD)
@@ -58,8 +55,9 @@ class Answer:
         self._gain_tracked = gain_tracked
         stem = network.encoder.stem
         self._dtype = stem.weight.dtype
-        self._weights = stem.weight.detach().float()[:, :, 0, 0].numpy()
-        self._constants = _bias(stem)
+        assert stem.bias is not None  # as `_Encoder` makes it
+        self._weights = stem.weight.detach().float()[:, :, 0, 0].t().contiguous()
+        self._constants = stem.bias.detach().float()
         self._rows, self._columns = packing.places()
 
     def __call__(self, prior: Prior, rgb: Rgb, reference: Tensor | None) -> Array:
@@ -86,7 +84,7 @@ class Answer:
     def _first_layer(self, maps: tuple[Array, ...], rgb: Rgb, prior: Prior) -> Tensor:
         """Features of the network's first layer, [1, C, h, w], channels last."""
         height, width = self._rows.size // 2, self._columns.size // 2
-        shape = (height, width, self._weights.shape[0])
+        shape = (height, width, self._weights.shape[1])
         features = torch.empty(shape, dtype=self._dtype)
         rgb = rgb if rgb.flags.c_contiguous else rgb.copy()
         peak = np.float32(np.iinfo(rgb.dtype).max)
@@ -96,19 +94,13 @@ class Answer:
             planes = np.empty((INPUTS, last - first, width), np.float32)
             rows = self._rows[2 * first : 2 * last]
             _show(rows, self._columns, maps, rgb, prior.clipped, peak, flat, planes)
-            made = np.empty((last - first, width, features.shape[2]), np.float32)
-            _combine(planes, self._weights, self._constants, made)
             with torch.inference_mode():  # applies to this thread only
-                features[first:last] = torch.from_numpy(made)
+                cells = torch.from_numpy(planes).view(INPUTS, -1).t()
+                made = torch.addmm(self._constants, cells, self._weights)
+                features[first:last] = made.view(last - first, *shape[1:])
 
         in_strips(height, show, _ROWS)
         return features.permute(2, 0, 1)[None]
-
-
-def _bias(layer: nn.Conv2d) -> Array:
-    assert layer.bias is not None  # as `_Encoder` makes it
-    bias: Array = layer.bias.detach().float().numpy()
-    return bias
 
 
 def _maps(prior: Prior) -> tuple[Array, ...]:
@@ -148,12 +140,14 @@ def _show(
     """
     count = columns.size // 2
     here = np.empty((14, count), np.float32)  # `maps`, then values derived from them
+    states = np.empty(count, np.uint8)
     for row in range(rows.size):
         y, into = rows[row], row // 2
         for dx in range(2):
             position = 2 * (row % 2) + dx
             for number in range(11):
                 _take(maps[number][y], columns, dx, here[number])
+            _take(clipped[y], columns, dx, states)
             for channel in range(3):
                 code = planes[4 * channel + position, into]
                 _take(rgb[y, :, channel], columns, dx, code)
@@ -161,7 +155,7 @@ def _show(
                     code[i] = code[i] / peak - _HALF
                 state = planes[12 + 4 * channel + position, into]
                 for i in range(count):
-                    state[i] = np.float32((clipped[y, columns[2 * i + dx]] >> channel) & 1)
+                    state[i] = np.float32((states[i] >> channel) & 1)
             _show_position(here, position, planes, into)
     for number in range(48, 53):
         sums = planes[number].reshape(-1)
@@ -172,30 +166,19 @@ def _show(
     planes[59] = flat[1]
 
 
-@kernel
-def _combine(planes: Array, weights: Array, constants: Array, result: Array) -> None:
-    """Apply a 1×1 layer: [C, rows, w] → [rows, w, outputs]; weights [outputs, C], C % 4 = 0."""
-    sums = np.empty(_RUN, np.float32)
-    for row in range(planes.shape[1]):
-        for start in range(0, planes.shape[2], _RUN):
-            count = min(_RUN, planes.shape[2] - start)
-            for out in range(weights.shape[0]):
-                sums[:] = constants[out]
-                for k in range(0, planes.shape[0], 4):
-                    w0, w1 = weights[out, k], weights[out, k + 1]
-                    w2, w3 = weights[out, k + 2], weights[out, k + 3]
-                    one, two = planes[k, row, start:], planes[k + 1, row, start:]
-                    three, four = planes[k + 2, row, start:], planes[k + 3, row, start:]
-                    for i in range(count):
-                        sums[i] += w0 * one[i] + w1 * two[i] + (w2 * three[i] + w3 * four[i])
-                for i in range(count):
-                    result[row, start + i, out] = sums[i]
-
-
 @inline
-def _take(source: NDArray[Any], columns: NDArray[np.uint64], dx: int, result: Array) -> None:
+def _take(source: NDArray[Any], columns: NDArray[np.uint64], dx: int, result: NDArray[Any]) -> None:
     """Take the values at one position of a row's cells."""
-    for i in range(result.size):
+    # Between the reflected columns at both ends, columns are in order and need no lookup. The first
+    # column's reflection tells how many were added before it.
+    shift = dx - np.int64(columns[0])
+    start = 1 if shift < 0 else 0
+    stop = (source.size - shift + 1) // 2
+    for i in range(start):
+        result[i] = source[columns[2 * i + dx]]
+    for i in range(start, stop):
+        result[i] = source[2 * i + shift]
+    for i in range(stop, result.size):
         result[i] = source[columns[2 * i + dx]]
 
 
