@@ -46,7 +46,7 @@ def _video_facts(video: "Video") -> Iterator[tuple[str, str]]:
     shown = (video.timestamps[-1] - video.timestamps[0]) * tick + 1 / rate
     yield "video", f"{video.name} ({sum(m.size for m in video.members):,} bytes)"
     yield "frames", f"{video.frame_count} in {shown:.3f} s, {cadence(video_info(video))}"
-    yield "size", f"{video.width}×{video.height}, shown turned by {video.rotation}°"
+    yield "size", f"{video.width}×{video.height}, shown rotated by {video.rotation}°"
     aspect = video.sample_aspect
     if aspect is not None and aspect.numerator != aspect.denominator:
         wide = round(video.width * aspect.numerator / aspect.denominator)
@@ -56,7 +56,7 @@ def _video_facts(video: "Video") -> Iterator[tuple[str, str]]:
         yield name, f"{tag.value} ({_SOURCES[tag.source]})"
 
 
-_SOURCES = {"stream": "the stream says so", "assumed": "assumed", "user": "as you said"}
+_SOURCES = {"stream": "stated by the stream", "assumed": "assumed", "user": "set by --assume"}
 
 
 def _exposure_facts(exposures: "Exposures") -> Iterator[tuple[str, str]]:
@@ -64,9 +64,9 @@ def _exposure_facts(exposures: "Exposures") -> Iterator[tuple[str, str]]:
         values = getattr(exposures, name)
         if values is not None:
             label = {"time": "exposed", "iso": "ISO", "gain": "gain"}[name]
-            yield label, f"{min(values):g} to {max(values):g}{unit}, as given for each frame"
+            yield label, f"{min(values):g} to {max(values):g}{unit}, given for each frame"
     if exposures.white_balance is not None:
-        yield "balance", "white balance, as given for each frame"
+        yield "balance", "white balance, given for each frame"
 
 
 def _reference_facts(reference: "Reference") -> Iterator[tuple[str, str]]:
@@ -76,7 +76,7 @@ def _reference_facts(reference: "Reference") -> Iterator[tuple[str, str]]:
     yield "camera", reference.profile.unique_model
     yield "levels", f"black {black}, white {reference.white}, {reference.bits} bit"
     yield "CFA phase", f"{reference.phase} on the video's grid"
-    yield "lies at", _place(reference.transform)
+    yield "position", _place(reference.transform)
     if reference.profile.dropped:
         yield "dropped", ", ".join(reference.profile.dropped)
     yield "match", f"{reference.match_score:.3f} with frame {reference.frame_index}"
@@ -91,13 +91,13 @@ def _place(transform: "Transform") -> str:
         mirrored = "mirrored, " if transform.mirror else ""
         return (
             f"row {crop.top}, column {crop.left}, {crop.width}×{crop.height} of {sensor}, "
-            f"{mirrored}turned by {90 * transform.quarter_turns}°, no pixel changed"
+            f"{mirrored}rotated by {90 * transform.quarter_turns}°, not resampled"
         )
     lies = geometry(transform)
     wide, high = (f"{scale:.4f}" for scale in lies.scales)
     bent = "" if transform.lens is None else ", lens distortion corrected"
     return (
-        f"row {lies.row:.1f}, column {lies.column:.1f} of {sensor} (its middle), "
-        f"{'mirrored, ' if lies.mirrored else ''}turned by {lies.degrees:.2f}°, "
-        f"{wide}×{high} photosites a pixel: resampled{bent}"
+        f"centre at row {lies.row:.1f}, column {lies.column:.1f} of {sensor}, "
+        f"{'mirrored, ' if lies.mirrored else ''}rotated by {lies.degrees:.2f}°, "
+        f"{wide}×{high} photosites per pixel: resampled{bent}"
     )

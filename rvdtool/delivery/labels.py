@@ -91,7 +91,7 @@ def label(
             f"{video.name}: left out: {', '.join(tags.others)}; `rvdtool unpack` gives back the "
             "whole file"
         )
-    start, origin = (given, "as you said") if given else _start(bundle, tags, chosen, slots, say)
+    start, origin = (given, "as given") if given else _start(bundle, tags, chosen, slots, say)
     return Labels(
         stem=stem,
         rate=chosen,

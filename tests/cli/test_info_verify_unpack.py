@@ -35,7 +35,7 @@ def test_info_says_what_is_inside(shot: Any, capsys: pytest.CaptureFixture[str])
     facts = dict(line.split(maxsplit=1) for line in printed.out.splitlines())
     assert facts["frames"] == "6 in 0.200 s, 29.97 frames per second"
     assert facts["video"] == f"clip.mp4 ({shot.video.stat().st_size:,} bytes)"
-    assert facts["matrix"] == "bt709 (the stream says so)"
+    assert facts["matrix"] == "bt709 (stated by the stream)"
     assert facts["levels"] == "black 64.25, 64, 64, 64.25, white 1023, 10 bit"
     assert "Acme Filmer 3000" in printed.out
     assert "First Frame.dng" in printed.out

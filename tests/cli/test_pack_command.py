@@ -359,7 +359,7 @@ def test_exposures_are_packed_and_shown(
     table.write_text("frame,iso\n" + "".join(f"{i},{100 + 50 * i}\n" for i in range(6)))
     assert run("pack", shot.video, shot.raw, "-o", out, "--exposures", table) == 0
     assert run("info", out) == 0
-    assert "ISO        100 to 350, as given for each frame" in capsys.readouterr().out
+    assert "ISO        100 to 350, given for each frame" in capsys.readouterr().out
     table.write_text("frame,iso\n0,100\n")
     assert run("pack", shot.video, shot.raw, "-o", out, "--exposures", table, "--overwrite") == 3
     require_one_line(capsys.readouterr(), "no row for frame 1")
