@@ -15,6 +15,7 @@ from rvdtool.cli.scores import (
     PROTOCOLS,
     cells,
     comparison_as_json,
+    print_edits,
     print_ranking,
     ranking_as_json,
     summary,
@@ -24,6 +25,8 @@ from rvdtool.files import write_beside
 
 if TYPE_CHECKING:
     from rvdtool.evaluate.compare import Comparison
+    from rvdtool.evaluate.edits import EditScores
+    from rvdtool.raw.read import MosaicLevels
 
 
 def metrics(
@@ -58,6 +61,14 @@ def metrics(
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    edits: Annotated[
+        bool,
+        typer.Option(
+            "--edits",
+            help="Develop the frames, edit them alike (exposure, white balance, contrast, "
+            "saturation, film), and measure the difference in colour that is seen then.",
+        ),
+    ] = False,
     csv_file: Annotated[
         Path | None, typer.Option("--csv", help="Write a row per frame to this file.")
     ] = None,
@@ -111,14 +122,17 @@ def metrics(
             for name, matching in matchings.items()
         }
     comparison = next(iter(comparisons.values()))
+    edited = _edited(comparisons, levels) if edits else {}
     if against and as_json:
-        console.print_json(ranking_as_json(comparisons, methods, truth))
+        console.print_json(ranking_as_json(comparisons, methods, truth, edited))
     elif against:
         print_ranking(comparisons, per_frame)
     elif as_json:
-        console.print_json(comparison_as_json(comparison, predicted, truth))
+        console.print_json(comparison_as_json(comparison, predicted, truth, edited.get("Result")))
     else:
         _print_tables(comparison, per_frame)
+    if not as_json:
+        print_edits(edited)
     if csv_file:
         _write_csv(comparisons if against else {"": comparison}, csv_file, overwrite)
     if sheet:
@@ -141,6 +155,19 @@ def metrics(
                 overwrite=overwrite,
                 advance=advance,
             )
+
+
+def _edited(
+    comparisons: Mapping[str, "Comparison"], levels: "MosaicLevels | None"
+) -> dict[str, dict[str, "EditScores"]]:
+    from rvdtool.evaluate.edits import score_edits
+
+    counted = sum(frame.counted for it in comparisons.values() for frame in it.frames)
+    with console.progress("editing", counted) as advance:
+        return {
+            name: score_edits(comparison, levels=levels, advance=advance)
+            for name, comparison in comparisons.items()
+        }
 
 
 def _methods(

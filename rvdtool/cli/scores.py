@@ -10,6 +10,7 @@ from rvdtool.cli import console
 
 if TYPE_CHECKING:
     from rvdtool.evaluate.compare import Comparison
+    from rvdtool.evaluate.edits import EditScores
     from rvdtool.evaluate.metrics import Scores
 
 PROTOCOLS = {
@@ -19,6 +20,10 @@ PROTOCOLS = {
     "ssim_paper": "mosaic, DN / (2^bits − 1), range 2",
 }
 """Every figure's unit and range, which the command states beside it."""
+
+
+EDITS_VERSION = 1
+"""Of the JSON that `--edits` adds."""
 
 
 def cells(scores: "Scores") -> list[str]:
@@ -43,8 +48,14 @@ def summary(comparison: "Comparison") -> str:
     return f"{counted} of {total} frames, matched by {comparison.matched_by}{left_out}{identical}"
 
 
-def comparison_as_json(comparison: "Comparison", predicted: Path, true: Path) -> dict[str, Any]:
+def comparison_as_json(
+    comparison: "Comparison",
+    predicted: Path,
+    true: Path,
+    edits: Mapping[str, "EditScores"] | None = None,
+) -> dict[str, Any]:
     """JSON has no infinity: the PSNR of identical frames is null."""
+    edited = {} if edits is None else {"edits": _edits_as_json(edits)}
     return {
         "predicted": str(predicted),
         "true": str(true),
@@ -53,6 +64,7 @@ def comparison_as_json(comparison: "Comparison", predicted: Path, true: Path) ->
         "counted": sum(frame.counted for frame in comparison.frames),
         "identical": comparison.identical,
         "mean": _finite(comparison.mean),
+        **edited,
         "frames": [
             {
                 "frame": index,
@@ -66,6 +78,45 @@ def comparison_as_json(comparison: "Comparison", predicted: Path, true: Path) ->
     }
 
 
+def _edits_as_json(edits: Mapping[str, "EditScores"]) -> dict[str, Any]:
+    """As docs/research/edits.schema.json says; a change of meaning changes the version."""
+    return {
+        "version": EDITS_VERSION,
+        "scores": {
+            name: {**asdict(one), "areas": dict(one.areas), "psnr": _or_null(one.psnr)}
+            for name, one in edits.items()
+        },
+    }
+
+
+def print_edits(edits: Mapping[str, Mapping[str, "EditScores"]]) -> None:
+    """A table for each reconstruction."""
+    from rich.box import SIMPLE
+    from rich.table import Column, Table
+
+    for method, scores in edits.items():
+        areas = next(iter(scores.values())).areas
+        columns = ("ΔE", "95 %", "PSNR", "flicker", *areas)
+        name = Column("edit", no_wrap=True)
+        table = Table(name, *columns, box=SIMPLE, pad_edge=False)
+        for edit, one in scores.items():
+            seen = (_two(value) for value in (one.flicker, *one.areas.values()))
+            figures = (_two(value) for value in (one.delta_e, one.delta_e_95, one.psnr))
+            table.add_row(edit, *figures, *seen)
+        if len(edits) > 1:
+            console.print_line(f"{method}:")
+        console.stdout().print(table)
+    if edits:
+        console.print_line(
+            "ΔE: CIEDE2000, mean, 95th percentile, and mean in areas; PSNR on the display, dB; "
+            "flicker: 1 is the truth's"
+        )
+
+
+def _two(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
 def _finite(scores: "Scores") -> dict[str, float | None]:
     return {name: _or_null(value) for name, value in asdict(scores).items()}
 
@@ -75,7 +126,10 @@ def _or_null(value: float) -> float | None:
 
 
 def ranking_as_json(
-    comparisons: Mapping[str, "Comparison"], methods: Mapping[str, Path], true: Path
+    comparisons: Mapping[str, "Comparison"],
+    methods: Mapping[str, Path],
+    true: Path,
+    edits: Mapping[str, Mapping[str, "EditScores"]],
 ) -> dict[str, Any]:
     """Each reconstruction's figures, and who is better in each of them."""
     from rvdtool.evaluate.against import rank
@@ -83,7 +137,7 @@ def ranking_as_json(
     return {
         "true": str(true),
         "reconstructions": {
-            name: comparison_as_json(comparison, methods[name], true)
+            name: comparison_as_json(comparison, methods[name], true, edits.get(name))
             for name, comparison in comparisons.items()
         },
         "ranking": [

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rvdtool.errors import OutputError, UsageError
 from rvdtool.files import make_folder, write_beside
 from rvdtool.raw.bayer import color_index, crop, normalise, orient
+from rvdtool.raw.curves import encode_acescct, encode_rec709, encode_srgb
 from rvdtool.raw.frame import CameraProfile, RawFrame
 from rvdtool.raw.header import Ifd
 from rvdtool.raw.ifd import read_ifds
@@ -215,20 +216,11 @@ def encode_curve(light: Linear, curve: Curve) -> Linear:
 
     Args:
         light: of sRGB's primaries; for log, of ACES AP0.
-        curve: see `DevelopOptions`. ACEScct is S-2016-001's.
+        curve: see `DevelopOptions`.
     """
     if curve == "log":
-        light = light @ AP1_FROM_AP0.T
-        low = 10.5402377416545 * light + 0.0729055341958355
-        high = (np.log2(np.maximum(light, 1e-10)) + 9.72) / 17.52
-        coded = np.where(light <= 0.0078125, low, high)
-    elif curve == "srgb":
-        power = 1.055 * np.maximum(light, 0) ** (1 / 2.4) - 0.055
-        coded = np.where(light <= 0.0031308, 12.92 * light, power)
-    else:
-        power = 1.099 * np.maximum(light, 0) ** 0.45 - 0.099
-        coded = np.where(light < 0.018, 4.5 * light, power)
-    return np.clip(coded, 0, 1).astype(np.float32)
+        return np.clip(encode_acescct(light @ AP1_FROM_AP0.T), 0, 1)
+    return encode_srgb(light) if curve == "srgb" else encode_rec709(light)
 
 
 def _coded(light: Linear, curve: Curve, *, deep: bool) -> NDArray[np.uint8] | NDArray[np.uint16]:

@@ -1,0 +1,262 @@
+"""What a colourist sees: both RAWs developed alike, edited alike, and compared on the display.
+
+Light is linear, of sRGB's primaries, 0..1 (`develop_linear`), made as bright as the first true
+frame's auto-brightness says. Display values are 8-bit sRGB's, 0..1, not rounded. An edit is a
+function from light to display values. docs/research/edits.md defines all of them.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.evaluate.compare import WORKERS, Comparison, read_frame
+from rvdtool.evaluate.metrics import psnr
+from rvdtool.raw.bayer import normalise, orient
+from rvdtool.raw.color import white_xy
+from rvdtool.raw.curves import encode_acescct, encode_srgb
+from rvdtool.raw.frame import RawFrame
+from rvdtool.raw.read import MosaicLevels
+from rvdtool.raw.render import develop_linear, look_of
+
+Picture = NDArray[np.float32]
+"""[H, W, 3]."""
+
+Mask = NDArray[np.bool_]
+
+SRGB_FROM_XYZ = np.array(
+    [
+        [3.2409699, -1.5373832, -0.4986108],
+        [-0.9692436, 1.8759675, 0.0415551],
+        [0.0556301, -0.2039770, 1.0569715],
+    ]
+)
+"""IEC 61966-2-1, white D65."""
+
+BRADFORD = np.array(
+    [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
+)
+
+LUMA = np.linalg.inv(SRGB_FROM_XYZ)[1].astype(np.float32)
+
+NEUTRAL_KELVIN = 6500.0
+SHIFT = 2000.0
+STOPS = 2.0
+SATURATION = 1.5
+
+_SLOPES = np.array([10.0, 10.5, 9.5], np.float32)
+_MIDDLES = np.array([0.40, 0.41, 0.42], np.float32)
+"""The film-like curves of R, G and B over ACEScct's code values: a print that is warm in its lights
+and cool in its shadows."""
+
+_CROSSTALK = np.array([[0.90, 0.07, 0.03], [0.05, 0.90, 0.05], [0.02, 0.10, 0.88]], np.float32)
+"""Of its dyes, on the linear light."""
+
+
+def adaptation(source: float, target: float) -> NDArray[np.float32]:
+    """Linear sRGB under white of one colour temperature → under another: Bradford, [3, 3]."""
+
+    def cones(kelvin: float) -> NDArray[np.float64]:
+        x, y = white_xy(kelvin)
+        return BRADFORD @ np.array([x / y, 1.0, (1 - x - y) / y])
+
+    xyz = np.linalg.inv(BRADFORD) @ np.diag(cones(target) / cones(source)) @ BRADFORD
+    return (SRGB_FROM_XYZ @ xyz @ np.linalg.inv(SRGB_FROM_XYZ)).astype(np.float32)
+
+
+def _exposed(stops: float) -> Callable[[Picture], Picture]:
+    return lambda light: encode_srgb(light * np.float32(2**stops))
+
+
+def _balanced(kelvin: float) -> Callable[[Picture], Picture]:
+    matrix = adaptation(NEUTRAL_KELVIN, kelvin)
+    return lambda light: encode_srgb(light @ matrix.T)
+
+
+def _contrast(light: Picture) -> Picture:
+    code = encode_srgb(light)
+    return code * code * (3 - 2 * code)
+
+
+def _saturated(light: Picture) -> Picture:
+    grey = (light @ LUMA)[..., None]
+    return encode_srgb(grey + np.float32(SATURATION) * (light - grey))
+
+
+def _film(light: Picture) -> Picture:
+    code = encode_acescct(light @ _CROSSTALK.T)
+    black, white = (_density(encode_acescct(np.full(3, end))) for end in (0.0, 1.0))
+    return np.clip((_density(code) - black) / (white - black), 0, 1)
+
+
+def _density(code: Picture) -> Picture:
+    return np.float32(1) / (np.float32(1) + np.exp(-_SLOPES * (code - _MIDDLES)))
+
+
+EDITS: dict[str, Callable[[Picture], Picture]] = {
+    "none": encode_srgb,
+    "exposure +2": _exposed(STOPS),
+    "exposure -2": _exposed(-STOPS),
+    "warmer": _balanced(NEUTRAL_KELVIN - SHIFT),
+    "cooler": _balanced(NEUTRAL_KELVIN + SHIFT),
+    "contrast": _contrast,
+    "saturation": _saturated,
+    "film": _film,
+}
+"""Name → light to display values."""
+
+
+def delta_e(predicted: Picture, true: Picture) -> NDArray[np.float64]:
+    """CIEDE2000 between display values, [H, W]: about 1 is just noticeable side by side."""
+    from skimage.color import deltaE_ciede2000, rgb2lab
+
+    found: NDArray[np.float64] = deltaE_ciede2000(rgb2lab(true), rgb2lab(predicted))
+    return found
+
+
+@dataclass(frozen=True)
+class EditScores:
+    """How well a reconstruction stands an edit, over the counted frames.
+
+    Attributes:
+        delta_e: mean of CIEDE2000.
+        delta_e_95: mean over frames of its 95th percentile.
+        psnr: mean over frames, dB, display values, peak 1.
+        flicker: variance of the second difference of the frames' mean display value, divided by the
+            truth's; None for fewer than five frames, or if the truth's is 0.
+        areas: mean CIEDE2000 in each of `AREAS`; None where there is none.
+    """
+
+    delta_e: float
+    delta_e_95: float
+    psnr: float
+    flicker: float | None
+    areas: Mapping[str, float | None]
+
+
+AREAS = ("clipped", "unclipped", "moving", "still")
+"""Clipped: the truth has a photosite of at least 99 % of white within one cell. Moving: the truth's
+display value, of cells blurred by `_BLUR`, differs by `_MOVES` from the frame before."""
+
+_CLIPPED = 0.99
+_BLUR = 2.0
+_MOVES = 0.02
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """One frame and edit: sums over areas are (sum of ΔE, number of pixels)."""
+
+    delta_e: float
+    delta_e_95: float
+    psnr: float
+    means: tuple[float, float]
+    areas: Mapping[str, tuple[float, int]]
+
+
+def score_edits(
+    comparison: Comparison,
+    *,
+    levels: MosaicLevels | None = None,
+    advance: Callable[[int], None] = lambda count: None,
+) -> dict[str, EditScores]:
+    """Develop all counted frames alike, edit them, and compare them on the display.
+
+    ΔE is measured at every second pixel in each direction, everything else at all of them.
+
+    Args:
+        comparison: from `compare`.
+        levels: of TIFF mosaics, as for `compare`.
+        advance: called with 1 after every frame.
+
+    Returns:
+        By the names in `EDITS`.
+
+    Raises:
+        InputError: a frame can't be read, or is too small for LibRaw.
+    """
+    frames = comparison.frames
+    first = orient(read_frame(frames[0].pair.true, levels))
+    look = look_of(first)
+    counted = [index for index, frame in enumerate(frames) if frame.counted]
+
+    def work(index: int) -> dict[str, _Frame]:
+        pair = frames[index].pair
+        predicted, true = (orient(read_frame(it, levels)) for it in (pair.predicted, pair.true))
+        before = read_frame(frames[index - 1].pair.true, levels) if index else None
+        masks = _areas(true, None if before is None else orient(before), look.brightness)
+        light = [
+            develop_linear(replace(one, profile=look.profile)) * np.float32(look.brightness)
+            for one in (predicted, true)
+        ]
+        return {name: _score(edit(light[0]), edit(light[1]), masks) for name, edit in EDITS.items()}
+
+    found: list[dict[str, _Frame]] = []
+    with ThreadPoolExecutor(WORKERS) as workers:
+        for one in workers.map(work, counted):
+            found.append(one)
+            advance(1)
+    return {name: _gathered([one[name] for one in found]) for name in EDITS}
+
+
+def _areas(true: RawFrame, before: RawFrame | None, brightness: float) -> dict[str, Mask]:
+    """Each of `AREAS`, by cell: [⌈H/2⌉, ⌈W/2⌉]."""
+    values = normalise(true.mosaic, true.black, true.white)
+    saturated = cv2.dilate((values >= _CLIPPED).astype(np.uint8), np.ones((3, 3), np.uint8))
+    clipped = saturated[::2, ::2] > 0
+    moving = np.zeros_like(clipped)
+    if before is not None:
+        now, then = (
+            _seen(values, brightness),
+            _seen(normalise(before.mosaic, before.black, before.white), brightness),
+        )
+        moving = np.abs(now - then) > _MOVES
+    return {"clipped": clipped, "unclipped": ~clipped, "moving": moving, "still": ~moving}
+
+
+def _seen(values: NDArray[np.float32], brightness: float) -> NDArray[np.float32]:
+    """Cells' display values, blurred, without a white balance."""
+    height, width = values.shape
+    size = (width + 1) // 2, (height + 1) // 2
+    cells = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
+    return encode_srgb(cv2.GaussianBlur(cells, (0, 0), _BLUR) * brightness)
+
+
+def _score(predicted: Picture, true: Picture, masks: Mapping[str, Mask]) -> _Frame:
+    differences = delta_e(predicted[::2, ::2], true[::2, ::2])
+    return _Frame(
+        delta_e=float(differences.mean()),
+        delta_e_95=float(np.quantile(differences, 0.95)),
+        psnr=psnr(predicted, true, peak=1),
+        means=(float(predicted.mean(dtype=np.float64)), float(true.mean(dtype=np.float64))),
+        areas={
+            name: (float(differences[mask].sum()), int(mask.sum())) for name, mask in masks.items()
+        },
+    )
+
+
+def _gathered(frames: Sequence[_Frame]) -> EditScores:
+    decibels = [frame.psnr for frame in frames if math.isfinite(frame.psnr)]
+    areas: dict[str, float | None] = {}
+    for name in AREAS:
+        total, count = (sum(part) for part in zip(*(f.areas[name] for f in frames), strict=True))
+        areas[name] = total / count if count else None
+    return EditScores(
+        delta_e=fmean(frame.delta_e for frame in frames),
+        delta_e_95=fmean(frame.delta_e_95 for frame in frames),
+        psnr=fmean(decibels) if decibels else math.inf,
+        flicker=_flicker([frame.means for frame in frames]),
+        areas=areas,
+    )
+
+
+def _flicker(means: Sequence[tuple[float, float]]) -> float | None:
+    if len(means) < 5:
+        return None
+    predicted, true = np.var(np.diff(np.array(means), 2, axis=0), axis=0)
+    return float(predicted / true) if true > 0 else None

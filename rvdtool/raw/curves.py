@@ -1,0 +1,29 @@
+"""Linear light → code values 0..1, by the standards' curves; float arrays of any shape."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Light = NDArray[np.float32]
+
+
+def encode_srgb(light: NDArray[np.floating[Any]]) -> Light:
+    """IEC 61966-2-1; clipped."""
+    light = np.clip(light, 0, 1)
+    coded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return coded.astype(np.float32)
+
+
+def encode_rec709(light: NDArray[np.floating[Any]]) -> Light:
+    """ITU-R BT.709; clipped."""
+    light = np.clip(light, 0, 1)
+    coded = np.where(light < 0.018, 4.5 * light, 1.099 * light**0.45 - 0.099)
+    return coded.astype(np.float32)
+
+
+def encode_acescct(light: NDArray[np.floating[Any]]) -> Light:
+    """Academy S-2016-001; not clipped. Its primaries are AP1's, which the caller sees to."""
+    low = 10.5402377416545 * light + 0.0729055341958355
+    high = (np.log2(np.maximum(light, 1e-10)) + 9.72) / 17.52
+    return np.where(light <= 0.0078125, low, high).astype(np.float32)
