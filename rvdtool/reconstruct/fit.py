@@ -1,5 +1,5 @@
-"""The inverse ISP's estimate of a frame, as bright as the reference frame, and what is known of
-its errors."""
+"""The inverse ISP's estimate of a frame at the reference frame's brightness, with its error
+variances."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -18,22 +18,22 @@ from rvdtool.reconstruct.lights import HEADROOM, beyond_limit, still_full
 from rvdtool.reconstruct.statistics import Array
 
 FITS_OWN = np.float32(0.1)
-"""Share of an unseen highlight's variance which the fit is weighed by; the rest is in all
-candidates alike. Chosen on development clips: lossless ones rose by 1.6 dB in the mean."""
+"""Fraction of an unseen highlight's variance that is attributed to the fit; the rest applies to all
+candidates. Chosen on development clips: lossless ones improved by 1.6 dB on average."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """The fit as bright as the reference frame, [H, W] each.
+    """The fit at the reference frame's brightness, [H, W] each.
 
     Attributes:
         value, lower_bound: of the fit; see `Evidence`.
         clipped: clip state.
-        fine: variance of the fit's error that nothing can foretell.
-        total: variance of its whole error.
-        blind: variance of what a clipped photosite hides, in all candidates alike.
-        full: 1 where the photosite is full for sure, else 0.
-        gain: the brightness that was taken out.
+        fine: variance of the unpredictable part of the fit's error.
+        total: variance of its total error.
+        blind: variance due to unseen clip states, which applies to all candidates.
+        full: 1 where the photosite is certainly saturated, else 0.
+        gain: the brightness that was removed.
     """
 
     value: Array
@@ -47,7 +47,7 @@ class Fit:
 
     @classmethod
     def of(cls, calibration: Calibration, estimate: Estimate, brightness: float) -> Self:
-        """From an estimate of some brightness, with no highlights known."""
+        """Make a fit from an estimate at some brightness, without highlights."""
         error = calibration.inverse_isp.error
         value, lower_bound, fine, total, blind = (empty(estimate.value.shape) for _ in range(5))
         curves = [calibration.fine, calibration.noise, calibration.smooth]
@@ -69,7 +69,7 @@ class Fit:
     def add_highlights(
         self, calibration: Calibration, rgb: Rgb, white: float, tracks_gain: bool
     ) -> None:
-        """What is beyond the limit in clip states of which the reference frame shows too little."""
+        """Estimate highlights of clip states that are rare or unseen in the reference frame."""
         error = calibration.inverse_isp.error
         if not error.is_rare.any():
             return
@@ -86,7 +86,7 @@ class Fit:
         self.blind[rare] = blind
 
     def keep_full(self, calibration: Calibration, rgb: Rgb, far: Flow, white: float) -> None:
-        """What was full in the reference frame, and is as bright as can be, is full."""
+        """Set photosites that were saturated in the reference frame and are still clipped."""
         if not calibration.lights.any():
             return
         full = find(still_full(calibration.lights, rgb, calibration.phase, far))

@@ -1,9 +1,9 @@
 """Optical flow between two frames, and sampling along it.
 
-Convention, stated once and used everywhere: a flow belongs to the *current* frame and points to
-the *other* frame. `flow[y, x] = (dx, dy)` in pixels of the flow's own grid says that what is seen
-at (x, y) in the current frame lies at (x + dx, y + dy) in the other frame. Warping the other frame
-onto the current one is therefore plain sampling at `grid + flow`; zero flow is the identity.
+Convention for all flows: a flow belongs to the *current* frame and points to the *other* frame.
+`flow[y, x] = (dx, dy)`, in pixels of the flow's own grid, means that the object at (x, y) in the
+current frame is at (x + dx, y + dy) in the other frame. The other frame is therefore warped to the
+current one by sampling at `grid + flow`; zero flow is the identity.
 """
 
 from pathlib import Path
@@ -24,14 +24,14 @@ Flow = NDArray[np.float32]
 
 
 Where = tuple[NDArray[np.intp], NDArray[np.intp]]
-"""Rows and columns of some places."""
+"""Rows and columns of some pixels."""
 
 
 WORKING_SIDE = 960
 """Flow is estimated on frames whose longer side is at most this, and enlarged: finer grids cost
 much and gain nothing measurable (docs/method/reconstruction.md)."""
 FARTHEST = 100_000
-"""No flow points farther, in pixels; numbers beyond it would overflow when they are sampled."""
+"""Largest flow in pixels; larger numbers would overflow when they are sampled."""
 
 
 def sample(image: Array, flow: Flow) -> Array:
@@ -42,7 +42,7 @@ def sample(image: Array, flow: Flow) -> Array:
 
 
 def coordinates(flow: Flow) -> Array:
-    """Where `flow` points: [H, W, 2] absolute (x, y)."""
+    """The positions that `flow` points to: absolute (x, y), [H, W, 2]."""
     height, width = flow.shape[:2]
     result = flow.copy()
     result[..., 0] += np.arange(width, dtype=np.float32)
@@ -58,8 +58,8 @@ def sample_mosaic(mosaic: Array, flow: Flow) -> Array:
 def sample_mosaics(mosaics: Array, flow: Flow) -> list[Array]:
     """Warp Bayer mosaics together, [H, W, C] → C × [H, W], without mixing colours.
 
-    Each of the four positions of the CFA cell is sampled from its own half-size grid, at the place
-    to which the flow at that very photosite points. Bilinear; edges are repeated.
+    Each of the four positions of the CFA cell is sampled bilinearly from its own half-size grid, at
+    the position that the flow at that photosite points to. Edges are repeated.
     """
     mosaics, flow = np.ascontiguousarray(mosaics), np.ascontiguousarray(flow)
     height, width, count = mosaics.shape
@@ -73,7 +73,7 @@ def sample_mosaics(mosaics: Array, flow: Flow) -> list[Array]:
 
 
 def outside(flow: Flow) -> NDArray[np.bool_]:
-    """[H, W]: where the flow leaves the other frame by more than half a pixel."""
+    """Where the flow leaves the other frame by more than half a pixel, [H, W]."""
     height, width = flow.shape[:2]
     at = coordinates(flow)
     x, y = at[..., 0], at[..., 1]
@@ -81,14 +81,14 @@ def outside(flow: Flow) -> NDArray[np.bool_]:
 
 
 def leaves(flow: Flow, where: Where) -> NDArray[np.bool_]:
-    """`outside` at some places alone, [places]."""
+    """`outside` at some pixels only, [pixels]."""
     (height, width), (rows, columns) = flow.shape[:2], where
     x, y = columns + flow[where][:, 0], rows + flow[where][:, 1]
     return (x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)
 
 
 def compose(to_middle: Flow, middle_to_far: Flow) -> Flow:
-    """Current → far, from current → middle and middle → far."""
+    """Compose flows: current → far, from current → middle and middle → far."""
     return to_middle + sample(middle_to_far, to_middle)
 
 
@@ -105,10 +105,10 @@ def resize_flow(flow: Flow, size: tuple[int, int]) -> Flow:
 
 
 def invert(forward: Flow, iterations: int = 4) -> Flow:
-    """Turn the previous frame's flow to the current one into the current frame's flow back.
+    """Invert the previous frame's flow to the current one, to the current frame's flow back.
 
-    Fixed-point iteration of b(x) = −f(x + b(x)); where the forward flow jumps (occlusions) no flow
-    is right, and the photometric error tells.
+    Fixed-point iteration of b(x) = −f(x + b(x)). Where the forward flow is discontinuous
+    (occlusions), no flow is right, which the photometric error shows.
     """
     backward = -forward
     for _ in range(iterations):
@@ -117,7 +117,7 @@ def invert(forward: Flow, iterations: int = 4) -> Flow:
 
 
 def working_size(size: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) on which the flow of frames of `size` is estimated."""
+    """(height, width) at which the flow of frames of `size` is estimated."""
     scale = min(1.0, WORKING_SIDE / max(size))
     return max(16, round(size[0] * scale)), max(16, round(size[1] * scale))
 
@@ -151,10 +151,10 @@ def estimate_flow(
 
 
 def bridge(flow: Flow, grey: NDArray[np.uint8], blank: NDArray[np.bool_]) -> Flow:
-    """Replace the flow where the picture shows nothing to follow by that of its surroundings.
+    """Replace the flow of areas with nothing to track by that of their surroundings.
 
-    In clipped or flat areas the estimated flow is arbitrary; what moves there is most likely what
-    moves around it (normalised convolution over three reaches).
+    In clipped or flat areas the estimated flow is arbitrary; they most likely move like their
+    surroundings (normalised convolution at three scales).
 
     Args:
         flow: [H, W, 2].
@@ -181,9 +181,9 @@ def bridge(flow: Flow, grey: NDArray[np.uint8], blank: NDArray[np.bool_]) -> Flo
 
 
 def read_flow(path: Path, size: tuple[int, int]) -> Flow:
-    """Read a flow as published with RVD, and turn it round: from the next frame back to this one.
+    """Read a flow as published with RVD, and invert it: from the next frame back to this one.
 
-    Args, Raises: as `read_flow_to_next`.
+    Args, Raises: see `read_flow_to_next`.
     """
     return invert(read_flow_to_next(path, size))
 
@@ -191,16 +191,17 @@ def read_flow(path: Path, size: tuple[int, int]) -> Flow:
 def read_flow_to_next(path: Path, size: tuple[int, int]) -> Flow:
     """Read a flow as published with RVD: `.npy`, float [H, W, 2], from this frame to the *next*.
 
-    It may be smaller or larger than the frames (RVD's is half as large), but of their shape.
+    It may be smaller or larger than the frames (RVD's has half their size), but must have their
+    aspect ratio.
 
     Args:
         path: the file.
-        size: (height, width) to which it is brought.
+        size: (height, width) to which it is resized.
 
     Raises:
-        InputError: it can't be read.
-        MismatchError: it isn't [H, W, 2], not of the frames' shape, or holds NaN, infinity or what
-            can't be pixels.
+        InputError: the file can't be read.
+        MismatchError: the array isn't [H, W, 2], has another aspect ratio, or has NaN, infinity or
+            values too large for pixels.
     """
     try:
         forward = np.lib.format.open_memmap(path, mode="r")
@@ -232,11 +233,12 @@ def _require_same_shape(path: Path, found: tuple[int, int], size: tuple[int, int
 
 
 def list_flows(folder: Path, frames: int) -> list[Path]:
-    """The flow files of a clip, by their numbers: one per frame but the last (a spare one goes).
+    """The flow files of a clip, ordered by their numbers: one per frame except the last. A surplus
+    one is ignored.
 
     Raises:
-        InputError: no such folder.
-        MismatchError: their number doesn't fit.
+        InputError: the folder doesn't exist.
+        MismatchError: the number of files is wrong.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder (a folder of .npy flows was expected)")

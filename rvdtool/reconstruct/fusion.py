@@ -8,17 +8,17 @@ from rvdtool.reconstruct.statistics import Array
 
 
 def fuse(prior: Prior) -> tuple[Array, Array]:
-    """Blend the candidates of a frame.
+    """Fuse the candidates of a frame.
 
     Fit, anchored and previous differ in their predictable error and share the fine one, so they are
-    weighted by the inverse of the former. Warped RAW has none of the fit's fine error but noise of
-    its own; it is weighed against the blend of the others by whole variances.
+    weighted by the inverse of the former. Warped RAW doesn't have the fit's fine error, but has its
+    own noise; it is weighted against the fused others by total variances.
 
-    The candidates are no independent witnesses (all stem from the reference frame), so the blend
-    is believed only as much as their harmonic mean, not as their sum of precisions.
+    The candidates aren't independent (all depend on the reference frame), so the precision of the
+    result is their mean precision, not the sum.
 
     Returns:
-        (normalised RAW [H, W], variance of its predictable error [H, W]).
+        Normalised RAW, [H, W], and the variance of its predictable error, [H, W].
     """
     candidates = (prior.fit, prior.anchored, prior.previous, prior.warped)
     values = tuple(candidate.value for candidate in candidates)

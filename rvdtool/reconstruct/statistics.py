@@ -1,4 +1,4 @@
-"""Noise, signal and shrinkage: the statistics that say how far an estimate can be trusted."""
+"""Statistics of noise, signal and shrinkage, for the accuracy of estimates."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 
 POSITIONS = ((0, 0), (0, 1), (1, 0), (1, 1))
-"""The four positions of the 2×2 CFA cell. Per position, a mosaic is a plane of one colour."""
+"""The four positions of the 2×2 CFA cell; at each, a mosaic has a plane of one colour."""
 
 ROUNDING = 1e-9
-"""About the square of rounding to 14 bits: no measured variance is believed to be less."""
+"""Lower limit of measured variances, about the square of the rounding error at 14 bits."""
 BINS = 12
 _MAX_SORTED = 50_000
 _STEPS = 4096
@@ -23,14 +23,14 @@ _STEPS = 4096
 
 @dataclass(frozen=True)
 class Curve:
-    """A quantity as a function of intensity: linear between `centers`, constant beyond them."""
+    """A quantity as a function of intensity: linear between `centers`, constant outside."""
 
     centers: Array
     values: Array
 
     @classmethod
     def mean(cls, intensity: Array, quantity: Array, *, lowest: float = 0.0) -> Self:
-        """Mean of `quantity` in bins of `intensity` that hold about equally many samples."""
+        """Mean of `quantity` in bins of `intensity` with about equal numbers of samples."""
         return cls._binned(intensity, quantity, lambda part: float(part.mean()), lowest)
 
     @classmethod
@@ -61,9 +61,9 @@ class Curve:
 
     @cached_property
     def table(self) -> tuple[Array, np.float32, np.float32]:
-        """Values at even steps, where these begin, and steps per unit of intensity.
+        """Values at equal steps, the start of the steps, and steps per unit of intensity.
 
-        np.interp on every photosite would cost more than the rest of the chain.
+        np.interp at each photosite would take longer than the rest of the chain.
         """
         steps = np.arange(_STEPS, dtype=np.float32)
         low, high = (
@@ -81,7 +81,7 @@ def box(image: Array, side: int, into: Array | None = None) -> Array:
 
 
 def per_position(mosaic: Array, function: Callable[[Array], Array]) -> Array:
-    """Apply a filter to each colour plane of a mosaic [H, W] by itself."""
+    """Apply a filter to each colour plane of a mosaic [H, W] separately."""
     result = np.empty_like(mosaic)
     for row, column in POSITIONS:
         plane = np.ascontiguousarray(mosaic[row::2, column::2])
@@ -90,7 +90,7 @@ def per_position(mosaic: Array, function: Callable[[Array], Array]) -> Array:
 
 
 def fine_power(mosaic: Array, side: int = 5) -> Array:
-    """Local variance of what a 3×3 mean takes away, per colour: noise plus fine detail."""
+    """Local variance of the difference to a 3×3 mean, per colour: noise plus fine detail."""
 
     def power(plane: Array) -> Array:
         detail = plane - box(plane, 3)
@@ -100,21 +100,21 @@ def fine_power(mosaic: Array, side: int = 5) -> Array:
 
 
 def noise_variance(mosaic: Array, intensity: Array, usable: NDArray[np.bool_]) -> Curve:
-    """Noise variance by intensity: where a frame is flattest, fine power is noise alone.
+    """Noise variance by intensity, from the flattest areas, where fine power is only noise.
 
-    The lowest tenth of the local powers stands for the flat parts; the mean of 25 squares of white
+    The lowest tenth of the local powers represents the flat areas. The mean of 25 squares of white
     noise is below 0.63 of its expectation in a tenth of all cases (simulated for this filter).
     """
     power = fine_power(mosaic)[usable] / np.float32(0.63)
-    # Where the sensor is saturated, RAW has no noise at all.
+    # Saturated RAW has no noise.
     return Curve.quantile(intensity[usable], power, 0.1, lowest=ROUNDING)
 
 
 def lag_covariance(mosaic: Array) -> Array:
     """Product of each photosite with its four neighbours' mean in its own colour plane.
 
-    Its mean is the variance of what is smooth enough to be carried to another frame; white noise
-    has none.
+    Its mean is the variance of the part that is smooth enough to be warped to another frame; white
+    noise has none.
     """
 
     def product(plane: Array) -> Array:
@@ -128,7 +128,7 @@ def shrink(mosaic: Array, noise: Array, side: int) -> Array:
     """Remove noise of known variance: local mean plus what detail exceeds the noise (Lee, 1980).
 
     Args:
-        mosaic: [H, W], filtered in each colour plane by itself.
+        mosaic: [H, W], filtered in each colour plane separately.
         noise: noise variance per photosite, [H, W].
         side: window in photosites of one colour.
     """
