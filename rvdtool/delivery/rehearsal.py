@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rvdtool.bundle.store import Bundle
 from rvdtool.delivery.need import Need, free_space, stretches
@@ -17,9 +17,8 @@ from rvdtool.notes import Say, keep_quiet
 from rvdtool.raw.dng import encode_dng
 from rvdtool.raw.frame import Mosaic
 from rvdtool.reconstruct.blend import steps
-from rvdtool.reconstruct.chain import Chain
 from rvdtool.reconstruct.compiled import must_compile
-from rvdtool.reconstruct.match import Match
+from rvdtool.reconstruct.references import Anchor, start_chain
 from rvdtool.video.decode import read_frames
 from rvdtool.video.frame import Rgb
 
@@ -91,10 +90,10 @@ def estimate(run: Run, advance: Callable[[int], None] | None = None) -> Estimate
     work = list(stretches(run.bundle, left)) if left else []
     if run.is_published:  # it runs from frame 0 on
         work = [(1, run.span.stop - (left.start if resumed else 1))]
-    rgb, pictures, decoding = _pictures(run.bundle)
+    rgb, pictures, direction, decoding = _pictures(run.bundle)
     if must_compile():  # which takes longer than the measurement
-        _measure(run, rgb, pictures, advance)
-    begin, step, size = _measure(run, rgb, pictures, advance)
+        _measure(run, rgb, pictures, direction, advance)
+    begin, step, size = _measure(run, rgb, pictures, direction, advance)
     chains = sum(count for count, _ in work)
     seconds = chains * begin + sum(count * length for count, length in work) * step
     free = free_space(run.folder, replaced=not resumed)
@@ -105,8 +104,8 @@ def estimate(run: Run, advance: Callable[[int], None] | None = None) -> Estimate
     )
 
 
-def _pictures(bundle: Bundle) -> tuple[Rgb, list[Rgb], float]:
-    """The first reference's frame, some that follow it (or precede it), and seconds per frame."""
+def _pictures(bundle: Bundle) -> tuple[Rgb, list[Rgb], Literal[1, -1], float]:
+    """The first reference's frame, some that follow it (or precede it), which, and seconds each."""
     index, start = bundle.references[0].index, perf_counter()
     before: deque[Rgb] = deque(maxlen=_MEASURED)
     frames = read_frames(bundle.checked_video(), bundle.video_info)
@@ -115,15 +114,22 @@ def _pictures(bundle: Bundle) -> tuple[Rgb, list[Rgb], float]:
     rgb = next(frames).rgb
     after = [frame.rgb for frame in islice(frames, _MEASURED)]
     seconds = (perf_counter() - start) / (index + 1 + len(after))
-    return rgb, after or list(reversed(before)), seconds
+    if after:
+        return rgb, after, 1, seconds
+    return rgb, list(reversed(before)), -1, seconds
 
 
 def _measure(
-    run: Run, rgb: Rgb, pictures: Sequence[Rgb], advance: Callable[[int], None] | None
+    run: Run,
+    rgb: Rgb,
+    pictures: Sequence[Rgb],
+    direction: Literal[1, -1],
+    advance: Callable[[int], None] | None,
 ) -> tuple[float, float, int]:
     """Seconds to start a chain, seconds for a step, and bytes of a DNG."""
-    reference, options = run.bundle.references[0], run.options
-    raw, start = replace(reference).frame, perf_counter()
+    options, start = run.options, perf_counter()
+    anchor = Anchor.of(run.bundle.references[0], rgb)
+    raw = anchor.raw
     mosaics: Iterator[Mosaic]
     if options.model is not None and run.is_published:
         from rvdtool.fagdn.chain import FagdnChain
@@ -132,8 +138,8 @@ def _measure(
         assert isinstance(options.model.network, Fagdn)
         mosaics = _published(FagdnChain(options.model.network, raw, rgb), pictures)
     else:
-        match = Match.of(raw, rgb, resampled=reference.is_resampled)
-        chain = Chain(raw, rgb, gain=options.gain, network=run.clip.network, match=match)
+        chain = start_chain(run.clip, anchor, direction)
+        run.clip = replace(run.clip, first=anchor)  # the run needn't calibrate on it again
         mosaics = (one.mosaic for one in steps(chain, pictures))
     begun = perf_counter()
     sizes = []

@@ -157,6 +157,7 @@ class Chain:
         exposures: Sequence[float] | None = None,
         network: "CalibratedFagdn | None" = None,
         match: Match | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         """Calibrate on the reference frame.
 
@@ -170,6 +171,7 @@ class Chain:
                 None: not known. What is known leaves nothing to `gain`.
             network: what answers; None: the fusion.
             match: of `reference` and `rgb`; None: compared here, photosites taken as recorded.
+            calibration: of another chain from this reference frame; None: measured here.
 
         Raises:
             MismatchError: RAW and frame differ in size.
@@ -191,7 +193,7 @@ class Chain:
         self._reference = reference
         match = Match.of(reference, rgb) if match is None else match
         by_libraw = has_auto_brightness(reference, rgb, match.agreement)
-        self.calibration = Calibration.measure(
+        self.calibration = calibration or Calibration.measure(
             rgb, raw, reference.phase, grey, match=match, by_libraw=by_libraw
         )
         self._tracker = MotionTracker(grey, flow)

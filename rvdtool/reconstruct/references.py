@@ -23,6 +23,7 @@ from rvdtool.errors import BundleError, MismatchError
 from rvdtool.raw.bayer import denormalise
 from rvdtool.raw.frame import RawFrame
 from rvdtool.reconstruct.blend import Trace, blend, steps, trace
+from rvdtool.reconstruct.calibration import Calibration
 from rvdtool.reconstruct.chain import Chain, ChainState, GainMode
 from rvdtool.reconstruct.flow import Flow, read_flow, read_flow_to_next
 from rvdtool.reconstruct.match import Match
@@ -38,6 +39,42 @@ if TYPE_CHECKING:
     from rvdtool.network.calibrated import CalibratedFagdn
 
 
+@dataclass(eq=False)
+class Anchor:
+    """A reference and its sRGB frame, where chains start and end.
+
+    Attributes:
+        index: of the frame.
+        raw: the reference's RAW, on the video's grid.
+        rgb: the frame.
+        match: how the two match.
+        calibration: that of the first chain which started here, for the others; None before.
+    """
+
+    index: int
+    raw: RawFrame
+    rgb: Rgb
+    match: Match
+    calibration: Calibration | None = None
+
+    @classmethod
+    def of(cls, reference: Reference, rgb: Rgb) -> Self:
+        """Read and compare a reference.
+
+        Args:
+            reference: one of the clip's.
+            rgb: its frame, [H, W, 3].
+
+        Raises:
+            BundleError: it is damaged.
+        """
+        raw = _read(reference)
+        if raw.size != rgb.shape[:2]:  # the chain refuses it
+            return cls(reference.index, raw, rgb, Match(None))
+        match = Match.of(raw, rgb, resampled=reference.is_resampled)
+        return cls(reference.index, raw, rgb, match)
+
+
 @dataclass(frozen=True)
 class Clip:
     """A clip to be de-rendered, and the options for it.
@@ -49,6 +86,7 @@ class Clip:
         exposures: relative exposure of each frame; None if not known.
         network: the network that fuses the candidates; None to use their variances only.
         scratch: folder for temporary files; None for the system's.
+        first: the first reference, if it was read before; None to read it.
     """
 
     references: Sequence[Reference]
@@ -57,6 +95,7 @@ class Clip:
     exposures: Sequence[float] | None = None
     network: "CalibratedFagdn | None" = None
     scratch: Path | None = None
+    first: Anchor | None = None
 
 
 class State(Protocol):
@@ -114,24 +153,6 @@ class Start:
     state: State | None
 
 
-@dataclass(frozen=True)
-class _Anchor:
-    """A reference with its sRGB frame, and how they match; chains start and end there."""
-
-    index: int
-    raw: RawFrame
-    rgb: Rgb
-    match: Match
-
-    @classmethod
-    def of(cls, reference: Reference, rgb: Rgb) -> Self:
-        raw = _read(reference)
-        if raw.size != rgb.shape[:2]:  # the chain refuses it
-            return cls(reference.index, raw, rgb, Match(None))
-        match = Match.of(raw, rgb, resampled=reference.is_resampled)
-        return cls(reference.index, raw, rgb, match)
-
-
 def require_usable(references: Sequence[Reference], name: Path) -> None:
     """Read all references, so that a damaged one is found before any work is done.
 
@@ -183,7 +204,7 @@ def reconstruct(
     done = -1 if start is None else start.index
     with ReadAhead(frames) as ahead:
         decoded = iter(ahead)
-        before: _Anchor | None = None
+        before: Anchor | None = None
         for reference in clip.references:
             first = 0 if before is None else before.index + 1
             begin = min(max(first, done + 1), reference.index)
@@ -195,7 +216,9 @@ def reconstruct(
                 for frame in islice(decoded, reference.index - first):
                     if todo and frame.index >= needed:
                         pictures.append(frame.rgb)
-                after = _Anchor.of(reference, next(decoded).rgb)
+                rgb = next(decoded).rgb
+                known = before is None and clip.first
+                after = known or Anchor.of(reference, rgb)
                 if todo:
                     yield from _before(clip, before, after, pictures, todo, advance)
             if stop is not None and stop <= after.index:
@@ -206,9 +229,9 @@ def reconstruct(
             yield from _after(clip, before, (frame.rgb for frame in decoded), start)
 
 
-def _own_frame(clip: Clip, anchor: _Anchor) -> Result:
+def _own_frame(clip: Clip, anchor: Anchor) -> Result:
     """The result for a reference's own frame."""
-    chain = None if anchor.match.is_frame else _chain(clip, anchor, 1)
+    chain = None if anchor.match.is_frame else start_chain(clip, anchor, 1)
     first = chain and chain.first
     raw = anchor.raw.with_mosaic(first.mosaic) if first else anchor.raw
     return Result(
@@ -221,8 +244,8 @@ def _own_frame(clip: Clip, anchor: _Anchor) -> Result:
 
 def _before(
     clip: Clip,
-    before: _Anchor | None,
-    after: _Anchor,
+    before: Anchor | None,
+    after: Anchor,
     pictures: Spool,
     todo: range,
     advance: Callable[[int], None] | None,
@@ -279,10 +302,10 @@ def _in_shares(
 
 
 def _after(
-    clip: Clip, before: _Anchor, pictures: Iterator[Rgb], start: Start | None
+    clip: Clip, before: Anchor, pictures: Iterator[Rgb], start: Start | None
 ) -> Iterator[Result | None]:
     """The frames after the last reference."""
-    chain = _chain(clip, before, 1)
+    chain = start_chain(clip, before, 1)
     if start and start.index > before.index and isinstance(start.state, ChainState):
         for _ in islice(pictures, start.index - before.index):
             yield None
@@ -312,8 +335,8 @@ def _after(
 
 def _trace(
     clip: Clip,
-    start: _Anchor,
-    end: _Anchor | None,
+    start: Anchor,
+    end: Anchor | None,
     pictures: Spool,
     spool: Spool,
     step_done: Callable[[], None],
@@ -322,22 +345,39 @@ def _trace(
     forward = end is not None and end.index > start.index
     order = range(len(pictures)) if forward else reversed(range(len(pictures)))
     way = (pictures[number][0] for number in order)
-    chain = _chain(clip, start, 1 if forward else -1)
+    chain = start_chain(clip, start, 1 if forward else -1)
     if end is None:
         return trace(chain, start.raw, way, spool, step_done)
     whole = itertools.chain(way, [end.rgb])
     return trace(chain, start.raw, whole, spool, step_done, end.raw, end.match.agreement)
 
 
-def _chain(clip: Clip, start: _Anchor, direction: Literal[1, -1]) -> Chain:
-    """A chain that starts at a reference and runs forward (1) or backward (−1)."""
+def start_chain(clip: Clip, start: Anchor, direction: Literal[1, -1]) -> Chain:
+    """A chain that starts at a reference.
+
+    Args:
+        clip: the clip and its options.
+        start: one of its references; it is calibrated by the first chain that starts there.
+        direction: 1 to run forward, −1 to run backward.
+    """
     exposures = None
     if clip.exposures is not None:
         along = clip.exposures[start.index :: direction]
         exposures = [exposure / along[0] for exposure in along]
     flow = None if clip.flows is None else near_flow(clip.flows, start.index, direction)
     with stage("calibration"):
-        return Chain(start.raw, start.rgb, flow, clip.gain, exposures, clip.network, start.match)
+        chain = Chain(
+            start.raw,
+            start.rgb,
+            flow,
+            clip.gain,
+            exposures,
+            clip.network,
+            start.match,
+            start.calibration,
+        )
+    start.calibration = chain.calibration
+    return chain
 
 
 def near_flow(files: Sequence[Path], start: int, direction: Literal[1, -1]) -> NearFlow:
