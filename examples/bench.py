@@ -1,6 +1,6 @@
 """Compare the speed of this checkout with that of an older commit.
 
-    python examples/bench.py [--against COMMIT] [--runs 3] [-o bench.json]
+    python examples/bench.py [--against COMMIT] [--runs 2] [-o bench.json]
 
 A clip is made (a pan over the example's RAW, enlarged) and packed by each version; then old and new
 version de-render it alternately. Whole processes are timed: start, calibration, decoding, DNGs. The
@@ -20,10 +20,13 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
+from rvdtool.fagdn.network import Fagdn, FagdnConfig
+from rvdtool.network.checkpoint import save_model
 from rvdtool.raw.dng import write_dng
 from rvdtool.raw.read import read_raw
 from rvdtool.reconstruct.compiled import cores
@@ -31,10 +34,42 @@ from rvdtool.video.encode import encode_video
 
 ROOT = Path(__file__).resolve().parents[1]
 PINNED = "9c51496"
+PUBLISHED = "published"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the results.
+
+    Attributes:
+        name: shown in the results.
+        size, frames: of the clip; (height, width).
+        options: of `rvdtool derender`; `PUBLISHED` stands for a model of the paper's network.
+        compared: run both versions; otherwise this checkout only, once.
+        one_core: restrict the process to one core.
+    """
+
+    name: str
+    size: tuple[int, int]
+    frames: int
+    options: tuple[str, ...] = ()
+    compared: bool = True
+    one_core: bool = False
+
+
 CASES = (
-    ("1600×900, default model", (900, 1600), 60, ()),
-    ("1600×900, --model none", (900, 1600), 60, ("--model", "none")),
-    ("3840×2160, default model", (2160, 3840), 8, ()),
+    Case("1600×900, default model", (900, 1600), 60),
+    Case("1600×900, --model none", (900, 1600), 60, ("--model", "none")),
+    Case("3840×2160, default model", (2160, 3840), 6),
+    Case("1600×900, default model, one core", (900, 1600), 60, compared=False, one_core=True),
+    Case("1600×900, start and first frame", (900, 1600), 2, compared=False),
+    Case(
+        "1600×900, the paper's network in float32, random weights",
+        (900, 1600),
+        3,
+        ("--model", PUBLISHED, "--fp32"),
+        compared=False,
+    ),
 )
 
 
@@ -83,12 +118,19 @@ def make_clip(folder: Path, size: tuple[int, int], frames: int) -> None:
     encode_video(pictures, folder / "video.mp4", rate=Fraction(25), preset="veryfast")
 
 
-def rvdtool(source: Path, *arguments: str | Path) -> tuple[float, float, float]:
+def rvdtool(
+    source: Path, *arguments: str | Path, one_core: bool = False
+) -> tuple[float, float, float]:
     """Run a version's command; return wall time and CPU time in seconds, and peak MiB."""
     command = [sys.executable, "-m", "rvdtool", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(source)}
+    own = os.sched_getaffinity(0) if one_core else set()
     start = time.perf_counter()
+    if one_core:
+        os.sched_setaffinity(0, {min(own)})  # inherited by the child
     child = subprocess.Popen(command, cwd=source, env=environment, stdout=subprocess.DEVNULL)
+    if one_core:
+        os.sched_setaffinity(0, own)
     _, status, usage = os.wait4(child.pid, 0)
     seconds = time.perf_counter() - start
     child.returncode = os.waitstatus_to_exitcode(status)
@@ -98,10 +140,15 @@ def rvdtool(source: Path, *arguments: str | Path) -> tuple[float, float, float]:
     return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / scale
 
 
-def measure(folder: Path, versions: dict[str, Path], case: tuple, runs: int) -> dict:
-    """All runs of a case, and the ratio of the medians."""
-    name, size, frames, options = case
-    make_clip(folder, size, frames)
+def measure(folder: Path, versions: dict[str, Path], case: Case, runs: int) -> dict:
+    """Run a case; return all runs, and figures from their medians."""
+    make_clip(folder, case.size, case.frames)
+    options = [str(folder / PUBLISHED) if one == PUBLISHED else one for one in case.options]
+    if PUBLISHED in case.options:  # random weights take as long as trained ones
+        config = FagdnConfig()
+        save_model(folder / PUBLISHED, "fagdn", asdict(config), Fagdn(config).state_dict())
+    if not case.compared:
+        versions, runs = {"new": versions["new"]}, 1
     done: list[Timing] = []
     for version, source in versions.items():
         bundle = folder / f"{version}.rvd"
@@ -109,22 +156,24 @@ def measure(folder: Path, versions: dict[str, Path], case: tuple, runs: int) -> 
     for _ in range(runs):
         for version, source in versions.items():
             raws = folder / "raws"
-            bundle = folder / f"{version}.rvd"
-            done.append(Timing(version, *rvdtool(source, "derender", bundle, "-o", raws, *options)))
+            arguments = ("derender", folder / f"{version}.rvd", "-o", raws, *options)
+            done.append(Timing(version, *rvdtool(source, *arguments, one_core=case.one_core)))
             shutil.rmtree(raws)
-            print(f"{name}: {done[-1]}", flush=True)
+            print(f"{case.name}: {done[-1]}", flush=True)
 
     def median(version: str, what: str) -> float:
         return float(np.median([getattr(run, what) for run in done if run.version == version]))
 
-    return {
-        "case": name,
-        "frames": frames,
-        "times_as_fast": round(median("old", "seconds") / median("new", "seconds"), 2),
-        "frames_per_second": round(frames / median("new", "seconds"), 2),
+    result: dict[str, Any] = {
+        "case": case.name,
+        "frames": case.frames,
+        "seconds": {version: round(median(version, "seconds"), 1) for version in versions},
         "peak_mib": {version: round(median(version, "peak_mib")) for version in versions},
-        "runs": [asdict(run) for run in done],
     }
+    if case.compared:
+        times = median("old", "seconds") / median("new", "seconds")
+        result["times_as_fast"] = round(times, 2)
+    return {**result, "runs": [asdict(run) for run in done]}
 
 
 def processor() -> str:
@@ -141,7 +190,7 @@ def main() -> None:
     """Measure, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--against", default=PINNED, help="the older commit")
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=2)
     parser.add_argument("--cases", type=int, default=len(CASES), help="only the first so many")
     parser.add_argument("-o", "--output", type=Path, default=Path("bench.json"))
     given = parser.parse_args()
@@ -151,9 +200,12 @@ def main() -> None:
         subprocess.run([*git, "worktree", "add", "--detach", str(old), given.against], check=True)
         try:
             versions = {"old": old, "new": ROOT}
-            cases = [
+            cases = CASES[: given.cases]
+            if not hasattr(os, "sched_setaffinity"):  # macOS, Windows
+                cases = tuple(case for case in cases if not case.one_core)
+            measured = [
                 measure(Path(scratch) / str(number), versions, case, given.runs)
-                for number, case in enumerate(CASES[: given.cases])
+                for number, case in enumerate(cases)
             ]
         finally:
             subprocess.run([*git, "worktree", "remove", "--force", str(old)], check=True)
@@ -165,10 +217,14 @@ def main() -> None:
         "machine": f"{processor()}, {cores()} cores",
         "old": given.against,
         "new": commit.stdout.strip(),
-        "cases": cases,
+        "cases": measured,
     }
     given.output.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-    print(f"{given.output}: " + "; ".join(f"{c['case']}: {c['times_as_fast']} ×" for c in cases))
+    for one in measured:
+        seconds = f"{one['seconds']['new']} s, {one['frames']} frames"
+        times = f", {one['times_as_fast']} × as fast" if "times_as_fast" in one else ""
+        print(f"{one['case']}: {seconds}{times}")
+    print(f"all figures: {given.output}")
 
 
 if __name__ == "__main__":
