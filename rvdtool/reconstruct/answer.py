@@ -71,12 +71,14 @@ class Answer:
         first = self._first_layer(maps, rgb, prior)
         flow = self._packing.pack_flow(prior.far)
         out = self._network.decide(first, reference, flow).permute(0, 2, 3, 1)[0]
-        changes = out.float().contiguous().numpy()
         value = empty(self._packing.size)
         before = np.array(self._packing.before)
 
         def change(first_row: int, last_row: int) -> None:
-            _change(first_row, last_row, maps, prior.clipped, changes, before, value)
+            top, bottom = (first_row + before[0]) // 2, (last_row - 1 + before[0]) // 2
+            with torch.inference_mode():  # applies to this thread only
+                changes = out[top : bottom + 1].float().contiguous().numpy()
+            _change(first_row, last_row, maps, prior.clipped, changes, top, before, value)
 
         in_strips(value.shape[0], change)
         return value
@@ -253,6 +255,7 @@ def _change(
     maps: tuple[Array, ...],
     clipped: NDArray[np.uint8],
     changes: Array,
+    top: np.int64,
     before: NDArray[np.int64],
     value: Array,
 ) -> None:
@@ -262,7 +265,9 @@ def _change(
         first_row, last_row: range of rows of `value`.
         maps: the result of `_maps`.
         clipped: the frame's clip state.
-        changes: the network's output, [h, w, 4 · 5]: candidates and correction, then position.
+        changes: the network's output for these rows, [rows of cells, w, 4 · 5]: candidates and
+            correction, then position.
+        top: row of cells where `changes` begins.
         before: padding rows above and columns left of the mosaic on the packed grid.
         value: the result, [H, W].
     """
@@ -271,7 +276,7 @@ def _change(
     for y in range(first_row, last_row):
         for dx in range(2):
             position = 2 * ((y + before[0]) % 2) + (dx + before[1]) % 2
-            cells = changes[(y + before[0]) // 2, (dx + before[1]) // 2 :]
+            cells = changes[(y + before[0]) // 2 - top, (dx + before[1]) // 2 :]
             for k in range(CANDIDATES + 1):
                 for i in range(cells.shape[0]):
                     told[k, i] = cells[i, 4 * k + position]

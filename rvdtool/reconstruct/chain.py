@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.errors import InputError, MismatchError
-from rvdtool.raw.bayer import denormalise, normalise
 from rvdtool.raw.frame import Mosaic, RawFrame
 from rvdtool.reconstruct.affinity import NO_WAY, Evidence, Prior, gather
 from rvdtool.reconstruct.brightness import BLOCK, Ratio, Shading, has_auto_brightness
@@ -30,6 +29,7 @@ from rvdtool.reconstruct.flow import Flow, flow_image
 from rvdtool.reconstruct.fusion import fuse
 from rvdtool.reconstruct.inverse_isp import Estimate
 from rvdtool.reconstruct.isp_features import Rgb
+from rvdtool.reconstruct.levels import in_reference_light, quantised
 from rvdtool.reconstruct.match import Match
 from rvdtool.reconstruct.motion import Grey, Motion, MotionTracker, NearFlow
 from rvdtool.reconstruct.stages import stage
@@ -189,8 +189,8 @@ class Chain:
             )
         release_with(self)
         grey = flow_image(rgb)
-        raw = self._normalised(reference, reference.mosaic)
         self._reference = reference
+        raw = self._normalised(reference.mosaic)
         match = Match.of(reference, rgb) if match is None else match
         by_libraw = has_auto_brightness(reference, rgb, match.agreement)
         self.calibration = calibration or Calibration.measure(
@@ -326,8 +326,7 @@ class Chain:
         """`advance` without the network: the state goes on, and no step needs what it answers."""
         past = self.state
         with stage("fusion"):
-            raw = self._normalised(self._reference, past.mosaic)
-            raw /= np.float32(past.exposure)
+            raw = self._normalised(past.mosaic, past.exposure)
             prior = seen.evidence.with_previous(raw, past.variance)
             value, variance = fuse(prior)
         self.state = ChainState(
@@ -375,7 +374,7 @@ class Chain:
         from rvdtool.reconstruct.packing import Packing, pack_reference
 
         packing = Packing.of(self._reference.size, self._reference.phase)
-        raw = self._normalised(self._reference, self._reference.mosaic)
+        raw = self._normalised(self._reference.mosaic)
         estimate = self.calibration.inverse_isp(rgb)
         raw = faded(raw, estimate.value, self.calibration.agreement)
         variance = self.calibration.inverse_isp.error(estimate)
@@ -411,12 +410,10 @@ class Chain:
     def _mosaic(self, value: Array, prior: Prior) -> Mosaic:
         """Normalised RAW as bright as the reference frame → a frame's DN within 0..white, uint16
         [H, W]."""
-        value = value * np.float32(prior.exposure)
-        return denormalise(value, self._reference.black, self._reference.white)
+        return quantised(value, prior.exposure, self._reference)
 
-    @staticmethod
-    def _normalised(reference: RawFrame, mosaic: Mosaic) -> Array:
-        return normalise(mosaic, reference.black, reference.white)
+    def _normalised(self, mosaic: Mosaic, exposure: float = 1.0) -> Array:
+        return in_reference_light(mosaic, exposure, self._reference)
 
 
 @dataclass(frozen=True)

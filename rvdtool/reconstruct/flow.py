@@ -145,8 +145,6 @@ def estimate_flow(
     # Without its constancy of brightness: that would shift smooth areas until a brightened frame
     # looks as bright as the other. Constancy of gradients remains.
     search.setVariationalRefinementDelta(0)
-    # A patch at every fourth pixel, not every third: a fifth less time, and as good.
-    search.setPatchStride(4)
     return search.calc(current, other, None if start is None else start.copy())
 
 
