@@ -16,6 +16,11 @@ _SMALL = 1 << 18
 """Elements of an array for which memory from NumPy is as good."""
 _free: dict[int, deque[Array]] = {}
 
+# glibc gives blocks as large as the largest one freed so far (up to 32 MB) from memory that it
+# keeps. OpenCV's and PyTorch's temporary images, which can't be made here, profit: they fault half
+# as many pages in.
+np.empty(31 << 20, np.uint8)
+
 
 def empty(shape: tuple[int, ...]) -> Array:
     """An array that isn't filled, float32, as `np.empty` gives one."""
