@@ -8,13 +8,13 @@ import io
 import reprlib
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
-from rvdtool.errors import BundleError
+from rvdtool.errors import BundleError, RawError
 from rvdtool.raw.bayer import PLANES, to_planes
 from rvdtool.raw.frame import CfaPhase, RawFrame, Tag
-from rvdtool.raw.header import DAMAGE
+from rvdtool.raw.header import Ifd
+from rvdtool.raw.ifd import ifds_in
 from rvdtool.raw.tiff import ASCII, LONG, SHORT, encode_tiff
 
 _MOST_BESIDE = 2**20
@@ -62,17 +62,31 @@ def decode_planes(data: bytes, size: tuple[int, int]) -> NDArray[np.uint16]:
         BundleError: not such a TIFF.
     """
     try:
-        with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-            page = tiff.pages[0]
-            found, kind, compression = page.shape, page.dtype, int(page.compression)
-            if found == (*size, 4) and kind == np.uint16 and compression == 1:
-                return np.ascontiguousarray(page.asarray().transpose(2, 0, 1))
-    except DAMAGE as error:
-        raise BundleError(f"not a TIFF that can be read ({reprlib.repr(str(error))})") from error
-    raise BundleError(
-        f"expected uint16 {[*size, 4]}, uncompressed; got {kind} {reprlib.repr(found)}, "
-        f"compression {compression}"
-    )
+        tree = ifds_in(io.BytesIO(data), len(data))
+        if tree is None:
+            raise RawError("it doesn't begin like one")
+        ifd, height, width = Ifd(tree.first), size[0], size[1]
+        count = 8 * height * width
+        for name, wanted in (
+            ("ImageLength", [height]),
+            ("ImageWidth", [width]),
+            ("BitsPerSample", [16] * 4),
+            ("SamplesPerPixel", [4]),
+            ("Compression", [1]),
+            ("StripByteCounts", [count]),
+        ):
+            found = ifd.numbers(name)
+            if found != wanted:
+                shown = reprlib.repr([int(number) for number in found])
+                raise BundleError(f"a TIFF whose {name} is {shown}; expected {wanted}")
+        offset = ifd.number("StripOffsets")
+    except RawError as error:
+        raise BundleError(f"not a TIFF that can be read ({error})") from error
+    pixels = data[offset : offset + count]
+    if data[:2] != b"II" or len(pixels) != count:
+        raise BundleError("not a TIFF that can be read (its pixels are cut off, or big-endian)")
+    stored = np.frombuffer(pixels, "<u2").reshape(height, width, 4)
+    return np.ascontiguousarray(stored.transpose(2, 0, 1), np.uint16)
 
 
 def planes_size(phase: CfaPhase, size: tuple[int, int]) -> tuple[int, int]:

@@ -1,13 +1,6 @@
-"""Convert the authors' own checkpoints (`RVD_Part1.pth`, `RVD_Part2.pth`) to models.
-
-A `.pth` file is a ZIP archive with a pickle and the weights' bytes. Since pickles can run code, the
-file is read by PyTorch's restricted reader, which creates only tensors and plain containers, after
-a check of the file's size and structure.
-"""
+"""Convert the authors' own checkpoints (`RVD_Part1.pth`, `RVD_Part2.pth`) to models."""
 
 import hashlib
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -19,30 +12,12 @@ from torch import Tensor
 
 from rvdtool.errors import ModelError
 from rvdtool.fagdn.network import FagdnConfig
-from rvdtool.files import describe, require_file
+from rvdtool.files import describe
 from rvdtool.network.checkpoint import build_network, check_weights, save_model
+from rvdtool.network.pth import read_pth
 
-MAX_BYTES: Final = 2**30
-"""Largest accepted checkpoint. The authors' have 127 MB: weights, and Adam's two moments each."""
 PREFIX: Final = "module."
 """Prefix that PyTorch's data parallelism adds to every name."""
-
-_UNREADABLE = (
-    pickle.UnpicklingError,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RecursionError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""Errors that PyTorch's restricted reader raises on damaged or malicious files."""
 
 
 def import_authors(file: Path, folder: Path, *, overwrite: bool = False) -> None:
@@ -59,8 +34,11 @@ def import_authors(file: Path, folder: Path, *, overwrite: bool = False) -> None
         InputError: the file doesn't exist.
         OutputError: the folder has a model already (without `overwrite`), or can't be written.
     """
-    _require_plain_archive(file)
-    checkpoint = _read(file)
+    checkpoint = read_pth(file)
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
+        raise ModelError(
+            f"{file}: not a checkpoint of the authors: those are a dict with a 'state_dict'"
+        )
     state = _state(checkpoint, file)
     config = asdict(FagdnConfig())
     with torch.device("meta"):
@@ -73,47 +51,12 @@ def import_authors(file: Path, folder: Path, *, overwrite: bool = False) -> None
     save_model(folder, "fagdn", config, state, training=training, overwrite=overwrite)
 
 
-def _require_plain_archive(file: Path) -> None:
-    """Refuse files that are too large or aren't ZIP archives with uncompressed members."""
-    size = require_file(file, "a checkpoint").stat().st_size
-    if size > MAX_BYTES:
-        raise ModelError(
-            f"{file}: {size:,} bytes; the authors' checkpoints have less than a gigabyte"
-        )
-    try:
-        with zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise ModelError(
-            f"{file}: not a checkpoint of PyTorch 1.6 or later (a ZIP archive), or a damaged one: "
-            f"{error}"
-        ) from error
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise ModelError(f"{file}: has compressed members, which PyTorch doesn't write")
-
-
-def _read(file: Path) -> Mapping[str, Any]:
-    try:
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ModelError(
-            f"{file}: can't be read as weights only; it is damaged, or contains more than tensors "
-            f"(code is never run): {reason}"
-        ) from error
-    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
-        raise ModelError(
-            f"{file}: not a checkpoint of the authors: those are a dict with a 'state_dict'"
-        )
-    return checkpoint
-
-
 def _state(checkpoint: Mapping[str, Any], file: Path) -> dict[str, Tensor]:
     """The weights by name, without the prefix."""
     state = {}
     for name, tensor in checkpoint["state_dict"].items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise ModelError(f"{file}: its state_dict must map names to tensors; {name!r} doesn't")
+            raise ModelError(f"{file}: its state_dict must map names to tensors")
         if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
             raise ModelError(
                 f"{file}: {name} is not a plain tensor: {tensor.layout}, {tensor.device}"

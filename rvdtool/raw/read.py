@@ -59,14 +59,12 @@ _NOT_RAW = (
 """First bytes of other file types that may be given by mistake."""
 
 _ALWAYS_READ = 2**24
-"""Frames with up to this many photosites are decoded even if the file seems too small."""
+"""Frames with up to this many photosites are decoded even if the file seems too small: they need
+little memory."""
 
 _LEAST_BITS = 1
-"""Smallest number of bits per photosite in cameras' compressions: a black frame in lossless
-JPEG."""
-
-_LEAST_PLAIN_BITS = 0.25
-"""The same for Deflate and JPEG XL, which compress a black frame to almost nothing."""
+"""Smallest number of bits per photosite of larger frames: a black frame in lossless JPEG. Deflate
+and JPEG XL could store one in less, but noise needs more."""
 
 _PLAIN_COMPRESSIONS = {1: "none", 5: "LZW", 8: "deflate", 32773: "PackBits", 32946: "deflate"}
 
@@ -188,7 +186,7 @@ def _decode_by_libraw(path: Path, size: tuple[int, int]) -> Mosaic:
 
 def _decode_jpeg_xl(path: Path, place: JpegXl, size: tuple[int, int]) -> Mosaic:
     """Decode JPEG XL here, since the LibRaw in rawpy's wheels can't."""
-    _require_filled(size, place.size, _LEAST_PLAIN_BITS)
+    _require_filled(size, place.size)
     with path.open("rb") as file:
         file.seek(place.offset)
         return jpegxl.decode(file.read(place.size), size, quarters=place.quarters)
@@ -302,7 +300,7 @@ def _opened(path: Path) -> Iterator[Any]:
         with rawpy.RawPy() as raw:
             raw.open_file(str(path))
             size = raw.sizes.raw_height, raw.sizes.raw_width
-            _require_filled(size, path.stat().st_size, _LEAST_BITS)
+            _require_filled(size, path.stat().st_size)
             raw.unpack()
             yield raw
     except rawpy.LibRawError as error:
@@ -323,20 +321,18 @@ def _opened(path: Path) -> Iterator[Any]:
         ) from error
 
 
-def _require_filled(size: tuple[int, ...], stored: int, least: float) -> None:
+def _require_filled(size: tuple[int, ...], stored: int) -> None:
     """Refuse sizes that are implausible for the file's size, before memory is allocated.
 
     Args:
         size: (height, width) from the file's header.
         stored: the file's size in bytes.
-        least: smallest number of bits per photosite in a well compressed picture. Small pictures,
-            which need little memory, may have less.
 
     Raises:
         RawError: the picture is too large to be read, or the file is too small for it.
     """
     require_readable_size((size[0], size[1]))
-    if size[0] * size[1] > _ALWAYS_READ and size[0] * size[1] * least > 8 * stored:
+    if size[0] * size[1] > _ALWAYS_READ and size[0] * size[1] * _LEAST_BITS > 8 * stored:
         raise RawError(
             f"damaged: {size[1]}×{size[0]} photosites can't be in {stored} bytes; copy it from the "
             "card again"
@@ -388,6 +384,21 @@ def _read_plain(path: Path, levels: MosaicLevels) -> RawFrame:
     )
 
 
+def read_mosaic_tiff(path: Path) -> Mosaic:
+    """Read a 16-bit one-channel TIFF, as stored: uint16 [H, W].
+
+    Raises:
+        RawError: not such a TIFF, or a damaged one.
+        OSError: it can't be read.
+    """
+    try:
+        mosaic = _read_tiff(path)
+        _require_mosaic(mosaic.dtype, mosaic.shape)
+    except (RawError, *DAMAGE) as error:
+        raise RawError(f"{path}: not a TIFF that can be read: {error}") from error
+    return np.ascontiguousarray(mosaic, np.uint16)
+
+
 def _read_tiff(path: Path) -> NDArray[Any]:
     header = read_header(path)
     if header is None:
@@ -405,16 +416,16 @@ def _read_tiff(path: Path) -> NDArray[Any]:
             raise RawError(f"its compression is {page.compression!r}; supported are {names}")
         _require_mosaic(page.dtype, page.shape)
         stored = path.stat().st_size
-        _require_filled(page.shape, stored, _LEAST_PLAIN_BITS)
+        _require_filled(page.shape, stored)
         if page.is_tiled:  # a tile is decoded even where it lies outside the picture
-            _require_filled((page.tilelength, page.tilewidth), stored, _LEAST_PLAIN_BITS)
+            _require_filled((page.tilelength, page.tilewidth), stored)
         return page.asarray()
 
 
 def _read_png(path: Path) -> NDArray[Any]:
     data = path.read_bytes()
     width, height = struct.unpack_from(">II", data, 16)
-    _require_filled((height, width), len(data), _LEAST_PLAIN_BITS)
+    _require_filled((height, width), len(data))
     return imagecodecs.png_decode(data)
 
 

@@ -1,5 +1,6 @@
 """Read a folder of PNGs, JPEGs or TIFFs as a video."""
 
+import io
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -9,7 +10,7 @@ from rvdtool.video.color import Assume, StreamColor, interpret
 from rvdtool.video.convert import RgbConverter
 from rvdtool.video.frame import Rgb, VideoFrame, VideoInfo
 from rvdtool.video.icc import is_srgb
-from rvdtool.video.picture import PictureHeader
+from rvdtool.video.picture import PictureHeader, require_plausible
 from rvdtool.video.source import ByteSource, ImageSource, open_bytes
 from rvdtool.video.tags import refuse_unreadable, stream_color
 
@@ -67,6 +68,11 @@ def read_images(source: ImageSource, info: VideoInfo) -> Iterator[VideoFrame]:
         )
     decode = _decoder(info)
     for index, frame in enumerate(source.frames):
+        header = _header(frame, _codec(frame))
+        if (header.width, header.height) != (info.width, info.height):
+            raise VideoError(
+                f"{frame.name}: {header}; the clip has {info.width}×{info.height}, {info.bits} bit"
+            )
         rgb = decode(_bytes(frame), frame.name)
         expected = (info.height, info.width, 3), (info.bits + 7) // 8
         if (rgb.shape, rgb.dtype.itemsize) != expected:
@@ -124,7 +130,8 @@ def _header(frame: ByteSource, codec: Codec) -> PictureHeader:
     if _codec(frame) != codec and codec != "png":  # the PNG reader has its own message
         raise VideoError(f"{frame.name}: another kind of picture than the clip's first")
     with open_bytes(frame) as file:
-        return read(file, frame.name)
+        header = read(file, frame.name)
+        return require_plausible(header, file.seek(0, io.SEEK_END), frame.name)
 
 
 def _bytes(frame: ByteSource) -> bytes:

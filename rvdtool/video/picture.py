@@ -4,6 +4,12 @@ from dataclasses import dataclass
 
 from rvdtool.errors import VideoError
 
+_ALWAYS_READ = 8192 * 4320 * 6
+"""Bytes of a decoded 8K picture of 16 bits per sample, read however few bytes it is stored in."""
+
+_LARGEST_RATIO = 32
+"""Decoded bytes per stored byte of larger pictures: one quarter of a bit per 8-bit sample."""
+
 _ROTATIONS = {1: 0, 6: 90, 3: 180, 8: 270}
 
 
@@ -35,6 +41,32 @@ class PictureHeader:
         layout = "" if self.layout == "RGB" else f", {self.layout}"
         profile = "" if self.profile is None else f", profile {self.profile}"
         return f"{self.width}×{self.height}, {self.bits} bit{layout}{turned}{profile}"
+
+
+def most_bytes(stored: int) -> int:
+    """Largest number of decoded bytes that a picture is read with, before any is decoded.
+
+    A few kilobytes can claim gigabytes: a picture of one colour compresses by a factor of 1,000.
+    So large pictures must have been stored in a plausible number of bytes.
+
+    Args:
+        stored: the file's size in bytes.
+    """
+    return max(_ALWAYS_READ, _LARGEST_RATIO * stored)
+
+
+def require_plausible(header: PictureHeader, stored: int, name: str) -> PictureHeader:
+    """The header, if a file of `stored` bytes may have such a picture.
+
+    Raises:
+        VideoError: the picture is much too large for the file.
+    """
+    if 3 * header.width * header.height * ((header.bits + 7) // 8) > most_bytes(stored):
+        raise VideoError(
+            f"{name}: claims {header.width}×{header.height} pixels in {stored:,} bytes, which is "
+            "not plausible; it is damaged or forged"
+        )
+    return header
 
 
 def rotation_of(orientation: int, name: str) -> int:

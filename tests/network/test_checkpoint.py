@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import resource
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict
@@ -253,7 +254,8 @@ def test_hostile_checkpoints_are_refused(theirs: dict[str, torch.Tensor], tmp_pa
         ({"state_dict": theirs | {"module.more": torch.zeros(1)}}, "unknown more"),
         ({"state_dict": theirs | {"more": torch.zeros(1)}}, "unknown"),
         ({"state_dict": theirs | {bias: torch.zeros(5)}}, r"conv_raw.conv.bias has shape \[5\]"),
-        ({"state_dict": theirs | {bias: spread}}, "has shape"),
+        ({"state_dict": theirs | {bias: spread}}, "aren't stored"),
+        ({"state_dict": theirs, "optimizer": nested(100)}, "tuple"),
         ({"state_dict": theirs | {bias: torch.zeros(4).half()}}, "float16"),
         ({"state_dict": theirs | {bias: torch.full((4,), torch.nan)}}, "NaN"),
         ({"state_dict": theirs | {bias: torch.zeros(4).to_sparse()}}, "not a plain tensor|weights"),
@@ -267,11 +269,46 @@ def test_hostile_checkpoints_are_refused(theirs: dict[str, torch.Tensor], tmp_pa
     with pytest.raises(ModelError, match="not a checkpoint"):
         import_authors(file, target)
     with file.open("r+b") as opened:
-        opened.truncate(2**31)
-    with pytest.raises(ModelError, match="less than a gigabyte"):
+        opened.truncate(2**31 + 1)
+    with pytest.raises(ModelError, match="can be read"):
         import_authors(file, target)
     assert not trace.exists()
     assert not target.exists()
+
+
+def nested(depth: int) -> tuple[Any, ...]:
+    """Few instructions; but its hash and its text take 2**depth steps."""
+    one: tuple[Any, ...] = (1, 2)
+    for _ in range(depth):
+        one = (one, one)
+    return one
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"\x80\x02c__builtin__\nbytearray\nJ\x00\x5e\xd0\xb2\x85R.",  # bytearray(-…)
+        b"\x80\x02c__builtin__\nbytearray\n\x8a\x05\x00\x5e\xd0\xb2\x00\x85R.",
+        b"\x80\x02ccollections\nCounter\n)R.",
+        b"\x80\x02ctorch\nFloatStorage\n(K\x01o.",
+        b"\x80\x02(lp0\n(tR.",
+        b"\x80\x02e.",
+        b"\x80\x02h\x07.",
+        b"\x80\x02}",
+        b"",
+    ],
+)
+def test_a_pickle_is_refused_before_it_runs(program: bytes, tmp_path: Path) -> None:
+    """The second asks for 3,000,000,000 bytes, which PyTorch's restricted reader grants."""
+    file = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", program)
+        archive.writestr("archive/version", "3\n")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ModelError, match="weights only"):
+        import_authors(file, tmp_path / "model")
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 100_000, f"{grown} kB"
 
 
 def test_damaged_checkpoints_are_refused_or_lose_nothing(tmp_path: Path) -> None:

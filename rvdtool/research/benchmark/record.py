@@ -118,7 +118,8 @@ class Place:
         """
         path = self._path(f"{index}.npy")
         try:
-            return np.asarray(np.load(path, allow_pickle=False), np.float32)
+            # Mapped, since a header may claim any size.
+            return np.array(np.load(path, mmap_mode="r", allow_pickle=False), np.float32)
         except (OSError, ValueError, EOFError) as error:
             raise OutputError(f"{path}: can't be read; remove it and run again: {error}") from error
 

@@ -12,6 +12,7 @@ describe are assumed to be like RVD Part 1: RGGB, 14 bits, black level 0.
 
 import io
 import json
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -22,18 +23,30 @@ import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from rvdtool.errors import InputError, MismatchError, OutputError, RawError
 from rvdtool.files import describe, require_file, write_beside
 from rvdtool.raw.frame import CameraProfile, CfaPhase, Levels4, Mosaic, RawFrame
-from rvdtool.raw.header import DAMAGE
+from rvdtool.raw.read import read_mosaic_tiff
+from rvdtool.video.picture import require_plausible
 from rvdtool.video.png import decode_png, read_header
 
 Rgb8 = NDArray[np.uint8]
 Flow = NDArray[np.float32]
 
-_NAME = r"^[^/\\\x00]+$"
+_MOST_INDEX = 2**26
+"""Bytes of a JSON file."""
+
+
+def _require_below(name: str) -> str:
+    if not re.fullmatch(r"[^/\\\x00]+", name) or name in (".", ".."):
+        raise ValueError(f"{name[:100]!r} is not the name of a file or folder")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_require_below)]
+"""One component of a path below the folder."""
 
 
 class RvdVideo(BaseModel):
@@ -41,8 +54,8 @@ class RvdVideo(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    video_name: Annotated[str, Field(pattern=_NAME)]
-    frames: Annotated[tuple[Annotated[str, Field(pattern=_NAME)], ...], Field(min_length=1)]
+    video_name: Name
+    frames: Annotated[tuple[Name, ...], Field(min_length=1)]
 
 
 class VideoCamera(BaseModel):
@@ -121,12 +134,9 @@ class RvdFolder:
         """
         path = require_file(self.raw_path(video, index), "a RAW frame")
         try:
-            mosaic = tifffile.imread(path)
-        except (OSError, *DAMAGE) as error:
-            raise RawError(f"{path}: not a TIFF that can be read: {error}") from error
-        if mosaic.ndim != 2 or mosaic.dtype != np.uint16:
-            raise RawError(f"{path}: {mosaic.dtype} {list(mosaic.shape)}; expected uint16 [H, W]")
-        return np.asarray(mosaic)
+            return read_mosaic_tiff(path)
+        except OSError as error:
+            raise RawError(f"{path}: not a TIFF that can be read: {describe(error)}") from error
 
     def read_first(self, video: RvdVideo) -> RawFrame:
         """Read the first RAW frame of a video, with its camera's levels and colours.
@@ -156,7 +166,8 @@ class RvdFolder:
         """
         path = require_file(self.srgb_path(video, index), "an sRGB frame")
         with path.open("rb", buffering=0) as file:
-            bits = read_header(file, str(path)).bits
+            header = read_header(file, str(path))
+        bits = require_plausible(header, path.stat().st_size, str(path)).bits
         if bits != 8:
             raise InputError(f"{path}: {bits} bits per sample; expected 8")
         return np.asarray(decode_png(path.read_bytes(), str(path)), np.uint8)
@@ -169,7 +180,8 @@ class RvdFolder:
         """
         path = require_file(self.flow_path(video, index), "a flow field")
         try:
-            flow = np.load(path, allow_pickle=False)
+            # Mapped, since a header may claim any size.
+            flow = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
             raise InputError(f"{path}: not a NumPy array: {error}") from error
         if flow.ndim != 3 or flow.shape[2] != 2:
@@ -181,8 +193,15 @@ def open_rvd(root: Path) -> RvdFolder:
     """Open a folder in RVD's layout, without reading frames.
 
     Raises:
-        InputError: data.json is missing, or one of the JSON files is invalid.
+        InputError: data.json is missing or lists no video, or one of the JSON files is invalid.
     """
+    folder = _open(root)
+    if not folder.videos:
+        raise InputError(f"{root / 'data.json'}: lists no video")
+    return folder
+
+
+def _open(root: Path) -> RvdFolder:
     videos = _parse(_VIDEOS, root / "data.json", "[{video_name, frames}, …]")
     names = [video.video_name for video in videos]
     if len(set(names)) < len(names):
@@ -197,8 +216,10 @@ def open_rvd(root: Path) -> RvdFolder:
 
 
 def _parse(adapter: TypeAdapter[Index], path: Path, form: str) -> Index:
+    if require_file(path, "an index of videos").stat().st_size > _MOST_INDEX:
+        raise InputError(f"{path}: larger than {_MOST_INDEX:,} bytes, so no index of videos")
     try:
-        return adapter.validate_json(require_file(path, "an index of videos").read_bytes())
+        return adapter.validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
@@ -215,9 +236,7 @@ class RvdWriter:
     def __init__(self, root: Path) -> None:
         make_folder(root)
         self.root = root
-        self._folder = (
-            open_rvd(root) if (root / "data.json").exists() else RvdFolder(root, (), {}, {})
-        )
+        self._folder = _open(root) if (root / "data.json").exists() else RvdFolder(root, (), {}, {})
 
     @property
     def finished(self) -> frozenset[str]:

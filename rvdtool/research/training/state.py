@@ -10,7 +10,6 @@ process.
 """
 
 import json
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +20,13 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor, nn
 
-from rvdtool.errors import InputError, UsageError
+from rvdtool.errors import InputError, ModelError, UsageError
 from rvdtool.files import write_beside
 from rvdtool.network.checkpoint import CONFIG_FILE
+from rvdtool.network.pth import read_pth
 
 STATE_FILE = "state.ckpt"
 RUN_FILE = "run.json"
-
-_DAMAGE = (OSError, RuntimeError, EOFError, pickle.UnpicklingError)
-"""Errors that PyTorch raises on damaged files or files of other programs."""
 
 
 @dataclass
@@ -89,17 +86,18 @@ def load_state(folder: Path, state: RunState) -> None:
     if not path.exists():
         return
     try:
-        # Only tensors and plain values: no code of a checkpoint is run.
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_pth(path)
         state.network.load_state_dict(content["network"])
         if state.mean is not state.network:
             state.mean.load_state_dict(content["mean"])
         state.optimizer.load_state_dict(content["optimizer"])
         state.step = int(content["step"])
-    except (*_DAMAGE, KeyError, ValueError, TypeError) as error:
+        state.seconds = float(content.get("seconds", 0.0))
+        state.recent = torch.as_tensor(content.get("recent", state.recent))
+    except ModelError as error:
+        raise InputError(f"{error}; it can't be resumed") from error
+    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise InputError(f"{path}: can't be resumed: {_first_line(error)}") from error
-    state.seconds = float(content.get("seconds", 0.0))
-    state.recent = content.get("recent", state.recent)
 
 
 def earlier_sessions(folder: Path, facts: Mapping[str, JsonValue]) -> list[JsonValue]:

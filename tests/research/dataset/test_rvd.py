@@ -43,6 +43,9 @@ def test_the_published_folder_reads_unchanged(published: Path) -> None:
     ("file", "text", "says"),
     [
         ("data.json", "{}", "expected"),
+        ("data.json", "[]", "lists no video"),
+        ("data.json", '[{"video_name": "..", "frames": ["7"]}]', "video_name"),
+        ("data.json", '[{"video_name": "v1", "frames": ["."]}]', "frames"),
         ("data.json", '[{"video_name": "v1"}]', "frames"),
         ("data.json", '[{"video_name": "../v1", "frames": ["7"]}]', "video_name"),
         ("data.json", '[{"video_name": "v1", "frames": []}]', "frames"),
