@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 
 from rvdtool.errors import UsageError, VideoError
 from rvdtool.notes import Say
+from rvdtool.video.picture import most_bytes
 from rvdtool.video.source import ByteSource, open_bytes
 
 # FFmpeg also opens text, playlists and pictures. A playlist can refer to local files and servers,
@@ -46,11 +47,15 @@ def open_container(source: ByteSource) -> Iterator[InputContainer]:
     """
     with open_bytes(source) as file:
         _require_whole(file, source.name)
+        # FFmpeg decodes a frame already when it opens a file.
+        most = most_bytes(file.seek(0, io.SEEK_END)) // 6
+        file.seek(0)
         try:
             container = av.open(
                 file,
                 "r",
                 container_options={"format_whitelist": ",".join(FORMATS)},
+                options={"max_pixels": str(most)},
                 buffer_size=BUFFER,
                 **_TAG_OPTIONS,
             )
@@ -64,12 +69,31 @@ def open_container(source: ByteSource) -> Iterator[InputContainer]:
                 "MP4, MOV, MKV, WebM, AVI, MXF or MPEG-TS file"
             ) from error
         with container:
+            for stream in container.streams.video:
+                _require_plausible(stream, most, source.name)
             try:
                 yield container
             except (av.error.FFmpegError, OSError) as error:
                 raise VideoError(
                     f"{source.name}: damaged ({reason(error)}); copy it again from the camera"
                 ) from error
+
+
+def _require_plausible(stream: VideoStream, most: int, name: str) -> None:
+    """Refuse frames that are much too large for the file, also those inside it.
+
+    Raises:
+        VideoError: the stream claims such a size.
+    """
+    context = cast(VideoCodecContext | None, stream.codec_context)
+    if context is None:
+        return
+    if context.width * context.height > most:
+        raise VideoError(
+            f"{name}: claims frames of {context.width}×{context.height} pixels, which is not "
+            "plausible for a file of its size; it is damaged or forged"
+        )
+    context.options = {"max_pixels": str(most)}
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from video_clips import B_FRAMES, X265, make_clip, picture
 
 from rvdtool.errors import InputError, VideoError
 from rvdtool.video import container
+from rvdtool.video import picture as picture_module
 from rvdtool.video.decode import Assume, probe, read_frames
 from rvdtool.video.frame import ColorTag, VideoFrame
 from rvdtool.video.source import FileSource, open_bytes
@@ -354,3 +355,21 @@ def test_names_that_ffmpeg_lacks_are_refused(tmp_path: Path, name: str, value: s
         forged = replace(info, color=replace(info.color, **{name: ColorTag(value, "user")}))
     with pytest.raises(VideoError, match="not known to FFmpeg"):
         next(read_frames(source, forged))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("mp4", "libx264"), ("avi", "mpeg4"), ("mkv", "ffv1")]
+)
+def test_frames_that_a_file_of_its_size_can_hardly_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, codec: str
+) -> None:
+    """The bound is 8K for small files; here it is lowered instead of making frames as large."""
+    path = make_clip(tmp_path / f"clip.{suffix}", codec, count=2)
+    info = probe(FileSource(path))
+    monkeypatch.setattr(picture_module, "_ALWAYS_READ", 6 * (info.width * info.height - 1))
+    monkeypatch.setattr(picture_module, "_LARGEST_RATIO", 0)
+    for read in (probe, lambda source: next(read_frames(source, info))):
+        with pytest.raises(VideoError):
+            read(FileSource(path))
+    monkeypatch.setattr(picture_module, "_ALWAYS_READ", 100 * info.width * info.height)
+    assert len(list(read_frames(FileSource(path), info))) == 2

@@ -245,3 +245,31 @@ def test_profiles_that_are_not_srgb_are_refused(suffix: str, version: int, tmp_p
     write_with_profile(tmp_path, suffix, icc("x", version)[:140])
     with pytest.raises(VideoError, match=r"ICC profile '(unnamed|name)'"):
         probe(open_source(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "tiff"])
+def test_a_picture_of_an_absurd_size_is_refused_by_its_header(tmp_path: Path, kind: str) -> None:
+    """30000×30000: as the clip's first picture, and later in place of one that was probed."""
+    path = tmp_path / f"1.{kind}"
+    if kind == "png":
+        write_png(picture(0), path)
+        where = path.read_bytes().index(b"IHDR") + 4
+        places = {where: ">I", where + 4: ">I"}
+    elif kind == "jpg":
+        write_jpeg(path, 0)
+        where = path.read_bytes().index(b"\xff\xc0") + 5
+        places = {where: ">H", where + 2: ">H"}
+    else:
+        tifffile.imwrite(path, picture(0), photometric="rgb", compression="deflate")
+        with tifffile.TiffFile(path) as tiff:
+            tags = [tiff.pages.first.tags[name] for name in ("ImageWidth", "ImageLength")]
+            places = {tag.valueoffset: "<H" for tag in tags}
+    source, info = open_source(tmp_path), probe(open_source(tmp_path))
+    data = bytearray(path.read_bytes())
+    for where, form in places.items():
+        struct.pack_into(form, data, where, 30_000)
+    path.write_bytes(data)
+    with pytest.raises(VideoError, match="30000×30000"):
+        probe(source)
+    with pytest.raises(VideoError, match="30000×30000"):
+        list(read_frames(source, info))
