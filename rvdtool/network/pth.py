@@ -143,7 +143,7 @@ def _require_plain(program: bytes) -> None:
         if name == "GLOBAL" and argument not in _GLOBALS:
             raise ValueError(f"it names {str(argument).replace(' ', '.')}")
         if name in ("BINPUT", "LONG_BINPUT"):
-            memo[argument] = stack[-1]
+            memo[int(argument or 0)] = stack[-1]
             continue
         if name == "MARK":
             marks.append(len(stack))
@@ -157,7 +157,7 @@ def _require_plain(program: bytes) -> None:
         items += [stack.pop() for _ in range(count)]
         made = 1
         if name in ("BINGET", "LONG_BINGET"):
-            made = memo[argument]
+            made = memo[int(argument or 0)]
         elif name.startswith("TUPLE"):
             made += sum(items)
         if made > _MOST_IN_TUPLE:
