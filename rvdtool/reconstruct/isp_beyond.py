@@ -4,9 +4,11 @@ The regression of `inverse_isp.py` is valid for the reference frame's brightness
 much darker or brighter, its products with the local brightness extrapolate badly, so local
 brightness is limited to the reference frame's range. Its squares extrapolate badly, too, for
 photosites that are much darker or brighter than any in the reference frame. There it is replaced by
-a monotonic function: a mix of the linearised channels without a constant, to a power. The power is
-taken from the ratio of regression and mix at the ends of the reference frame's range. Towards dark,
-tone curves continue in the same way; towards bright they bend, so there the power soon fades to 1.
+a monotonic function: the usual tone curve that explains the reference frame best
+(`tone_curves.py`), a mix of the channels that it linearises without a constant, to a power. The
+power is taken from the ratio of regression and mix at the ends of the reference frame's range.
+Towards dark, tone curves continue in the same way; towards bright they bend, so there the power
+soon fades to 1.
 """
 
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 
 from rvdtool.reconstruct.isp_features import Features
 from rvdtool.reconstruct.statistics import POSITIONS, Array
+from rvdtool.reconstruct.tone_curves import choose_curve, light_of, mix_of
 
 Line = tuple[float, float]
 """Logarithm of the ratio of regression to mix at one end of the range, and its slope there."""
@@ -46,12 +49,14 @@ class Beyond:
     """The function that replaces the regression in changed light.
 
     Attributes:
-        mix: weights of the linearised channels, [2, 2, 3] by CFA position.
+        curve: the ISP's inverse tone curve, one of `tone_curves`.
+        mix: weights of the channels that it linearises, [2, 2, 3] by CFA position.
         ends: logarithm of the mix at the lower and the upper end, [2, 2, 2] by CFA position.
         dark, light: ratio of the regression to the mix at the ends.
         tones: (lowest, highest) value of each map of `Features.tones` on the reference frame.
     """
 
+    curve: Array
     mix: Array
     ends: Array
     dark: Line
@@ -69,16 +74,18 @@ class Beyond:
             weight: weight of each photosite, 0..1, [H, W].
         """
         mix, ends = np.zeros((2, 2, 3), np.float32), np.zeros((2, 2, 2), np.float32)
-        above, over = [], []
+        above, over, samples = [], [], []
         for at in POSITIONS:
             own = np.s_[at[0] :: 2, at[1] :: 2]
             usable = (features.clipped[own] == 0) & (raw[own] < 1 - DARK) & (weight[own] > 0)
-            x, y = features.linear[own][usable].astype(np.float64), raw[own][usable]
+            coded, y = features.coded[own][usable], raw[own][usable]
             each = weight[own][usable] / (np.maximum(y, 0) + DARK) ** 2
-            gram = (x * each[:, None]).T @ x
-            gram += 1e-6 * (np.trace(gram) + 1) * np.eye(3)
-            mix[at] = np.linalg.solve(gram, x.T @ (each * y))
-            z, by = np.log(np.maximum(x @ mix[at], LOWEST)), regressed[own][usable]
+            samples.append((coded, y, each, regressed[own][usable]))
+        curve = choose_curve([(coded, y, each) for coded, y, each, _ in samples])
+        for at, (coded, y, each, by) in zip(POSITIONS, samples, strict=True):
+            x = light_of(coded, curve).astype(np.float64)
+            mix[at] = mix_of(x, y, each)
+            z = np.log(np.maximum(x @ mix[at], LOWEST))
             ends[at] = np.quantile(z, (ENDS, 1 - ENDS)) if z.size else 0
             above.append(z - ends[at].mean())
             over.append(np.log(np.maximum(by, LOWEST)) - z)
@@ -88,7 +95,7 @@ class Beyond:
         z, parted = np.concatenate(above), np.concatenate(over)
         dark = _line(z, parted, z <= np.quantile(z, TAIL), low) if z.size else (0.0, 0.0)
         light = _line(z, parted, z >= np.quantile(z, 1 - TAIL), high) if z.size else (0.0, 0.0)
-        return cls(mix, ends, dark, light, tones)
+        return cls(curve, mix, ends, dark, light, tones)
 
     def away(self, features: Features) -> Array | None:
         """Degree to which a frame's light is outside the reference frame's range, 0..1, [H, W].
@@ -114,7 +121,8 @@ class Beyond:
         result, stray = value.copy(), np.zeros_like(value)
         for at in POSITIONS:
             own = np.s_[at[0] :: 2, at[1] :: 2]
-            mix = np.maximum(features.linear[own] @ self.mix[at], np.float32(LOWEST))
+            channels = light_of(features.coded[own], self.curve)
+            mix = np.maximum(channels @ self.mix[at], np.float32(LOWEST))
             z = np.log(mix)
             low, high = (np.float32(end) for end in self.ends[at])
             darker, lighter = np.maximum(low - z, 0), np.maximum(z - high, 0)
