@@ -3,6 +3,7 @@
 The scale is in `rvdtool.reconstruct.confidence`.
 """
 
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,21 +58,31 @@ class ConfidenceMaps:
                 "folder for --confidence"
             )
 
-    def require(self, frames: range) -> None:
-        """A resumed run doesn't write these frames' maps again: they have to exist.
+    def require(self, index: int, digest: bytes) -> None:
+        """A resumed run doesn't write this frame's map again: it has to be as it was written.
+
+        Args:
+            index: of the frame.
+            digest: SHA-256 of the map.
 
         Raises:
-            OutputError: one is missing.
+            OutputError: it is missing, isn't as it was written, or can't be read.
         """
-        for index in frames:
-            if not self._path(index).exists():
-                raise OutputError(
-                    f"{self._path(index)}: is missing, so the maps can't be resumed; leave out "
-                    "--confidence, or use --overwrite to start again"
-                )
+        path = self._path(index)
+        try:
+            fault = None if path.exists() else "is missing"
+            if not fault and hashlib.sha256(path.read_bytes()).digest() != digest:
+                fault = "isn't as the interrupted run wrote it"
+        except OSError as error:
+            raise OutputError(f"{path}: can't be read: {describe(error)}") from error
+        if fault:
+            raise OutputError(
+                f"{path}: {fault}, so the maps can't be resumed; leave out --confidence, or use "
+                "--overwrite to start again"
+            )
 
-    def write(self, error: Array | None, index: int) -> None:
-        """Write a frame's map; an old one is replaced.
+    def write(self, error: Array | None, index: int) -> bytes:
+        """Write a frame's map and return its SHA-256; an old one is replaced.
 
         Args:
             error: see `confidence_map`.
@@ -83,6 +94,7 @@ class ConfidenceMaps:
         data = imagecodecs.png_encode(confidence_map(error, self.size), level=1)
         with write_beside(self._path(index), overwrite=True) as file:
             file.write(data)
+        return hashlib.sha256(data).digest()
 
     def _path(self, index: int) -> Path:
         return self.folder / Path(frame_name(self.stem, index)).with_suffix(".png")

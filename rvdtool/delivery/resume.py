@@ -34,6 +34,8 @@ _UNREADABLE = (
 """Errors of NumPy and zipfile on a damaged checkpoint, depending on where it is damaged."""
 
 _DIGEST = hashlib.sha256().digest_size
+NO_MAP = bytes(_DIGEST)
+"""In place of the hash of a map that was not written."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +45,17 @@ class Written:
     Attributes:
         size: in bytes.
         digest: its SHA-256.
+        map: SHA-256 of the frame's confidence map; zeros if none was written.
     """
 
     size: int
     digest: bytes
+    map: bytes = NO_MAP
 
     @classmethod
-    def of(cls, data: bytes) -> Self:
-        """What to expect of a file with these bytes."""
-        return cls(len(data), hashlib.sha256(data).digest())
+    def of(cls, data: bytes, shown: bytes = NO_MAP) -> Self:
+        """What to expect of a file with these bytes, whose map has the SHA-256 `shown`."""
+        return cls(len(data), hashlib.sha256(data).digest(), shown)
 
     def fault(self, path: Path) -> str | None:
         """What is wrong with the file now; None if it is unchanged.
@@ -140,6 +144,7 @@ def save_checkpoint(path: Path, key: str, first: int, checkpoint: Checkpoint) ->
             threads=checkpoint.threads,
             sizes=np.array([one.size for one in files], "<i8"),
             digests=np.frombuffer(b"".join(one.digest for one in files), np.uint8),
+            maps=np.frombuffer(b"".join(one.map for one in files), np.uint8),
             figures=np.array([checkpoint.figures[index] for index in done], "<f8"),
             has_chain=bool(arrays),
             **arrays,
@@ -174,9 +179,8 @@ def load_checkpoint(
             frame, threads = int(arrays["frame"]), int(arrays["threads"])
             if frame not in span:
                 raise ValueError(f"it ends at frame {frame}")
-            sizes, digests = arrays["sizes"], arrays["digests"]
             done = range(span.start, frame + 1)
-            written = _written(done, sizes, digests)
+            written = _written(done, arrays["sizes"], arrays["digests"], arrays["maps"])
             figures = _figures(done, arrays["figures"])
             values = {}
             if not arrays["has_chain"] and state is not ChainState:
@@ -192,13 +196,15 @@ def load_checkpoint(
     return Checkpoint(Start(frame, state(**values) if values else None), written, figures, threads)
 
 
-def _written(done: range, sizes: NDArray[Any], digests: NDArray[Any]) -> dict[int, Written]:
-    kinds, shapes = (sizes.dtype.str, digests.dtype.str), (sizes.shape, digests.shape)
-    if kinds != ("<i8", "|u1") or shapes != ((len(done),), (_DIGEST * len(done),)):
+def _written(
+    done: range, sizes: NDArray[Any], digests: NDArray[Any], maps: NDArray[Any]
+) -> dict[int, Written]:
+    found = [(one.dtype.str, one.shape) for one in (sizes, digests, maps)]
+    if found != [("<i8", (len(done),)), *[("|u1", (_DIGEST * len(done),))] * 2]:
         raise ValueError("its list of frames doesn't fit")
-    data = digests.tobytes()
+    files, shown = digests.reshape(-1, _DIGEST), maps.reshape(-1, _DIGEST)
     return {
-        index: Written(int(sizes[n]), data[_DIGEST * n : _DIGEST * (n + 1)])
+        index: Written(int(sizes[n]), files[n].tobytes(), shown[n].tobytes())
         for n, index in enumerate(done)
     }
 

@@ -19,6 +19,7 @@ from rvdtool.delivery.need import Need, disk_need, require_space
 from rvdtool.delivery.options import DerenderOptions
 from rvdtool.delivery.output import OutputFolder, remove, writing_alone
 from rvdtool.delivery.resume import (
+    NO_MAP,
     Checkpoint,
     Figures,
     Written,
@@ -219,8 +220,9 @@ class Run:
 
         def write() -> None:
             with stage("writing"):
+                shown = NO_MAP
                 if self._maps is not None:
-                    self._maps.write(expected, index)
+                    shown = self._maps.write(expected, index)
                 data = encode_dng(
                     exposed(self.bundle, frame, index),
                     compression=self.options.compression,
@@ -230,7 +232,7 @@ class Run:
                 )
                 with write_beside(self._output.frame(index), overwrite=True) as file:
                     file.write(data)
-                self._written[index] = Written.of(data)
+                self._written[index] = Written.of(data, shown)
 
         return write
 
@@ -287,7 +289,8 @@ class Run:
                 f"{max(start.index + 1, self.span.start)} on"
             )
         if self._maps is not None:
-            self._maps.require(range(self.span.start, start.index + 1))
+            for index in range(self.span.start, start.index + 1):
+                self._maps.require(index, saved.written[index].map)
         return start
 
     def _saved(self) -> Checkpoint:

@@ -218,19 +218,21 @@ def test_planes_that_would_fill_the_memory_are_not_read(
     shot: Any, tmp_path: Path, kind: str
 ) -> None:
     """A TIFF of zeros shrinks a thousandfold; a bundle's is never compressed."""
-    pixels = np.zeros((25, 33, 4), np.uint16)
+    pixels = np.zeros((24, 33, 4), np.uint16)
     buffer = io.BytesIO()
     compression = "zlib" if kind == "compressed" else None
-    tifffile.imwrite(buffer, pixels, compression=compression, photometric="minisblack")
+    tifffile.imwrite(
+        buffer, pixels, compression=compression, photometric="minisblack", planarconfig="contig"
+    )
     data = buffer.getvalue()
     if kind == "compressed":
-        data += bytes(25 * 33 * 8)
+        data += bytes(24 * 33 * 8)
     elif kind == "short":
         data = data[:1000]
     else:
         data += bytes(2**20)
     bundle = open_bundle(resealed(shot.bundle, tmp_path / "forged.rvd", {PLANES: data}))
-    with pytest.raises(BundleError, match=r"compression 8|and a short header"):
+    with pytest.raises(BundleError, match=r"Compression is \[8\]|and a short header"):
         _ = bundle.references[0].frame
     assert [check.name for check in verify(bundle) if not check.ok] == [EQUAL]
 

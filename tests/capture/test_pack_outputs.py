@@ -1,6 +1,8 @@
 """Nothing that goes into a bundle is overwritten by it, under whatever name it is reached."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import pytest
 from mlv_samples import Clip, mlv_bytes, random_mosaics
 from pairwise import pairwise
 
+from rvdtool.bundle.store import open_bundle
+from rvdtool.bundle.verify import verify
 from rvdtool.capture.pack import pack
 from rvdtool.capture.stills import parse_stills
 from rvdtool.errors import UsageError
@@ -112,3 +116,19 @@ def test_a_bundle_beside_its_inputs_may_be_replaced(place: Path) -> None:
     out.write_text("an older bundle")
     pack(place / "clip.mp4", place / "cinema", out, overwrite=True)
     assert out.stat().st_size > (place / "clip.mp4").stat().st_size
+
+
+def test_two_packs_to_one_name_at_once_leave_a_whole_bundle(place: Path) -> None:
+    """Whichever is first; the other one is refused by name, while it runs or after."""
+    command = [sys.executable, "-m", "rvdtool", "pack", "clip.mp4", "--raw", "0=first.dng"]
+    runs = [
+        subprocess.Popen([*command, "-o", "one.rvd"], cwd=place, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [run.communicate()[1] for run in runs]
+    assert sorted(run.returncode == 0 for run in runs) == [False, True], said
+    assert any("one.rvd" in text for run, text in zip(runs, said, strict=True) if run.returncode)
+    checks = verify(open_bundle(place / "one.rvd"))
+    assert checks
+    assert all(check.ok for check in checks)
+    assert not [path.name for path in place.iterdir() if path.name.startswith(".")]

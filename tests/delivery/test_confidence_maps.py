@@ -65,6 +65,11 @@ def test_a_resumed_run_makes_the_same_maps(
         patch.setattr(Chain, "fuse", _stopping_at(4))
         derender_to_folder(bundle, tmp_path / "b", DerenderOptions(confidence=parts))
     options = DerenderOptions(confidence=parts, existing="resume")
+    written = (parts / "clip_000001.png").read_bytes()
+    (parts / "clip_000001.png").write_bytes(written[:-1] + b"x")
+    with pytest.raises(OutputError, match=r"clip_000001\.png: isn't as the interrupted run wrote"):
+        derender_to_folder(bundle, tmp_path / "b", options)
+    (parts / "clip_000001.png").write_bytes(written)
     report = derender_to_folder(bundle, tmp_path / "b", options)
     assert report.resumed_at == 3
     assert maps(parts) == maps(tmp_path / "whole")

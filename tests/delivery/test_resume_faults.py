@@ -173,6 +173,7 @@ def with_nan(flow: Any) -> Any:
         ("sizes", lambda sizes: sizes[1:]),
         ("sizes", lambda sizes: sizes.astype(np.float32)),
         ("digests", lambda _: "none"),
+        ("maps", lambda maps: maps[:-1]),
     ],
 )
 def test_a_forged_state_is_refused(

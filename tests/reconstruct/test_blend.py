@@ -38,7 +38,7 @@ def constant(
     for _ in range(COUNT):
         flows = np.full((*BLOCKS, 2), flow, np.float32)
         spool.append(mosaic, flows, np.full(BLOCKS, 1e-4 * value, np.float32))
-    waypoint = Waypoint(1.0, 0.9, np.float32(exposure))
+    waypoint = Waypoint(1.0, 0.9, 0.9, np.float32(exposure))
     errors = np.broadcast_to(np.float32(error), BLOCKS).copy()
     return Trace(REFERENCE, (waypoint,) * COUNT, False, spool, errors)
 
