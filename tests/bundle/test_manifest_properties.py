@@ -37,11 +37,12 @@ ratios = st.builds(
     st.integers(1, 2**63 - 1),
 )
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+DEVICES = ("CON", "PRN", "AUX", "NUL", "COM", "LPT")
 names = st.text(
     st.characters(exclude_categories=["Cc", "Cs"], exclude_characters='<>:"/\\|?*'),
     min_size=1,
     max_size=60,
-).filter(lambda name: name[-1] not in ". " and name[:3].upper() not in ("CON", "PRN", "AUX", "NUL"))
+).filter(lambda name: name[-1] not in ". " and name[:3].upper() not in DEVICES)
 digests = st.text("0123456789abcdef", min_size=64, max_size=64)
 values = st.one_of(
     st.none(),
