@@ -246,6 +246,17 @@ def _remove_if_left(part: Path) -> None:
             os.close(handle)
 
 
+def require_new(path: Path, overwrite: bool) -> None:
+    """Refuse a file that can't be written, before any work is done for it.
+
+    Raises:
+        OutputError: its folder doesn't exist, or it exists (without `overwrite`), or is a folder.
+    """
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: {path.parent} isn't a folder; create it first")
+    _refuse_existing(path, overwrite)
+
+
 def _refuse_existing(path: Path, overwrite: bool) -> None:
     try:
         path.lstat()

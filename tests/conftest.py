@@ -1,6 +1,5 @@
 """The shot that most tests use: a video, the RAW of its first frame, and their bundle."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from readers import need
 
 from rvdtool.capture.pack import pack
 from rvdtool.raw.bayer import color_index
@@ -75,12 +75,11 @@ def _frames() -> Iterator[NDArray[np.uint8]]:
         yield np.rint(255 * scene(index) ** 0.45).astype(np.uint8)
 
 
+PROGRAMS = {"ffmpeg": "ffmpeg", "ffprobe": "ffmpeg", "exiftool": "libimage-exiftool-perl"}
+
+
 @pytest.fixture(scope="session")
 def programs() -> None:
     """ffmpeg, ffprobe and exiftool: skip without them, or fail where they are required."""
-    missing = [name for name in ("ffmpeg", "ffprobe", "exiftool") if shutil.which(name) is None]
-    if missing:
-        what = f"{', '.join(missing)} (apt install ffmpeg libimage-exiftool-perl) missing"
-        if os.environ.get("RVDTOOL_REQUIRE_READERS") == "1":
-            pytest.fail(what)
-        pytest.skip(what)
+    for name, package in PROGRAMS.items():
+        need(shutil.which(name), f"{name} (apt install {package})")

@@ -10,17 +10,22 @@ import typer
 
 from rvdtool import DEFAULT_MODEL
 from rvdtool.cli import console
+from rvdtool.cli.derendered import (
+    estimate_as_json,
+    estimate_in_words,
+    print_stages,
+    report_as_json,
+    report_in_words,
+)
 from rvdtool.cli.frames import parse_frames
 from rvdtool.cli.rates import parse_rate
 from rvdtool.cli.several import for_each
 from rvdtool.errors import RvdError, UsageError
 
 if TYPE_CHECKING:
+    from rvdtool.bundle.store import Bundle
     from rvdtool.delivery.folder import DerenderReport
-    from rvdtool.delivery.options import DerenderOptions
-    from rvdtool.delivery.rehearsal import Estimate
     from rvdtool.network.checkpoint import Model
-    from rvdtool.reconstruct.stages import Stages
 
 
 def derender(
@@ -173,7 +178,7 @@ def derender(
     from rvdtool.bundle.store import open_bundle
     from rvdtool.delivery.folder import derender_to_folder
     from rvdtool.delivery.options import DerenderOptions
-    from rvdtool.delivery.output import STATE_FILE, CompleteError
+    from rvdtool.delivery.output import STATE_FILE, CompleteError, require_beside
     from rvdtool.delivery.preview import require_preview, write_preview
     from rvdtool.delivery.rehearsal import rehearse
     from rvdtool.reconstruct.compiled import cores, must_compile
@@ -191,7 +196,8 @@ def derender(
     if page is not None:
         from rvdtool.report.page import require_report
 
-        require_report(page, overwrite, output)
+        require_beside("--report", page, output)
+        require_report(page, overwrite)
     if model == "none" and (device is not None or bf16 is not None):
         raise UsageError("--device, --bf16 and --fp32 need a network; leave out --model none")
     several = len(bundles) > 1
@@ -218,7 +224,7 @@ def derender(
     if must_compile():
         console.note("first run on this machine: compiling takes about half a minute, once")
     record, start = Record(), perf_counter()
-    reports: list[DerenderReport] = []
+    done: list[tuple[Bundle, DerenderOptions, DerenderReport]] = []
     results: list[dict[str, object]] = []
 
     def run(path: Path) -> None:
@@ -227,9 +233,9 @@ def derender(
         options = replace(settings, frames=parse_frames(frames, opened.video_info.frame_count))
         if dry_run:
             estimate = rehearse(opened, folder, options, advance, console.note)
-            results.append(_estimate_as_json(estimate))
+            results.append(estimate_as_json(estimate))
             if not as_json:
-                console.print_line(of + _in_words(estimate))
+                console.print_line(of + estimate_in_words(estimate))
             return
         try:
             report = derender_to_folder(
@@ -239,7 +245,7 @@ def derender(
                 advance,
                 console.note,
                 record.watch if page else None,
-                lambda estimate: console.note(of + _in_words(estimate)),
+                lambda estimate: console.note(of + estimate_in_words(estimate)),
             )
         except CompleteError as error:
             if not several:
@@ -254,9 +260,9 @@ def derender(
                 "interrupted; the same command with --resume continues (with --overwrite it "
                 "starts again)"
             ) from error
-        reports.append(report)
-        results.append(_as_json(report, model))
-        for line in _told(report, options, model) if several and not as_json else ():
+        done.append((opened, options, report))
+        results.append(report_as_json(report, model))
+        for line in report_in_words(report, options, model) if several and not as_json else ():
             console.print_line(line)
 
     label, total = ("Measuring", None) if dry_run else ("De-rendering", _frames(bundles, frames))
@@ -268,8 +274,7 @@ def derender(
             console.print_json(results if several else results[0])
     if dry_run or several:
         return
-    opened, (report,) = open_bundle(bundles[0]), reports
-    options = replace(settings, frames=parse_frames(frames, opened.video_info.frame_count))
+    ((opened, options, report),) = done
     if preview is not None:
         with console.progress("Preview", report.frames) as advance:
             write_preview(
@@ -281,92 +286,19 @@ def derender(
                 advance=advance,
             )
     if profile:
-        done = report.first + report.frames - max(report.first, report.resumed_at)
-        _print_stages(stage, done, perf_counter() - start)
-    told = _told(report, options, model)
+        made = report.first + report.frames - max(report.first, report.resumed_at)
+        print_stages(stage, made, perf_counter() - start)
+    told = report_in_words(report, options, model)
     if page is not None:
         with console.progress("Report", min(report.frames, MOST_FRAMES)) as advance:
             write_run_report(
                 opened, report, record, page, summary=told, overwrite=overwrite, advance=advance
             )
     if as_json:
-        console.print_json(_as_json(report, model))
+        console.print_json(report_as_json(report, model))
         return
     for line in told:
         console.print_line(line)
-
-
-def _as_json(report: "DerenderReport", model: str) -> dict[str, object]:
-    return {
-        "folder": str(report.folder),
-        "first": report.first,
-        "frames": report.frames,
-        "references": report.references,
-        "model": model,
-        "resumed_at": report.resumed_at,
-        "brightness": {"min": report.brightness[0], "max": report.brightness[1]},
-        "exposure": {"min": report.exposure[0], "max": report.exposure[1]},
-        "tracks_gain": report.tracks_gain,
-        "knows_exposures": report.knows_exposures,
-        "trusted": report.trusted,
-        "inverse_isp_alone": report.alone,
-        "expected_psnr": report.expected,
-        "differing": report.differing,
-        "cuts": report.cuts,
-        "name": report.labels.stem,
-        "rate": str(report.labels.rate),
-        "time_code": str(report.labels.time_code(report.first)),
-        "time_code_origin": report.labels.origin,
-        "sound": [str(path) for path in report.sound],
-    }
-
-
-def _told(report: "DerenderReport", options: "DerenderOptions", model: str) -> list[str]:
-    """What was done, in lines."""
-    low, high = report.brightness
-    cause = "the ISP's gain: taken out" if report.tracks_gain else "exposure or light: kept"
-    if report.knows_exposures:
-        cause = "exposures known"
-    true = f", {report.references} of them true" if report.references > 1 else ""
-    if options.frames:
-        true = f", frames {report.first} to {report.first + report.frames - 1}{true}"
-    resumed = f", resumed at frame {report.resumed_at}" if report.resumed_at else ""
-    if options.model and options.model.kind == "fagdn":  # the rest is about our own chain
-        return [
-            f"{report.folder}: {report.frames} DNGs{true}{resumed}; by {model}",
-            _labels(report),
-        ]
-    told = [
-        f"{report.folder}: {report.frames} DNGs{true}{resumed}; brightness {low:.3f} to {high:.3f} "
-        f"({cause}){_expected(report)}",
-        *(
-            f"The RAW of frame {index} differs from the video in {max(share, 0.001):.1%} "
-            "of the frame, as if taken at another moment; there the video is followed"
-            for index, share in report.differing.items()
-        ),
-        _labels(report),
-    ]
-    darkest, lightest = report.exposure
-    if report.tracks_gain and not report.knows_exposures and darkest < lightest:
-        told.append(
-            f"The noise suggests that frames were exposed {darkest:.2f} to {lightest:.2f} "
-            "times as much as their reference; RAW follows. If you know the exposures, "
-            "give them to `rvdtool pack --exposures`"
-        )
-    if report.alone:
-        told.append(
-            f"In {len(report.alone)} of {report.frames} frames, frame {report.alone[0]} the first, "
-            "nothing that the RAW shows could be found again: the result there is the inverse ISP "
-            "alone, which is calibrated on the RAW"
-        )
-    if report.cuts:
-        frames = ", ".join(map(str, report.cuts))
-        told.append(
-            f"Scene change (or blank frame) at frame {frames}: reconstructed from the "
-            "reference's colours alone; `rvdtool pack --raw FRAME=FILE` gives a scene a "
-            "RAW of its own"
-        )
-    return told
 
 
 def _require_one_each(bundles: list[Path], given: list[str]) -> None:
@@ -399,51 +331,6 @@ def _frames(bundles: list[Path], frames: str | None) -> int:
             # The frames before a range count, too: the chain may have to run over them.
             total += wanted.stop if wanted else count
     return total
-
-
-def _estimate_as_json(estimate: "Estimate") -> dict[str, object]:
-    need = estimate.need
-    return {
-        "frames": estimate.frames,
-        "seconds": estimate.seconds,
-        "bytes": need.dngs + need.sound,
-        "temporary_bytes": need.temporary,
-        "free_bytes": need.free,
-    }
-
-
-def _in_words(estimate: "Estimate") -> str:
-    from rvdtool.delivery.need import duration
-
-    return f"{estimate.frames} frames: about {duration(estimate.seconds)}, {estimate.need.words}"
-
-
-def _expected(report: "DerenderReport") -> str:
-    """How good the frames are expected to be, in words."""
-    if not report.expected:
-        return ""
-    worst = min(report.expected, key=lambda index: report.expected[index])
-    mean = sum(report.expected.values()) / len(report.expected)
-    return f"; expected PSNR {mean:.1f} dB (worst frame {worst}: {report.expected[worst]:.1f} dB)"
-
-
-def _print_stages(stages: "Stages", frames: int, seconds: float) -> None:
-    """Stages run side by side, so their shares of the time can add up to more than all of it."""
-    rows = [*stages.seconds.items(), ("all, from start to end", seconds)]
-    for name, taken in rows:
-        console.note(
-            f"{name:<24} {1000 * taken / max(frames, 1):9.1f} ms a frame {taken / seconds:7.1%}"
-        )
-
-
-def _labels(report: "DerenderReport") -> str:
-    labels = report.labels
-    sound = ", ".join(path.name for path in report.sound)
-    start = labels.time_code(report.first)
-    return (
-        f"{labels.stem}: {float(labels.rate):.5g} frames per second from {start} "
-        f"({labels.origin}); {f'sound in {sound}' if sound else 'no sound'}"
-    )
 
 
 def _placed(model: str, device: str | None, bf16: bool | None, threads: int) -> "Model":

@@ -20,8 +20,8 @@ from rvdtool.cli.scores import (
     ranking_as_json,
     summary,
 )
-from rvdtool.errors import OutputError, UsageError
-from rvdtool.files import write_beside
+from rvdtool.errors import UsageError
+from rvdtool.files import require_new, write_beside
 
 if TYPE_CHECKING:
     from rvdtool.evaluate.compare import Comparison
@@ -108,7 +108,9 @@ def metrics(
     methods, truth = _methods(predicted, true, against or [])
     for folder in methods.values():
         _refuse_bundles(folder, truth)
-    _require_writable([path for path in (csv_file, sheet) if path], overwrite)
+    for path in (csv_file, sheet):
+        if path:
+            require_new(path, overwrite)
     if report:
         from rvdtool.report.page import require_report
 
@@ -210,15 +212,6 @@ def _refuse_bundles(predicted: Path, true: Path) -> None:
             f"{true}: is a bundle, which has the true RAW of its reference frames only; give a "
             "folder with the true RAW of every frame"
         )
-
-
-def _require_writable(paths: list[Path], overwrite: bool) -> None:
-    """Fail before the work, not after it."""
-    for path in paths:
-        if path.exists() and not overwrite:
-            raise OutputError(f"{path}: already exists; choose another name, or use --overwrite")
-        if not path.parent.is_dir():
-            raise OutputError(f"{path}: {path.parent} isn't a folder; create it first")
 
 
 def _write_csv(comparisons: Mapping[str, "Comparison"], path: Path, overwrite: bool) -> None:

@@ -16,6 +16,7 @@ from rvdtool.errors import OutputError, UsageError
 from rvdtool.files import make_folder, write_beside
 from rvdtool.raw.bayer import color_index, crop, normalise, orient
 from rvdtool.raw.curves import encode_acescct, encode_rec709, encode_srgb
+from rvdtool.raw.dng import FRAME_RATE
 from rvdtool.raw.frame import CameraProfile, RawFrame
 from rvdtool.raw.header import Ifd
 from rvdtool.raw.ifd import read_ifds
@@ -56,7 +57,6 @@ AP1_FROM_AP0 = np.array(
 AP0 = (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.077, 0.32168, 0.33767)
 """Chromaticities of ACES2065-1 (SMPTE ST 2065-1): R, G, B and white, x and y."""
 
-_FRAME_RATE = 51044
 _RATE = Fraction(24)
 
 
@@ -286,7 +286,7 @@ def _neutral_of_point(frame: RawFrame, x: int, y: int) -> tuple[float, float, fl
 def _rate_of(path: Path) -> Fraction | None:
     """A DNG's FrameRate."""
     tree = read_ifds(path)
-    tag = None if tree is None else tree.first.get(_FRAME_RATE)
+    tag = None if tree is None else tree.first.get(FRAME_RATE)
     if tag is None or not isinstance(tag.value, tuple) or len(tag.value) != 2:
         return None
     above, below = tag.value

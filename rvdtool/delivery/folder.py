@@ -126,10 +126,10 @@ def derender_to_folder(
         say(message)
 
     run = Run(bundle, folder, options, note)
-    run.need()
+    need = run.need()
     with run.alone():
         if estimated:
-            estimated(estimate(run))
+            estimated(estimate(run, need))
         report = _derender(run, run.prepare(), advance, note, watch)
     return replace(report, notes=tuple(notes))
 

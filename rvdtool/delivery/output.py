@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rvdtool.delivery.resume import Written
 from rvdtool.delivery.sound import is_our_sound
-from rvdtool.errors import OutputError
+from rvdtool.errors import OutputError, UsageError
 from rvdtool.files import describe, exclusive, lock_of, remove_leftovers
 from rvdtool.raw.sequence import frame_name, timestamps_name
 
@@ -25,6 +25,21 @@ _SOFTWARE = b"rvdtool "
 
 class CompleteError(OutputError):
     """The run that is to be resumed has ended."""
+
+
+def require_beside(option: str, path: Path, folder: Path) -> None:
+    """Refuse a file among the DNGs, where the next run would not know it.
+
+    Args:
+        option: by which the file was named.
+        path: the file.
+        folder: of the DNGs.
+
+    Raises:
+        UsageError: it lies there.
+    """
+    if path.resolve().parent == folder.resolve():
+        raise UsageError(f"{option} {path}: lies among the DNGs; choose another folder for it")
 
 
 def list_names(folder: Path) -> list[str]:

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from rvdtool.bundle.store import Bundle
 from rvdtool.delivery.folder import DerenderReport
-from rvdtool.errors import OutputError, UsageError
+from rvdtool.delivery.output import require_beside
+from rvdtool.errors import UsageError
+from rvdtool.files import require_new
 from rvdtool.raw.read import read_raw
 from rvdtool.raw.render import Look, look_of
 from rvdtool.raw.sequence import frame_name
@@ -32,12 +34,8 @@ def require_preview(path: Path, folder: Path, overwrite: bool) -> None:
     """
     if path.suffix.lower() not in CONTAINERS:
         raise UsageError(f"--preview {path}: its name has to end in {', '.join(CONTAINERS)}")
-    if path.resolve().parent == folder.resolve():
-        raise UsageError(f"--preview {path}: lies among the DNGs; choose another folder for it")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path}: already exists; choose another name, or use --overwrite")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path}: {path.parent} isn't a folder; create it first")
+    require_beside("--preview", path, folder)
+    require_new(path, overwrite)
 
 
 def write_preview(

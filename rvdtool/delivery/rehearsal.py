@@ -69,22 +69,22 @@ def rehearse(
     """
     run = Run(bundle, folder, options, say)
     if not folder.is_dir():
-        return estimate(run, advance)
+        return estimate(run, run.need(), advance)
     with writing_alone(folder, "output folder"):
-        return estimate(run, advance)
+        return estimate(run, run.need(), advance)
 
 
-def estimate(run: Run, advance: Callable[[int], None] | None = None) -> Estimate:
+def estimate(run: Run, need: Need, advance: Callable[[int], None] | None = None) -> Estimate:
     """Estimate what a run would take.
 
     Args:
         run: its output folder doesn't exist, or no other run can write into it.
+        need: `Run.need`.
         advance: called with the number of frames just measured.
 
     Raises:
         BundleError, MismatchError, VideoError, OutputError: as `rehearse`.
     """
-    need = run.need()
     left = run.left() if run.folder.is_dir() else run.span
     resumed = left != run.span
     work = list(stretches(run.bundle, left)) if left else []
@@ -133,9 +133,7 @@ def _measure(
     mosaics: Iterator[Mosaic]
     if options.model is not None and run.is_published:
         from rvdtool.fagdn.chain import FagdnChain
-        from rvdtool.fagdn.network import Fagdn
 
-        assert isinstance(options.model.network, Fagdn)
         mosaics = _published(FagdnChain(options.model.network, raw, rgb), pictures)
     else:
         chain = start_chain(run.clip, anchor, direction)

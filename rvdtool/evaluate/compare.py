@@ -1,6 +1,6 @@
 """Two sequences of RAW frames → one row of figures per frame, and their mean."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from functools import partial
@@ -210,10 +210,11 @@ def _score_pair(pair: FramePair, levels: MosaicLevels | None) -> Scores:
 def _mean(scores: list[Scores]) -> Scores:
     """Column by column, over the finite values; infinite where there are none."""
     columns = zip(*map(astuple, scores), strict=True)
-    return Scores(*(_finite_mean(column) for column in columns))
+    return Scores(*(finite_mean(column) for column in columns))
 
 
-def _finite_mean(values: tuple[float, ...]) -> float:
+def finite_mean(values: Iterable[float]) -> float:
+    """Mean of the finite values; infinite where there are none."""
     finite = [value for value in values if isfinite(value)]
     return sum(finite) / len(finite) if finite else inf
 

@@ -5,7 +5,6 @@ frame's auto-brightness says. Display values are 8-bit sRGB's, 0..1, not rounded
 function from light to display values. docs/research/edits.md defines all of them.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rvdtool.evaluate.compare import WORKERS, Comparison, read_frame
+from rvdtool.evaluate.compare import WORKERS, Comparison, finite_mean, read_frame
 from rvdtool.evaluate.metrics import psnr
 from rvdtool.raw.bayer import normalise, orient
 from rvdtool.raw.color import white_xy
@@ -241,7 +240,6 @@ def _score(predicted: Picture, true: Picture, masks: Mapping[str, Mask]) -> _Fra
 
 
 def _gathered(frames: Sequence[_Frame]) -> EditScores:
-    decibels = [frame.psnr for frame in frames if math.isfinite(frame.psnr)]
     areas: dict[str, float | None] = {}
     for name in AREAS:
         total, count = (sum(part) for part in zip(*(f.areas[name] for f in frames), strict=True))
@@ -249,7 +247,7 @@ def _gathered(frames: Sequence[_Frame]) -> EditScores:
     return EditScores(
         delta_e=fmean(frame.delta_e for frame in frames),
         delta_e_95=fmean(frame.delta_e_95 for frame in frames),
-        psnr=fmean(decibels) if decibels else math.inf,
+        psnr=finite_mean(frame.psnr for frame in frames),
         flicker=_flicker([frame.means for frame in frames]),
         areas=areas,
     )

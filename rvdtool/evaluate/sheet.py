@@ -9,15 +9,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rvdtool.evaluate.compare import FrameScores, read_frame
+from rvdtool.evaluate.compare import FramePair, FrameScores, read_frame
 from rvdtool.evaluate.shown import video_frames
 from rvdtool.raw.bayer import normalise, orient
+from rvdtool.raw.frame import RawFrame
 from rvdtool.raw.read import MosaicLevels
 from rvdtool.raw.render import render
 
@@ -120,6 +121,39 @@ def color_error(error: NDArray[np.float32], scale: float) -> Picture:
     return np.ascontiguousarray(bgr[..., ::-1])
 
 
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A pair of frames, both upright.
+
+    Attributes:
+        predicted, true: as they were read.
+        values: of both, normalised, [H, W].
+    """
+
+    predicted: RawFrame
+    true: RawFrame
+    values: tuple[NDArray[np.float32], NDArray[np.float32]]
+
+    @classmethod
+    def read(cls, pair: FramePair, levels: MosaicLevels | None) -> Self:
+        """Read a pair from its files.
+
+        Raises:
+            InputError: one can't be read.
+        """
+        predicted, true = (orient(read_frame(file, levels)) for file in (pair.predicted, pair.true))
+        values = (
+            normalise(predicted.mosaic, predicted.black, predicted.white),
+            normalise(true.mosaic, true.black, true.white),
+        )
+        return cls(predicted, true, values)
+
+    @property
+    def error(self) -> NDArray[np.float32]:
+        """Absolute error, normalised, [H, W]."""
+        return np.abs(self.values[0] - self.values[1])
+
+
 def _choose(indices: Sequence[int]) -> list[int]:
     """The first, the middle and the last, each once."""
     return sorted({indices[0], indices[len(indices) // 2], indices[-1]})
@@ -128,19 +162,16 @@ def _choose(indices: Sequence[int]) -> list[int]:
 def _row(
     index: int, frame: FrameScores, levels: MosaicLevels | None, shown: Picture | None
 ) -> SheetRow:
-    predicted, true = (
-        orient(read_frame(file, levels)) for file in (frame.pair.predicted, frame.pair.true)
-    )
-    values = [normalise(raw.mosaic, raw.black, raw.white) for raw in (predicted, true)]
-    pictures = [render(predicted), render(true)]
+    pair = Loaded.read(frame.pair, levels)
+    pictures = [render(pair.predicted), render(pair.true)]
     if shown is not None:
         pictures.insert(0, shown)
-    size = (TILE_WIDTH, round(TILE_WIDTH * true.size[0] / true.size[1]))
+    size = (TILE_WIDTH, round(TILE_WIDTH * pair.true.size[0] / pair.true.size[1]))
     return SheetRow(
         label=f"frame {index}, {frame.pair.true.name}: PSNR {frame.scores.psnr:.2f} dB, "
         f"SSIM {frame.scores.ssim:.4f}",
         pictures=tuple(fit(picture, size) for picture in pictures),
-        error=fit(np.abs(values[0] - values[1]), size),
+        error=fit(pair.error, size),
     )
 
 

@@ -76,7 +76,7 @@ class FagdnChain:
 
     def __init__(
         self,
-        network: Fagdn,
+        network: nn.Module,
         reference: RawFrame,
         rgb: Rgb,
         flow: FlowToNext | None = None,
@@ -84,14 +84,17 @@ class FagdnChain:
         """Start at the reference frame.
 
         Args:
-            network: on any device, in evaluation mode; float32, or bfloat16 for speed.
+            network: a `Fagdn` on any device, in evaluation mode; float32, or bfloat16 for speed.
             reference: the true RAW of the reference frame, on the video's grid.
             rgb: the reference frame, uint8 or uint16 [H, W, 3].
             flow: source of the flows between consecutive frames; None to estimate them.
 
         Raises:
+            ModelError: `network` isn't a `Fagdn`.
             MismatchError: RAW and video frame differ in size.
         """
+        if not isinstance(network, Fagdn):
+            raise ModelError(f"the published chain runs Fagdn; got {type(network).__name__}")
         if reference.size != rgb.shape[:2]:
             raise MismatchError(
                 f"the RAW frame has {reference.size[1]}×{reference.size[0]} photosites, the video "
@@ -192,8 +195,6 @@ def reconstruct_fagdn(
         BundleError: a reference is damaged.
         MismatchError, InputError: see `FagdnChain` and `read_flow_to_next`.
     """
-    if not isinstance(network, Fagdn):
-        raise ModelError(f"the published chain runs Fagdn; got {type(network).__name__}")
     done = -1 if start is None else start.index
     references = {reference.index: reference for reference in clip.references}
     chain: FagdnChain | None = None

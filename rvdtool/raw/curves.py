@@ -1,18 +1,19 @@
 """Linear light → code values 0..1, by the standards' curves; float arrays of any shape."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Light = NDArray[np.float32]
+Float = TypeVar("Float", bound=np.floating[Any])
 
 
-def encode_srgb(light: NDArray[np.floating[Any]]) -> Light:
+def encode_srgb(light: NDArray[Float]) -> NDArray[Float]:
     """IEC 61966-2-1; clipped."""
     light = np.clip(light, 0, 1)
     coded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return coded.astype(np.float32)
+    return coded.astype(light.dtype)
 
 
 def encode_rec709(light: NDArray[np.floating[Any]]) -> Light:

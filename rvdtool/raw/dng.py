@@ -38,6 +38,7 @@ SMALLEST = 22
 """Smallest number of rows or columns: LibRaw and dcraw refuse smaller RAW images."""
 
 _COMPRESSION_TAG = {"none": 1, "ljpeg": 7, "log10": 7, "jxl": 52546}
+FRAME_RATE = 51044
 _CFA = 32803
 _D65 = 21
 _UNKNOWN_CAMERA_MATRIX = (
@@ -217,7 +218,7 @@ def _clip_tags(
 ) -> Iterator[Tag]:
     """Frame rate, time code and reel (CinemaDNG 1.1)."""
     if rate is not None:
-        yield Tag(51044, SRATIONAL, 1, _rationals([rate]))  # FrameRate
+        yield Tag(FRAME_RATE, SRATIONAL, 1, _rationals([rate]))
     if time_code is not None:
         yield Tag(51043, BYTE, 8, time_code.encode())  # TimeCodes
     if reel:

@@ -11,6 +11,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from rvdtool.raw.curves import encode_srgb
 from rvdtool.reconstruct.isp_features import linearise
 from rvdtool.reconstruct.statistics import Array
 
@@ -34,22 +35,19 @@ def _logarithm(strength: float) -> Callable[[NDArray[np.float64]], NDArray[np.fl
 
 
 def _shoulder(knee: float) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    return lambda x: _srgb(x * (1 + knee) / (x + knee))
+    return lambda x: encode_srgb(x * (1 + knee) / (x + knee))
 
 
 def _s_shaped(share: float) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    return lambda x: (lambda g: (1 - share) * g + share * g * g * (3 - 2 * g))(_srgb(x))
-
-
-def _srgb(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(x < 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055)
+    return lambda x: (lambda g: (1 - share) * g + share * g * g * (3 - 2 * g))(encode_srgb(x))
 
 
 @cache
 def inverse_curves() -> tuple[Array, NDArray[np.float64]]:
     """Light, 0..1, by code in equal steps from 0 to 1, [curves, codes], and what each curve's
     error is multiplied by when they are compared."""
-    common = [_srgb, *(_power(gamma / 20) for gamma in range(28, 53))]
+    common: list[Callable[[NDArray[np.float64]], NDArray[np.float64]]]
+    common = [encode_srgb, *(_power(gamma / 20) for gamma in range(28, 53))]
     bent = [
         *map(_logarithm, (10, 20, 40, 80, 160, 320)),
         *map(_shoulder, (0.5, 1, 2)),

@@ -6,48 +6,14 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from rvdtool.evaluate.compare import FramePair, read_frame
-from rvdtool.raw.bayer import PLANES, normalise, orient
-from rvdtool.raw.frame import CfaPhase, RawFrame
-from rvdtool.raw.read import MosaicLevels
+from rvdtool.evaluate.sheet import Loaded
+from rvdtool.raw.bayer import PLANES
+from rvdtool.raw.frame import CfaPhase
 
 BINS = 16
 """Equal steps of the true value, black to white; what lies beyond goes to the first or last."""
 
 SITES = ("R", "Gr", "Gb", "B")
-
-
-@dataclass(frozen=True, eq=False)
-class Loaded:
-    """A pair of frames, both upright.
-
-    Attributes:
-        predicted, true: as they were read.
-        values: of both, normalised, [H, W].
-    """
-
-    predicted: RawFrame
-    true: RawFrame
-    values: tuple[NDArray[np.float32], NDArray[np.float32]]
-
-    @classmethod
-    def read(cls, pair: FramePair, levels: MosaicLevels | None) -> Self:
-        """Read a pair from its files.
-
-        Raises:
-            InputError: one can't be read.
-        """
-        predicted, true = (orient(read_frame(file, levels)) for file in (pair.predicted, pair.true))
-        values = (
-            normalise(predicted.mosaic, predicted.black, predicted.white),
-            normalise(true.mosaic, true.black, true.white),
-        )
-        return cls(predicted, true, values)
-
-    @property
-    def error(self) -> NDArray[np.float32]:
-        """Absolute error, normalised, [H, W]."""
-        return np.abs(self.values[0] - self.values[1])
 
 
 def _zeros() -> NDArray[np.float64]:

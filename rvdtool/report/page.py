@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rvdtool._version import __version__
-from rvdtool.errors import OutputError, UsageError
-from rvdtool.files import write_beside
+from rvdtool.errors import UsageError
+from rvdtool.files import require_new, write_beside
 
 LIMIT = 8_000_000
 """Bytes of a page."""
@@ -103,11 +103,11 @@ class Page:
     notes: Sequence[str] = ()
 
 
-def require_report(path: Path, overwrite: bool, folder: Path | None = None) -> None:
+def require_report(path: Path, overwrite: bool) -> None:
     """Refuse a report that can't be written, before the work.
 
     Raises:
-        UsageError: Bokeh isn't installed, or it lies in the folder of the DNGs.
+        UsageError: Bokeh isn't installed.
         OutputError: it exists (without `overwrite`), or its folder doesn't.
     """
     try:
@@ -116,12 +116,7 @@ def require_report(path: Path, overwrite: bool, folder: Path | None = None) -> N
         raise UsageError(
             "--report needs Bokeh, which isn't installed: pip install 'rvdtool[report]'"
         ) from error
-    if folder is not None and path.resolve().parent == folder.resolve():
-        raise UsageError(f"--report {path}: lies among the DNGs; choose another folder for it")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path}: already exists; choose another name, or use --overwrite")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path}: {path.parent} isn't a folder; create it first")
+    require_new(path, overwrite)
 
 
 def room_for_pictures(page: Page) -> int:

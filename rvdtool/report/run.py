@@ -133,7 +133,7 @@ def _pictures(
 
 
 def _confidence(facts: Facts | None, like: Picture) -> Picture:
-    """The expected PSNR in colours; grey if nobody knows it."""
+    """The expected PSNR in colours; grey for a frame of an earlier run."""
     height, width = like.shape[:2]
     if facts is None:
         return np.full((height, width, 3), 128, np.uint8)

@@ -5,15 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from pathlib import Path
-from statistics import fmean, median
+from statistics import median
 
-from rvdtool.evaluate.compare import WORKERS, Comparison
-from rvdtool.evaluate.sheet import Picture, color_error, error_scale
+from rvdtool.evaluate.compare import WORKERS, Comparison, finite_mean
+from rvdtool.evaluate.sheet import Loaded, Picture, color_error, error_scale
 from rvdtool.evaluate.shown import video_frames
 from rvdtool.raw.read import MosaicLevels
 from rvdtool.raw.render import Look, look_of
 from rvdtool.report.against import against_page
-from rvdtool.report.errors import BINS, SITES, ErrorTable, Loaded
+from rvdtool.report.errors import BINS, SITES, ErrorTable
 from rvdtool.report.figures import FIGURES, cell, error_chart, known
 from rvdtool.report.page import Chart, Page, Table, Viewer, room_for_pictures, write_page
 from rvdtool.report.pictures import Room, choose_frames, color_bar, share_room
@@ -207,7 +207,7 @@ def _summary_table(values: Mapping[str, Sequence[float]]) -> Table:
             name,
             *(
                 cell(value, FIGURES[name])
-                for value in (_mean(ys), median(ys), min(ys), _mean(ys[-LAST:]))
+                for value in (finite_mean(ys), median(ys), min(ys), finite_mean(ys[-LAST:]))
             ),
         )
         for name, ys in values.items()
@@ -230,8 +230,3 @@ def _error_table(errors: ErrorTable) -> Table:
     ]
     caption = "RMS error by true value and CFA site, in % of white − black"
     return Table(caption, ("true value", *SITES, "of all photosites"), rows, folded=True)
-
-
-def _mean(values: Sequence[float]) -> float:
-    finite = [value for value in values if math.isfinite(value)]
-    return fmean(finite) if finite else math.inf

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from readers import need
 from small_shots import BLACK, RATE, SIZE, WHITE, make_bundle, mosaic, pan, psnr
 
 from rvdtool.bundle.store import Bundle, open_bundle
@@ -124,11 +125,7 @@ def test_timestamps_are_the_videos(bundle: Bundle, whole: dict[str, bytes]) -> N
 
 
 def test_rate_and_timecode_are_in_every_frame(whole: dict[str, bytes], tmp_path: Path) -> None:
-    if shutil.which("exiftool") is None:
-        needed = "exiftool (apt install libimage-exiftool-perl) is not installed"
-        if os.environ.get("RVDTOOL_REQUIRE_READERS") == "1":
-            pytest.fail(needed)
-        pytest.skip(needed)
+    need(shutil.which("exiftool"), "exiftool (apt install libimage-exiftool-perl)")
     path = tmp_path / frame_name("clip", 7)
     path.write_bytes(whole[path.name])
     command = ["exiftool", "-json", "-n", "-FrameRate", "-TimeCodes", "-ReelName", str(path)]

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from readers import need
 
 EXIFTOOL = "exiftool (apt install libimage-exiftool-perl)"
 
@@ -23,7 +24,7 @@ EXIFTOOL = "exiftool (apt install libimage-exiftool-perl)"
 @pytest.fixture
 def adobe() -> Any:
     """Adobe's DNG SDK (dngpy): opens a DNG given as a path."""
-    _need(importlib.util.find_spec("dngpy") is not None, "dngpy (pip install dngpy)")
+    need(importlib.util.find_spec("dngpy"), "dngpy (pip install dngpy)")
     import dngpy
 
     return lambda path: dngpy.Dng(str(path))
@@ -32,7 +33,7 @@ def adobe() -> Any:
 @pytest.fixture
 def dcraw() -> Callable[[Path], np.ndarray[Any, Any]]:
     """Coffin's dcraw: the mosaic as stored, uint16."""
-    _need(shutil.which("dcraw") is not None, "dcraw (apt install dcraw)")
+    need(shutil.which("dcraw"), "dcraw (apt install dcraw)")
 
     def read(path: Path) -> np.ndarray[Any, Any]:
         command = ["dcraw", "-c", "-E", "-4", "-t", "0", str(path)]
@@ -48,7 +49,7 @@ def dcraw() -> Callable[[Path], np.ndarray[Any, Any]]:
 @pytest.fixture
 def exiftool() -> Callable[..., dict[str, Any]]:
     """ExifTool: all tags by `Group:Name`, as numbers or as it words them."""
-    _need(shutil.which("exiftool") is not None, EXIFTOOL)
+    need(shutil.which("exiftool"), EXIFTOOL)
 
     def read(path: Path, *, numbers: bool = True) -> dict[str, Any]:
         command = ["exiftool", "-json", "-G1", *(["-n"] if numbers else []), str(path)]
@@ -62,7 +63,7 @@ def exiftool() -> Callable[..., dict[str, Any]]:
 @pytest.fixture
 def exiftool_edit() -> Callable[..., None]:
     """ExifTool changes tags in a file."""
-    _need(shutil.which("exiftool") is not None, EXIFTOOL)
+    need(shutil.which("exiftool"), EXIFTOOL)
 
     def edit(path: Path, *options: str) -> None:
         subprocess.run(["exiftool", "-overwrite_original", *options, str(path)], check=True)
@@ -73,7 +74,7 @@ def exiftool_edit() -> Callable[..., None]:
 @pytest.fixture
 def darktable(tmp_path: Path) -> Callable[[Path], np.ndarray[Any, Any]]:
     """darktable: the developed picture in linear sRGB, 0..1, [H, W, 3]."""
-    _need(shutil.which("darktable-cli") is not None, "darktable-cli (apt install darktable)")
+    need(shutil.which("darktable-cli"), "darktable-cli (apt install darktable)")
     options = ["--configdir", str(tmp_path / "config"), "--cachedir", str(tmp_path / "cache")]
     options += ["--library", ":memory:", "--disable-opencl"]
     options += ["--conf", "plugins/imageio/format/tiff/bpp=16"]
@@ -105,7 +106,7 @@ ApplyLookTable=false
 def rawtherapee(tmp_path: Path) -> Callable[[Path], np.ndarray[Any, Any]]:
     """RawTherapee: the developed picture in linear sRGB, 0..1, without 4 pixels at each side."""
     what = "rawtherapee-cli (apt install rawtherapee)"
-    _need(shutil.which("rawtherapee-cli") is not None, what)
+    need(shutil.which("rawtherapee-cli"), what)
     profile = tmp_path / "plain.pp3"
     profile.write_text(_RAWTHERAPEE)
 
@@ -124,11 +125,3 @@ def _developed(command: list[str], out: Path, home: Path) -> np.ndarray[Any, Any
     subprocess.run(command, capture_output=True, check=True, env=environment)
     encoded = tifffile.imread(out) / 65535
     return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
-
-
-def _need(found: bool, what: str) -> None:
-    if found:
-        return
-    if os.environ.get("RVDTOOL_REQUIRE_READERS") == "1":
-        pytest.fail(f"{what} is not installed, but RVDTOOL_REQUIRE_READERS=1 requires it")
-    pytest.skip(f"{what} is not installed, so nothing can be said about reading with it")

@@ -3,13 +3,14 @@
 Where it isn't installed, its tests skip and say so; with RVDTOOL_REQUIRE_READERS=1 they fail.
 """
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from readers import need
 
 Open = Callable[..., Any]
 
@@ -22,20 +23,14 @@ FLAGS = [
 ]
 
 
-def require(condition: object, what: str) -> None:
-    if condition:
-        return
-    if os.environ.get("RVDTOOL_REQUIRE_READERS") == "1":
-        pytest.fail(f"{what} is not installed, but RVDTOOL_REQUIRE_READERS=1 requires it")
-    pytest.skip(f"{what} is not installed")
-
-
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
     program = shutil.which("chromium")
-    require(program, "Chromium (apt install chromium)")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
+    need(program, "Chromium (apt install chromium)")
+    need(find_spec("playwright"), "Playwright (pip install playwright)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=FLAGS)
         yield browser
         browser.close()

@@ -13,10 +13,11 @@ from small_clips import BLACK, WHITE, random_mosaic, small_frame, write_clip, wr
 from small_shots import RATE
 
 from rvdtool.evaluate.compare import FrameFile, FramePair, compare, match_frames
+from rvdtool.evaluate.sheet import Loaded
 from rvdtool.raw.frame import CfaPhase
 from rvdtool.raw.read import read_raw
 from rvdtool.raw.render import look_of
-from rvdtool.report.errors import BINS, ErrorTable, Loaded
+from rvdtool.report.errors import BINS, ErrorTable
 from rvdtool.report.page import LIMIT, Chart, Page, Viewer, room_for_pictures, write_page
 from rvdtool.report.pictures import Room, choose_frames, data_uri, share_room
 from rvdtool.video.encode import encode_video

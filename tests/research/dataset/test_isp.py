@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from plain_isp import PLAIN
 
 from rvdtool.raw.frame import CameraProfile, CfaPhase, RawFrame
 from rvdtool.research.dataset.color import camera_from_srgb, neutral_of
@@ -14,22 +15,10 @@ from rvdtool.research.dataset.isp import (
     develop,
     local_tone,
 )
-from rvdtool.research.dataset.recipe import CameraIsp, LibRawIsp, Light
+from rvdtool.research.dataset.recipe import LibRawIsp, Light
 from rvdtool.research.dataset.sensor import falloff
 
 MATRIX = ((0.7034, -0.0804, -0.1014), (-0.4420, 1.2564, 0.2058), (-0.0851, 0.1994, 0.5758))
-PLAIN = CameraIsp(
-    kind="camera",
-    denoise_luma=0,
-    denoise_chroma=0,
-    white_balance_drift=0,
-    gain=1,
-    gain_drift=0,
-    saturation=1,
-    contrast=0,
-    local_tone=0,
-    sharpen=0,
-)
 
 
 def _mosaic(rgb: NDArray[np.float64], phase: CfaPhase) -> NDArray[np.float32]:

@@ -7,30 +7,19 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from plain_isp import PLAIN
 
 from rvdtool.raw.frame import CameraProfile, CfaPhase, RawFrame
 from rvdtool.research.dataset.isp import develop
 from rvdtool.research.dataset.phone import Phone, denoise_over_time, roll_off
-from rvdtool.research.dataset.recipe import CameraIsp, Light, PhoneIsp, Recipe
+from rvdtool.research.dataset.recipe import Light, PhoneIsp, Recipe
 from rvdtool.research.dataset.scene import SourceFolders
 from rvdtool.research.dataset.simulate import Simulation
 
 Rgb8 = NDArray[np.uint8]
 
-CAMERA = CameraIsp(
-    kind="camera",
-    denoise_luma=0,
-    denoise_chroma=0,
-    white_balance_drift=0,
-    gain=1,
-    gain_drift=0,
-    saturation=1,
-    contrast=0,
-    local_tone=0,
-    sharpen=0,
-)
-PLAIN = PhoneIsp(
-    kind="phone", camera=CAMERA, temporal_denoise=0, auto_gain=0, compression=0, detail=1, white=1
+PLAIN_PHONE = PhoneIsp(
+    kind="phone", camera=PLAIN, temporal_denoise=0, auto_gain=0, compression=0, detail=1, white=1
 )
 
 
@@ -58,13 +47,13 @@ def _shown(isp: PhoneIsp, *frames: RawFrame) -> list[Rgb8]:
 
 
 def _with(**changes: object) -> PhoneIsp:
-    return PLAIN.model_validate(PLAIN.model_dump() | changes)
+    return PLAIN_PHONE.model_validate(PLAIN_PHONE.model_dump() | changes)
 
 
 def test_without_its_tricks_it_is_the_camera_below_the_roll_off() -> None:
     frame = _halves(0.1, 0.4)
-    (shown,) = _shown(PLAIN, frame)
-    assert np.abs(shown.astype(int) - develop(frame, CAMERA, 0, Light())).max() <= 1
+    (shown,) = _shown(PLAIN_PHONE, frame)
+    assert np.abs(shown.astype(int) - develop(frame, PLAIN, 0, Light())).max() <= 1
 
 
 @pytest.mark.parametrize("changes", [{"compression": 0.6}, {"exposures": 3, "exposure_step": 2.5}])
@@ -72,7 +61,7 @@ def test_compression_and_fusion_bring_dark_and_bright_areas_together(
     changes: dict[str, float],
 ) -> None:
     frame = _halves(0.02, 0.9)
-    plain, mapped = (_shown(isp, frame)[0].astype(int) for isp in (PLAIN, _with(**changes)))
+    plain, mapped = (_shown(isp, frame)[0].astype(int) for isp in (PLAIN_PHONE, _with(**changes)))
     assert mapped[64, 30, 1] > plain[64, 30, 1] + 15
     assert mapped[64, 160, 1] < plain[64, 160, 1] - 8
 
@@ -106,7 +95,7 @@ def test_a_face_is_lit_once_it_is_found_and_sky_is_dimmed_at_the_top() -> None:
     assert lit[7][64, 96, 1] > lit[0][64, 96, 1] + 15
     assert abs(int(lit[7][2, 2, 1]) - int(lit[0][2, 2, 1])) <= 1
     (sky,) = _shown(_with(sky=-0.8), bright)
-    (plain,) = _shown(PLAIN, bright)
+    (plain,) = _shown(PLAIN_PHONE, bright)
     assert sky[4, 96, 1] < plain[4, 96, 1] - 15
     assert abs(int(sky[-4, 96, 1]) - int(plain[-4, 96, 1])) <= 1
 
@@ -138,7 +127,9 @@ def test_denoising_over_time_follows_a_shift() -> None:
 def test_a_recipe_with_it_is_simulated_the_same_every_time(
     recipe: Callable[..., Recipe], folders: SourceFolders
 ) -> None:
-    clip = recipe(isp=PLAIN.model_dump() | {"temporal_denoise": 0.5, "compression": 0.4}, frames=3)
+    clip = recipe(
+        isp=PLAIN_PHONE.model_dump() | {"temporal_denoise": 0.5, "compression": 0.4}, frames=3
+    )
     one, two = ([shot.rgb for shot in Simulation(clip, folders).shots()] for _ in range(2))
     np.testing.assert_array_equal(one, two)
     assert not np.array_equal(one[0], one[2])
@@ -146,4 +137,4 @@ def test_a_recipe_with_it_is_simulated_the_same_every_time(
 
 def test_a_camera_with_local_tone_mapping_of_its_own_is_refused() -> None:
     with pytest.raises(ValueError, match="local_tone must be 0"):
-        _with(camera=CAMERA.model_dump() | {"local_tone": 0.3})
+        _with(camera=PLAIN.model_dump() | {"local_tone": 0.3})
