@@ -94,10 +94,11 @@ def _pictures(bundle: Bundle, report: DerenderReport, side_by_side: bool) -> Ite
         inputs = islice(frames, report.first, report.first + report.frames)
     for index in range(report.first, report.first + report.frames):
         frame = read_raw(report.folder / frame_name(report.labels.stem, index))
-        picture = look.develop(frame)
+        result = look.develop(frame)
+        shown = upright(result, info)
         if side_by_side:
-            picture = np.hstack([fitted(next(inputs).rgb, picture), picture])
-        yield upright(picture, info)
+            shown = np.hstack([upright(fitted(next(inputs).rgb, result), info), shown])
+        yield shown
 
 
 def fitted(rgb: Rgb, like: Rgb8) -> Rgb8:

@@ -77,7 +77,20 @@ def test_the_input_lies_at_its_left(
         assert np.abs(left - render(scene, 2)).mean() < 6
 
 
-def test_pictures_are_shownupright_with_square_pixels(
+def test_the_input_is_at_left_of_rotated_frames_too(
+    delivered: tuple[Bundle, DerenderReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, report = delivered
+    turned = replace(bundle.video_info, rotation=90)
+    monkeypatch.setattr(type(bundle), "video_info", property(lambda _: turned))
+    write_preview(bundle, report, tmp_path / "look.mp4", side_by_side=True)
+    info, pictures = decoded(tmp_path / "look.mp4")
+    assert (info.height, info.width) == (SIZE[1], 2 * SIZE[0])
+    left = pictures[0][:, : SIZE[0]].astype(float)
+    assert np.abs(left - np.rot90(render(SCENES[0], 2), -1)).mean() < 6
+
+
+def test_pictures_are_shown_upright_with_square_pixels(
     delivered: tuple[Bundle, DerenderReport],
 ) -> None:
     picture = np.zeros((31, 41, 3), np.uint8)
