@@ -53,7 +53,7 @@ def crop_and_turn(sensor: tuple[int, int], rect: Rect, turn: Turn) -> t.CropAndT
         kind="crop_and_turn",
         sensor_height=sensor[0],
         sensor_width=sensor[1],
-        crop=t.Rect(top=rect.top, left=rect.left, height=rect.height, width=rect.width),
+        crop=t.RectEntry(top=rect.top, left=rect.left, height=rect.height, width=rect.width),
         mirror=mirror,
         quarter_turns=quarter_turns,
     )
@@ -175,7 +175,7 @@ def video_entry(info: VideoInfo, *, kind: str, name: str, members: tuple[m.Membe
             "codec": info.codec,
             "pixel_format": info.pixel_format,
             "bits": info.bits,
-            "color": m.ColorInterpretation(**color),
+            "color": m.ColorEntry(**color),
             "stream": info.stream,
             "sample_aspect": _ratio_or_none(info.sample_aspect),
             "taken_as_progressive": info.taken_as_progressive,
@@ -228,9 +228,9 @@ def profile_entry(profile: CameraProfile) -> m.Profile:
     )
 
 
-def exposure_entry(exposure: Exposure) -> m.Exposure:
+def exposure_entry(exposure: Exposure) -> m.ExposureEntry:
     """The manifest's account of how a frame was taken."""
-    return m.Exposure(
+    return m.ExposureEntry(
         time=_ratio_or_none(exposure.time),
         f_number=_ratio_or_none(exposure.f_number),
         iso=exposure.iso,
@@ -240,7 +240,7 @@ def exposure_entry(exposure: Exposure) -> m.Exposure:
     )
 
 
-def raw_frame(reference: m.Reference, mosaic: Mosaic) -> RawFrame:
+def raw_frame(reference: m.ReferenceEntry, mosaic: Mosaic) -> RawFrame:
     """The RAW frame on the video's grid, from its pixels and what the manifest says of them.
 
     Raises:
@@ -281,7 +281,7 @@ def camera_profile(profile: m.Profile) -> CameraProfile:
     )
 
 
-def frame_exposure(exposure: m.Exposure) -> Exposure:
+def frame_exposure(exposure: m.ExposureEntry) -> Exposure:
     """How a frame was taken as the manifest says it.
 
     Raises:
@@ -297,16 +297,16 @@ def frame_exposure(exposure: m.Exposure) -> Exposure:
     )
 
 
-def levels_entry(levels: MosaicLevels | None) -> m.MosaicLevels | None:
+def levels_entry(levels: MosaicLevels | None) -> m.LevelsEntry | None:
     """The manifest's account of what the user said about a plain mosaic."""
     if levels is None:
         return None
-    return m.MosaicLevels(
+    return m.LevelsEntry(
         black=levels.black, white=levels.white, phase=levels.phase.value, bits=levels.bits
     )
 
 
-def mosaic_levels(levels: m.MosaicLevels | None) -> MosaicLevels | None:
+def mosaic_levels(levels: m.LevelsEntry | None) -> MosaicLevels | None:
     """The levels that the user gave for a plain mosaic."""
     if levels is None:
         return None
@@ -315,23 +315,23 @@ def mosaic_levels(levels: m.MosaicLevels | None) -> MosaicLevels | None:
     )
 
 
-def _ratio(value: Fraction) -> m.Ratio:
-    return m.Ratio(numerator=value.numerator, denominator=value.denominator)
+def _ratio(value: Fraction) -> m.RationalEntry:
+    return m.RationalEntry(numerator=value.numerator, denominator=value.denominator)
 
 
-def _fraction(ratio: m.Ratio) -> Fraction:
+def _fraction(ratio: m.RationalEntry) -> Fraction:
     return Fraction(ratio.numerator, ratio.denominator)
 
 
-def _ratio_or_none(value: Fraction | None) -> m.Ratio | None:
+def _ratio_or_none(value: Fraction | None) -> m.RationalEntry | None:
     return None if value is None else _ratio(value)
 
 
-def _fraction_or_none(ratio: m.Ratio | None) -> Fraction | None:
+def _fraction_or_none(ratio: m.RationalEntry | None) -> Fraction | None:
     return None if ratio is None else _fraction(ratio)
 
 
-def _tag_entry(tag: Tag) -> m.Tag:
+def _tag_entry(tag: Tag) -> m.TagEntry:
     """A tag in JSON's types; floats that JSON can't express (NaN) become bytes."""
     value = tag.value
     numbers = value if isinstance(value, tuple) else (value,)
@@ -345,10 +345,10 @@ def _tag_entry(tag: Tag) -> m.Tag:
         said = m.Bytes(kind="hex", hex=packed.hex())
     else:
         said = m.Numbers(kind="numbers", numbers=numbers)
-    return m.Tag(code=tag.code, dtype=tag.dtype, count=tag.count, value=said)
+    return m.TagEntry(code=tag.code, dtype=tag.dtype, count=tag.count, value=said)
 
 
-def _tag(tag: m.Tag) -> Tag:
+def _tag(tag: m.TagEntry) -> Tag:
     match tag.value:
         case m.Characters(text=text):
             return Tag(tag.code, tag.dtype, tag.count, text)

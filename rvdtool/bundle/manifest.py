@@ -42,7 +42,7 @@ FORMAT: Final = "rvdtool bundle"
 VERSION: Final = 1
 
 
-class Ratio(StrictModel):
+class RationalEntry(StrictModel):
     """An exact number: numerator / denominator."""
 
     numerator: Int64
@@ -68,7 +68,7 @@ class Color(StrictModel):
     """The stream says so; nothing says so and it was assumed; or the user said so when packing."""
 
 
-class ColorInterpretation(StrictModel):
+class ColorEntry(StrictModel):
     """How decoded samples become R'G'B'."""
 
     matrix: Color
@@ -102,9 +102,9 @@ class Video(StrictModel):
         tuple[Int64, ...], Field(min_length=1, max_length=MAX_FRAMES, fail_fast=True)
     ]
     """When each frame is shown, in units of `time_base`, in display order, never falling."""
-    time_base: Ratio
+    time_base: RationalEntry
     """Seconds per timestamp unit."""
-    rate: Ratio
+    rate: RationalEntry
     """Nominal frames per second."""
     rotation: Rotation
     """Degrees clockwise by which a player turns the decoded picture."""
@@ -114,10 +114,10 @@ class Video(StrictModel):
     """FFmpeg's name."""
     bits: Annotated[int, Field(ge=1, le=16)]
     """Bits per sample of the stream."""
-    color: ColorInterpretation
+    color: ColorEntry
     stream: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     """The stream's number in the file, as FFmpeg counts; null for the first video stream."""
-    sample_aspect: Ratio | None = None
+    sample_aspect: RationalEntry | None = None
     """Width of a pixel divided by its height; null where the file doesn't say."""
     taken_as_progressive: bool = False
     """The user stated it when packing, whatever flag the frames have."""
@@ -151,7 +151,7 @@ class Video(StrictModel):
         return self
 
 
-class MosaicLevels(StrictModel):
+class LevelsEntry(StrictModel):
     """What the user said about a RAW file that doesn't describe itself (a TIFF or PNG mosaic)."""
 
     black: Levels4
@@ -167,7 +167,7 @@ class RawMember(StrictModel):
     member: Member
     name: FileName
     """The file's own name."""
-    given_levels: MosaicLevels | None
+    given_levels: LevelsEntry | None
     """What the user said about it; null if the file says it itself."""
 
 
@@ -187,7 +187,7 @@ class PlanesMember(StrictModel):
     padding: Padding
 
 
-class Tag(StrictModel):
+class TagEntry(StrictModel):
     """One TIFF tag of the source DNG that describes the camera."""
 
     code: Annotated[int, Field(ge=0, le=65_535)]
@@ -235,28 +235,28 @@ class Profile(StrictModel):
     """ColorMatrix1: XYZ to camera; null if unknown."""
     illuminant: Annotated[int, Field(ge=0, le=65_535)]
     """CalibrationIlluminant1, an EXIF LightSource."""
-    tags: Annotated[tuple[Tag, ...], Field(max_length=1000, fail_fast=True)]
+    tags: Annotated[tuple[TagEntry, ...], Field(max_length=1000, fail_fast=True)]
     """Further tags that stay true for reconstructed frames."""
     dropped: Annotated[tuple[Text, ...], Field(max_length=1000, fail_fast=True)] = ()
     """What the RAW file says and frames on the video's grid can't, by name: `WarpRectilinear
     (OpcodeList3)`. Bundles of older writers don't say it."""
 
 
-class Exposure(StrictModel):
+class ExposureEntry(StrictModel):
     """How the RAW frame was taken; null where its file doesn't say."""
 
-    time: Ratio | None
+    time: RationalEntry | None
     """Seconds."""
-    f_number: Ratio | None
+    f_number: RationalEntry | None
     iso: Annotated[int, Field(ge=0, le=2**32 - 1)] | None
-    focal_length: Ratio | None
+    focal_length: RationalEntry | None
     """Millimetres."""
     lens_model: Text | None
     date_time_original: Text | None
     """`YYYY:MM:DD HH:MM:SS`."""
 
 
-class Reference(StrictModel):
+class ReferenceEntry(StrictModel):
     """One true RAW frame.
 
     `phase`, `black` and `orientation` hold on the video's grid: after `transform`.
@@ -280,7 +280,7 @@ class Reference(StrictModel):
     orientation: Annotated[int, Field(ge=1, le=8)]
     """TIFF orientation that shows the grid as a player shows the video."""
     profile: Profile
-    exposure: Exposure
+    exposure: ExposureEntry
 
     @check(mode="after")
     def _is_consistent(self) -> Self:
@@ -322,7 +322,7 @@ class Manifest(StrictModel):
     version: Annotated[Literal[1], BeforeValidator(no_truth_value)]
     video: Video
     references: Annotated[
-        tuple[Reference, ...], Field(min_length=1, max_length=MAX_REFERENCES, fail_fast=True)
+        tuple[ReferenceEntry, ...], Field(min_length=1, max_length=MAX_REFERENCES, fail_fast=True)
     ]
     """In rising order of `frame_index`."""
     exposures: Exposures | None = None

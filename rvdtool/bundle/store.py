@@ -37,9 +37,9 @@ from rvdtool.bundle.manifest import (
     Padding,
     PlanesMember,
     RawMember,
+    ReferenceEntry,
     Video,
 )
-from rvdtool.bundle.manifest import Reference as ReferenceEntry
 from rvdtool.bundle.manifest_json import manifest_bytes, parse_manifest
 from rvdtool.bundle.planes import (
     decode_planes,

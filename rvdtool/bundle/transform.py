@@ -8,7 +8,7 @@ from pydantic import model_validator as check
 from rvdtool.bundle.fields import LensTerm, Offset, Row3, Side, StrictModel
 
 
-class Rect(StrictModel):
+class RectEntry(StrictModel):
     """Rows top..top+height, columns left..left+width."""
 
     top: Offset
@@ -28,7 +28,7 @@ class CropAndTurn(StrictModel):
     """Rows of the active area."""
     sensor_width: Side
     """Columns of the active area."""
-    crop: Rect
+    crop: RectEntry
     """The part that the video shows, in active-area coordinates."""
     mirror: bool
     """Swap left and right, before turning."""

@@ -9,8 +9,7 @@ import numpy as np
 from rvdtool.bundle import convert
 from rvdtool.bundle.archive import Advance, member_chunks
 from rvdtool.bundle.headers import first_altered_byte
-from rvdtool.bundle.manifest import Member
-from rvdtool.bundle.manifest import Reference as ReferenceEntry
+from rvdtool.bundle.manifest import Member, ReferenceEntry
 from rvdtool.bundle.planes import padding
 from rvdtool.bundle.store import DIGEST_MEMBER, MANIFEST_MEMBER, Bundle, Reference, is_intact
 from rvdtool.errors import InputError, RvdError

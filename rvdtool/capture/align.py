@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rvdtool.bundle.convert import TURNS, Turn, crop_and_turn, lens, on_grid
 from rvdtool.bundle.transform import CropAndTurn, Homography, Transform
 from rvdtool.capture.compare import (
-    Picture,
+    GreyPicture,
     correlation,
     detail,
     displacement,
@@ -104,7 +104,7 @@ class Alignment:
         return float(1 - inside.mean())
 
 
-def frame_picture(rgb: Rgb) -> Picture:
+def frame_picture(rgb: Rgb) -> GreyPicture:
     """What `align` needs of a video frame: at most 1280 values a side, a few MB.
 
     Args:
@@ -113,7 +113,7 @@ def frame_picture(rgb: Rgb) -> Picture:
     return video_picture(rgb, -(-max(rgb.shape) // _FINE))
 
 
-def match_score(frame: RawFrame, picture: Picture) -> float:
+def match_score(frame: RawFrame, picture: GreyPicture) -> float:
     """How alike a RAW frame on the video's grid and a video frame are: -1..1, 1 is perfect.
 
     Pearson's correlation between their details (`compare.detail`), block means of at most 400 a
@@ -123,7 +123,7 @@ def match_score(frame: RawFrame, picture: Picture) -> float:
     return correlation(detail(raw_picture(frame, coarse.step).grey), detail(coarse.grey))
 
 
-def align(raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture]) -> Alignment:
+def align(raw: RawFrame, info: VideoInfo, pictures: Mapping[int, GreyPicture]) -> Alignment:
     """Find where the video's grid lies on a RAW frame, and which of some frames it belongs to.
 
     The caller has to refuse a `score` below MATCH, and more than OUTSIDE.
@@ -146,7 +146,7 @@ def align(raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture]) -> Al
 
 
 def right_frame(
-    raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture], found: Alignment
+    raw: RawFrame, info: VideoInfo, pictures: Mapping[int, GreyPicture], found: Alignment
 ) -> int:
     """The frame that a RAW belongs to: the named one, or one of its neighbours.
 
@@ -180,7 +180,11 @@ def right_frame(
 
 
 def _clearly_better(
-    raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture], named: int, matrix: "Matrix"
+    raw: RawFrame,
+    info: VideoInfo,
+    pictures: Mapping[int, GreyPicture],
+    named: int,
+    matrix: "Matrix",
 ) -> int:
     """The best of some frames, each aligned on its own, starting from the named one's transform."""
     from rvdtool.capture.register import refined, stretched
@@ -214,14 +218,14 @@ def candidates(raw: RawFrame, info: VideoInfo) -> Iterator[CropAndTurn]:
                 yield crop_and_turn(raw.size, area, turn)
 
 
-def _coarse(picture: Picture) -> Picture:
+def _coarse(picture: GreyPicture) -> GreyPicture:
     """The picture that is scored; its step is even, because a RAW's is."""
     block = -(-max(picture.grey.shape) // _COARSE)
     return picture.coarser(block + (block * picture.step) % 2)
 
 
 def _in_place(
-    raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture]
+    raw: RawFrame, info: VideoInfo, pictures: Mapping[int, GreyPicture]
 ) -> tuple[Alignment | None, float]:
     """The best match that moves no photosite between them, and by how many pixels it is off."""
     found: list[tuple[Alignment, float]] = []
@@ -246,7 +250,7 @@ def _earliest_best(scores: Mapping[int, float]) -> int:
     return min(index for index, score in scores.items() if score >= best - _TIE)
 
 
-def _registered(raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture]) -> Alignment:
+def _registered(raw: RawFrame, info: VideoInfo, pictures: Mapping[int, GreyPicture]) -> Alignment:
     """The best match through a homography."""
     try:
         found = [_registered_as(shape, raw, info, pictures) for shape in _shapes(raw, info)]
@@ -271,7 +275,7 @@ def _shapes(raw: RawFrame, info: VideoInfo) -> list[float]:
 
 
 def _registered_as(
-    shape: float, raw: RawFrame, info: VideoInfo, pictures: Mapping[int, Picture]
+    shape: float, raw: RawFrame, info: VideoInfo, pictures: Mapping[int, GreyPicture]
 ) -> Alignment:
     """The best match through a homography, of a RAW whose pixels become wider by `shape`."""
     from rvdtool.capture.guess import fits_again
@@ -299,19 +303,19 @@ def _registered_as(
 def _anchor(
     raw: RawFrame,
     info: VideoInfo,
-    picture: Picture,
+    picture: GreyPicture,
     onto: "Matrix",
-    pictures: Mapping[int, Picture],
+    pictures: Mapping[int, GreyPicture],
 ) -> tuple[int, "Matrix"]:
     """A frame to start from, and its approximate transform to the RAW's picture.
 
     By features, or centred; if that gives no match, by trying positions, sizes and rotations.
     """
-    from rvdtool.capture.guess import Features, by_search
+    from rvdtool.capture.guess import RawFeatures, by_search
 
     # SIFT doubles a picture and keeps a dozen of it: of the full one, half a gigabyte.
     small = picture.coarser(-(-max(picture.grey.shape) // _FINE))
-    features = [Features(small, mirrored) for mirrored in {False, TURNS[raw.orientation][0]}]
+    features = [RawFeatures(small, mirrored) for mirrored in {False, TURNS[raw.orientation][0]}]
     centred = _centred(raw, info, onto)
     turned = {tuple(np.sign(matrix[:2, :2]).ravel()): matrix for matrix in centred}.values()
     best_index, best_matrix, best_score = -1, np.eye(3), -np.inf
@@ -331,7 +335,7 @@ def _anchor(
 
 
 def _likeliest(
-    picture: Picture, video: Picture, guesses: Sequence["Matrix | None"]
+    picture: GreyPicture, video: GreyPicture, guesses: Sequence["Matrix | None"]
 ) -> tuple["Matrix", float]:
     """The best of some guesses after refinement, and its score."""
     from rvdtool.capture.register import refined

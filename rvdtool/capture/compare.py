@@ -33,18 +33,18 @@ _GAIN = 0.003
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class GreyPicture:
     """A frame's grey, one value for each step×step pixels (or photosites) from the top left."""
 
     grey: Grey
     step: int
 
-    def coarser(self, block: int) -> "Picture":
+    def coarser(self, block: int) -> "GreyPicture":
         """The same with means over block×block values."""
-        return Picture(block_means(self.grey, block), self.step * block)
+        return GreyPicture(block_means(self.grey, block), self.step * block)
 
 
-def raw_picture(frame: RawFrame, step: int) -> Picture:
+def raw_picture(frame: RawFrame, step: int) -> GreyPicture:
     """The RAW's greens; `step` is even, so that every value has its share of them."""
     greens = np.zeros((frame.size[0] // 2, frame.size[1] // 2), np.float32)
     for (row, column), color in np.ndenumerate(frame.phase.pattern):
@@ -52,16 +52,16 @@ def raw_picture(frame: RawFrame, step: int) -> Picture:
             black = np.float32(frame.black[2 * row + column])
             sites = frame.mosaic[row::2, column::2][: greens.shape[0], : greens.shape[1]]
             greens += (sites - black) / (2 * (np.float32(frame.white) - black))
-    return Picture(np.sqrt(np.clip(block_means(greens, step // 2), 0, 1)), step)
+    return GreyPicture(np.sqrt(np.clip(block_means(greens, step // 2), 0, 1)), step)
 
 
-def video_picture(rgb: Rgb, step: int) -> Picture:
+def video_picture(rgb: Rgb, step: int) -> GreyPicture:
     """The video's luma."""
     luma = np.zeros((rgb.shape[0] // step, rgb.shape[1] // step), np.float32)
     largest = 255 if rgb.dtype == np.uint8 else 65535
     for channel, weight in enumerate(_LUMA):
         luma += np.float32(weight / largest) * block_means(rgb[..., channel], step)
-    return Picture(luma, step)
+    return GreyPicture(luma, step)
 
 
 def block_means(values: NDArray[Any], block: int) -> Grey:
@@ -103,7 +103,7 @@ def correlation(first: Grey, second: Grey) -> float:
     return float(np.clip(np.vdot(first, second) / spread, -1, 1)) if spread else 0.0
 
 
-def displacement(first: Picture, second: Picture) -> float:
+def displacement(first: GreyPicture, second: GreyPicture) -> float:
     """By how many pixels the two lie apart, as the median over 3×3 tiles; infinite if far.
 
     Per tile and axis, the peak of a parabola through the correlations at shifts of -1, 0 and 1. A

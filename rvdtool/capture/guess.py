@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rvdtool.capture.compare import Grey, Picture, detail
+from rvdtool.capture.compare import Grey, GreyPicture, detail
 from rvdtool.capture.register import Matrix, on_pixels, warp
 
 _FEATURES = 4000
@@ -32,7 +32,7 @@ _NARROWEST = 0.3
 """Share of the longer side of the RAW that the video shows at least, for `by_search`."""
 
 
-class Features:
+class RawFeatures:
     """A RAW frame's features, detected once and matched with any number of frames.
 
     Args:
@@ -40,7 +40,7 @@ class Features:
         mirrored: whether the video shows it with left and right swapped.
     """
 
-    def __init__(self, raw: Picture, mirrored: bool) -> None:
+    def __init__(self, raw: GreyPicture, mirrored: bool) -> None:
         self._step = raw.step
         grey = raw.grey[:, ::-1] if mirrored else raw.grey
         self._points, self._descriptors = _describe(grey)
@@ -48,7 +48,7 @@ class Features:
             self._points[:, 0] = grey.shape[1] - 1 - self._points[:, 0]
         self._mirror = np.diag([-1.0, 1, 1]) if mirrored else np.eye(3)
 
-    def match(self, video: Picture) -> Matrix | None:
+    def match(self, video: GreyPicture) -> Matrix | None:
         """The similarity that most features agree on (RANSAC, Fischler and Bolles 1981).
 
         SIFT (Lowe 2004) handles any scale and rotation, but not mirroring.
@@ -78,7 +78,7 @@ class Features:
         return on_pixels(found, self._step, video.step)
 
 
-def by_search(raw: Picture, video: Picture, start: Matrix) -> Matrix | None:
+def by_search(raw: GreyPicture, video: GreyPicture, start: Matrix) -> Matrix | None:
     """The similarity at which two small pictures' details correlate best, by trying.
 
     For smooth or noisy scenes, and for repeated shapes, in which features find nothing.
@@ -112,7 +112,7 @@ def by_search(raw: Picture, video: Picture, start: Matrix) -> Matrix | None:
             side = np.ceil((last - first) / video.step).astype(int)
             if (side < template.shape[::-1]).any():
                 continue
-            canvas = Picture(np.zeros(side[::-1], np.float32), video.step)
+            canvas = GreyPicture(np.zeros(side[::-1], np.float32), video.step)
             picture, inside = warp(raw, canvas, place)
             scores = cv2.matchTemplate(detail(picture) * inside, template, cv2.TM_CCOEFF_NORMED)
             _, score, _, (x, y) = cv2.minMaxLoc(scores)
@@ -131,7 +131,7 @@ def _describe(grey: Grey) -> tuple[NDArray[Any], NDArray[Any]]:
     return np.array([key.pt for key in keys]).reshape(-1, 2), descriptors
 
 
-def fits_again(raw: Picture, video: Picture, matrix: Matrix) -> float:
+def fits_again(raw: GreyPicture, video: GreyPicture, matrix: Matrix) -> float:
     """How well the video fits the RAW at the best other position, relative to its own.
 
     Where a texture repeats itself (a fence, a wall of bricks, tiles), the likeliest place may be a
@@ -158,7 +158,7 @@ def fits_again(raw: Picture, video: Picture, matrix: Matrix) -> float:
     if (size <= template.shape[::-1]).any():
         return 0.0
     onto = matrix @ [[1, 0, first[0] * small.step], [0, 1, first[1] * small.step], [0, 0, 1]]
-    picture, inside = warp(raw, Picture(np.zeros(size[::-1], np.float32), small.step), onto)
+    picture, inside = warp(raw, GreyPicture(np.zeros(size[::-1], np.float32), small.step), onto)
     scores = cv2.matchTemplate(detail(picture) * inside, template, cv2.TM_CCOEFF_NORMED)
     y, x = np.ogrid[: scores.shape[0], : scores.shape[1]]
     here = np.maximum(abs(y + first[1]), abs(x + first[0])) <= _BESIDE

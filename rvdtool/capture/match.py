@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rvdtool.bundle.archive import InputFile
 from rvdtool.bundle.convert import on_grid
 from rvdtool.capture.align import MATCH, Alignment, align, frame_picture, right_frame
-from rvdtool.capture.compare import Picture
+from rvdtool.capture.compare import GreyPicture
 from rvdtool.capture.preview import Rgb8, preview_row
 from rvdtool.capture.verdict import Verdict, better_phase, judge, overruled
 from rvdtool.errors import RawError, UsageError
@@ -49,7 +49,7 @@ class Raw:
 
 
 @dataclass(frozen=True)
-class Match:
+class MatchedRaw:
     """A RAW file and what it was aligned with.
 
     Attributes:
@@ -64,13 +64,13 @@ class Match:
     right: int
 
 
-class _Pictures(Mapping[int, Picture]):
+class _Pictures(Mapping[int, GreyPicture]):
     """Pictures of the frames that are compared, in 16 bits: thirty of a 4K video are 55 MB."""
 
     def __init__(self) -> None:
         self._kept: dict[int, tuple[NDArray[np.uint16], int]] = {}
 
-    def keep(self, index: int, picture: Picture) -> None:
+    def keep(self, index: int, picture: GreyPicture) -> None:
         """Add a frame's picture; greys (0..1) are rounded to 1/65535."""
         self._kept[index] = np.rint(picture.grey * 65_535).astype(np.uint16), picture.step
 
@@ -79,9 +79,9 @@ class _Pictures(Mapping[int, Picture]):
         for index in [index for index in self._kept if first <= index <= last]:
             del self._kept[index]
 
-    def __getitem__(self, index: int) -> Picture:
+    def __getitem__(self, index: int) -> GreyPicture:
         grey, step = self._kept[index]
-        return Picture(np.divide(grey, 65_535, dtype=np.float32), step)
+        return GreyPicture(np.divide(grey, 65_535, dtype=np.float32), step)
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._kept)
@@ -96,7 +96,7 @@ def match_all(
     info: VideoInfo,
     search: int,
     looked: Callable[[int], None],
-) -> list[Match]:
+) -> list[MatchedRaw]:
     """Each RAW with the frame it matches, in order of the frames; the video is decoded once.
 
     Args:
@@ -119,7 +119,7 @@ def match_all(
     }
     wanted = {*window, *(index for frames in around.values() for index in frames)}
     pictures = _Pictures()
-    matches: list[Match] = []
+    matches: list[MatchedRaw] = []
     for index, picture in map(_picture, chosen_frames(source, info, wanted)):
         looked(1)
         pictures.keep(index, picture)
@@ -132,7 +132,7 @@ def match_all(
     for raw in raws:
         if raw.index is None:
             found = align(raw.read(), info, first)
-            matches.append(Match(raw, found, found.index))
+            matches.append(MatchedRaw(raw, found, found.index))
     matches.sort(key=lambda match: match.found.index)
     for one, other in pairwise(matches):
         if one.found.index == other.found.index:
@@ -143,10 +143,10 @@ def match_all(
     return matches
 
 
-def _named(raw: Raw, index: int, info: VideoInfo, frames: Mapping[int, Picture]) -> Match:
+def _named(raw: Raw, index: int, info: VideoInfo, frames: Mapping[int, GreyPicture]) -> MatchedRaw:
     frame = raw.read()
     found = align(frame, info, {index: frames[index]})
-    return Match(raw, found, right_frame(frame, info, frames, found))
+    return MatchedRaw(raw, found, right_frame(frame, info, frames, found))
 
 
 def chosen_frames(source: VideoSource, info: VideoInfo, wanted: set[int]) -> Iterator[VideoFrame]:
@@ -159,12 +159,17 @@ def chosen_frames(source: VideoSource, info: VideoInfo, wanted: set[int]) -> Ite
     return filter(lambda frame: frame.index in wanted, frames)
 
 
-def _picture(frame: VideoFrame) -> tuple[int, Picture]:
+def _picture(frame: VideoFrame) -> tuple[int, GreyPicture]:
     return frame.index, frame_picture(frame.rgb)
 
 
 def judge_all(
-    matches: Sequence[Match], source: VideoSource, info: VideoInfo, *, force: bool, show_all: bool
+    matches: Sequence[MatchedRaw],
+    source: VideoSource,
+    info: VideoInfo,
+    *,
+    force: bool,
+    show_all: bool,
 ) -> tuple[list[Verdict], list[Rgb8]]:
     """The verdict on each match, and rows of a preview.
 
@@ -192,7 +197,7 @@ def judge_all(
     return verdicts, rows
 
 
-def _with_more(verdict: Verdict, match: Match, rgb: Rgb, info: VideoInfo) -> Verdict:
+def _with_more(verdict: Verdict, match: MatchedRaw, rgb: Rgb, info: VideoInfo) -> Verdict:
     """The verdict, with the findings that need the files and the neighbouring frames."""
     refusals = list(verdict.refusals)
     if match.right != match.found.index:

@@ -14,7 +14,7 @@ from rvdtool.bundle.convert import on_grid, with_pixel_aspect
 from rvdtool.bundle.fields import require_file_name
 from rvdtool.bundle.store import ReferenceInput, VideoInput, create
 from rvdtool.capture.exposures import read_exposures
-from rvdtool.capture.match import Match, Raw, judge_all, match_all
+from rvdtool.capture.match import MatchedRaw, Raw, judge_all, match_all
 from rvdtool.capture.preview import Rgb8
 from rvdtool.capture.stills import Still
 from rvdtool.capture.verdict import Verdict
@@ -143,7 +143,9 @@ def pack(
     return target
 
 
-def _references(matches: Sequence[Match], info: VideoInfo, say: Say) -> Iterator[ReferenceInput]:
+def _references(
+    matches: Sequence[MatchedRaw], info: VideoInfo, say: Say
+) -> Iterator[ReferenceInput]:
     """One at a time: a hundred 4K frames wouldn't fit into memory."""
     said: set[tuple[str, ...]] = set()
     for match in matches:
@@ -179,7 +181,7 @@ def _unused(path: Path) -> Path:
     return next(one for one in chain([path], numbers) if not os.path.lexists(one))
 
 
-def _refuse(matches: Sequence[Match], verdicts: Sequence[Verdict], video: Path) -> None:
+def _refuse(matches: Sequence[MatchedRaw], verdicts: Sequence[Verdict], video: Path) -> None:
     """Refuse RAWs that don't match: after the shoot it would be too late.
 
     Raises:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rvdtool.capture.compare import Grey, Picture, correlation, detail
+from rvdtool.capture.compare import Grey, GreyPicture, correlation, detail
 from rvdtool.errors import RawError
 from rvdtool.raw.lens import Lens
 
@@ -43,7 +43,7 @@ _MISFIT = 0.1
 _KNOTS = 65
 
 
-def stretched(raw: Picture, shape: float) -> tuple[Picture, Matrix]:
+def stretched(raw: GreyPicture, shape: float) -> tuple[GreyPicture, Matrix]:
     """A RAW's picture as if its pixels had another shape, and where its photosites are in that.
 
     Args:
@@ -59,10 +59,10 @@ def stretched(raw: Picture, shape: float) -> tuple[Picture, Matrix]:
     grey = cv2.resize(raw.grey, size, interpolation=cv2.INTER_LINEAR)
     # Sides of pixels stay where they are, not their centres.
     onto = np.array([[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2], [0, 0, 1]])
-    return Picture(np.asarray(grey, np.float32), raw.step), onto
+    return GreyPicture(np.asarray(grey, np.float32), raw.step), onto
 
 
-def refined(raw: Picture, video: Picture, matrix: Matrix) -> tuple[Matrix, float]:
+def refined(raw: GreyPicture, video: GreyPicture, matrix: Matrix) -> tuple[Matrix, float]:
     """The matrix near `matrix` that explains the video best by the RAW, and how alike they are.
 
     A similarity first, from coarse to fine; then a homography from there. The homography is taken
@@ -87,13 +87,13 @@ def refined(raw: Picture, video: Picture, matrix: Matrix) -> tuple[Matrix, float
     return best, best_score
 
 
-def _octaves(video: Picture) -> list[Picture]:
+def _octaves(video: GreyPicture) -> list[GreyPicture]:
     coarser = [video.coarser(2**octave) for octave in range(1, _OCTAVES)]
     return [video, *(one for one in coarser if min(one.grey.shape) >= _SMALLEST)]
 
 
 def with_lens(
-    raw: Picture, video: Picture, matrix: Matrix, size: tuple[int, int]
+    raw: GreyPicture, video: GreyPicture, matrix: Matrix, size: tuple[int, int]
 ) -> tuple[Matrix, Lens | None, float]:
     """The matrix and the lens near `matrix` that explain the video best: one radial term, or two.
 
@@ -125,8 +125,8 @@ def with_lens(
 
 
 def _toned(
-    raw: Picture, octaves: list[Picture], matrix: Matrix, lens: Lens | None = None
-) -> Picture:
+    raw: GreyPicture, octaves: list[GreyPicture], matrix: Matrix, lens: Lens | None = None
+) -> GreyPicture:
     """The RAW's picture with a tone curve that gives the overlapping part the video's histogram.
 
     An edge is where a value is halfway between dark and bright: another curve shifts it.
@@ -139,12 +139,12 @@ def _toned(
     shares = np.linspace(0, 1, _KNOTS)
     levels = np.quantile(picture[shown], shares) + np.arange(_KNOTS) * 1e-7  # none twice
     curve = np.quantile(video.grey[shown], shares)
-    return Picture(np.interp(raw.grey, levels, curve).astype(np.float32), raw.step)
+    return GreyPicture(np.interp(raw.grey, levels, curve).astype(np.float32), raw.step)
 
 
 def _fitted(
-    raw: Picture,
-    octaves: list[Picture],
+    raw: GreyPicture,
+    octaves: list[GreyPicture],
     matrix: Matrix,
     free: int,
     lens: Lens | None = None,
@@ -186,7 +186,7 @@ def _fitted(
     return matrix, lens
 
 
-def _lens_fields(video: Picture, whole: Picture, matrix: Matrix, lens: Lens) -> list[Field]:
+def _lens_fields(video: GreyPicture, whole: GreyPicture, matrix: Matrix, lens: Lens) -> list[Field]:
     """How each term of a lens moves the video: by 1 pixel at half the RAW's diagonal (dx, dy)."""
     x, y = _centres_of(video)
     column, row, depth = (a * x + b * y + c for a, b, c in matrix)
@@ -200,7 +200,7 @@ def _lens_fields(video: Picture, whole: Picture, matrix: Matrix, lens: Lens) -> 
     ]
 
 
-def _bent(lens: Lens, step: NDArray[np.float64], matrix: Matrix, whole: Picture) -> Lens | None:
+def _bent(lens: Lens, step: NDArray[np.float64], matrix: Matrix, whole: GreyPicture) -> Lens | None:
     """The lens after a step; None if it would fold the picture, or if no camera has such a lens."""
     first, second = np.pad(step, (0, 2 - len(step))) * _scale(matrix, whole) / lens.radius
     moved = Lens((lens.terms[0] + float(first), lens.terms[1] + float(second)), lens.size)
@@ -213,7 +213,7 @@ def _bent(lens: Lens, step: NDArray[np.float64], matrix: Matrix, whole: Picture)
     return moved if max(map(abs, moved.terms)) <= _STRONGEST else None
 
 
-def _scale(matrix: Matrix, video: Picture) -> float:
+def _scale(matrix: Matrix, video: GreyPicture) -> float:
     """Photosites per pixel, about, in the middle of the video."""
     height, width = (side * video.step for side in video.grey.shape)
     points = np.array([[0, 1, 0], [0, 0, 1]]) + np.array([[width / 2], [height / 2]])
@@ -223,7 +223,7 @@ def _scale(matrix: Matrix, video: Picture) -> float:
     return float(np.sqrt(abs(area)))
 
 
-def _centres_of(video: Picture) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _centres_of(video: GreyPicture) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The pixel at the centre of each of a picture's values: x and y."""
     height, width = video.grey.shape
     offset = (video.step - 1) / 2
@@ -233,7 +233,7 @@ def _centres_of(video: Picture) -> tuple[NDArray[np.float64], NDArray[np.float64
 
 
 def _equations(
-    raw: Picture, video: Picture, matrix: Matrix, lens: Lens | None, fields: list[Field]
+    raw: GreyPicture, video: GreyPicture, matrix: Matrix, lens: Lens | None, fields: list[Field]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Fisher's information about the motion in one octave, and the slope of the log-likelihood.
 
@@ -265,7 +265,7 @@ def _equations(
     return (moves * weight.ravel()) @ moves.T, moves @ pull.ravel()
 
 
-def _fields(video: Picture, whole: Picture) -> list[Field]:
+def _fields(video: GreyPicture, whole: GreyPicture) -> list[Field]:
     """How each parameter moves the video: by 1 pixel at its left and right side (dx, dy).
 
     Two shifts, growth, turn; stretch, shear and two tilts.
@@ -279,7 +279,7 @@ def _fields(video: Picture, whole: Picture) -> list[Field]:
     return [(1, 0), (0, 1), (x, y), (-y, x), (x, -y), (y, x), (x * x, x * y), (x * y, y * y)]
 
 
-def _motion(step: NDArray[np.float64], whole: Picture) -> Matrix:
+def _motion(step: NDArray[np.float64], whole: GreyPicture) -> Matrix:
     """The homography of the video that, for small steps, moves it by `_fields`."""
     height, width = (side * whole.step for side in whole.grey.shape)
     radius = width / 2
@@ -300,7 +300,7 @@ def _mean(values: Grey, radius: int) -> Grey:
     return np.asarray(cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
 
 
-def _as_similarity(matrix: Matrix, video: Picture) -> Matrix:
+def _as_similarity(matrix: Matrix, video: GreyPicture) -> Matrix:
     """The similarity closest to a matrix around the middle of the video (mirrored if it is)."""
     height, width = (side * video.step for side in video.grey.shape)
     x, y = np.meshgrid([0, width - 1], [0, height - 1])
@@ -317,13 +317,13 @@ def _as_similarity(matrix: Matrix, video: Picture) -> Matrix:
 
 
 def warp(
-    raw: Picture, video: Picture, matrix: Matrix, lens: Lens | None = None
+    raw: GreyPicture, video: GreyPicture, matrix: Matrix, lens: Lens | None = None
 ) -> tuple[Grey, NDArray[np.uint8]]:
     """The RAW's picture on the grid of the video's, and where it has something to show (0, 1)."""
     return _placed(_smoothed(raw, video, matrix), video, matrix, lens)
 
 
-def _smoothed(raw: Picture, video: Picture, matrix: Matrix) -> Picture:
+def _smoothed(raw: GreyPicture, video: GreyPicture, matrix: Matrix) -> GreyPicture:
     """The RAW without detail that is finer than the video's grid and would alias."""
     scale = np.sqrt(abs(np.linalg.det(_on_values(matrix, raw.step, video.step)[:2, :2])))
     block = max(1, min(int(scale), *raw.grey.shape))
@@ -331,11 +331,11 @@ def _smoothed(raw: Picture, video: Picture, matrix: Matrix) -> Picture:
     pitch = scale / block
     if pitch <= 1:
         return coarse
-    return Picture(cv2.GaussianBlur(coarse.grey, (0, 0), pitch / 2), coarse.step)
+    return GreyPicture(cv2.GaussianBlur(coarse.grey, (0, 0), pitch / 2), coarse.step)
 
 
 def _placed(
-    raw: Picture, video: Picture, matrix: Matrix, lens: Lens | None
+    raw: GreyPicture, video: GreyPicture, matrix: Matrix, lens: Lens | None
 ) -> tuple[Grey, NDArray[np.uint8]]:
     ones = np.ones_like(raw.grey, np.uint8)
     if lens is not None:
@@ -358,7 +358,7 @@ def _placed(
     return picture, cv2.warpPerspective(ones, on_pictures, size, flags=flags)
 
 
-def is_regular(matrix: Matrix, video: Picture) -> bool:
+def is_regular(matrix: Matrix, video: GreyPicture) -> bool:
     """Whether a matrix keeps the whole video in front of the camera: none of it inside out.
 
     A homography fitted to a wrong pair may not.
@@ -370,7 +370,7 @@ def is_regular(matrix: Matrix, video: Picture) -> bool:
 
 
 def _correlation(
-    raw: Picture, video: Picture, template: Grey, matrix: Matrix, lens: Lens | None = None
+    raw: GreyPicture, video: GreyPicture, template: Grey, matrix: Matrix, lens: Lens | None = None
 ) -> float:
     picture, inside = warp(raw, video, matrix, lens)
     return correlation(template * inside, detail(picture) * inside)

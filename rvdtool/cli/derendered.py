@@ -7,7 +7,7 @@ from rvdtool.cli import console
 if TYPE_CHECKING:
     from rvdtool.delivery.folder import DerenderReport
     from rvdtool.delivery.options import DerenderOptions
-    from rvdtool.delivery.rehearsal import Estimate
+    from rvdtool.delivery.rehearsal import RunEstimate
     from rvdtool.reconstruct.stages import Stages
 
 
@@ -104,7 +104,7 @@ def _labels(report: "DerenderReport") -> str:
     )
 
 
-def estimate_as_json(estimate: "Estimate") -> dict[str, object]:
+def estimate_as_json(estimate: "RunEstimate") -> dict[str, object]:
     """An estimate for `--json`."""
     need = estimate.need
     return {
@@ -116,7 +116,7 @@ def estimate_as_json(estimate: "Estimate") -> dict[str, object]:
     }
 
 
-def estimate_in_words(estimate: "Estimate") -> str:
+def estimate_in_words(estimate: "RunEstimate") -> str:
     """An estimate in one line."""
     from rvdtool.delivery.need import duration
 

@@ -10,7 +10,7 @@ import typer
 from rvdtool.cli import console
 
 if typing.TYPE_CHECKING:
-    from rvdtool.bundle.manifest import Exposures, Reference, Video
+    from rvdtool.bundle.manifest import Exposures, ReferenceEntry, Video
     from rvdtool.bundle.transform import Transform
 
 
@@ -69,7 +69,7 @@ def _exposure_facts(exposures: "Exposures") -> Iterator[tuple[str, str]]:
         yield "balance", "white balance, given for each frame"
 
 
-def _reference_facts(reference: "Reference") -> Iterator[tuple[str, str]]:
+def _reference_facts(reference: "ReferenceEntry") -> Iterator[tuple[str, str]]:
     raw = reference.raw
     black = ", ".join(f"{level:g}" for level in reference.black)
     yield "RAW", f"{raw.name} ({raw.member.size:,} bytes) of frame {reference.frame_index}"

@@ -12,7 +12,7 @@ import numpy as np
 from rvdtool.bundle.store import Bundle
 from rvdtool.delivery.labels import Labels, exposed
 from rvdtool.delivery.options import DerenderOptions
-from rvdtool.delivery.rehearsal import Estimate, estimate
+from rvdtool.delivery.rehearsal import RunEstimate, estimate
 from rvdtool.delivery.resume import Figures
 from rvdtool.delivery.run import Run, make_clip
 from rvdtool.errors import UsageError
@@ -88,7 +88,7 @@ def derender_to_folder(
     advance: Callable[[int], None] | None = None,
     say: Say = keep_quiet,
     watch: Callable[[Result], None] | None = None,
-    estimated: Callable[[Estimate], None] | None = None,
+    estimated: Callable[[RunEstimate], None] | None = None,
 ) -> DerenderReport:
     """Reconstruct a RAW frame for every video frame: `NAME_000000.dng`, … and a timestamp table.
 

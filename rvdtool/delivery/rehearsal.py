@@ -30,7 +30,7 @@ _MEASURED = 4
 
 
 @dataclass(frozen=True)
-class Estimate:
+class RunEstimate:
     """What a run would cost.
 
     Attributes:
@@ -50,7 +50,7 @@ def rehearse(
     options: DerenderOptions = DerenderOptions(),
     advance: Callable[[int], None] | None = None,
     say: Say = keep_quiet,
-) -> Estimate:
+) -> RunEstimate:
     """Estimate what `derender_to_folder` would take with the same arguments.
 
     Of a run that is to be resumed, only what is left counts.
@@ -74,7 +74,7 @@ def rehearse(
         return estimate(run, run.need(), advance)
 
 
-def estimate(run: Run, need: Need, advance: Callable[[int], None] | None = None) -> Estimate:
+def estimate(run: Run, need: Need, advance: Callable[[int], None] | None = None) -> RunEstimate:
     """Estimate what a run would take.
 
     Args:
@@ -97,7 +97,7 @@ def estimate(run: Run, need: Need, advance: Callable[[int], None] | None = None)
     chains = sum(count for count, _ in work)
     seconds = chains * begin + sum(count * length for count, length in work) * step
     free = free_space(run.folder, replaced=not resumed)
-    return Estimate(
+    return RunEstimate(
         frames=len(left),
         seconds=seconds + run.span.stop * decoding,
         need=replace(need, dngs=len(left) * size, free=free),

@@ -26,7 +26,7 @@ from rvdtool.delivery.resume import (
     load_checkpoint,
     save_checkpoint,
 )
-from rvdtool.delivery.sound import Picture, write_sound
+from rvdtool.delivery.sound import ClipTiming, write_sound
 from rvdtool.errors import BundleError, UsageError
 from rvdtool.files import write_beside
 from rvdtool.notes import Say
@@ -203,7 +203,7 @@ class Run:
         """Write the video's sound, in place of what an interrupted run wrote."""
         if not self.options.audio:
             return []
-        picture = Picture(
+        timing = ClipTiming(
             video=self.bundle.manifest.video.name,
             start=self._info.timestamps[self.span.start] * self._info.time_base,
             seconds=self.labels.seconds,
@@ -212,7 +212,7 @@ class Run:
             reel=self._stem,
             recorded=self.labels.tags.recorded,
         )
-        return write_sound(self.bundle.checked_video(), self.folder, self._stem, picture, say)
+        return write_sound(self.bundle.checked_video(), self.folder, self._stem, timing, say)
 
     def job(self, result: Result) -> Callable[[], None]:
         """What writes one frame, and its map."""

@@ -30,7 +30,7 @@ _ORDER: tuple[Depth, ...] = (16, 24, 32, "float")
 
 
 @dataclass(frozen=True)
-class Picture:
+class ClipTiming:
     """What the sound has to fit.
 
     Attributes:
@@ -65,7 +65,7 @@ def is_our_sound(path: Path) -> bool:
 
 
 def write_sound(
-    source: VideoSource, folder: Path, stem: str, picture: Picture, say: Say
+    source: VideoSource, folder: Path, stem: str, timing: ClipTiming, say: Say
 ) -> list[Path]:
     """Write a video file's tracks as Broadcast WAVs, exactly as long as the picture.
 
@@ -76,7 +76,7 @@ def write_sound(
         source: the video.
         folder: for the files: `STEM.wav`, or `STEM_1.wav`, … if the tracks' sample rates differ.
         stem: of their names.
-        picture: what they have to fit.
+        timing: what they have to fit.
         say: called with a line of text for everything that was cut off, filled or left out.
 
     Returns:
@@ -90,26 +90,26 @@ def write_sound(
     if unknown:
         numbers = ", ".join(map(str, unknown))
         say(
-            f"{picture.video}: its sound in stream {numbers} is in a codec that can't be "
+            f"{timing.video}: its sound in stream {numbers} is in a codec that can't be "
             "decoded; left out"
         )
     files = sound_files(folder, stem, tracks)
     for path, chosen in files:
         try:
-            _write(source, path, chosen, picture, say)
+            _write(source, path, chosen, timing, say)
         except VideoError as error:
             raise VideoError(f"{error} (its sound; --no-audio leaves it out)") from error
     return [path for path, _ in files]
 
 
 def _write(
-    source: VideoSource, path: Path, tracks: list[Track], picture: Picture, say: Say
+    source: VideoSource, path: Path, tracks: list[Track], timing: ClipTiming, say: Say
 ) -> None:
     rate, channels = tracks[0].rate, sum(track.channels for track in tracks)
     depth = max((track.depth for track in tracks), key=_ORDER.index)
-    count = _nearest(picture.seconds * rate)
-    midnight = _nearest(picture.time_code.number / picture.rate * rate)
-    placed = [_Placed(track, picture.start, depth, count) for track in tracks]
+    count = _nearest(timing.seconds * rate)
+    midnight = _nearest(timing.time_code.number / timing.rate * rate)
+    placed = [_Placed(track, timing.start, depth, count) for track in tracks]
     write_wav(
         path,
         _blocks(read_sound(source, tracks), placed, count),
@@ -119,16 +119,16 @@ def _write(
         depth=depth,
         count=count,
         tags=WavTags(
-            description=f"Sound of {picture.video}",
+            description=f"Sound of {timing.video}",
             originator=f"{_PROGRAM} {__version__}",
-            recorded=picture.recorded,
+            recorded=timing.recorded,
             time_reference=midnight,
-            ixml=_ixml(picture, tracks, depth, midnight),
+            ixml=_ixml(timing, tracks, depth, midnight),
         ),
         overwrite=True,
     )
     for one in placed:
-        remark = one.remark(1 / picture.rate)
+        remark = one.remark(1 / timing.rate)
         if remark:
             say(f"{path.name}: sound of stream {one.track.stream} {remark}")
 
@@ -263,17 +263,17 @@ def _as_stored(samples: Samples, depth: Depth) -> Samples:
     return scaled.astype(np.int32) << (32 - depth)
 
 
-def _ixml(picture: Picture, tracks: list[Track], depth: Depth, midnight: int) -> str:
+def _ixml(timing: ClipTiming, tracks: list[Track], depth: Depth, midnight: int) -> str:
     """The iXML document: rates, place in the day, names of the tracks."""
-    rate = f"{picture.rate.numerator}/{picture.rate.denominator}"
+    rate = f"{timing.rate.numerator}/{timing.rate.denominator}"
     sampling = str(tracks[0].rate)
     root = ElementTree.Element("BWFXML")
-    _fill(root, {"IXML_VERSION": "2.10", "TAPE": picture.reel, "NOTE": f"from {picture.video}"})
+    _fill(root, {"IXML_VERSION": "2.10", "TAPE": timing.reel, "NOTE": f"from {timing.video}"})
     speed = {
         "MASTER_SPEED": rate,
         "CURRENT_SPEED": rate,
         "TIMECODE_RATE": rate,
-        "TIMECODE_FLAG": "DF" if picture.time_code.drop else "NDF",
+        "TIMECODE_FLAG": "DF" if timing.time_code.drop else "NDF",
         "FILE_SAMPLE_RATE": sampling,
         "AUDIO_BIT_DEPTH": "32" if depth == "float" else str(depth),
         "DIGITIZER_SAMPLE_RATE": sampling,

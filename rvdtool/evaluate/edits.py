@@ -23,7 +23,7 @@ from rvdtool.raw.frame import RawFrame
 from rvdtool.raw.read import MosaicLevels
 from rvdtool.raw.render import develop_linear, look_of
 
-Picture = NDArray[np.float32]
+LinearRgb = NDArray[np.float32]
 """[H, W, 3]."""
 
 Mask = NDArray[np.bool_]
@@ -68,36 +68,36 @@ def adaptation(source: float, target: float) -> NDArray[np.float32]:
     return (SRGB_FROM_XYZ @ xyz @ np.linalg.inv(SRGB_FROM_XYZ)).astype(np.float32)
 
 
-def _exposed(stops: float) -> Callable[[Picture], Picture]:
+def _exposed(stops: float) -> Callable[[LinearRgb], LinearRgb]:
     return lambda light: encode_srgb(light * np.float32(2**stops))
 
 
-def _balanced(kelvin: float) -> Callable[[Picture], Picture]:
+def _balanced(kelvin: float) -> Callable[[LinearRgb], LinearRgb]:
     matrix = adaptation(NEUTRAL_KELVIN, kelvin)
     return lambda light: encode_srgb(light @ matrix.T)
 
 
-def _contrast(light: Picture) -> Picture:
+def _contrast(light: LinearRgb) -> LinearRgb:
     code = encode_srgb(light)
     return code * code * (3 - 2 * code)
 
 
-def _saturated(light: Picture) -> Picture:
+def _saturated(light: LinearRgb) -> LinearRgb:
     grey = (light @ LUMA)[..., None]
     return encode_srgb(grey + np.float32(SATURATION) * (light - grey))
 
 
-def _film(light: Picture) -> Picture:
+def _film(light: LinearRgb) -> LinearRgb:
     code = encode_acescct(light @ _CROSSTALK.T)
     black, white = (_density(encode_acescct(np.full(3, end))) for end in (0.0, 1.0))
     return np.clip((_density(code) - black) / (white - black), 0, 1)
 
 
-def _density(code: Picture) -> Picture:
+def _density(code: LinearRgb) -> LinearRgb:
     return np.float32(1) / (np.float32(1) + np.exp(-_SLOPES * (code - _MIDDLES)))
 
 
-EDITS: dict[str, Callable[[Picture], Picture]] = {
+EDITS: dict[str, Callable[[LinearRgb], LinearRgb]] = {
     "none": encode_srgb,
     "exposure +2": _exposed(STOPS),
     "exposure -2": _exposed(-STOPS),
@@ -110,7 +110,7 @@ EDITS: dict[str, Callable[[Picture], Picture]] = {
 """Name → light to display values."""
 
 
-def delta_e(predicted: Picture, true: Picture) -> NDArray[np.float64]:
+def delta_e(predicted: LinearRgb, true: LinearRgb) -> NDArray[np.float64]:
     """CIEDE2000 between display values, [H, W]: about 1 is just noticeable side by side."""
     from skimage.color import deltaE_ciede2000, rgb2lab
 
@@ -226,7 +226,7 @@ def _seen(values: NDArray[np.float32], brightness: float) -> NDArray[np.float32]
     return encode_srgb(cv2.GaussianBlur(cells, (0, 0), _BLUR) * brightness)
 
 
-def _score(predicted: Picture, true: Picture, masks: Mapping[str, Mask]) -> _Frame:
+def _score(predicted: LinearRgb, true: LinearRgb, masks: Mapping[str, Mask]) -> _Frame:
     differences = delta_e(predicted[::2, ::2], true[::2, ::2])
     return _Frame(
         delta_e=float(differences.mean()),

@@ -1,12 +1,12 @@
-"""Frame after frame: the chain that turns a bundle into RAW frames.
+"""The chain that reconstructs RAW frames one after another from a reference frame.
 
     calibrate on the reference frame → for every frame: inverse ISP → motion → temporal affinity
     prior → fusion → quantise → state
 
-What goes on to the next frame is the training-free fusion, with a network, too: the network only
-answers, from the same prior. So nothing that it makes up can feed on itself, and it sees in every
-chain what it saw in training. Its own frames in their place gave the same quality
-(docs/research/training-log.md).
+The result of the training-free fusion is carried to the next frame, even with a network: the
+network's output, computed from the same prior, is only written. So errors of the network can't
+accumulate, and its inputs are the same as in training. Carrying its output instead gave the same
+quality (docs/research/training-log.md).
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from rvdtool.reconstruct.brightness import BLOCK, Ratio, Shading, has_auto_brigh
 from rvdtool.reconstruct.buffers import release_with
 from rvdtool.reconstruct.calibration import Calibration, faded
 from rvdtool.reconstruct.confidence import expected_error
-from rvdtool.reconstruct.exposure import Exposure, ExposureMeter
+from rvdtool.reconstruct.exposure import ExposureMeter, HiddenExposure
 from rvdtool.reconstruct.flow import Flow, flow_image
 from rvdtool.reconstruct.fusion import fuse
 from rvdtool.reconstruct.inverse_isp import Estimate
@@ -40,26 +40,26 @@ if TYPE_CHECKING:
     from rvdtool.reconstruct.learned import Learned
 
 GainMode = Literal["auto", "track", "fixed"]
-"""Put changes of brightness down to the ISP: where its rendering says so, always, never."""
+"""Attribute changes of brightness to the ISP: if its rendering suggests it, always, or never."""
 
 
 @dataclass(frozen=True)
 class ChainState:
-    """All that the next frame needs of the past.
+    """Everything that the next frame needs from the previous ones.
 
     Attributes:
-        index: of the last frame.
+        index: index of the last frame.
         mosaic: its RAW by the training-free fusion, quantised, uint16 [H, W].
-        fit: its fit, as bright as the reference frame, normalised, [H, W].
-        clipped: where its sRGB is clipped, and not 0, uint8 [H, W].
-        variance: of its predictable error, [H, W].
-        brightness: of its fit against the reference frame.
-        exposure: how much of that is in its RAW, too.
-        readings, squares: of exposures that the ISP hides, see `Exposure`.
-        shading: evidence of the lens shading, see `Shading`.
-        grey: its picture for the flow.
-        far: its flow to the reference frame, at working size.
-        lost: whether a cut has taken the reference frame out of sight, see `Motion`.
+        fit: its fit at the reference frame's brightness, normalised, [H, W].
+        clipped: its clip state, 0 where its sRGB isn't clipped, uint8 [H, W].
+        variance: variance of its predictable error, [H, W].
+        brightness: brightness of its fit relative to the reference frame.
+        exposure: the part of the brightness that is also in its RAW.
+        readings, squares: statistics of exposures that the ISP hides; see `HiddenExposure`.
+        shading: evidence of the lens shading; see `Shading`.
+        grey: its grey picture for flow estimation.
+        far: its flow to the reference frame, at the flow's working size.
+        lost: whether the reference frame is out of view since a cut; see `Motion`.
     """
 
     index: int
@@ -79,12 +79,12 @@ class ChainState:
 
 @dataclass(frozen=True)
 class Followed:
-    """A frame by itself, and where its pixels came from.
+    """A frame's inverse ISP and motion.
 
     Attributes:
-        rgb: the frame.
-        estimate: its inverse ISP.
-        grey: its picture for the flow.
+        rgb: the frame, [H, W, 3].
+        estimate: the result of its inverse ISP.
+        grey: its grey picture for flow estimation.
         motion: its flows.
     """
 
@@ -96,15 +96,14 @@ class Followed:
 
 @dataclass(frozen=True)
 class Observation:
-    """What the reference frame and the sRGB video say about a frame: no earlier RAW is needed for
-    it.
+    """What the reference frame and the sRGB video tell about a frame, without the previous RAW.
 
     Attributes:
-        index, rgb: of the frame.
-        grey: its picture for the flow.
+        index, rgb: the frame and its index.
+        grey: its grey picture for flow estimation.
         motion: its flows.
-        evidence: its prior but for what the previous RAW adds.
-        exposure: as far as an ISP hid it.
+        evidence: its prior without the candidate from the previous RAW.
+        exposure: the part of its exposure that the ISP hides.
     """
 
     index: int
@@ -112,7 +111,7 @@ class Observation:
     grey: Grey
     motion: Motion
     evidence: Evidence
-    exposure: Exposure
+    exposure: HiddenExposure
 
 
 @dataclass(frozen=True)
@@ -120,11 +119,10 @@ class Step:
     """One frame of the chain.
 
     Attributes:
-        state: the new one.
-        mosaic: the frame's RAW, uint16 [H, W]: the network's, or the state's where there is none.
-        motion, prior: what it was made from.
-        expected: mean squared error that `mosaic` is expected to have, normalised, by block,
-            [H//8, W//8].
+        state: the chain's state after this frame.
+        mosaic: the frame's RAW, uint16 [H, W]: the network's, or without a network the state's.
+        motion, prior: the inputs from which it was computed.
+        expected: expected mean squared error of `mosaic`, normalised, by block, [H//8, W//8].
     """
 
     state: ChainState
@@ -135,17 +133,17 @@ class Step:
 
 
 class Chain:
-    """De-renders a clip frame by frame, in display order.
+    """Reconstructs a clip frame by frame, in display order.
 
-    `observe` and `advance` are the two halves of `step`, `follow` and `compare` those of `observe`;
-    each may run ahead of the next one in a thread of its own.
+    `step` consists of `observe` and `advance`, and `observe` consists of `follow` and `compare`.
+    Each of these may run ahead of the next one in its own thread.
 
     Attributes:
-        state: after the last frame that is done.
-        calibration: on the reference frame.
-        tracks_gain: whether changes of brightness are put down to the ISP.
-        first: how the reference frame was made; None: its RAW is that very frame and stays as it
-            is.
+        state: the state after the last finished frame.
+        calibration: the calibration on the reference frame.
+        tracks_gain: whether changes of brightness are attributed to the ISP.
+        first: the reconstruction of the reference frame; None if its RAW is exactly that frame and
+            is written unchanged.
     """
 
     def __init__(
@@ -164,18 +162,20 @@ class Chain:
         Args:
             reference: the true RAW of the reference frame, on the video's grid.
             rgb: the reference frame, uint8 or uint16 [H, W, 3].
-            flow: where flows between neighbours come from; None: estimated.
-            gain: whether to track the ISP's gain; `auto`: if LibRaw's defaults rendered the
+            flow: supplies the flows between neighbouring frames; None to estimate them.
+            gain: whether to track the ISP's gain; `auto` if LibRaw's defaults rendered the
                 reference frame.
-            exposures: how much more each frame was exposed than the reference frame, by index;
-                None: not known. What is known leaves nothing to `gain`.
-            network: what answers; None: the fusion.
-            match: of `reference` and `rgb`; None: compared here, photosites taken as recorded.
-            calibration: of another chain from this reference frame; None: measured here.
+            exposures: exposure of each frame relative to the reference frame, by index; None if
+                unknown. If they are known, `gain` has no effect.
+            network: the network that predicts the frames; None to use the fusion.
+            match: the comparison of `reference` and `rgb`; None to compare them here, assuming that
+                the RAW wasn't resampled.
+            calibration: the calibration of another chain from this reference frame; None to
+                calibrate here.
 
         Raises:
             MismatchError: RAW and frame differ in size.
-            InputError: they are smaller than a block of the gain's.
+            InputError: they are smaller than a block of the gain measurement.
         """
         if reference.size != rgb.shape[:2]:
             raise MismatchError(
@@ -215,13 +215,13 @@ class Chain:
             lost=False,
         )
         self._meter = self._make_meter() if self.tracks_gain and exposures is None else None
-        self._go_on_after(self.state)
+        self._continue_after(self.state)
         self._learned = self.encode_reference(network, rgb) if network else None
         self.first = None if match.is_frame else self._reconstruct_first(rgb, grey)
 
     def _reconstruct_first(self, rgb: Rgb, grey: Grey) -> Step:
-        """The reference frame as the others are made, and the state, where its RAW is not that
-        very frame."""
+        """Reconstruct the reference frame like any other, since its RAW isn't exactly that frame;
+        set the state."""
         estimate = self.calibration.inverse_isp(rgb)
         still = np.zeros((*grey.shape, 2), np.float32)
         motion = Motion(still, still)
@@ -247,19 +247,19 @@ class Chain:
         return self._step(mosaic, motion, prior)
 
     def resume(self, state: ChainState) -> None:
-        """Go on after `state`, which an earlier run of the same chain left."""
+        """Continue after `state`, which an earlier run of the same chain saved."""
         self.state = state
-        self._go_on_after(state)
+        self._continue_after(state)
 
-    def _go_on_after(self, state: ChainState) -> None:
-        """Observe the frame after a state's next."""
+    def _continue_after(self, state: ChainState) -> None:
+        """Make the frame after `state` the next one to observe."""
         self._followed = _Place(state.index, state.grey, state.far, state.lost)
         brightness = Ratio(state.brightness, Shading(state.shading))
-        exposure = Exposure(state.exposure, state.readings, state.squares)
+        exposure = HiddenExposure(state.exposure, state.readings, state.squares)
         self._seen = _Seen(state.index, state.fit, state.clipped, brightness, exposure)
 
     def step(self, rgb: Rgb) -> Step:
-        """De-render the next frame, and make it the state.
+        """Reconstruct the next frame and update the state.
 
         Args:
             rgb: uint8 or uint16 [H, W, 3], of the reference frame's size.
@@ -267,7 +267,7 @@ class Chain:
         return self.advance(self.observe(rgb))
 
     def observe(self, rgb: Rgb) -> Observation:
-        """Inverse ISP, motion and candidates of the next frame that wasn't observed yet.
+        """Compute inverse ISP, motion and candidates of the next frame to observe.
 
         Args:
             rgb: uint8 or uint16 [H, W, 3], of the reference frame's size.
@@ -275,7 +275,7 @@ class Chain:
         return self.compare(self.follow(rgb))
 
     def follow(self, rgb: Rgb) -> Followed:
-        """The first half of `observe`: what needs nothing of earlier frames but their motion.
+        """The first half of `observe`, which needs only the motion of earlier frames.
 
         Args:
             rgb: uint8 or uint16 [H, W, 3], of the reference frame's size.
@@ -319,11 +319,11 @@ class Chain:
         return Observation(index, frame.rgb, frame.grey, motion, evidence, exposure)
 
     def advance(self, seen: Observation) -> Step:
-        """De-render the frame after the state's, from its observation, and make it the state."""
+        """Reconstruct the frame after the state's from its observation, and update the state."""
         return self.answer(self.fuse(seen), seen.rgb)
 
     def fuse(self, seen: Observation) -> Step:
-        """`advance` without the network: the state goes on, and no step needs what it answers."""
+        """`advance` without the network, on whose output no later frame depends."""
         past = self.state
         with stage("fusion"):
             raw = self._normalised(past.mosaic, past.exposure)
@@ -347,7 +347,7 @@ class Chain:
         return self._step(self.state.mosaic, seen.motion, prior)
 
     def answer(self, step: Step, rgb: Rgb) -> Step:
-        """Let the network answer to a step, if there is one; several steps may be asked at once."""
+        """Apply the network to a step, if there is a network. Several steps may run at once."""
         if self._learned is None:
             return step
         with stage("network"):
@@ -364,11 +364,11 @@ class Chain:
         return Step(self.state, mosaic, motion, prior, expected)
 
     def encode_reference(self, network: "CalibratedFagdn", rgb: Rgb) -> "Learned":
-        """Show the reference frame to a network.
+        """Encode the reference frame by a network.
 
         Args:
             network: in evaluation mode.
-            rgb: the reference frame, as the chain was given it.
+            rgb: the reference frame that the chain was made with.
         """
         from rvdtool.reconstruct.learned import Learned  # torch takes a second to import
         from rvdtool.reconstruct.packing import Packing, pack_reference
@@ -382,20 +382,19 @@ class Chain:
         return Learned(network, packing, shown, self.tracks_gain)
 
     def predict(self, learned: "Learned", prior: Prior, rgb: Rgb) -> Mosaic:
-        """What a network makes of a frame's prior, uint16 [H, W]."""
+        """Predict a frame from its prior, uint16 [H, W]."""
         return self._mosaic(learned(prior, rgb), prior)
 
-    def _exposure(self, index: int, hidden: Exposure) -> float | None:
-        """How much more a frame was exposed than the reference frame; None: by as much as it is
-        brighter."""
+    def _exposure(self, index: int, hidden: HiddenExposure) -> float | None:
+        """A frame's exposure relative to the reference frame; None to use its brightness."""
         if self._exposures is not None:
             return self._exposures[index]
         return hidden.value if self.tracks_gain else None
 
     def _level(self, index: int, previous: Ratio) -> Ratio:
-        """A frame's brightness if nothing has changed since the previous one but a known exposure.
+        """A frame's brightness if only a known exposure has changed since the previous frame.
 
-        An ISP whose gain is tracked mostly hides the exposure.
+        If the ISP's gain is tracked, it mostly hides the exposure.
         """
         if self._exposures is None or self.tracks_gain:
             return previous
@@ -403,13 +402,13 @@ class Chain:
         return replace(previous, value=previous.value * step)
 
     def _make_meter(self) -> ExposureMeter | None:
-        """What reads hidden exposures, calibrated on the reference frame, which is the state."""
+        """Make the meter of hidden exposures from the calibration on the reference frame."""
         calibration = self.calibration
         return ExposureMeter.measure(calibration.noise, calibration.shown, calibration.fine)
 
     def _mosaic(self, value: Array, prior: Prior) -> Mosaic:
-        """Normalised RAW as bright as the reference frame → a frame's DN within 0..white, uint16
-        [H, W]."""
+        """Convert normalised RAW at the reference frame's brightness to a frame's DN within
+        0..white, uint16 [H, W]."""
         return quantised(value, prior.exposure, self._reference)
 
     def _normalised(self, mosaic: Mosaic, exposure: float = 1.0) -> Array:
@@ -418,7 +417,7 @@ class Chain:
 
 @dataclass(frozen=True)
 class _Place:
-    """What following the next frame takes of the last one that was; fields as in `ChainState`."""
+    """What `follow` needs from the previous frame; fields as in `ChainState`."""
 
     index: int
     grey: Grey
@@ -428,17 +427,17 @@ class _Place:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What observing the next frame takes of the last observed one; fields as in `ChainState`."""
+    """What `compare` needs from the previous frame; fields as in `ChainState`."""
 
     index: int
     fit: Array
     clipped: NDArray[np.uint8]
     brightness: Ratio
-    exposure: Exposure
+    exposure: HiddenExposure
 
 
 def _blank(clipped: NDArray[np.uint8], grey: Grey) -> NDArray[np.bool_]:
-    """Where all three channels are clipped, at the flow's working size."""
+    """Mask of pixels with all three channels clipped, at the flow's working size."""
     height, width = grey.shape
     blank = (clipped == 7).astype(np.uint8)
     return cv2.resize(blank, (width, height), interpolation=cv2.INTER_NEAREST) > 0

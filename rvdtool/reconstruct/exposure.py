@@ -57,7 +57,7 @@ class Reading(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Exposure:
+class HiddenExposure:
     """The exposure of one frame, and statistics of the readings so far.
 
     Attributes:
@@ -70,7 +70,7 @@ class Exposure:
     readings: float = 0.0
     squares: float = 0.0
 
-    def after(self, reading: Reading | None) -> "Exposure":
+    def after(self, reading: Reading | None) -> "HiddenExposure":
         """The next frame's exposure."""
         if reading is None:
             return self
@@ -78,8 +78,8 @@ class Exposure:
         usual = math.sqrt((PRIOR[0] * PRIOR[1] ** 2 + squares) / (PRIOR[0] + count))
         stands_out = count >= FEWEST and abs(reading.log) > MANY * usual
         if reading.sure and stands_out:
-            return Exposure(self.value * math.exp(reading.log), count, squares)
-        return Exposure(self.value, MEMORY * count + 1, MEMORY * squares + reading.log**2)
+            return HiddenExposure(self.value * math.exp(reading.log), count, squares)
+        return HiddenExposure(self.value, MEMORY * count + 1, MEMORY * squares + reading.log**2)
 
 
 @dataclass(frozen=True)

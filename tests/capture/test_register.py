@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rvdtool.capture.compare import Picture, correlation, detail
-from rvdtool.capture.guess import Features, by_search
+from rvdtool.capture.compare import GreyPicture, correlation, detail
+from rvdtool.capture.guess import RawFeatures, by_search
 from rvdtool.capture.register import Matrix, is_regular, refined, warp
 
 Plane = NDArray[np.float64]
@@ -53,18 +53,18 @@ def rich(x: Plane, y: Plane) -> Plane:
 
 def pictures(
     shade: Shade, matrix: Matrix, *, curve: float = 0.45, noise: float = 0.0
-) -> tuple[Picture, Picture]:
+) -> tuple[GreyPicture, GreyPicture]:
     """A RAW and a video frame that `matrix` leads from; `noise` is the standard deviation."""
     rng = np.random.default_rng(0)
 
-    def shown(size: tuple[int, int], onto: Matrix, power: float) -> Picture:
+    def shown(size: tuple[int, int], onto: Matrix, power: float) -> GreyPicture:
         total = np.zeros(size)
         for dy, dx in np.ndindex(2, 2):
             y, x = np.mgrid[: size[0], : size[1]] + np.array([dy, dx])[:, None, None] / 2 - 0.25
             u, v, w = np.einsum("ij,jyx->iyx", onto, np.stack([x, y, np.ones(size)]))
             total += shade(u / w, v / w) / 4
         coded = np.clip(total, 0, 1) ** power + rng.normal(0, noise, size)
-        return Picture(np.clip(coded, 0, 1).astype(np.float32), 1)
+        return GreyPicture(np.clip(coded, 0, 1).astype(np.float32), 1)
 
     return shown(SENSOR, np.eye(3), 0.5).coarser(2), shown(VIDEO, matrix, curve)
 
@@ -124,14 +124,14 @@ def test_noise_alone_makes_no_homography() -> None:
 def test_where_features_find_nothing_trying_does() -> None:
     truth = onto(1.4, -2.2, (180.0, 130.0))
     raw, video = pictures(smooth, truth, noise=0.15)
-    assert Features(raw, mirrored=False).match(video) is None
+    assert RawFeatures(raw, mirrored=False).match(video) is None
     start = onto(1.9, 0)
     assert error(start, truth) > 30
     assert error(by_search(raw, video, start), truth) < 3
 
 
 def test_what_turns_the_video_inside_out_is_no_match() -> None:
-    video = Picture(np.zeros((60, 80), np.float32), 4)
+    video = GreyPicture(np.zeros((60, 80), np.float32), 4)
     assert is_regular(np.eye(3), video)
     assert is_regular(-2 * np.eye(3), video), "a matrix times a number is the same map"
     tilted = np.eye(3)

@@ -10,7 +10,7 @@ import pytest
 from small_movies import NTSC, Sound, counting, make_movie
 
 from rvdtool.delivery import sound
-from rvdtool.delivery.sound import Picture, write_sound
+from rvdtool.delivery.sound import ClipTiming, write_sound
 from rvdtool.errors import VideoError
 from rvdtool.raw.timecode import TimeCode
 from rvdtool.video import wav
@@ -34,7 +34,7 @@ def write(
     seconds: Fraction | None = None,
 ) -> list[Path]:
     info = probe(source)
-    picture = Picture(
+    picture = ClipTiming(
         video=source.path.name,
         start=info.timestamps[0] * info.time_base,
         seconds=info.frame_count / NTSC if seconds is None else seconds,

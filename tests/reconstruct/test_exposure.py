@@ -12,7 +12,7 @@ from rvdtool.raw.bayer import denormalise, normalise
 from rvdtool.raw.frame import RawFrame
 from rvdtool.raw.render import default_render
 from rvdtool.reconstruct.chain import Chain, ChainState
-from rvdtool.reconstruct.exposure import FEWEST, Exposure, Reading
+from rvdtool.reconstruct.exposure import FEWEST, HiddenExposure, Reading
 
 SIZE = (256, 320)
 ELECTRONS = 3000
@@ -80,7 +80,7 @@ def test_a_video_without_noise_is_left_alone() -> None:
 
 def test_only_a_sure_reading_that_stands_out_is_a_step() -> None:
     step, calm = Reading(math.log(0.7), True), Reading(0.01, True)
-    known = Exposure()
+    known = HiddenExposure()
     while known.readings < FEWEST:
         assert known.after(step).value == 1  # nothing to compare with yet
         known = known.after(calm)
