@@ -66,7 +66,8 @@ def metrics(
         typer.Option(
             "--edits",
             help="Develop the frames, edit them alike (exposure, white balance, contrast, "
-            "saturation, film), and measure the difference in colour that is seen then.",
+            "saturation, film), and measure what differs then: in colour, over time, and how "
+            "visible it is (JOD; needs rvdtool[jod]).",
         ),
     ] = False,
     csv_file: Annotated[
@@ -162,12 +163,17 @@ def metrics(
 def _edited(
     comparisons: Mapping[str, "Comparison"], levels: "MosaicLevels | None"
 ) -> dict[str, dict[str, "EditScores"]]:
-    from rvdtool.evaluate.edits import score_edits
+    from rvdtool.evaluate.edits import EDITS, score_edits
+    from rvdtool.evaluate.jod import Visibility, is_installed
 
+    visibility = Visibility() if is_installed() else None
+    if visibility is None:
+        console.note("JOD isn't measured, as cvvdp isn't installed: pip install 'rvdtool[jod]'")
+    passes = 1 if visibility is None else 1 + len(EDITS)
     counted = sum(frame.counted for it in comparisons.values() for frame in it.frames)
-    with console.progress("editing", counted) as advance:
+    with console.progress("editing", passes * counted) as advance:
         return {
-            name: score_edits(comparison, levels=levels, advance=advance)
+            name: score_edits(comparison, levels=levels, visibility=visibility, advance=advance)
             for name, comparison in comparisons.items()
         }
 

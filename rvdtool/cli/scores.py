@@ -22,7 +22,7 @@ PROTOCOLS = {
 """Every figure's unit and range, which the command states beside it."""
 
 
-EDITS_VERSION = 1
+EDITS_VERSION = 2
 """Of the JSON that `--edits` adds."""
 
 
@@ -96,11 +96,11 @@ def print_edits(edits: Mapping[str, Mapping[str, "EditScores"]]) -> None:
 
     for method, scores in edits.items():
         areas = next(iter(scores.values())).areas
-        columns = ("ΔE", "95 %", "PSNR", "flicker", *areas)
+        columns = ("ΔE", "95 %", "PSNR", "flicker", "JOD", *areas)
         name = Column("edit", no_wrap=True)
         table = Table(name, *columns, box=SIMPLE, pad_edge=False)
         for edit, one in scores.items():
-            seen = (_two(value) for value in (one.flicker, *one.areas.values()))
+            seen = (_two(value) for value in (one.flicker, one.jod, *one.areas.values()))
             figures = (_two(value) for value in (one.delta_e, one.delta_e_95, one.psnr))
             table.add_row(edit, *figures, *seen)
         if len(edits) > 1:
@@ -109,7 +109,7 @@ def print_edits(edits: Mapping[str, Mapping[str, "EditScores"]]) -> None:
     if edits:
         console.print_line(
             "ΔE: CIEDE2000, mean, 95th percentile, and mean in areas; PSNR on the display, dB; "
-            "flicker: 1 is the truth's"
+            "flicker: 1 is the truth's; JOD: 10 is no visible difference"
         )
 
 

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.evaluate.compare import WORKERS, Comparison, finite_mean, read_frame
+from rvdtool.evaluate.jod import Visibility
 from rvdtool.evaluate.metrics import psnr
 from rvdtool.raw.bayer import normalise, orient
 from rvdtool.raw.color import white_xy
 from rvdtool.raw.curves import encode_acescct, encode_srgb
 from rvdtool.raw.frame import RawFrame
 from rvdtool.raw.read import MosaicLevels
-from rvdtool.raw.render import develop_linear, look_of
+from rvdtool.raw.render import Look, develop_linear, look_of
 
 LinearRgb = NDArray[np.float32]
 """[H, W, 3]."""
@@ -128,6 +129,7 @@ class EditScores:
         psnr: mean over frames, dB, display values, peak 1.
         flicker: variance of the second difference of the frames' mean display value, divided by the
             truth's; None for fewer than five frames, or if the truth's is 0.
+        jod: by ColorVideoVDP, see `Visibility`; None: not measured.
         areas: mean CIEDE2000 in each of `AREAS`; None where there is none.
     """
 
@@ -135,6 +137,7 @@ class EditScores:
     delta_e_95: float
     psnr: float
     flicker: float | None
+    jod: float | None
     areas: Mapping[str, float | None]
 
 
@@ -162,6 +165,7 @@ def score_edits(
     comparison: Comparison,
     *,
     levels: MosaicLevels | None = None,
+    visibility: Visibility | None = None,
     advance: Callable[[int], None] = lambda count: None,
 ) -> dict[str, EditScores]:
     """Develop all counted frames alike, edit them, and compare them on the display.
@@ -171,7 +175,8 @@ def score_edits(
     Args:
         comparison: from `compare`.
         levels: of TIFF mosaics, as for `compare`.
-        advance: called with 1 after every frame.
+        visibility: measures JOD, which takes some ten times as long as all the rest; None: isn't.
+        advance: called with 1 for every frame; with `visibility`, once more for each edit.
 
     Returns:
         By the names in `EDITS`.
@@ -180,19 +185,18 @@ def score_edits(
         InputError: a frame can't be read, or is too small for LibRaw.
     """
     frames = comparison.frames
-    first = orient(read_frame(frames[0].pair.true, levels))
-    look = look_of(first)
+    look = look_of(orient(read_frame(frames[0].pair.true, levels)))
     counted = [index for index, frame in enumerate(frames) if frame.counted]
 
-    def work(index: int) -> dict[str, _Frame]:
+    def read(index: int) -> tuple[RawFrame, RawFrame]:
         pair = frames[index].pair
-        predicted, true = (orient(read_frame(it, levels)) for it in (pair.predicted, pair.true))
+        return orient(read_frame(pair.predicted, levels)), orient(read_frame(pair.true, levels))
+
+    def work(index: int) -> dict[str, _Frame]:
+        predicted, true = read(index)
         before = read_frame(frames[index - 1].pair.true, levels) if index else None
         masks = _areas(true, None if before is None else orient(before), look.brightness)
-        light = [
-            develop_linear(replace(one, profile=look.profile)) * np.float32(look.brightness)
-            for one in (predicted, true)
-        ]
+        light = _light(predicted, look), _light(true, look)
         return {name: _score(edit(light[0]), edit(light[1]), masks) for name, edit in EDITS.items()}
 
     found: list[dict[str, _Frame]] = []
@@ -200,7 +204,22 @@ def score_edits(
         for one in workers.map(work, counted):
             found.append(one)
             advance(1)
-    return {name: _gathered([one[name] for one in found]) for name in EDITS}
+
+    def jod(edit: Callable[[LinearRgb], LinearRgb]) -> float | None:
+        def pair(number: int) -> tuple[LinearRgb, LinearRgb]:
+            predicted, true = read(counted[number])
+            advance(1)
+            return edit(_light(predicted, look)), edit(_light(true, look))
+
+        return None if visibility is None else visibility(pair, len(counted))
+
+    return {
+        name: _gathered([one[name] for one in found], jod(edit)) for name, edit in EDITS.items()
+    }
+
+
+def _light(frame: RawFrame, look: Look) -> LinearRgb:
+    return develop_linear(replace(frame, profile=look.profile)) * np.float32(look.brightness)
 
 
 def _areas(true: RawFrame, before: RawFrame | None, brightness: float) -> dict[str, Mask]:
@@ -239,7 +258,7 @@ def _score(predicted: LinearRgb, true: LinearRgb, masks: Mapping[str, Mask]) -> 
     )
 
 
-def _gathered(frames: Sequence[_Frame]) -> EditScores:
+def _gathered(frames: Sequence[_Frame], jod: float | None) -> EditScores:
     areas: dict[str, float | None] = {}
     for name in AREAS:
         total, count = (sum(part) for part in zip(*(f.areas[name] for f in frames), strict=True))
@@ -249,6 +268,7 @@ def _gathered(frames: Sequence[_Frame]) -> EditScores:
         delta_e_95=fmean(frame.delta_e_95 for frame in frames),
         psnr=finite_mean(frame.psnr for frame in frames),
         flicker=_flicker([frame.means for frame in frames]),
+        jod=jod,
         areas=areas,
     )
 

@@ -14,9 +14,14 @@ from small_shots import pan, raw_frame
 
 from rvdtool.evaluate.compare import compare, match_frames
 from rvdtool.evaluate.edits import AREAS, EDITS, adaptation, delta_e, score_edits
+from rvdtool.evaluate.jod import Visibility, is_installed
 from rvdtool.raw.bayer import denormalise
 from rvdtool.raw.color import white_xy
 from rvdtool.raw.frame import RawFrame
+
+needs_jod = pytest.mark.skipif(
+    not is_installed(), reason="cvvdp isn't installed: pip install 'rvdtool[jod]'"
+)
 
 SCHEMA = Path(__file__).resolve().parents[2] / "docs" / "research" / "edits.schema.json"
 
@@ -102,6 +107,36 @@ def test_flicker_is_measured_against_the_truths(tmp_path: Path) -> None:
     assert score_edits(compare(match_frames(*few), include_first=True))["none"].flicker is None
 
 
+@needs_jod
+def test_visibility_is_10_for_the_truth_and_falls_with_error(tmp_path: Path) -> None:
+    visibility = Visibility()
+    true = [raw_frame(scene, noise=0) for scene in pan(3)]
+    folder = write_clip(tmp_path / "true", true)
+    found = []
+    for noise in (0, 0.01, 0.04):
+        frames = [raw_frame(scene, noise=noise, seed=9 + k) for k, scene in enumerate(pan(3))]
+        predicted = write_clip(tmp_path / f"noise {noise}", frames)
+        advanced: list[int] = []
+        comparison = compare(match_frames(predicted, folder))
+        scores = score_edits(comparison, visibility=visibility, advance=advanced.append)
+        assert sum(advanced) == 2 * (1 + len(EDITS))
+        found.append([one.jod for one in scores.values()])
+    same, little, much = np.array(found, float)
+    np.testing.assert_allclose(same, 10, atol=1e-5)
+    assert (little < 10).all()
+    assert (much < little - 0.1).all()
+
+
+@needs_jod
+def test_flicker_over_time_is_more_visible_than_a_steady_error(tmp_path: Path) -> None:
+    steady = np.full((64, 96, 3), 0.4, np.float32)
+
+    def jod(gains: list[float]) -> float:
+        return Visibility()(lambda index: (steady * np.float32(gains[index]), steady), len(gains))
+
+    assert jod([1.03, 0.97] * 6) < jod([1.03] * 12) - 0.1
+
+
 def test_areas_are_where_they_should_be(tmp_path: Path) -> None:
     height, width = 64, 96
     still = np.full((height, width), 0.2, np.float32)
@@ -125,7 +160,9 @@ def test_areas_are_where_they_should_be(tmp_path: Path) -> None:
     assert areas["still"] < 0.5
 
 
-def test_the_json_is_as_its_schema_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_json_is_as_its_schema_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     true = [random_mosaic(seed) for seed in range(3)]
     folder = write_clip(tmp_path / "true", [small_frame(one) for one in true])
     frames = [small_frame(disturbed(one, seed)) for seed, one in enumerate(true)]
@@ -137,15 +174,17 @@ def test_the_json_is_as_its_schema_says(tmp_path: Path, capsys: pytest.CaptureFi
     jsonschema.validate(told["edits"], schema)
     scores = score_edits(compare(match_frames(predicted, folder)))
     assert told["edits"]["scores"]["film"]["delta_e"] == scores["film"].delta_e
+    assert (told["edits"]["scores"]["film"]["jod"] is None) is not is_installed()
     given = ("--against", f"a={predicted}", "--against", f"t={folder}", "--edits")
     assert run("metrics", folder, *given, "--json") == 0
     both = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["reconstructions"]
     assert both["a"]["edits"] == told["edits"]
     jsonschema.validate(both["t"]["edits"], schema)
+    monkeypatch.setattr("rvdtool.evaluate.jod.is_installed", lambda: False)
     assert run("metrics", predicted, folder, "--edits") == 0
-    printed = capsys.readouterr().out
+    printed, notes = capsys.readouterr()
+    assert "pip install 'rvdtool[jod]'" in notes
     line = next(line for line in printed.splitlines() if line.lstrip().startswith("film"))
-    assert line.split()[1:3] == [
-        f"{scores['film'].delta_e:.2f}",
-        f"{scores['film'].delta_e_95:.2f}",
-    ]
+    row = (scores["film"].delta_e, scores["film"].delta_e_95)
+    assert line.split()[1:3] == [f"{value:.2f}" for value in row]
+    assert line.split()[5] == "–"
