@@ -1,9 +1,9 @@
-"""Where a RAW frame lies on the video's grid, which frame it belongs to, and how well it matches.
+"""Locates the video's grid on a RAW frame, chooses the matching video frame and scores the match.
 
-First by size: the active area or its default crop, unrotated or rotated, may be pixel for pixel
-what the video shows. Then nothing has to be moved, and no OpenCV is needed. If no size fits, or
-the two lie more than half a pixel apart, registration finds a homography (`register`), and the RAW
-is resampled. The figures behind MATCH are in docs/method/alignment.md.
+Sizes are tried first: the active area or its default crop, unrotated or rotated, may match the
+video pixel for pixel. Then nothing needs resampling, and OpenCV isn't needed. If no size fits, or
+the two are more than half a pixel apart, registration finds a homography (`register`), and the RAW
+is resampled. docs/method/alignment.md explains how MATCH was chosen.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,50 +34,53 @@ if TYPE_CHECKING:
     from rvdtool.capture.register import Matrix
 
 MATCH = 0.25
-"""Scores below are refused: see docs/method/alignment.md."""
+"""Lowest accepted score: see docs/method/alignment.md."""
 
 OUTSIDE = 0.02
-"""Share of the video's grid that may lie beyond the RAW."""
+"""Largest accepted share of the video's grid that the RAW doesn't cover."""
 
 _IN_PLACE = 0.5
 """Largest shift, in video pixels, at which a RAW of the video's size is used without moving it."""
 
 _TIE = 0.005
-"""Frames whose scores differ by less can't be told apart: the earliest is taken."""
+"""Frames whose scores differ by less than this are indistinguishable: the earliest is taken."""
 
 _MUCH_LESS = 0.7
-"""Of the variance that the named frame leaves unexplained, a better frame that matches pixel for
-pixel leaves less than this share."""
+"""A frame that matches pixel for pixel replaces the named one only if its unexplained variance
+(1 - score) is below this share of the named frame's."""
 _CLEARLY = 0.03
-"""By how much another frame must score higher, if each is aligned on its own …"""
+"""Gain in score that another frame needs over the named one, with each aligned on its own."""
 _NEAR = 2
-"""… among this many frames to each side; each costs a tenth of a second."""
+"""Frames on each side that are aligned on their own; each takes a tenth of a second."""
 
 _FINE = 1280
-"""Values along the longer side of the pictures that are registered …"""
+"""Values along the longer side of the pictures that are registered."""
 _COARSE = 400
-"""… and of those that are scored: detail that survives noise and codecs, and tells scenes apart."""
+"""Values along the longer side of the pictures that are scored: detail at this scale survives noise
+and codecs, and tells scenes apart."""
 _RAW_FINE = 2000
+"""Values along the longer side of the RAW's picture that is registered."""
 
 _WIDEST = 4.0
-"""Pixels that are wider or narrower than this in relation to the video's are taken for an error."""
+"""Ratio of the RAW's pixel aspect to the video's, or its inverse, above which it is an error."""
 
 _SAMPLES = 64
-"""Points along each side that are tested for being covered by the RAW."""
+"""Points along each side that are tested for whether the RAW covers them."""
 
 _ANCHOR_EVERY = 5
-"""Number of the searched frames in which features are detected."""
+"""Features are detected in every fifth of the searched frames."""
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """How a RAW frame gets onto the video's grid.
+    """The placement of a RAW frame on the video's grid.
 
     Attributes:
-        index: the video frame that it matches best.
-        transform: from the active area to the grid.
-        score: how well they match, -1..1.
-        again: how well the frame fits at another place in comparison, 0..1 (`guess.fits_again`).
+        index: index of the best-matching video frame.
+        transform: transform from the RAW's active area to the video's grid.
+        score: similarity of the RAW and the frame, -1..1.
+        again: score at the best other position, relative to the score here, 0..1
+            (`guess.fits_again`).
     """
 
     index: int
@@ -105,7 +108,7 @@ class Alignment:
 
 
 def frame_picture(rgb: Rgb) -> GreyPicture:
-    """What `align` needs of a video frame: at most 1280 values a side, a few MB.
+    """Reduce a video frame to the picture that `align` needs: at most 1280 values a side, a few MB.
 
     Args:
         rgb: uint8 or uint16 [H, W, 3].
@@ -114,24 +117,24 @@ def frame_picture(rgb: Rgb) -> GreyPicture:
 
 
 def match_score(frame: RawFrame, picture: GreyPicture) -> float:
-    """How alike a RAW frame on the video's grid and a video frame are: -1..1, 1 is perfect.
+    """Similarity between a RAW frame on the video's grid and a video frame: -1..1, 1 is perfect.
 
-    Pearson's correlation between their details (`compare.detail`), block means of at most 400 a
-    side. 0 where one has no detail.
+    Pearson's correlation of their detail (`compare.detail`) in block means of at most 400 a side.
+    0 if either has no detail.
     """
     coarse = _coarse(picture)
     return correlation(detail(raw_picture(frame, coarse.step).grey), detail(coarse.grey))
 
 
 def align(raw: RawFrame, info: VideoInfo, pictures: Mapping[int, GreyPicture]) -> Alignment:
-    """Find where the video's grid lies on a RAW frame, and which of some frames it belongs to.
+    """Locate the video's grid on a RAW frame, and choose the matching frame among those given.
 
-    The caller has to refuse a `score` below MATCH, and more than OUTSIDE.
+    The caller must refuse a `score` below MATCH, and an `outside` above OUTSIDE.
 
     Args:
-        raw: as read, with the active area's mosaic.
-        info: the video.
-        pictures: of the video frames in question, by index; at least one.
+        raw: the RAW frame as read, with the active area's mosaic.
+        info: the video's properties.
+        pictures: pictures of the candidate frames, by frame index; at least one.
 
     Raises:
         MismatchError: registration is needed, but OpenCV isn't installed.
@@ -148,16 +151,16 @@ def align(raw: RawFrame, info: VideoInfo, pictures: Mapping[int, GreyPicture]) -
 def right_frame(
     raw: RawFrame, info: VideoInfo, pictures: Mapping[int, GreyPicture], found: Alignment
 ) -> int:
-    """The frame that a RAW belongs to: the named one, or one of its neighbours.
+    """Index of the frame that a RAW belongs to: the named one, or one of its neighbours.
 
-    A neighbour only if it is clearly right: if the RAW matches it pixel for pixel, or
-    clearly better when both are aligned. In a scene that hardly changes, there is none.
+    A neighbour is returned only if it is clearly right: if the RAW matches it pixel for pixel, or
+    matches it clearly better when both are aligned. Scenes that hardly change give no such frame.
 
     Args:
-        raw: as read.
-        info: the video.
-        pictures: of the named frame and some around it, by index.
-        found: how it was aligned with the named one.
+        raw: the RAW frame as read.
+        info: the video's properties.
+        pictures: pictures of the named frame and its neighbours, by frame index.
+        found: alignment of the RAW with the named frame.
     """
     best = found.index, 0.0
     for transform in candidates(raw, info):
@@ -186,7 +189,7 @@ def _clearly_better(
     named: int,
     matrix: "Matrix",
 ) -> int:
-    """The best of some frames, each aligned on its own, starting from the named one's transform."""
+    """The best-scoring frame, with each aligned on its own from the named frame's transform."""
     from rvdtool.capture.register import refined, stretched
 
     picture = raw_picture(raw, 2 * -(-max(raw.size) // (4 * _COARSE)))
@@ -196,7 +199,7 @@ def _clearly_better(
     scores: dict[int, float] = {}
     index = named
     while more := [i for i in pictures if abs(i - index) <= _NEAR and i not in scores]:
-        # If the best is the outermost, a still better one may lie beyond.
+        # If the best is the outermost so far, an even better one may lie beyond it.
         scores |= {i: refined(picture, _coarse(pictures[i]), matrix)[1] for i in more}
         index = max(scores, key=lambda i: scores[i])
     clear = scores[index] - scores[named] > _CLEARLY
@@ -204,10 +207,10 @@ def _clearly_better(
 
 
 def candidates(raw: RawFrame, info: VideoInfo) -> Iterator[CropAndTurn]:
-    """All geometries that the RAW's tags and the video's rotation suggest, the likeliest first.
+    """All geometries that the RAW's tags and the video's rotation suggest, likeliest first.
 
-    The active area and the default crop, each rotated so that RAW and video are upright when they
-    are shown by their tags, or left as the sensor has it (tags are often lost or wrong).
+    The active area and the default crop, each rotated so that RAW and video are both upright
+    according to their tags, or unrotated (tags are often lost or wrong).
     """
     mirror, quarter_turns = TURNS[raw.orientation]
     turns = [(mirror, (quarter_turns - info.rotation // 90) % 4), (False, 0)]
@@ -219,7 +222,7 @@ def candidates(raw: RawFrame, info: VideoInfo) -> Iterator[CropAndTurn]:
 
 
 def _coarse(picture: GreyPicture) -> GreyPicture:
-    """The picture that is scored; its step is even, because a RAW's is."""
+    """The picture for scoring. Its step is even, as `raw_picture` requires."""
     block = -(-max(picture.grey.shape) // _COARSE)
     return picture.coarser(block + (block * picture.step) % 2)
 
@@ -227,7 +230,7 @@ def _coarse(picture: GreyPicture) -> GreyPicture:
 def _in_place(
     raw: RawFrame, info: VideoInfo, pictures: Mapping[int, GreyPicture]
 ) -> tuple[Alignment | None, float]:
-    """The best match that moves no photosite between them, and by how many pixels it is off."""
+    """The best match without resampling, and its displacement in pixels."""
     found: list[tuple[Alignment, float]] = []
     details = {index: _coarse(picture) for index, picture in pictures.items()}
     for transform in candidates(raw, info):
@@ -251,7 +254,7 @@ def _earliest_best(scores: Mapping[int, float]) -> int:
 
 
 def _registered(raw: RawFrame, info: VideoInfo, pictures: Mapping[int, GreyPicture]) -> Alignment:
-    """The best match through a homography."""
+    """The best match by a homography."""
     try:
         found = [_registered_as(shape, raw, info, pictures) for shape in _shapes(raw, info)]
     except ImportError as error:
@@ -263,9 +266,9 @@ def _registered(raw: RawFrame, info: VideoInfo, pictures: Mapping[int, GreyPictu
 
 
 def _shapes(raw: RawFrame, info: VideoInfo) -> list[float]:
-    """How much wider the RAW's pixels have to become to be shaped like the video's.
+    """Factors by which to widen the RAW's pixels so that they have the video's pixel aspect.
 
-    1 is one of them: a lens that squeezes the picture is often named in one of two files only.
+    1 is always included: the squeeze of an anamorphic lens is often recorded in only one file.
     """
     seen = info.sample_aspect or Fraction(1)
     if next(candidates(raw, info)).quarter_turns % 2:
@@ -277,7 +280,7 @@ def _shapes(raw: RawFrame, info: VideoInfo) -> list[float]:
 def _registered_as(
     shape: float, raw: RawFrame, info: VideoInfo, pictures: Mapping[int, GreyPicture]
 ) -> Alignment:
-    """The best match through a homography, of a RAW whose pixels become wider by `shape`."""
+    """The best match by a homography, after the RAW's pixels are widened by the factor `shape`."""
     from rvdtool.capture.guess import fits_again
     from rvdtool.capture.register import refined, stretched, with_lens
 
@@ -293,7 +296,7 @@ def _registered_as(
     index = _earliest_best({index: score for index, (_, score) in found.items()})
     matrix, _ = refined(picture, pictures[index], found[index][0])
     bent: Lens | None = None
-    if shape == 1:  # no circle is one on other pixels
+    if shape == 1:  # the lens model is radial, which holds only on the sensor's own pixels
         matrix, bent, _ = with_lens(picture, pictures[index], matrix, raw.size)
     transform = _homography(raw, info, np.linalg.inv(onto) @ matrix, bent)
     score = match_score(on_grid(raw, transform, info.rotation), pictures[index])
@@ -309,11 +312,12 @@ def _anchor(
 ) -> tuple[int, "Matrix"]:
     """A frame to start from, and its approximate transform to the RAW's picture.
 
-    By features, or centred; if that gives no match, by trying positions, sizes and rotations.
+    Tries features and centred placement; if neither matches, searches positions, sizes and
+    rotations.
     """
     from rvdtool.capture.guess import RawFeatures, by_search
 
-    # SIFT doubles a picture and keeps a dozen of it: of the full one, half a gigabyte.
+    # SIFT doubles the picture's size and keeps a dozen copies: half a gigabyte at full size.
     small = picture.coarser(-(-max(picture.grey.shape) // _FINE))
     features = [RawFeatures(small, mirrored) for mirrored in {False, TURNS[raw.orientation][0]}]
     centred = _centred(raw, info, onto)
@@ -337,7 +341,7 @@ def _anchor(
 def _likeliest(
     picture: GreyPicture, video: GreyPicture, guesses: Sequence["Matrix | None"]
 ) -> tuple["Matrix", float]:
-    """The best of some guesses after refinement, and its score."""
+    """The best guess after refinement, and its score."""
     from rvdtool.capture.register import refined
 
     coarse = _coarse(video)
@@ -346,7 +350,7 @@ def _likeliest(
 
 
 def _centred(raw: RawFrame, info: VideoInfo, stretch: "Matrix") -> list["Matrix"]:
-    """The video as the largest centred part of each candidate's area, on the stretched RAW."""
+    """Matrices that put the video on the largest centred part of each candidate's area."""
     matrices = []
     for transform in candidates(raw, info):
         height, width = transform.grid_size
@@ -355,7 +359,7 @@ def _centred(raw: RawFrame, info: VideoInfo, stretch: "Matrix") -> list["Matrix"
         wider, higher = stretch[x, x], stretch[y, y]
         scale = min(height * higher / info.height, width * wider / info.width)
         across, down = scale / wider, scale / higher
-        # Of centres: pixel 0 covers -1/2 to 1/2.
+        # Coordinates refer to pixel centres: pixel 0 covers -1/2 to 1/2.
         left, top = (width - across * info.width) / 2, (height - down * info.height) / 2
         onto = np.array(
             [[across, 0, left + (across - 1) / 2], [0, down, top + (down - 1) / 2], [0, 0, 1]]
@@ -368,19 +372,20 @@ def _centred(raw: RawFrame, info: VideoInfo, stretch: "Matrix") -> list["Matrix"
 
 
 def _undo_turn(turn: Turn, size: tuple[int, int]) -> NDArray[np.float64]:
-    """(x, y, 1) on an area after mirroring and turning it → before; `size` is that before."""
+    """Matrix from a mirrored and rotated area back to the original one, which has this size."""
     mirror, quarter_turns = turn
     height, width = size
     matrix = np.array([[-1.0, 0, width - 1], [0, 1, 0], [0, 0, 1]]) if mirror else np.eye(3)
     for _ in range(quarter_turns):
-        # Clockwise: what was at (x, y) is at (height - 1 - y, x).
+        # Clockwise: (x, y) moves to (height - 1 - y, x).
         matrix = matrix @ np.array([[0.0, 1, 0], [-1, 0, height - 1], [0, 0, 1]])
         height, width = width, height
     return matrix
 
 
 def _homography(raw: RawFrame, info: VideoInfo, matrix: "Matrix", bent: Lens | None) -> Homography:
-    """Nine digits are a millionth of a pixel; further digits may differ between machines."""
+    """The transform, rounded to nine digits: a millionth of a pixel. Further digits may differ
+    between machines."""
     rows = [[float(f"{value:.9g}") for value in row] for row in matrix.tolist()]
     return Homography.model_validate(
         {
@@ -396,7 +401,7 @@ def _homography(raw: RawFrame, info: VideoInfo, matrix: "Matrix", bent: Lens | N
 
 
 def sizes(active_area: tuple[int, int], info: VideoInfo) -> str:
-    """What to tell the user when they don't fit. Sizes are (height, width)."""
+    """Text that gives the RAW's and the video's size, for a message. Sizes are (height, width)."""
     height, width = active_area
     return (
         f"its active area is {width}×{height}; the video is {info.width}×{info.height}, "

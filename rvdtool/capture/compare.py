@@ -1,8 +1,8 @@
-"""How alike a RAW frame and a video frame are: figures from their greys, without OpenCV.
+"""Measures the similarity between a RAW frame and a video frame from their greys, without OpenCV.
 
-A RAW's grey is the square root of its green light, a video's is its luma: camera green is close to
-luminance, and a root close to a video's curve. What an ISP does besides (gain, curve, local tone
-mapping, shading) changes slowly over the picture; so only detail is compared.
+A RAW's grey is the square root of its green; a video's is its luma. Camera green is close to
+luminance, and a square root is close to a video's curve. Whatever else an ISP does (gain, curve,
+local tone mapping, shading) varies slowly over the picture, so only fine detail is compared.
 """
 
 import math
@@ -22,30 +22,30 @@ _LUMA = (0.2126, 0.7152, 0.0722)
 """Weights of R, G, B (ITU-R BT.709)."""
 
 _RADIUS = 4
-"""Radius of the neighbourhood that detail is measured against, in values."""
+"""Radius, in values, of the neighbourhood whose mean is subtracted to give detail."""
 
 _TILES = 3
-"""Tiles along each side in which displacement is measured …"""
+"""Tiles along each side in which displacement is measured."""
 _SMALLEST_TILE = 32
-"""… of at least about so many values a side."""
+"""Approximate smallest side of a tile, in values."""
 _GAIN = 0.003
-"""By how much correlation must rise to count as a displacement."""
+"""Smallest rise in correlation that counts as a displacement."""
 
 
 @dataclass(frozen=True, eq=False)
 class GreyPicture:
-    """A frame's grey, one value for each step×step pixels (or photosites) from the top left."""
+    """A frame's grey: one value per step×step pixels (or photosites), from the top left."""
 
     grey: Grey
     step: int
 
     def coarser(self, block: int) -> "GreyPicture":
-        """The same with means over block×block values."""
+        """This picture reduced by averaging block×block values."""
         return GreyPicture(block_means(self.grey, block), self.step * block)
 
 
 def raw_picture(frame: RawFrame, step: int) -> GreyPicture:
-    """The RAW's greens; `step` is even, so that every value has its share of them."""
+    """Picture of the RAW's greens. `step` must be even, so that every value covers whole cells."""
     greens = np.zeros((frame.size[0] // 2, frame.size[1] // 2), np.float32)
     for (row, column), color in np.ndenumerate(frame.phase.pattern):
         if color == 1:
@@ -56,7 +56,7 @@ def raw_picture(frame: RawFrame, step: int) -> GreyPicture:
 
 
 def video_picture(rgb: Rgb, step: int) -> GreyPicture:
-    """The video's luma."""
+    """Picture of the video's luma."""
     luma = np.zeros((rgb.shape[0] // step, rgb.shape[1] // step), np.float32)
     largest = 255 if rgb.dtype == np.uint8 else 65535
     for channel, weight in enumerate(_LUMA):
@@ -65,7 +65,7 @@ def video_picture(rgb: Rgb, step: int) -> GreyPicture:
 
 
 def block_means(values: NDArray[Any], block: int) -> Grey:
-    """Means over block×block; incomplete blocks at the far sides are left out."""
+    """Means of block×block values; incomplete blocks at the right and bottom are left out."""
     height, width = values.shape[0] // block, values.shape[1] // block
     total = np.zeros((height, width), np.float32)
     for row in range(block):
@@ -76,10 +76,10 @@ def block_means(values: NDArray[Any], block: int) -> Grey:
 
 
 def detail(grey: Grey) -> Grey:
-    """The difference to the neighbourhood's mean, in units of the local contrast.
+    """Difference from the neighbourhood's mean, divided by the local contrast.
 
-    Where the contrast is less than a quarter of the picture's average, that quarter is the unit:
-    noise in flat places counts less than edges. A picture without detail is all 0.
+    The divisor is never less than a quarter of the picture's average contrast, so that noise in
+    flat areas counts less than edges. A picture without detail gives all zeros.
     """
     difference = grey - _local_mean(grey)
     local = _local_mean(difference * difference)
@@ -90,12 +90,12 @@ def detail(grey: Grey) -> Grey:
 
 
 _FLAT = np.float32(1e-10)
-"""Variance of detail below which there is only rounding."""
+"""Variance of detail at or below which only rounding errors remain."""
 
 
 def correlation(first: Grey, second: Grey) -> float:
-    """Pearson's correlation, -1..1; 0 if either is flat. Of different sizes, the common part is
-    used."""
+    """Pearson's correlation, -1..1; 0 if either is flat. If sizes differ, only the common part
+    counts."""
     height, width = (min(a, b) for a, b in zip(first.shape, second.shape, strict=True))
     first, second = (values[:height, :width] for values in (first, second))
     first, second = first - first.mean(), second - second.mean()
@@ -104,11 +104,11 @@ def correlation(first: Grey, second: Grey) -> float:
 
 
 def displacement(first: GreyPicture, second: GreyPicture) -> float:
-    """By how many pixels the two lie apart, as the median over 3×3 tiles; infinite if far.
+    """Displacement between two pictures in pixels: the median over up to 3×3 tiles; inf if far.
 
-    Per tile and axis, the peak of a parabola through the correlations at shifts of -1, 0 and 1. A
-    peak that is hardly above the correlation in place counts as in place: the picture is too
-    smooth, or the tile too small, to say more.
+    In each tile and along each axis, a parabola is fitted to the correlations at shifts of -1, 0
+    and 1. A peak that is hardly above the correlation at 0 counts as no displacement: the picture
+    is too smooth, or the tile too small, to tell.
     """
     one, two = detail(first.grey), detail(second.grey)
     height, width = min(len(one), len(two)), min(one.shape[1], two.shape[1])
@@ -132,7 +132,7 @@ def _shift(one: Grey, two: Grey, rows: NDArray[np.int_], columns: NDArray[np.int
 
 
 def _peak(before: float, centre: float, after: float) -> float:
-    """Where a parabola through three equidistant values is largest; infinite outside ±1."""
+    """Position of the maximum of a parabola through values at -1, 0, 1; inf if outside ±1."""
     bend = before - 2 * centre + after
     if bend >= 0:
         return 0.0 if max(before, after) - centre < _GAIN else math.inf
@@ -143,7 +143,7 @@ def _peak(before: float, centre: float, after: float) -> float:
 
 
 def _local_mean(image: Grey) -> Grey:
-    """Means over the surroundings, mirrored at the sides."""
+    """Means over the neighbourhood, with mirrored borders."""
     side = 2 * _RADIUS + 1
     for axis in (0, 1):
         pad = [(_RADIUS + 1, _RADIUS) if a == axis else (0, 0) for a in (0, 1)]

@@ -4,14 +4,14 @@
     0,1/50,200,1,2.1,1,1.6
     1,1/50,200,1.02,2.1,1,1.6
 
-A row for each frame of the video, in any order, named by `frame` (0, 1, 2, …) or by `pts` (the
-frame's timestamp in the video's time base, as ffprobe prints it). Of the other columns, at least
-one: `exposure_time` in seconds (0.02 or 1/50), `iso`, `gain` (any further factor on the RAW
-values), and `wb_red`, `wb_green`, `wb_blue` together: by how much the camera's processing
-multiplied the colours.
+Each frame of the video needs a row. Rows may be in any order and are identified by `frame` (0, 1,
+2, …) or by `pts` (the frame's timestamp in the video's time base, as ffprobe prints it). At least
+one other column is needed: `exposure_time` in seconds (0.02 or 1/50), `iso`, `gain` (any further
+factor on the RAW values), or `wb_red`, `wb_green` and `wb_blue` together (the factors by which the
+camera's processing multiplied the colours).
 
-Columns may be separated by semicolons instead, as spreadsheets do where decimals have a comma;
-then 0,02 is read as 0.02.
+Columns may also be separated by semicolons, as spreadsheets do in locales with decimal commas; then
+0,02 is read as 0.02.
 """
 
 import csv
@@ -33,12 +33,12 @@ def read_exposures(path: Path, info: VideoInfo) -> Exposures:
     """Read and check a CSV file of exposures.
 
     Args:
-        path: the file, UTF-8, with a header line.
-        info: the video that it belongs to.
+        path: path of the file: UTF-8 with a header line.
+        info: properties of the video that it belongs to.
 
     Raises:
-        InputError: no such file, not such a CSV, a frame missing, named twice or not in the
-            video, or a value that isn't a number above 0; the message names the line.
+        InputError: the file is missing or not such a CSV; a frame is missing, repeated or not in
+            the video; or a value isn't a number above 0. The message names the line.
     """
     try:
         with require_file(path, "a CSV of exposures").open(
@@ -75,7 +75,7 @@ def read_exposures(path: Path, info: VideoInfo) -> Exposures:
 
 
 def _header(path: Path, names: Sequence[str]) -> tuple[str, list[str]]:
-    """The column that names the frames, and the other columns."""
+    """The column that identifies the frames, and the other columns."""
     given = [name for name in names if name in _COLUMNS]
     keys = [name for name in names if name in _KEYS]
     unknown = [name for name in names if name not in (*_COLUMNS, *_KEYS)]
@@ -90,7 +90,7 @@ def _header(path: Path, names: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _frames(key: str, info: VideoInfo) -> dict[int, int]:
-    """Allowed values of the key column → the frame's index."""
+    """Map from each allowed value of the key column to the frame's index."""
     numbers = range(info.frame_count) if key == "frame" else info.timestamps
     return {number: index for index, number in enumerate(numbers)}
 
@@ -106,7 +106,7 @@ def _frame(where: str, key: str, text: str, frames: dict[int, int]) -> int:
 
 
 def _value(where: str, name: str, text: str, decimal_commas: bool) -> float:
-    # The comma of an ISO such as 1,600 would be no decimal one.
+    # In an ISO such as 1,600 the comma isn't a decimal one.
     commas = decimal_commas and name != "iso"
     try:
         above, _, below = (text.replace(",", ".") if commas else text).partition("/")

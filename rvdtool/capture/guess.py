@@ -1,5 +1,5 @@
-"""Starting points for registration: by features, or by trying positions, sizes and rotations
-(OpenCV)."""
+"""Finds starting points for registration from features, or by searching positions, sizes and
+rotations. Needs OpenCV."""
 
 from typing import Any
 
@@ -12,31 +12,33 @@ from rvdtool.capture.register import Matrix, on_pixels, warp
 
 _FEATURES = 4000
 _CONTRAST = 0.006
-"""Contrast of a feature, less than half of SIFT's default: clouds and dark pictures have weak
-ones."""
+"""SIFT's contrast threshold, less than half of its default: clouds and dark pictures have only weak
+features."""
 _RATIO = 0.8
-"""A match counts if the next best is this much worse (Lowe, IJCV 2004)."""
+"""A match counts if its distance is below this share of the next best's (Lowe, IJCV 2004)."""
 _INLIER = 3.0
-"""Values of the RAW's picture by which a feature may miss its match."""
+"""Largest distance between a feature and its match, in values of the RAW's picture."""
 _FEWEST = 8
-"""Fewer inliers than this may be chance; with more, the score decides."""
+"""Fewest inliers: fewer may be chance; with more, the score decides."""
 _STEPS = 25
+"""Number of scales tried in `by_search`."""
 _SMALL = 96
 """Values along the longer side of the video in `by_search`."""
 _TURNS = (-3.0, -1.5, 0.0, 1.5, 3.0)
+"""Rotations tried in `by_search`, in degrees."""
 _REPEAT = 240
-"""Values along the longer side of the video in `fits_again` …"""
+"""Values along the longer side of the video in `fits_again`."""
 _BESIDE = 4
-"""… and how many to each side are the same place."""
+"""Shift, in such values, up to which a position counts as the same in `fits_again`."""
 _NARROWEST = 0.3
-"""Share of the longer side of the RAW that the video shows at least, for `by_search`."""
+"""Smallest share of the RAW's longer side that the video shows, in `by_search`."""
 
 
 class RawFeatures:
-    """A RAW frame's features, detected once and matched with any number of frames.
+    """Features of a RAW frame, detected once and matched with any number of video frames.
 
     Args:
-        raw: the RAW.
+        raw: picture of the RAW.
         mirrored: whether the video shows it with left and right swapped.
     """
 
@@ -49,7 +51,7 @@ class RawFeatures:
         self._mirror = np.diag([-1.0, 1, 1]) if mirrored else np.eye(3)
 
     def match(self, video: GreyPicture) -> Matrix | None:
-        """The similarity that most features agree on (RANSAC, Fischler and Bolles 1981).
+        """The similarity that most features agree on, found by RANSAC (Fischler, Bolles 1981).
 
         SIFT (Lowe 2004) handles any scale and rotation, but not mirroring.
         """
@@ -58,17 +60,17 @@ class RawFeatures:
             return None
         pairs = cv2.BFMatcher(cv2.NORM_L2).knnMatch(descriptors, self._descriptors, k=2)
         clear = [pair[0] for pair in pairs if pair[0].distance < _RATIO * pair[1].distance]
-        # One of the RAW's features may attract many: that all of them lie there would look like
-        # agreement on a similarity that shrinks the video to a point.
+        # Keep one match per RAW feature: if many matches shared one, they would look like agreement
+        # on a similarity that shrinks the video to a point.
         clear.sort(key=lambda match: -match.distance)
         good = list({match.trainIdx: match for match in clear}.values())
         if len(good) < _FEWEST:
             return None
         source = np.array([points[match.queryIdx] for match in good], np.float32)
-        # A similarity mirrors nothing: mirrored points are swapped back before it, and it after.
+        # A similarity can't mirror, so mirrored points are unmirrored before it, and it after.
         target = np.array([self._points[match.trainIdx] for match in good], np.float32)
         target @= self._mirror[:2, :2].astype(np.float32)
-        cv2.setRNGSeed(0)  # the same input, the same bundle
+        cv2.setRNGSeed(0)  # the same input must give the same bundle
         similarity, inliers = cv2.estimateAffinePartial2D(
             source, target, method=cv2.RANSAC, ransacReprojThreshold=_INLIER, maxIters=5000
         )
@@ -79,18 +81,20 @@ class RawFeatures:
 
 
 def by_search(raw: GreyPicture, video: GreyPicture, start: Matrix) -> Matrix | None:
-    """The similarity at which two small pictures' details correlate best, by trying.
+    """Search for the similarity at which the details of two small pictures correlate best.
 
-    For smooth or noisy scenes, and for repeated shapes, in which features find nothing.
+    For scenes in which features fail: smooth or noisy ones, and repeated shapes.
 
     Args:
-        raw: the RAW.
-        video: a frame.
-        start: how the video is turned or mirrored; searched are all places, sizes from 0.3 of the
-            RAW up and turns of 3° to each side.
+        raw: picture of the RAW.
+        video: picture of a video frame.
+        start: matrix that gives the video's rotation and mirroring. All positions are searched,
+            scales at which the video spans 0.3 to 1 of the RAW, and rotations of up to 3° to
+            either side.
 
     Returns:
-        The best; None for a picture so small that by chance it looks like some part of any RAW.
+        The best matrix; None if the video is so small that it would resemble some part of any RAW
+        by chance.
     """
     if max(video.grey.shape) < _SMALL:
         return None
@@ -105,7 +109,7 @@ def by_search(raw: GreyPicture, video: GreyPicture, start: Matrix) -> Matrix | N
         for turn in np.deg2rad(_TURNS):
             cosine, sine = np.cos(turn), np.sin(turn)
             onto = scale * linear @ np.array([[cosine, -sine], [sine, cosine]])
-            # A canvas on the video's grid that holds all of the RAW.
+            # A canvas on the video's grid that holds the entire RAW.
             corners = np.linalg.inv(onto) @ [[0, width, 0, width], [0, 0, height, height]]
             first, last = corners.min(1), corners.max(1)
             place = np.vstack([np.column_stack([onto, onto @ first]), [0, 0, 1]])
@@ -123,7 +127,7 @@ def by_search(raw: GreyPicture, video: GreyPicture, start: Matrix) -> Matrix | N
 
 
 def _describe(grey: Grey) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Features' places [N, 2] and descriptors [N, 128]."""
+    """Positions [N, 2] and descriptors [N, 128] of a picture's features."""
     low, high = np.percentile(grey, (0.5, 99.5))
     stretched = np.clip((grey - low) / max(float(high - low), 1e-3) * 255, 0, 255).astype(np.uint8)
     sift = cv2.SIFT.create(nfeatures=_FEATURES, contrastThreshold=_CONTRAST)
@@ -132,25 +136,26 @@ def _describe(grey: Grey) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def fits_again(raw: GreyPicture, video: GreyPicture, matrix: Matrix) -> float:
-    """How well the video fits the RAW at the best other position, relative to its own.
+    """How well the video fits the RAW at the best other position, relative to this one.
 
-    Where a texture repeats itself (a fence, a wall of bricks, tiles), the likeliest place may be a
-    period off. Only shifts are tried, by at least a few values of a small picture.
+    If a texture repeats (a fence, bricks, tiles), the likeliest position may be off by a period.
+    Only shifts are tried, and only by more than a few values of a small picture.
 
     Args:
-        raw: the RAW.
-        video: a frame.
-        matrix: where it lies.
+        raw: picture of the RAW.
+        video: picture of a video frame.
+        matrix: transform that aligns them.
 
     Returns:
-        0 (nowhere else) .. 1 (as well); 0 where the RAW is too small for another place.
+        0 (no other position fits) to 1 (another fits as well); 0 if the RAW is too small for
+        another position.
     """
     small = video.coarser(-(-max(video.grey.shape) // _REPEAT))
     template = detail(small.grey)
     sides = [side * raw.step for side in raw.grey.shape[::-1]]
     corners = np.linalg.inv(matrix) @ [[0, sides[0], 0, sides[0]], [0, 0, *[sides[1]] * 2], [1] * 4]
     corners = corners[:2] / corners[2]
-    # All of the RAW, but at most three videos wide and high.
+    # The entire RAW, but at most three times the video's width and height.
     extent = np.array(small.grey.shape[::-1]) * small.step
     first = np.maximum(corners.min(1), -extent) // small.step
     last = np.minimum(corners.max(1), 2 * extent) // small.step

@@ -1,4 +1,4 @@
-"""RAW frames and the video frames that they belong to: found or checked, rated, and shown."""
+"""Finds or checks the video frame that each RAW frame belongs to, and rates the match."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,17 +21,17 @@ from rvdtool.video.frame import Rgb, VideoFrame, VideoInfo
 from rvdtool.video.source import VideoSource
 
 _AROUND = 5
-"""Frames to each side of a named one that are compared with its RAW, too."""
+"""Frames on each side of a named one that are also compared with its RAW."""
 
 
 @dataclass(frozen=True)
 class Raw:
-    """A RAW file on its way into the bundle.
+    """A RAW file that is to be packed.
 
     Attributes:
-        file: with one frame.
-        index: of the video frame that the user says it belongs to; None: to be found.
-        levels: of a plain mosaic, as given by the user.
+        file: the file, which holds one frame.
+        index: index of the video frame that the user assigned it to; None if it is to be found.
+        levels: levels of a plain mosaic, as given by the user.
     """
 
     file: InputFile
@@ -39,24 +39,24 @@ class Raw:
     levels: MosaicLevels | None
 
     def read(self) -> RawFrame:
-        """The frame."""
+        """Read the RAW frame."""
         return read_raw(self.file.path, levels=self.levels)
 
     def read_as(self, phase: CfaPhase) -> RawFrame:
-        """The frame as it would be with another phase than the user gave."""
+        """Read the RAW frame with another CFA phase than the user gave."""
         levels = None if self.levels is None else replace(self.levels, phase=phase)
         return read_raw(self.file.path, levels=levels)
 
 
 @dataclass(frozen=True)
 class MatchedRaw:
-    """A RAW file and what it was aligned with.
+    """A RAW file and its alignment with the video.
 
     Attributes:
         raw: the file.
-        found: the frame, named or found, and where it lies.
-        right: the frame that it belongs to: another than `found` says if that one was named and
-            is clearly wrong.
+        found: alignment with the named frame, or with the one that was found.
+        right: index of the frame that the RAW really belongs to. It differs from `found.index` if
+            the named frame is clearly wrong.
     """
 
     raw: Raw
@@ -65,7 +65,7 @@ class MatchedRaw:
 
 
 class _Pictures(Mapping[int, GreyPicture]):
-    """Pictures of the frames that are compared, in 16 bits: thirty of a 4K video are 55 MB."""
+    """Pictures of the frames to compare, stored in 16 bits: thirty of a 4K video take 55 MB."""
 
     def __init__(self) -> None:
         self._kept: dict[int, tuple[NDArray[np.uint16], int]] = {}
@@ -75,7 +75,7 @@ class _Pictures(Mapping[int, GreyPicture]):
         self._kept[index] = np.rint(picture.grey * 65_535).astype(np.uint16), picture.step
 
     def forget(self, first: int, last: int) -> None:
-        """Let go of a range of frames."""
+        """Drop the pictures of a range of frames."""
         for index in [index for index in self._kept if first <= index <= last]:
             del self._kept[index]
 
@@ -97,17 +97,17 @@ def match_all(
     search: int,
     looked: Callable[[int], None],
 ) -> list[MatchedRaw]:
-    """Each RAW with the frame it matches, in order of the frames; the video is decoded once.
+    """Match each RAW with a frame, in the order of the frames. The video is decoded once.
 
     Args:
-        raws: the RAWs.
+        raws: the RAW files.
         source: the video.
-        info: what probing it gave.
-        search: number of first frames to search for the one that a RAW matches, if none is named.
+        info: the video's properties, as probed.
+        search: number of frames, from the first, to compare with a RAW whose frame isn't named.
         looked: called with the number of frames examined since the last call.
 
     Raises:
-        UsageError: two RAWs belong to one frame.
+        UsageError: two RAWs belong to the same frame.
     """
     window = range(min(search, info.frame_count) if any(r.index is None for r in raws) else 0)
     around = {
@@ -150,9 +150,9 @@ def _named(raw: Raw, index: int, info: VideoInfo, frames: Mapping[int, GreyPictu
 
 
 def chosen_frames(source: VideoSource, info: VideoInfo, wanted: set[int]) -> Iterator[VideoFrame]:
-    """Decode as far as the last wanted frame. Decoding ahead pays only for more than the first.
+    """Decode up to the last wanted frame, and yield the wanted ones.
 
-    No loop variable: it would hold a frame while the next one is decoded.
+    `filter` instead of a loop, whose variable would hold a frame while the next one is decoded.
     """
     last = max(wanted)
     frames = islice(read_frames(source, info, ahead=last > 0), last + 1)
@@ -171,14 +171,15 @@ def judge_all(
     force: bool,
     show_all: bool,
 ) -> tuple[list[Verdict], list[Rgb8]]:
-    """The verdict on each match, and rows of a preview.
+    """Judge each match, and draw preview rows.
 
     Args:
-        matches: in order of their frames.
+        matches: the matches, in the order of their frames.
         source: the video.
-        info: what probing it gave.
+        info: the video's properties, as probed.
         force: whether the user accepts RAWs that don't match.
-        show_all: rows for all; else for the doubtful, as far as LibRaw can develop them.
+        show_all: whether to draw a row for every match; otherwise only for doubtful ones that
+            LibRaw can develop.
     """
     verdicts, rows = [], []
     frames = chosen_frames(source, info, {match.found.index for match in matches})
@@ -198,7 +199,7 @@ def judge_all(
 
 
 def _with_more(verdict: Verdict, match: MatchedRaw, rgb: Rgb, info: VideoInfo) -> Verdict:
-    """The verdict, with the findings that need the files and the neighbouring frames."""
+    """Add the findings that need the RAW files and the neighbouring frames to a verdict."""
     refusals = list(verdict.refusals)
     if match.right != match.found.index:
         refusals.append(

@@ -1,4 +1,4 @@
-"""Pack a video and RAW frames of it into a bundle."""
+"""Packs a video and RAW frames of it into a bundle."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +33,7 @@ from rvdtool.video.source import ImageSource, open_source
 SUFFIX = ".rvd"
 
 SEARCH = 30
-"""Number of first frames of a video to search for the one that a RAW matches."""
+"""Number of frames, from the first, that are searched for a RAW's match by default."""
 
 
 def pack(
@@ -56,40 +56,40 @@ def pack(
     judged: Callable[[Verdict], None] = lambda verdict: None,
     say: Say = keep_quiet,
 ) -> Path:
-    """Put a video and RAW frames of it into a bundle.
+    """Pack a video and RAW frames of it into a bundle.
 
-    Costs about what copying the video costs, and decoding as far as the last frame that has a RAW.
+    Takes about as long as copying the video, plus decoding up to the last frame that has a RAW.
 
     Args:
         video: a video file, or a folder of PNG, JPEG or TIFF frames.
         raw: the RAW of one of the video's first frames: a DNG, a camera's own RAW file, a Magic
-            Lantern recording or CinemaDNG folder (its first frame), or, with `levels`, a 16-bit
-            one-channel TIFF or PNG. Or several, with the frames that they belong to.
-        out: the bundle, or a folder for it; by default beside the video, with the suffix `.rvd`.
-            Folders that are missing are made.
-        levels: what the numbers of a plain mosaic mean.
+            Lantern recording or CinemaDNG folder (its first frame is used), or, with `levels`, a
+            16-bit one-channel TIFF or PNG. Or several such files with the frames they belong to.
+        out: the bundle's path, or a folder to put it in; by default beside the video, with the
+            suffix `.rvd`. Missing folders are created.
+        levels: black level, white level and CFA phase of a plain mosaic.
         assume: how to read the video's colour if the stream doesn't say, is wrong, or is refused.
-        rate: frames per second of a folder of pictures.
-        stream: the number of the video stream in its file, if it has several.
-        as_listed: take a folder's pictures even if their numbers have gaps or their names differ.
-        exposures: a CSV file that says how each frame was exposed (`capture.exposures`).
-        search: how many first frames to compare a RAW with whose frame isn't given.
-        preview: a PNG to write that shows how the RAWs match; also written when they don't. If
-            none is given and a match is doubtful, one is written beside the bundle.
-        force: take RAWs that don't match.
+        rate: frame rate of a folder of pictures, in frames per second.
+        stream: number of the video stream, if the file has several.
+        as_listed: accept a folder of pictures whose numbers have gaps or whose names differ.
+        exposures: a CSV file with each frame's exposure (`capture.exposures`).
+        search: number of frames, from the first, to compare with a RAW whose frame isn't given.
+        preview: path of a PNG that shows how the RAWs match; also written if they don't. If none
+            is given and a match is doubtful, one is written beside the bundle.
+        force: accept RAWs that don't match.
         overwrite: replace an existing bundle and preview.
-        advance: called with how many more bytes have been copied.
-        looked: called, before that, with how many more frames have been compared with the RAWs.
+        advance: called with the number of bytes copied since the last call.
+        looked: called, before copying, with the number of frames compared since the last call.
         judged: called with the verdict on each RAW's match.
         say: called with a line of text for everything that was assumed, chosen or left out.
 
     Returns:
-        Where the bundle is.
+        The bundle's path.
 
     Raises:
         InputError: an input can't be read or used (RawError, VideoError), or changed meanwhile.
-        MismatchError: a RAW doesn't match the video, or shows too little of what it does.
-        UsageError: options that contradict the input, or `out` or `preview` is one of the inputs.
+        MismatchError: a RAW doesn't match the video, or covers too little of its picture.
+        UsageError: options contradict the input, or `out` or `preview` is one of the inputs.
         OutputError: the bundle exists (without `overwrite`) or can't be written.
     """
     stills = [Still(raw)] if isinstance(raw, Path) else raw
@@ -97,16 +97,16 @@ def pack(
         raise UsageError("a bundle needs a RAW frame, and at least 1 video frame to search for it")
     source = open_source(video, rate=rate, as_listed=as_listed, say=say)
     is_folder = isinstance(source, ImageSource)
-    name = video.resolve().name if is_folder else video.name  # of `.` too
+    name = video.resolve().name if is_folder else video.name  # resolved: the folder may be `.`
     target = _beside(video, is_folder) if out is None else out
-    with suppress(OSError):  # a name too long is refused when it is written
+    with suppress(OSError):  # a name that is too long is refused when the bundle is written
         target = target / bundle_name(video) if target.is_dir() else target
     frames = source.frames if isinstance(source, ImageSource) else (source,)
     originals = [*(frame.path for frame in frames), *_originals(stills)]
     originals += [] if exposures is None else [exposures]
     _refuse_outputs(target, preview, originals)
     with ExitStack() as cut_out:
-        # What is looked at here has to be unchanged when the copy is complete.
+        # `create` refuses inputs that change between here and the end of the copy.
         video_files = [InputFile.at(frame.path, "a video") for frame in frames]
         raw_files = [
             InputFile.at(cut_out.enter_context(one_frame_file(still.path)), "a RAW frame")
@@ -146,7 +146,7 @@ def pack(
 def _references(
     matches: Sequence[MatchedRaw], info: VideoInfo, say: Say
 ) -> Iterator[ReferenceInput]:
-    """One at a time: a hundred 4K frames wouldn't fit into memory."""
+    """Yield the references one at a time: a hundred 4K frames wouldn't fit into memory."""
     said: set[tuple[str, ...]] = set()
     for match in matches:
         raw, found = match.raw, match.found
@@ -165,7 +165,7 @@ def _references(
 def _show(
     rows: Sequence[Rgb8], preview: Path | None, target: Path, overwrite: bool, say: Say
 ) -> None:
-    """Write the preview if it was requested, or if a match is doubtful."""
+    """Write the preview if one was requested, or if a match is doubtful."""
     if preview is not None:
         make_folder(preview.parent)
         write_png(np.concatenate(rows), preview, overwrite=overwrite)
@@ -176,13 +176,13 @@ def _show(
 
 
 def _unused(path: Path) -> Path:
-    """The path, or the first numbered variant of it that doesn't exist yet."""
+    """The path, or its first numbered variant that doesn't exist yet."""
     numbers = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
     return next(one for one in chain([path], numbers) if not os.path.lexists(one))
 
 
 def _refuse(matches: Sequence[MatchedRaw], verdicts: Sequence[Verdict], video: Path) -> None:
-    """Refuse RAWs that don't match: after the shoot it would be too late.
+    """Refuse RAWs that don't match: after the shoot, nobody can take another.
 
     Raises:
         MismatchError: a RAW is refused.
@@ -196,22 +196,22 @@ def _refuse(matches: Sequence[MatchedRaw], verdicts: Sequence[Verdict], video: P
 
 
 def bundle_name(video: Path) -> str:
-    """The bundle's file name when the user gives none."""
+    """File name of the bundle if the user gives none."""
     folder = video.resolve()
     return folder.name + SUFFIX if video.is_dir() else video.with_suffix(SUFFIX).name
 
 
 def _beside(video: Path, is_folder: bool) -> Path:
-    """The bundle's name when the user gives none."""
+    """Path of the bundle if the user gives none: beside the video."""
     folder = video.resolve()
     return folder.with_name(folder.name + SUFFIX) if is_folder else video.with_suffix(SUFFIX)
 
 
 def _refuse_names(names: list[str]) -> None:
-    """Names must be ones that every system can unpack.
+    """Refuse names that some operating systems can't create.
 
     Raises:
-        UsageError: one isn't.
+        UsageError: there is such a name.
     """
     for name in names:
         try:
@@ -221,10 +221,10 @@ def _refuse_names(names: list[str]) -> None:
 
 
 def _refuse_same_names(paths: list[Path]) -> None:
-    """Two RAWs of one name couldn't be unpacked into one folder.
+    """Refuse RAWs that have the same name: they couldn't be unpacked into one folder.
 
     Raises:
-        UsageError: there are such.
+        UsageError: two have the same name.
     """
     by_name: dict[str, Path] = {}
     for path in paths:
@@ -234,10 +234,10 @@ def _refuse_same_names(paths: list[Path]) -> None:
 
 
 def _originals(stills: Sequence[Still]) -> Iterator[Path]:
-    """The user's RAW files, with a note on what of a recording or folder isn't packed.
+    """Every file that the user's RAW inputs consist of.
 
     Raises:
-        RawError: a folder that isn't one clip's frames.
+        RawError: a folder doesn't hold the frames of one clip.
     """
     for still in stills:
         if still.path.is_dir():
@@ -248,11 +248,11 @@ def _originals(stills: Sequence[Still]) -> Iterator[Path]:
 
 
 def _refuse_outputs(target: Path, preview: Path | None, originals: list[Path]) -> None:
-    """`overwrite` is meant for an old bundle, never for the user's only copy. Before any writing.
+    """Refuse to write over an input, even with `overwrite`. Called before anything is written.
 
     Raises:
-        UsageError: the bundle or the preview is one of the inputs by whatever name (a link, or
-            another spelling); or both are one file.
+        UsageError: the bundle or the preview is one of the inputs, possibly by a link or another
+            spelling; or both are the same file.
     """
     outputs = {"bundle": target} | ({} if preview is None else {"preview": preview})
     for what, out in outputs.items():
@@ -269,8 +269,8 @@ def _refuse_outputs(target: Path, preview: Path | None, originals: list[Path]) -
 
 
 def _same_file(out: Path, files: list[Path]) -> Path | None:
-    """Which of some files `out` refers to, by whatever name; None if none."""
-    with suppress(OSError):  # there is no `out` yet, or can't be
+    """The file among `files` that `out` refers to, by whatever name; None if there is none."""
+    with suppress(OSError):  # `out` doesn't exist yet, or its name isn't allowed
         state = out.stat()
         for file in files:
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""A picture to judge an alignment by: video frame, aligned RAW, and their difference."""
+"""Draws a picture for judging an alignment by eye: video frame, aligned RAW and difference."""
 
 from typing import Any
 
@@ -13,21 +13,21 @@ from rvdtool.video.frame import Rgb
 Rgb8 = NDArray[np.uint8]
 
 _WIDEST = 960
-"""Pixels of a panel."""
+"""Largest width of a panel, in pixels."""
 
 
 def preview_row(frame: RawFrame, rgb: Rgb) -> Rgb8:
-    """Three panels: the video frame, the RAW on its grid developed by LibRaw, the difference.
+    """Draw three panels: the video frame, the RAW as developed by LibRaw, and their difference.
 
-    The RAW's channels are matched to the video's by gain and offset, so that grey (128) is where
-    they agree; what is displaced shows as edges in relief.
+    The RAW's channels are fitted to the video's by a gain and an offset. The difference is grey
+    (128) where they agree; displacement shows as edges in relief.
 
     Args:
-        frame: on the video's grid.
+        frame: the RAW frame on the video's grid.
         rgb: the video frame, uint8 or uint16 [H, W, 3].
 
     Returns:
-        uint8 [H', 3·W', 3], shrunk by a whole number to at most 960 pixels a panel.
+        uint8 [H', 3·W', 3], reduced by a whole factor to at most 960 pixels per panel.
 
     Raises:
         RawError: the frame is smaller than LibRaw allows.

@@ -1,8 +1,8 @@
-"""Registration with OpenCV: the homography from the video's grid to a RAW frame's active area.
+"""Registration by OpenCV: the homography from the video's grid to a RAW frame's active area.
 
-`guess` finds it from nothing, within a pixel or two; `refined` brings it to a fraction of one, and
-`with_lens` finds the lens distortion that the video was corrected for. Only these two modules
-import OpenCV, and only when sizes aren't enough to align the RAW.
+`guess` finds it from scratch to within a pixel or two; `refined` makes it accurate to a fraction of
+a pixel; `with_lens` finds the lens distortion that was corrected in the video. Only this module and
+`guess` import OpenCV, and they are imported only when sizes aren't enough to align the RAW.
 """
 
 from typing import Any, cast
@@ -16,40 +16,44 @@ from rvdtool.errors import RawError
 from rvdtool.raw.lens import Lens
 
 Matrix = NDArray[np.float64]
-"""3×3: (x, y, 1) on the video's grid → (x, y, w) on the active area."""
+"""3×3 matrix from (x, y, 1) on the video's grid to (x, y, w) on the active area."""
 
 Field = tuple[Any, Any]
-"""How far a parameter moves each value of a picture to the right and down, in pixels."""
+"""Displacement of each value of a picture to the right and down, in pixels, per unit of a
+parameter."""
 
 _SIMILARITY, _HOMOGRAPHY = 4, 8
-"""How many of `_fields`' eight ways to move the video are free."""
+"""Number of the eight motions in `_fields` that are free."""
 _GAIN = 0.002
-"""Required gain in correlation; noisy pairs of simulated stills gain less than 0.0005 by fitting
-noise."""
+"""Required gain in correlation. Noisy pairs of simulated stills gain less than 0.0005 by
+overfitting."""
 _STRONGEST = 0.5
-"""Of a lens's terms; a fisheye's first is about -0.3."""
+"""Largest magnitude of a lens's terms; a fisheye's first is about -0.3."""
 _ITERATIONS = 12
 _PRECISION = 0.005
-"""A step that moves the video's far side by fewer values than this is the last."""
+"""A step that moves the video's far side by fewer values than this ends the iteration."""
 _OCTAVES = 5
 _SMALLEST = 24
-"""Values along the shorter side of the coarsest picture."""
+"""Fewest values along the shorter side of the coarsest picture."""
 _BAND = 3
-"""Radius of the neighbourhood that a band is measured against, in values …"""
+"""Radius, in values, of the neighbourhood whose mean is subtracted to give a frequency band."""
 _WINDOW = 6
-"""… and those in which one gain and one noise hold."""
+"""Radius, in values, of the window in which gain and noise are taken as constant."""
 _MISFIT = 0.1
-"""Share of a band's variance that counts as noise at least: no ISP is a gain."""
+"""Smallest share of a band's variance that counts as noise: no ISP is exactly a gain."""
 _KNOTS = 65
+"""Knots of the tone curve in `_toned`."""
 
 
 def stretched(raw: GreyPicture, shape: float) -> tuple[GreyPicture, Matrix]:
-    """A RAW's picture as if its pixels had another shape, and where its photosites are in that.
+    """Resample a RAW's picture to another pixel aspect. Nothing is reduced, only enlarged.
 
     Args:
-        raw: the RAW.
-        shape: how much wider it has to become in relation to its height. What is too small is
-            enlarged.
+        raw: picture of the RAW.
+        shape: factor by which its width grows in relation to its height.
+
+    Returns:
+        The picture, and the matrix from the RAW's photosites to it.
     """
     if shape == 1:
         return raw, np.eye(3)
@@ -57,20 +61,20 @@ def stretched(raw: GreyPicture, shape: float) -> tuple[GreyPicture, Matrix]:
     size = round(width * max(shape, 1)), round(height * max(1 / shape, 1))
     across, down = size[0] / width, size[1] / height
     grey = cv2.resize(raw.grey, size, interpolation=cv2.INTER_LINEAR)
-    # Sides of pixels stay where they are, not their centres.
+    # The pixels' outer edges stay in place, not their centres.
     onto = np.array([[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2], [0, 0, 1]])
     return GreyPicture(np.asarray(grey, np.float32), raw.step), onto
 
 
 def refined(raw: GreyPicture, video: GreyPicture, matrix: Matrix) -> tuple[Matrix, float]:
-    """The matrix near `matrix` that explains the video best by the RAW, and how alike they are.
+    """Refine a matrix so that the RAW explains the video best.
 
-    A similarity first, from coarse to fine; then a homography from there. The homography is taken
-    if the pictures' details correlate clearly better: with noise, more parameters always fit a
-    little better, but are less accurate.
+    First fits a similarity from coarse to fine, then a homography from there. The homography is
+    kept only if the details correlate clearly better: more parameters always fit noise a little
+    better, but are less accurate.
 
     Returns:
-        The matrix and the correlation of detail, or `matrix` and what it gives if that is better.
+        The matrix and the correlation of detail; `matrix` itself if it correlates clearly better.
     """
     template, octaves = detail(video.grey), _octaves(video)
     found = _as_similarity(matrix, video)
@@ -95,17 +99,17 @@ def _octaves(video: GreyPicture) -> list[GreyPicture]:
 def with_lens(
     raw: GreyPicture, video: GreyPicture, matrix: Matrix, size: tuple[int, int]
 ) -> tuple[Matrix, Lens | None, float]:
-    """The matrix and the lens near `matrix` that explain the video best: one radial term, or two.
+    """Refine a matrix and fit a lens with one or two radial terms.
 
     Args:
-        raw: the RAW.
-        video: a frame.
-        matrix: where they lie without a lens.
+        raw: picture of the RAW.
+        video: picture of a video frame.
+        matrix: transform that aligns them without a lens.
         size: (height, width) of the active area.
 
     Returns:
-        The matrix, the lens and the correlation of detail. No lens where the details don't
-        correlate clearly better with it.
+        The matrix, the lens and the correlation of detail. `matrix` and None for the lens if
+        detail doesn't correlate clearly better with one.
     """
     template, octaves = detail(video.grey), _octaves(video)
     best: tuple[Matrix, Lens | None, float] = (
@@ -129,7 +133,7 @@ def _toned(
 ) -> GreyPicture:
     """The RAW's picture with a tone curve that gives the overlapping part the video's histogram.
 
-    An edge is where a value is halfway between dark and bright: another curve shifts it.
+    A different tone curve would shift edges, which lie halfway between dark and bright.
     """
     video = octaves[min(1, len(octaves) - 1)]
     picture, inside = warp(raw, video, matrix, lens)
@@ -137,7 +141,7 @@ def _toned(
     if not shown.any():
         return raw
     shares = np.linspace(0, 1, _KNOTS)
-    levels = np.quantile(picture[shown], shares) + np.arange(_KNOTS) * 1e-7  # none twice
+    levels = np.quantile(picture[shown], shares) + np.arange(_KNOTS) * 1e-7  # strictly rising
     curve = np.quantile(video.grey[shown], shares)
     return GreyPicture(np.interp(raw.grey, levels, curve).astype(np.float32), raw.step)
 
@@ -150,11 +154,8 @@ def _fitted(
     lens: Lens | None = None,
     terms: int = 0,
 ) -> tuple[Matrix, Lens | None]:
-    """The matrix and this many terms of the lens that make the video likeliest, given the RAW.
-
-    Fisher's scoring.
-    """
-    # Its scale hardly changes from here.
+    """Maximum-likelihood matrix and lens terms of the video given the RAW, by Fisher scoring."""
+    # The scale hardly changes during the iteration, so smoothing once is enough.
     smoothed = [_smoothed(raw, video, matrix) for video in octaves]
     count = free + terms
     for _ in range(_ITERATIONS):
@@ -168,7 +169,7 @@ def _fitted(
             slope += more_slope
         size = np.trace(normal)
         if not size > 0:
-            break  # nothing in common
+            break  # no detail in common
         step = np.linalg.solve(normal + 1e-8 * size * np.eye(count), slope)
         length = float(np.abs(step).max()) / octaves[0].step
         step *= min(1, 4 / length) if length else 1
@@ -187,7 +188,7 @@ def _fitted(
 
 
 def _lens_fields(video: GreyPicture, whole: GreyPicture, matrix: Matrix, lens: Lens) -> list[Field]:
-    """How each term of a lens moves the video: by 1 pixel at half the RAW's diagonal (dx, dy)."""
+    """Motion (dx, dy) of the video per lens term: 1 pixel at half the RAW's diagonal."""
     x, y = _centres_of(video)
     column, row, depth = (a * x + b * y + c for a, b, c in matrix)
     square = lens.squared(column / depth, row / depth)
@@ -201,7 +202,7 @@ def _lens_fields(video: GreyPicture, whole: GreyPicture, matrix: Matrix, lens: L
 
 
 def _bent(lens: Lens, step: NDArray[np.float64], matrix: Matrix, whole: GreyPicture) -> Lens | None:
-    """The lens after a step; None if it would fold the picture, or if no camera has such a lens."""
+    """The lens after a step; None if it would fold the picture or exceeds any real lens."""
     first, second = np.pad(step, (0, 2 - len(step))) * _scale(matrix, whole) / lens.radius
     moved = Lens((lens.terms[0] + float(first), lens.terms[1] + float(second)), lens.size)
     height, width = (side * whole.step for side in whole.grey.shape)
@@ -214,7 +215,7 @@ def _bent(lens: Lens, step: NDArray[np.float64], matrix: Matrix, whole: GreyPict
 
 
 def _scale(matrix: Matrix, video: GreyPicture) -> float:
-    """Photosites per pixel, about, in the middle of the video."""
+    """Approximate number of photosites per pixel in the middle of the video."""
     height, width = (side * video.step for side in video.grey.shape)
     points = np.array([[0, 1, 0], [0, 0, 1]]) + np.array([[width / 2], [height / 2]])
     x, y, w = matrix @ np.vstack([points, np.ones(3)])
@@ -224,7 +225,7 @@ def _scale(matrix: Matrix, video: GreyPicture) -> float:
 
 
 def _centres_of(video: GreyPicture) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The pixel at the centre of each of a picture's values: x and y."""
+    """Pixel coordinates x and y of the centre of each of a picture's values."""
     height, width = video.grey.shape
     offset = (video.step - 1) / 2
     columns, rows = (np.arange(side) * video.step + offset for side in (width, height))
@@ -235,18 +236,18 @@ def _centres_of(video: GreyPicture) -> tuple[NDArray[np.float64], NDArray[np.flo
 def _equations(
     raw: GreyPicture, video: GreyPicture, matrix: Matrix, lens: Lens | None, fields: list[Field]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Fisher's information about the motion in one octave, and the slope of the log-likelihood.
+    """Fisher information about the motion in one octave, and the log-likelihood's gradient.
 
-    Model: in each window, the video's band is a gain times the RAW's plus white noise; gain and
-    noise are unknown, and take their likeliest values. So what is flat, or noise in either
-    picture, or developed very differently, gets little weight, in each octave separately.
+    Model: within each window, the video's band is a gain times the RAW's plus white noise, with
+    maximum-likelihood estimates of gain and noise. So areas that are flat, noisy in either picture
+    or developed very differently get little weight, separately in each octave.
 
     Args:
-        raw: the RAW, smoothed for this octave.
-        video: the octave.
-        matrix: where they lie.
-        lens: how the RAW is distorted.
-        fields: how each parameter moves the video.
+        raw: picture of the RAW, smoothed for this octave.
+        video: picture of the video frame in this octave.
+        matrix: transform that aligns them.
+        lens: lens distortion of the RAW.
+        fields: motion of the video per unit of each parameter.
 
     Returns:
         [parameters, parameters] and [parameters].
@@ -266,9 +267,9 @@ def _equations(
 
 
 def _fields(video: GreyPicture, whole: GreyPicture) -> list[Field]:
-    """How each parameter moves the video: by 1 pixel at its left and right side (dx, dy).
+    """Motion (dx, dy) of the video per parameter: 1 pixel at its left and right edges.
 
-    Two shifts, growth, turn; stretch, shear and two tilts.
+    Two shifts, scale, rotation; stretch, shear and two tilts.
     """
     height, width = (side * whole.step for side in whole.grey.shape)
     x, y = (
@@ -280,7 +281,7 @@ def _fields(video: GreyPicture, whole: GreyPicture) -> list[Field]:
 
 
 def _motion(step: NDArray[np.float64], whole: GreyPicture) -> Matrix:
-    """The homography of the video that, for small steps, moves it by `_fields`."""
+    """Homography of the video that, for small steps, moves it according to `_fields`."""
     height, width = (side * whole.step for side in whole.grey.shape)
     radius = width / 2
     a, b, grow, turn, stretch, shear, tilt_x, tilt_y = np.pad(step, (0, 8 - len(step))) / radius
@@ -301,7 +302,7 @@ def _mean(values: Grey, radius: int) -> Grey:
 
 
 def _as_similarity(matrix: Matrix, video: GreyPicture) -> Matrix:
-    """The similarity closest to a matrix around the middle of the video (mirrored if it is)."""
+    """The similarity closest to a matrix around the video's middle (mirrored if that is)."""
     height, width = (side * video.step for side in video.grey.shape)
     x, y = np.meshgrid([0, width - 1], [0, height - 1])
     points = np.stack([x.ravel(), y.ravel(), np.ones(4)])
@@ -319,12 +320,13 @@ def _as_similarity(matrix: Matrix, video: GreyPicture) -> Matrix:
 def warp(
     raw: GreyPicture, video: GreyPicture, matrix: Matrix, lens: Lens | None = None
 ) -> tuple[Grey, NDArray[np.uint8]]:
-    """The RAW's picture on the grid of the video's, and where it has something to show (0, 1)."""
+    """The RAW's picture resampled to the video's grid, and a mask of where the RAW covers it (0 or
+    1)."""
     return _placed(_smoothed(raw, video, matrix), video, matrix, lens)
 
 
 def _smoothed(raw: GreyPicture, video: GreyPicture, matrix: Matrix) -> GreyPicture:
-    """The RAW without detail that is finer than the video's grid and would alias."""
+    """The RAW's picture, smoothed so that it doesn't alias on the video's grid."""
     scale = np.sqrt(abs(np.linalg.det(_on_values(matrix, raw.step, video.step)[:2, :2])))
     block = max(1, min(int(scale), *raw.grey.shape))
     coarse = raw if block == 1 else raw.coarser(block)
@@ -359,9 +361,9 @@ def _placed(
 
 
 def is_regular(matrix: Matrix, video: GreyPicture) -> bool:
-    """Whether a matrix keeps the whole video in front of the camera: none of it inside out.
+    """Whether a matrix keeps the whole video in front of the camera, so that nothing is inverted.
 
-    A homography fitted to a wrong pair may not.
+    A homography that was fitted to a wrong pair may fail this.
     """
     height, width = (side * video.step for side in video.grey.shape)
     corners = np.array([[x, y, 1.0] for x in (0, width) for y in (0, height)])
@@ -377,16 +379,16 @@ def _correlation(
 
 
 def on_pixels(on_values: Matrix, target_step: int, source_step: int) -> Matrix:
-    """A matrix between pictures as one between the pixels that they were made of."""
+    """Convert a matrix between pictures' values to one between their original pixels."""
     matrix = _centres(target_step) @ on_values @ np.linalg.inv(_centres(source_step))
     return np.asarray(matrix / matrix[2, 2])
 
 
 def _on_values(on_pixels: Matrix, target_step: int, source_step: int) -> Matrix:
-    """The other way round."""
+    """Convert a matrix between pixels to one between pictures' values."""
     return np.linalg.inv(_centres(target_step)) @ on_pixels @ _centres(source_step)
 
 
 def _centres(step: int) -> Matrix:
-    """Value (x, y) of a picture → the centre of its step×step pixels."""
+    """Matrix from value (x, y) of a picture to the centre of its step×step pixels."""
     return np.array([[step, 0, (step - 1) / 2], [0, step, (step - 1) / 2], [0, 0, 1.0]])

@@ -1,10 +1,10 @@
-"""Which RAW file belongs to which frame of the video, as given by the user.
+"""Parses the user's assignment of RAW files to frames of the video.
 
-first.dng               some frame near the start, to be found
-120=second.dng          frame 120 (0, 1, 2, …)
+first.dng               a frame near the start, to be found
+120=second.dng          frame 120 (counted from 0)
 4.5s=second.dng         the frame shown 4.5 seconds after the first
-*=stills/IMG_*.dng      each file's frame is the last number in its name: IMG_0120.dng
-*s=stills/T*.dng        … its time in seconds: T4.500.dng
+*=stills/IMG_*.dng      the last number in each file's name is its frame: IMG_0120.dng
+*s=stills/T*.dng        the last number in each file's name is its time in seconds: T4.500.dng
 """
 
 import re
@@ -30,9 +30,9 @@ class Still:
     """A RAW file and the frame it belongs to.
 
     Attributes:
-        path: the file.
-        frame: the frame's index, from 0; None where only `seconds` is known, or nothing.
-        seconds: when it is shown, after the video's first frame.
+        path: path of the file.
+        frame: index of the frame, from 0; None if only `seconds` is known, or neither.
+        seconds: time at which the frame is shown, counted from the video's first frame.
     """
 
     path: Path
@@ -40,7 +40,7 @@ class Still:
     seconds: Fraction | None = None
 
     def index(self, info: VideoInfo) -> int | None:
-        """The frame's index in a video; None: to be found.
+        """Index of the frame in a video; None if it is to be found.
 
         Raises:
             UsageError: the video has no such frame, or none at that time.
@@ -55,11 +55,11 @@ class Still:
 
 
 def parse_stills(texts: Iterable[str]) -> list[Still]:
-    """Read `KEY=FILE` arguments, patterns resolved; in order of the files' names.
+    """Parse `KEY=FILE` arguments. Patterns are expanded in the order of the files' names.
 
     Raises:
-        UsageError: not such an argument.
-        InputError: no file has such a name.
+        UsageError: an argument has another form.
+        InputError: no file matches a pattern.
     """
     return [still for text in texts for still in _parse(text)]
 
@@ -81,7 +81,7 @@ def _parse(text: str) -> list[Still]:
     unit = key[1:]
     stills = []
     for path in paths:
-        # In seconds, a point is part of the number; of a frame's name, it is a separator.
+        # In a time, a point is part of the number; in a frame's name, it is a separator.
         numbers = re.findall(_NUMBER if unit else r"\d{1,12}", path.stem)
         if not numbers:
             raise UsageError(f"{path}: has no number in its name; {_HOW}")
@@ -98,10 +98,10 @@ def _still(text: str, path: Path, key: str) -> Still:
 
 
 def _nearest(seconds: Fraction, info: VideoInfo) -> int:
-    """The frame shown closest to a time.
+    """Index of the frame shown closest to a time.
 
     Raises:
-        UsageError: none within half a frame.
+        UsageError: no frame is within half a frame of it.
     """
     tick = info.timestamps[0] + seconds / info.time_base
     index = min(range(info.frame_count), key=lambda i: abs(info.timestamps[i] - tick))

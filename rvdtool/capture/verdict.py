@@ -1,4 +1,4 @@
-"""Rates how a RAW frame matches its video frame: good, doubtful or refused, and why."""
+"""Rates how a RAW frame matches its video frame as good, doubtful or refused, with reasons."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,21 +17,22 @@ from rvdtool.video.frame import Rgb, VideoInfo
 Word = Literal["good", "doubtful", "refused"]
 
 DIFFERS, DIFFERS_ALL = 0.01, 0.9
-"""Shares of the RAW that may show something else than the frame before it is doubtful, refused."""
+"""Shares of the RAW that differ from the frame, above which a match is doubtful or refused."""
 
 _LOW = 0.5
-"""Scores below are doubtful even if there is no other reason: see docs/method/alignment.md."""
+"""Score below which a match is doubtful without any other reason: see docs/method/alignment.md."""
 _LOST = 0.5
-"""Largest share of the frame that may be black or white; beyond, too few colours are left."""
+"""Largest share of the frame that may be black or white; above it, too few colours are left."""
 _DARK, _BRIGHT = 6 / 255, 250 / 255
 _BLURRED = 0.3
-"""Contrast of fine detail over that of coarse detail, of the frame by the RAW: below, blurred."""
+"""Sharpness below which a frame is blurred: contrast of fine detail over that of coarse detail,
+frame divided by RAW."""
 _FITS_AGAIN = 0.9
-"""If another position fits this well in comparison, the match is doubtful."""
+"""Relative score of another position above which the match is doubtful."""
 _PHASE_BETTER, _PHASE_FITS = 0.4, 0.5
-"""By how much another phase's colours must correlate better (in Fisher's z, which is even over the
-range: artanh of the correlation), and how well at least. Of 65 pairs, the wrong phase was never
-better by more than 0.1."""
+"""Required gain in correlation of colours by another phase, in Fisher's z (the artanh of the
+correlation, whose error is uniform over the range), and its required correlation. In 65 pairs, a
+wrong phase never gained more than 0.1."""
 _CELLS = 200
 
 
@@ -40,13 +41,13 @@ class Verdict:
     """The result for one RAW frame.
 
     Attributes:
-        name: of the RAW file.
-        index: the video frame that it was compared with, counted from 0.
+        name: name of the RAW file.
+        index: index of the video frame that it was compared with, from 0.
         score: correlation of detail, -1..1.
-        differs: share of the RAW that shows something else than the frame, 0..1; None: it wasn't
-            looked at, which takes OpenCV.
-        refusals: why it doesn't match.
-        doubts: what to check.
+        differs: share of the RAW that shows something else than the frame, 0..1; None if it wasn't
+            measured because OpenCV is missing.
+        refusals: reasons why it doesn't match.
+        doubts: things for the user to check.
         notes: other findings.
     """
 
@@ -60,7 +61,7 @@ class Verdict:
 
     @property
     def word(self) -> Word:
-        """The outcome."""
+        """The outcome in one word."""
         return "refused" if self.refusals else "doubtful" if self.doubts else "good"
 
     def __str__(self) -> str:
@@ -73,11 +74,11 @@ def judge(name: str, placed: RawFrame, rgb: Rgb, found: Alignment, info: VideoIn
     """Compare a RAW frame with the video frame that it was aligned with.
 
     Args:
-        name: of the RAW file.
-        placed: on the video's grid.
-        rgb: the video frame.
-        found: where it lies.
-        info: the video.
+        name: name of the RAW file.
+        placed: the RAW frame on the video's grid.
+        rgb: the video frame, uint8 or uint16 [H, W, 3].
+        found: alignment of the two.
+        info: the video's properties.
     """
     differs = _differs(rgb, placed)
     refusals, doubts, notes = [], [], []
@@ -127,7 +128,7 @@ def _differs(rgb: Rgb, placed: RawFrame) -> float | None:
 
 
 def _of_the_frame(rgb: Rgb, placed: RawFrame) -> list[str]:
-    """Doubts about exposure and blur."""
+    """Doubts about the frame's exposure and blur."""
     doubts = []
     luma = video_picture(rgb, 2).grey
     lost = float(((luma < _DARK) | (luma > _BRIGHT)).mean())
@@ -143,9 +144,11 @@ def _of_the_frame(rgb: Rgb, placed: RawFrame) -> list[str]:
 
 
 def _sharpness(placed: RawFrame, rgb: Rgb) -> float:
-    """The frame's share of the RAW's fine detail by that of coarse detail, along the worse axis.
+    """The frame's share of the RAW's fine detail over its share of coarse detail, on the worse
+    axis.
 
-    As regressions on the RAW, so that the frame's own noise and sharpening don't count.
+    The shares are slopes of a regression on the RAW, so the frame's own noise and sharpening don't
+    count.
     """
     shares = []
     for axis in (0, 1):
@@ -164,17 +167,17 @@ def _sharpness(placed: RawFrame, rgb: Rgb) -> float:
 def better_phase(
     raws: Mapping[CfaPhase, RawFrame], said: CfaPhase, rgb: Rgb, found: Alignment, info: VideoInfo
 ) -> str | None:
-    """A message if the video's colours fit another CFA phase clearly better than the given one.
+    """Message if another CFA phase than the given one clearly fits the video's colours better.
 
-    Of two phases, greens in the same places, only red and blue are swapped: detail can't tell them
-    apart, colours can.
+    Two phases with greens in the same positions differ only in red and blue, which detail can't
+    tell apart, but colours can.
 
     Args:
-        raws: the RAW as it is read with each phase.
-        said: the phase that was given.
+        raws: the RAW frame, read with each phase.
+        said: the phase that the user gave.
         rgb: the video frame.
-        found: where the RAW lies.
-        info: the video.
+        found: alignment of the RAW with the frame.
+        info: the video's properties.
     """
     fits = {
         phase: _color_fit(on_grid(raw, found.transform, info.rotation), rgb)
@@ -191,7 +194,7 @@ def better_phase(
 
 
 def _color_fit(placed: RawFrame, rgb: Rgb) -> float:
-    """How well red and blue by green correlate between the two: the mean of both."""
+    """Correlation of red/green and blue/green between RAW and frame: the mean of the two."""
     step = 2 * -(-max(placed.size) // (2 * _CELLS))
     own = _by_green(_cell_colors(placed, step))
     other = _by_green([block_means(rgb[..., c], step) for c in range(3)])
@@ -199,14 +202,15 @@ def _color_fit(placed: RawFrame, rgb: Rgb) -> float:
 
 
 def _by_green(colors: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    """Red and blue by green, in square roots as codes nearly are; of what isn't dark."""
+    """Red/green and blue/green of square roots, which video codes are close to; damped where
+    dark."""
     red, green, blue = (np.sqrt(np.maximum(color, 0)) for color in colors)
     floor = np.float32(0.25) * green.mean() + np.float32(1e-6)
     return [red / (green + floor), blue / (green + floor)]
 
 
 def _cell_colors(frame: RawFrame, step: int) -> list[NDArray[np.float32]]:
-    """Means of red, green and blue above black per step×step photosites."""
+    """Means of red, green and blue above black per step×step photosites, in DN."""
     colors: list[NDArray[Any]] = [np.zeros((1, 1), np.float32) for _ in range(3)]
     height, width = (side // 2 * 2 for side in frame.size)
     for (row, column), color in np.ndenumerate(frame.phase.pattern):
@@ -217,5 +221,5 @@ def _cell_colors(frame: RawFrame, step: int) -> list[NDArray[np.float32]]:
 
 
 def overruled(verdict: Verdict) -> Verdict:
-    """The verdict with --force: reasons to refuse become doubts."""
+    """The verdict with --force: reasons for refusal become doubts."""
     return replace(verdict, refusals=(), doubts=(*verdict.refusals, *verdict.doubts))
