@@ -185,7 +185,7 @@ def derender(
     from rvdtool.reconstruct.stages import stage
     from rvdtool.reconstruct.threads import use_threads
     from rvdtool.report.pictures import MOST_FRAMES
-    from rvdtool.report.run import Record, write_run_report
+    from rvdtool.report.run import ConfidenceRecord, write_run_report
 
     if overwrite and resume:
         raise UsageError("--overwrite and --resume can't be combined; give one of them")
@@ -223,7 +223,7 @@ def derender(
     )
     if must_compile():
         console.note("first run on this machine: compiling takes about half a minute, once")
-    record, start = Record(), perf_counter()
+    record, start = ConfidenceRecord(), perf_counter()
     done: list[tuple[Bundle, DerenderOptions, DerenderReport]] = []
     results: list[dict[str, object]] = []
 

@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from rvdtool.bundle.store import Bundle
 from rvdtool.delivery.labels import Labels, exposed
@@ -43,20 +42,9 @@ class DerenderReport:
         frames: how many were, references included.
         references: number of these that are RAWs of the bundle.
         resumed_at: the first frame of this run if it was resumed, else 0.
-        brightness: smallest and largest brightness relative to the reference before (before the
-            first: after).
-        exposure: smallest and largest exposure, likewise: what of the brightness is in the RAW.
-        tracks_gain: whether brightness was attributed to the ISP (RAW stays, except for exposures
-            that the noise reveals) or to the exposure (RAW follows).
-        knows_exposures: whether neither was assumed, because the bundle has each frame's exposure.
-        trusted: mean share of a frame that clearly shows what that reference shows, 0..1.
-        alone: frames in which (nearly) nothing of that reference could be found again, so that they
-            are the inverse ISP's result alone.
-        expected: for each frame that was reconstructed by our own chain, the expected PSNR in dB
-            (the peak is white level − black level), by index.
-        differing: for each frame whose own RAW shows something else than it does in places, the
-            share of these, 0..1, by index.
-        cuts: frames after the last reference that show another scene than the one before them.
+        knows_exposures: whether neither ISP nor exposure was assumed to change the brightness,
+            because the bundle has each frame's exposure.
+        figures: what is known about each frame, those of an interrupted run included, by index.
         labels: what the frames are labelled with.
         sound: the files of the video's sound.
         notes: what was assumed or left out, in lines.
@@ -67,18 +55,60 @@ class DerenderReport:
     frames: int
     references: int
     resumed_at: int
-    brightness: tuple[float, float]
-    exposure: tuple[float, float]
-    tracks_gain: bool
     knows_exposures: bool
-    trusted: float
-    alone: tuple[int, ...]
-    expected: Mapping[int, float]
-    differing: Mapping[int, float]
-    cuts: tuple[int, ...]
+    figures: Mapping[int, Figures]
     labels: Labels
     sound: tuple[Path, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def brightness(self) -> tuple[float, float]:
+        """Smallest and largest brightness relative to the reference before (before the first:
+        after)."""
+        found = [1.0, *(one.brightness for one in self.figures.values())]
+        return min(found), max(found)
+
+    @property
+    def exposure(self) -> tuple[float, float]:
+        """Smallest and largest exposure, likewise: what of the brightness is in the RAW."""
+        found = [1.0, *(one.exposure for one in self.figures.values())]
+        return min(found), max(found)
+
+    @property
+    def tracks_gain(self) -> bool:
+        """Whether brightness was attributed to the ISP (RAW stays, except for exposures that the
+        noise reveals) or to the exposure (RAW follows)."""
+        return any(one.tracks_gain for one in self.figures.values())
+
+    @property
+    def trusted(self) -> float:
+        """Mean share of a frame that clearly shows what its reference shows, 0..1."""
+        found = [one.trusted for one in self.figures.values() if not math.isnan(one.trusted)]
+        return fmean(found) if found else 1.0
+
+    @property
+    def alone(self) -> tuple[int, ...]:
+        """Frames in which (nearly) nothing of that reference could be found again, so that they are
+        the inverse ISP's result alone."""
+        return tuple(index for index, one in self.figures.items() if _is_alone(one))
+
+    @property
+    def expected(self) -> dict[int, float]:
+        """For each frame that was reconstructed by our own chain, the expected PSNR in dB (the peak
+        is white level − black level), by index."""
+        figures = self.figures.items()
+        return {index: one.expected for index, one in figures if not math.isnan(one.expected)}
+
+    @property
+    def differing(self) -> dict[int, float]:
+        """For each frame whose own RAW shows something else than it does in places, the share of
+        these, 0..1, by index."""
+        return {index: one.differing for index, one in self.figures.items() if one.differing}
+
+    @property
+    def cuts(self) -> tuple[int, ...]:
+        """Frames after the last reference that show another scene than the one before them."""
+        return tuple(index for index, one in self.figures.items() if one.cut)
 
 
 def derender_to_folder(
@@ -156,27 +186,14 @@ def _derender(
             if advance and not (result and result.counted):
                 advance(1)
     run.finish()
-    figures = {index: run.figures[index] for index in run.span}
-    brightness = [1.0, *(one.brightness for one in figures.values())]
-    exposure = [1.0, *(one.exposure for one in figures.values())]
-    trusted = [one.trusted for one in figures.values() if not math.isnan(one.trusted)]
     return DerenderReport(
         folder=run.folder,
         first=run.span.start,
         frames=len(run.span),
         references=sum(reference.index in run.span for reference in run.clip.references),
         resumed_at=0 if start is None or start.index < run.span.start else start.index + 1,
-        brightness=(min(brightness), max(brightness)),
-        exposure=(min(exposure), max(exposure)),
-        tracks_gain=any(one.tracks_gain for one in figures.values()),
         knows_exposures=run.clip.exposures is not None,
-        trusted=float(np.mean(trusted)) if trusted else 1.0,
-        alone=tuple(index for index, one in figures.items() if _is_alone(one)),
-        expected={
-            index: one.expected for index, one in figures.items() if not math.isnan(one.expected)
-        },
-        differing={index: one.differing for index, one in figures.items() if one.differing},
-        cuts=tuple(index for index, one in figures.items() if one.cut),
+        figures={index: run.figures[index] for index in run.span},
         labels=run.labels,
         sound=tuple(sound),
     )

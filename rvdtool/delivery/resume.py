@@ -78,7 +78,7 @@ class Written:
 
 
 class Figures(NamedTuple):
-    """What the report says about a frame, see `DerenderReport`; NaN where it has no such figure.
+    """What is known about a frame; NaN where it has no such figure.
 
     Attributes:
         brightness, exposure: relative to its reference.

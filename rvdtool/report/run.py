@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -15,7 +14,7 @@ from rvdtool.delivery.preview import fitted, steady_look, upright
 from rvdtool.evaluate.sheet import Picture, color_error
 from rvdtool.raw.read import read_raw
 from rvdtool.raw.sequence import frame_name
-from rvdtool.reconstruct.confidence import PER_DB, confidence_map, expected_psnr
+from rvdtool.reconstruct.confidence import PER_DB, confidence_map
 from rvdtool.reconstruct.pipeline import ReadAhead
 from rvdtool.reconstruct.references import Result
 from rvdtool.report.page import Chart, Page, Table, Viewer, room_for_pictures, write_page
@@ -26,47 +25,28 @@ POOR, GOOD = 20, 60
 """Expected PSNR in dB at the dark and at the bright end of the confidence map."""
 
 
-@dataclass(frozen=True)
-class Facts:
-    """One frame of a run.
+class ConfidenceRecord:
+    """The confidence maps of a run, by index: pass `watch` to `derender_to_folder`.
 
     Attributes:
-        brightness, exposure: see `Result`.
-        expected: PSNR in dB; None: a true RAW, or not known.
-        cut: whether it shows another scene than the frame before.
-        confidence: the confidence map by block, as a PNG.
+        maps: by block, as PNGs, which take some kilobytes each.
     """
 
-    brightness: float
-    exposure: float
-    expected: float | None
-    cut: bool
-    confidence: bytes
-
-
-class Record:
-    """Every frame of a run, by index: pass `watch` to `derender_to_folder`."""
-
     def __init__(self) -> None:
-        self.frames: dict[int, Facts] = {}
+        self.maps: dict[int, bytes] = {}
 
     def watch(self, result: Result) -> None:
-        """Keep a frame's facts; its confidence map takes some kilobytes."""
+        """Keep a frame's map, if it has one."""
         known = result.expected
-        blocks = confidence_map(known, (1, 1) if known is None else known.shape)
-        self.frames[result.index] = Facts(
-            brightness=result.brightness,
-            exposure=result.exposure,
-            expected=None if known is None else expected_psnr(known),
-            cut=result.cut,
-            confidence=bytes(imagecodecs.png_encode(blocks, level=1)),
-        )
+        if known is not None:
+            blocks = confidence_map(known, known.shape)
+            self.maps[result.index] = bytes(imagecodecs.png_encode(blocks, level=1))
 
 
 def write_run_report(
     bundle: Bundle,
     report: DerenderReport,
-    record: Record,
+    record: ConfidenceRecord,
     path: Path,
     *,
     summary: Sequence[str],
@@ -78,7 +58,7 @@ def write_run_report(
     Args:
         bundle: what was reconstructed.
         report: of the run; the frames are read from its folder.
-        record: of the run, too.
+        record: of the run, too; it lacks the frames of an earlier run that this one resumed.
         path: the HTML file.
         summary: sentences at the top.
         overwrite: replace an existing file.
@@ -88,7 +68,7 @@ def write_run_report(
         InputError: a frame or the video can't be read.
         OutputError: it exists or can't be written.
     """
-    page = _page(bundle, report, record, summary)
+    page = _page(bundle, report, summary)
     shown = [report.first + index for index in choose_frames(report.frames)]
     sample = next(_pictures(bundle, report, record, [shown[len(shown) // 2]]))
     series: dict[str, list[str]] = {name: [] for name in sample}
@@ -102,7 +82,7 @@ def write_run_report(
     viewer = Viewer(
         size=room.size,
         frames=shown,
-        labels=[_label(record, bundle, index) for index in shown],
+        labels=[f"Frame {index}: {', '.join(_words(report, bundle, index))}" for index in shown],
         series=series,
         pair=("Input", "Result"),
         start=0,
@@ -116,7 +96,7 @@ def write_run_report(
 
 
 def _pictures(
-    bundle: Bundle, report: DerenderReport, record: Record, wanted: Sequence[int]
+    bundle: Bundle, report: DerenderReport, record: ConfidenceRecord, wanted: Sequence[int]
 ) -> Iterator[dict[str, Picture]]:
     info, look = bundle.video_info, steady_look(bundle)
     for frame in read_frames(bundle.checked_video(), info):
@@ -125,19 +105,26 @@ def _pictures(
             found = {
                 "Input": fitted(frame.rgb, result),
                 "Result": result,
-                "Confidence": _confidence(record.frames.get(frame.index), result),
+                "Confidence": _confidence(bundle, report, record, frame.index, result),
             }
             yield {name: upright(picture, info) for name, picture in found.items()}
         if frame.index == wanted[-1]:
             return
 
 
-def _confidence(facts: Facts | None, like: Picture) -> Picture:
-    """The expected PSNR in colours; grey for a frame of an earlier run."""
+def _confidence(
+    bundle: Bundle, report: DerenderReport, record: ConfidenceRecord, index: int, like: Picture
+) -> Picture:
+    """The expected PSNR in colours; grey where it isn't known: for a frame of an earlier run, or
+    the published network's."""
     height, width = like.shape[:2]
-    if facts is None:
+    given = any(reference.index == index for reference in bundle.references)
+    if index in record.maps:
+        blocks = imagecodecs.png_decode(record.maps[index])
+    elif given and math.isnan(report.figures[index].expected):
+        blocks = confidence_map(None, (1, 1))  # the true RAW as it is
+    else:
         return np.full((height, width, 3), 128, np.uint8)
-    blocks = imagecodecs.png_decode(facts.confidence)
     decibels = cv2.resize(blocks, (width, height)).astype(np.float32) / PER_DB
     return color_error(np.maximum(decibels - POOR, 0), GOOD - POOR)
 
@@ -146,35 +133,29 @@ def _name(report: DerenderReport, index: int) -> str:
     return frame_name(report.labels.stem, index)
 
 
-def _label(record: Record, bundle: Bundle, index: int) -> str:
-    return f"Frame {index}: {', '.join(_words(record, bundle, index))}"
-
-
-def _words(record: Record, bundle: Bundle, index: int) -> list[str]:
+def _words(report: DerenderReport, bundle: Bundle, index: int) -> list[str]:
     """What is known about a frame."""
-    facts = record.frames.get(index)
-    if facts is None:
-        return ["made by the earlier run, which this one resumed: nothing is known"]
-    words = []
+    figures, words = report.figures[index], []
+    if index < report.resumed_at:
+        words.append("made by the earlier run, which this one resumed")
     if any(reference.index == index for reference in bundle.references):
         words.append("has a RAW of its own")
-    if facts.expected is not None:
-        words.append(f"expected PSNR {facts.expected:.1f} dB")
-    if facts.cut:
+    if not math.isnan(figures.expected):
+        words.append(f"expected PSNR {figures.expected:.1f} dB")
+    if figures.cut:
         words.append("scene change, or blank")
-    return [*words, f"brightness {facts.brightness:.3f}, exposure {facts.exposure:.3f}"]
+    return [*words, f"brightness {figures.brightness:.3f}, exposure {figures.exposure:.3f}"]
 
 
-def _page(bundle: Bundle, report: DerenderReport, record: Record, summary: Sequence[str]) -> Page:
-    span = range(report.first, report.first + report.frames)
-    facts = [record.frames.get(index) for index in span]
-    expected = [math.nan if one is None or one.expected is None else one.expected for one in facts]
+def _page(bundle: Bundle, report: DerenderReport, summary: Sequence[str]) -> Page:
+    span, figures = list(report.figures), report.figures.values()
+    expected = {"expected PSNR": [one.expected for one in figures]}
     light = {
-        "brightness": [math.nan if one is None else one.brightness for one in facts],
-        "exposure": [math.nan if one is None else one.exposure for one in facts],
+        "brightness": [one.brightness for one in figures],
+        "exposure": [one.exposure for one in figures],
     }
     charts = [
-        Chart("Expected PSNR", ("frame", "dB"), span, {"expected PSNR": expected}, by_frame=True),
+        Chart("Expected PSNR", ("frame", "dB"), span, expected, by_frame=True),
         Chart("Light against the reference", ("frame", "factor"), span, light, by_frame=True),
     ]
     references = Table(
@@ -194,7 +175,7 @@ def _page(bundle: Bundle, report: DerenderReport, record: Record, summary: Seque
         "Every frame",
         ("frame", "file", "what is known"),
         [
-            (str(index), _name(report, index), ", ".join(_words(record, bundle, index)))
+            (str(index), _name(report, index), ", ".join(_words(report, bundle, index)))
             for index in span
         ],
         folded=True,
