@@ -122,6 +122,14 @@ def derender(
             help="Folder for a map of each frame (8-bit PNG): 4 × the expected PSNR in dB."
         ),
     ] = None,
+    grain: Annotated[
+        bool,
+        typer.Option(
+            "--grain",
+            help="Add the sensor's noise where reconstructed frames lack it, so that they look "
+            "like real ones. It lowers the PSNR.",
+        ),
+    ] = False,
     preview: Annotated[
         Path | None,
         typer.Option(
@@ -220,6 +228,7 @@ def derender(
         rate=parse_rate(rate),
         audio=not no_audio,
         confidence=confidence,
+        grain=grain,
     )
     if must_compile():
         console.note("first run on this machine: compiling takes about half a minute, once")
@@ -261,7 +270,7 @@ def derender(
                 "starts again)"
             ) from error
         done.append((opened, options, report))
-        results.append(report_as_json(report, model))
+        results.append(report_as_json(report, options, model))
         for line in report_in_words(report, options, model) if several and not as_json else ():
             console.print_line(line)
 
@@ -295,7 +304,7 @@ def derender(
                 opened, report, record, page, summary=told, overwrite=overwrite, advance=advance
             )
     if as_json:
-        console.print_json(report_as_json(report, model))
+        console.print_json(report_as_json(report, options, model))
         return
     for line in told:
         console.print_line(line)

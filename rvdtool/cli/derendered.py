@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from rvdtool.reconstruct.stages import Stages
 
 
-def report_as_json(report: "DerenderReport", model: str) -> dict[str, object]:
+def report_as_json(
+    report: "DerenderReport", options: "DerenderOptions", model: str
+) -> dict[str, object]:
     """A report for `--json`."""
     return {
         "folder": str(report.folder),
@@ -19,6 +21,7 @@ def report_as_json(report: "DerenderReport", model: str) -> dict[str, object]:
         "frames": report.frames,
         "references": report.references,
         "model": model,
+        "grain": options.grain,
         "resumed_at": report.resumed_at,
         "brightness": {"min": report.brightness[0], "max": report.brightness[1]},
         "exposure": {"min": report.exposure[0], "max": report.exposure[1]},
@@ -54,7 +57,7 @@ def report_in_words(report: "DerenderReport", options: "DerenderOptions", model:
         ]
     told = [
         f"{report.folder}: {report.frames} DNGs{true}{resumed}; brightness {low:.3f} to {high:.3f} "
-        f"({cause}){_expected(report)}",
+        f"({cause}){_expected(report, options.grain)}",
         *(
             f"The RAW of frame {index} differs from the video in {max(share, 0.001):.1%} "
             "of the frame, as if taken at another moment; there the video is followed"
@@ -85,13 +88,17 @@ def report_in_words(report: "DerenderReport", options: "DerenderOptions", model:
     return told
 
 
-def _expected(report: "DerenderReport") -> str:
+def _expected(report: "DerenderReport", grain: bool) -> str:
     """How good the frames are expected to be, in words."""
     if not report.expected:
         return ""
     worst = min(report.expected, key=lambda index: report.expected[index])
     mean = sum(report.expected.values()) / len(report.expected)
-    return f"; expected PSNR {mean:.1f} dB (worst frame {worst}: {report.expected[worst]:.1f} dB)"
+    before = " before the grain" if grain else ""
+    return (
+        f"; expected PSNR{before} {mean:.1f} dB "
+        f"(worst frame {worst}: {report.expected[worst]:.1f} dB)"
+    )
 
 
 def _labels(report: "DerenderReport") -> str:

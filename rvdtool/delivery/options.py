@@ -30,6 +30,7 @@ class DerenderOptions:
         audio: write the video's sound beside the frames.
         confidence: a folder for maps of each frame's expected error; None: none are written.
         frames: the only frames to write, in steps of 1; None: all.
+        grain: add the sensor noise that reconstructed frames lack.
     """
 
     compression: Compression = "ljpeg"
@@ -43,3 +44,4 @@ class DerenderOptions:
     audio: bool = True
     confidence: Path | None = None
     frames: range | None = None
+    grain: bool = False

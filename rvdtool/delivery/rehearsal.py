@@ -141,8 +141,9 @@ def _measure(
         mosaics = (one.mosaic for one in steps(chain, pictures))
     begun = perf_counter()
     sizes = []
-    for mosaic in mosaics:
-        sizes.append(len(encode_dng(raw.with_mosaic(mosaic), compression=options.compression)))
+    for age, mosaic in enumerate(mosaics, 1):
+        made = run.grained(raw.with_mosaic(mosaic), anchor.index + direction * age)
+        sizes.append(len(encode_dng(made, compression=options.compression)))
         if advance:
             advance(1)
     step = (perf_counter() - begun) / max(len(sizes), 1)

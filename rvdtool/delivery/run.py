@@ -14,6 +14,7 @@ import numpy as np
 from rvdtool._version import __version__
 from rvdtool.bundle.store import Bundle
 from rvdtool.delivery.confidence import ConfidenceMaps
+from rvdtool.delivery.grain import SensorNoise, with_grain
 from rvdtool.delivery.labels import exposed, label
 from rvdtool.delivery.need import Need, disk_need, require_space
 from rvdtool.delivery.options import DerenderOptions
@@ -31,6 +32,7 @@ from rvdtool.errors import BundleError, UsageError
 from rvdtool.files import write_beside
 from rvdtool.notes import Say
 from rvdtool.raw.dng import encode_dng
+from rvdtool.raw.frame import RawFrame
 from rvdtool.raw.sequence import write_timestamps
 from rvdtool.reconstruct.chain import ChainState
 from rvdtool.reconstruct.compiled import threads
@@ -71,6 +73,10 @@ def make_clip(bundle: Bundle, options: DerenderOptions, scratch: Path | None) ->
     )
 
 
+GRAINED = "noise of the sensor added by rvdtool derender --grain"
+"""ImageDescription of frames with grain."""
+
+
 class Run:
     """One run's output folder: its names, its checkpoint, its beginning and end.
 
@@ -101,6 +107,7 @@ class Run:
         self._stem = self.labels.stem
         whole = len(self.span) == self._info.frame_count
         self._output = OutputFolder(folder, self._stem, self.span, whole)
+        self._noise = self._sensor_noise() if options.grain else {}
         self._maps: ConfidenceMaps | None = None
         if options.confidence is not None:
             if options.confidence.resolve() == folder.resolve():
@@ -155,6 +162,24 @@ class Run:
                 self._maps.check(self.options.existing)
             stack.enter_context(writing_alone(self._output.path, "output folder"))
             yield
+
+    def _sensor_noise(self) -> dict[int, SensorNoise]:
+        """The noise of each reference, by its index."""
+        found = {}
+        for one in self.bundle.references:
+            found[one.index] = SensorNoise.of(replace(one).frame)  # a copy: it would keep the frame
+            how = "its NoiseProfile" if found[one.index].stated else "what was measured in it"
+            name = self.bundle.manifest.references[len(found) - 1].raw.name
+            self._say(f"--grain: reconstructed frames get the noise of {name}, by {how}")
+        return found
+
+    def grained(self, frame: RawFrame, index: int) -> RawFrame:
+        """A reconstructed frame with grain, if it is wanted: that of the reference before it
+        (before the first: after)."""
+        if not self._noise:
+            return frame
+        source = max((k for k in self._noise if k <= index), default=min(self._noise))
+        return with_grain(frame, self._noise[source], index)
 
     def results(
         self, start: Start | None, advance: Callable[[int], None] | None
@@ -216,10 +241,12 @@ class Run:
 
     def job(self, result: Result) -> Callable[[], None]:
         """What writes one frame, and its map."""
-        frame, index, expected = result.raw, result.index, result.expected
+        raw, index, expected = result.raw, result.index, result.expected
+        grained = self.options.grain and not result.is_reference
 
         def write() -> None:
             with stage("writing"):
+                frame = self.grained(raw, index) if grained else raw
                 shown = NO_MAP
                 if self._maps is not None:
                     shown = self._maps.write(expected, index)
@@ -229,6 +256,7 @@ class Run:
                     rate=self.labels.rate,
                     time_code=self.labels.time_code(index),
                     reel=self._stem,
+                    description=GRAINED if grained else None,
                 )
                 with write_beside(self._output.frame(index), overwrite=True) as file:
                     file.write(data)
@@ -310,6 +338,7 @@ class Run:
             self.options.compression,
             [_fingerprint(file) for file in self.clip.flows or ()],
             self.options.gain,
+            self.options.grain,
             _model_key(self.options.model),
             [self._stem, str(self.labels.rate), str(self.labels.start)],
             [self.span.start, self.span.stop],

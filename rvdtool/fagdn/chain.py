@@ -210,10 +210,14 @@ def reconstruct_fagdn(
                 chain.step(frame.rgb)
             elif frame.index == done and start and isinstance(start.state, FagdnState):
                 chain.resume(checked_state(start.state, chain.state, frame.index - begun))
-            yield (
-                Result(frame.index, raw.with_mosaic(chain.mosaic()), state=chain.state)
-                if frame.index > done
-                else None
+            if frame.index <= done:
+                yield None
+                continue
+            yield Result(
+                frame.index,
+                raw.with_mosaic(chain.mosaic()),
+                state=chain.state,
+                is_reference=reference is not None,
             )
 
 

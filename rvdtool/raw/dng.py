@@ -57,6 +57,7 @@ def encode_dng(
     rate: Fraction | None = None,
     time_code: TimeCode | None = None,
     reel: str | None = None,
+    description: str | None = None,
 ) -> bytes:
     """Return the frame as the bytes of a DNG file; the same input always gives the same bytes.
 
@@ -68,6 +69,7 @@ def encode_dng(
         rate: nominal frames per second, for the FrameRate tag.
         time_code: time code of this frame, for the TimeCodes tag.
         reel: the clip's name, for the ReelName tag.
+        description: for the ImageDescription tag.
 
     Raises:
         RawError: the frame is too small.
@@ -78,7 +80,9 @@ def encode_dng(
             f"both sides need at least {SMALLEST} pixels"
         )
     strip = _encode_strip(frame, compression)
-    clip = _clip_tags(rate, time_code, reel)
+    clip = list(_clip_tags(rate, time_code, reel))
+    if description:
+        clip.append(_text(270, description))  # ImageDescription
     tags = [*_ifd0(frame, compression, len(strip)), *_profile_tags(frame.profile), *clip]
     return encode_tiff(tags, _exif_tags(frame.exposure), strip)
 

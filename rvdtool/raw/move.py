@@ -13,7 +13,7 @@ from rvdtool.raw.frame import CameraProfile, Tag
 from rvdtool.raw.opcodes import Move, move_opcodes
 from rvdtool.raw.tiff import RATIONAL
 
-DEFAULT_SCALE, _NOISE_PROFILE = 50718, 51041
+DEFAULT_SCALE, NOISE_PROFILE = 50718, 51041
 _SUFFIX = " (rvdtool)"
 
 
@@ -35,7 +35,7 @@ def move_profile(
         if tag.code == DEFAULT_SCALE:
             if noise is None:  # resampled pixels have the video's aspect ratio
                 tags.append(_turned_scale(tag, move))
-        elif tag.code == _NOISE_PROFILE and noise is not None:
+        elif tag.code == NOISE_PROFILE and noise is not None:
             if isinstance(tag.value, tuple) and len(tag.value) in (2, 6):
                 tags.append(_averaged_noise(tag, noise))
             else:

@@ -129,6 +129,7 @@ class Result:
         cut: whether it shows another scene than the previous frame.
         state: state of the chain that continues from this frame; None if none does.
         counted: whether `advance` was already called for its work.
+        is_reference: whether `raw` is a true RAW as it is.
     """
 
     index: int
@@ -143,6 +144,7 @@ class Result:
     cut: bool = False
     state: State | None = None
     counted: bool = False
+    is_reference: bool = False
 
 
 @dataclass(frozen=True)
@@ -239,6 +241,7 @@ def _own_frame(clip: Clip, anchor: Anchor) -> Result:
         raw=raw,
         expected=first.expected if first else None,
         differing=anchor.match.differing,
+        is_reference=first is None,
     )
 
 

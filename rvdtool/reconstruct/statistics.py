@@ -16,6 +16,9 @@ POSITIONS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 ROUNDING = 1e-9
 """Lower limit of measured variances, about the square of the rounding error at 14 bits."""
+LOWEST_TENTH = np.float32(0.63)
+"""In a tenth of all places, `fine_power` of white noise is below this fraction of its variance
+(simulated)."""
 BINS = 12
 _MAX_SORTED = 50_000
 _STEPS = 4096
@@ -102,10 +105,9 @@ def fine_power(mosaic: Array, side: int = 5) -> Array:
 def noise_variance(mosaic: Array, intensity: Array, usable: NDArray[np.bool_]) -> Curve:
     """Noise variance by intensity, from the flattest areas, where fine power is only noise.
 
-    The lowest tenth of the local powers represents the flat areas. The mean of 25 squares of white
-    noise is below 0.63 of its expectation in a tenth of all cases (simulated for this filter).
+    The lowest tenth of the local powers represents the flat areas.
     """
-    power = fine_power(mosaic)[usable] / np.float32(0.63)
+    power = fine_power(mosaic)[usable] / LOWEST_TENTH
     # Saturated RAW has no noise.
     return Curve.quantile(intensity[usable], power, 0.1, lowest=ROUNDING)
 
