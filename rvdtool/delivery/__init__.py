@@ -1,1 +1,1 @@
-"""From a bundle to a folder for an editor: DNGs, time stamps, sound, and checkpoints."""
+"""Writes a bundle's reconstruction to a folder: DNGs, timestamps, sound and checkpoints."""

@@ -1,4 +1,4 @@
-"""Maps of each frame's expected error: an 8-bit PNG for each DNG, in a folder of their own.
+"""Writes maps of each frame's expected error: an 8-bit PNG per DNG, in a separate folder.
 
 The scale is in `rvdtool.reconstruct.confidence`.
 """
@@ -24,9 +24,9 @@ class ConfidenceMaps:
     """A folder of maps: `NAME_000000.png`, ….
 
     Attributes:
-        folder: where they go.
-        stem: of their names.
-        size: (height, width) of the frames.
+        folder: folder to write to.
+        stem: beginning of the file names.
+        size: (height, width) of the frames in pixels.
     """
 
     folder: Path
@@ -34,13 +34,13 @@ class ConfidenceMaps:
     size: tuple[int, int]
 
     def check(self, existing: Literal["refuse", "overwrite", "resume"]) -> None:
-        """Before any work: make sure that the folder has no other files.
+        """Check, before any work, that the folder holds no other files.
 
         Args:
             existing: see `DerenderOptions.existing`.
 
         Raises:
-            OutputError: it has files in it that may not be replaced, or can't be read.
+            OutputError: it holds files that may not be replaced, or can't be read.
         """
         names = list_names(self.folder)
         if names and existing == "refuse":
@@ -59,14 +59,14 @@ class ConfidenceMaps:
             )
 
     def require(self, index: int, digest: bytes) -> None:
-        """A resumed run doesn't write this frame's map again: it has to be as it was written.
+        """Require that a frame's map is unchanged: a resumed run doesn't write it again.
 
         Args:
-            index: of the frame.
-            digest: SHA-256 of the map.
+            index: index of the frame.
+            digest: SHA-256 that the map was written with.
 
         Raises:
-            OutputError: it is missing, isn't as it was written, or can't be read.
+            OutputError: it is missing, has changed, or can't be read.
         """
         path = self._path(index)
         try:
@@ -82,11 +82,11 @@ class ConfidenceMaps:
             )
 
     def write(self, error: Array | None, index: int) -> bytes:
-        """Write a frame's map and return its SHA-256; an old one is replaced.
+        """Write a frame's map, replacing an old one, and return its SHA-256.
 
         Args:
             error: see `confidence_map`.
-            index: of the frame.
+            index: index of the frame.
 
         Raises:
             OutputError: it can't be written.
@@ -101,7 +101,8 @@ class ConfidenceMaps:
 
 
 def _is_our_map(path: Path) -> bool:
-    """Whether it is a grey PNG of 8 bits, or empty: a video's own frames have colours."""
+    """Whether a file is an 8-bit grey PNG, as maps are (a video's own frames are in colour), or
+    empty."""
     if not path.is_file():
         return False
     try:

@@ -1,4 +1,4 @@
-"""A sequence of RAW frames as video, or as linear pictures: developed alike from first to last."""
+"""Develops a sequence of RAW frames into a video or linear pictures, with constant settings."""
 
 import math
 import tempfile
@@ -35,12 +35,12 @@ CODECS: dict[str, tuple[Codec, ...]] = {
     ".mkv": ("h264", "prores"),
     ".mov": ("prores", "dnxhr", "h264"),
 }
-"""What may be in a file; the first is the default."""
+"""Codecs that each kind of file may hold; the first is the default."""
 
 TRANSFERS: dict[Curve, Transfer] = {"rec709": "bt709", "srgb": "srgb", "log": "unspecified"}
 
 GREY_SIDE = 16
-"""Photosites: side of the square around the grey point."""
+"""Side of the square that is averaged around the grey point, in photosites."""
 
 COOLEST, WARMEST = 2000.0, 25000.0
 
@@ -52,26 +52,27 @@ AP1_FROM_AP0 = np.array(
     ],
     np.float32,
 )
-"""Academy S-2014-004."""
+"""Matrix from ACES AP0 to AP1 primaries (Academy S-2014-004)."""
 
 AP0 = (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.077, 0.32168, 0.33767)
-"""Chromaticities of ACES2065-1 (SMPTE ST 2065-1): R, G, B and white, x and y."""
+"""Chromaticities x, y of R, G, B and white in ACES2065-1 (SMPTE ST 2065-1)."""
 
 _RATE = Fraction(24)
 
 
 @dataclass(frozen=True)
 class DevelopOptions:
-    """How to develop.
+    """How to develop a sequence.
 
     Attributes:
-        white_balance: of the first frame; or a colour temperature in kelvin; or a point (x, y) of
-            the upright first frame that is grey.
-        exposure: in stops, more than the exposure that makes the first frame as bright as LibRaw's
-            auto-brightness does; for linear pictures, more than the RAW's own.
-        curve: rec709: BT.709's; srgb: IEC 61966-2-1's; log: ACEScct, with the primaries of AP1.
-        codec: None: the default of the file's kind.
-        rate: frames per second; None: the first frame's own, else 24.
+        white_balance: "as-shot" for the first frame's own; a colour temperature in kelvin; or a
+            point (x, y) of the upright first frame that is grey.
+        exposure: correction in stops. For videos, it is relative to the exposure at which the first
+            frame is as bright as by LibRaw's auto-brightness; for linear pictures, to the RAW's.
+        curve: transfer curve of a video. rec709: BT.709; srgb: IEC 61966-2-1; log: ACEScct with AP1
+            primaries.
+        codec: codec of a video; None for the default of its kind of file.
+        rate: frames per second; None for the first frame's rate, or 24 if it has none.
     """
 
     white_balance: Literal["as-shot"] | float | tuple[int, int] = "as-shot"
@@ -83,16 +84,16 @@ class DevelopOptions:
 
 @dataclass(frozen=True)
 class Developed:
-    """What was written.
+    """What was developed.
 
     Attributes:
-        frames: how many.
-        size: (width, height) of the pictures.
-        codec: of the video; None for pictures.
+        frames: number of frames.
+        size: (width, height) of the pictures in pixels.
+        codec: codec of the video; None for pictures.
         rate: frames per second.
-        said_rate: whether the frames, or the user, said it.
-        neutral: the camera's response to white (R, G, B), by which all were balanced.
-        stops: how much brighter than the RAW's own exposure.
+        said_rate: whether the rate came from the user or the frames; if not, it is the default.
+        neutral: the camera's response to white (R, G, B) that all frames were balanced by.
+        stops: exposure relative to the RAW's own, in stops.
     """
 
     frames: int
@@ -105,12 +106,12 @@ class Developed:
 
 
 def require_place(path: Path, options: DevelopOptions) -> None:
-    """Refuse an output that doesn't fit the options, before any work.
+    """Check, before any work, that an output path fits the options.
 
     Raises:
-        UsageError: a name that is neither a video's nor a folder's, a codec that doesn't go into
-            such a file, a curve that doesn't go with the codec, or options that pictures don't
-            have; or OpenEXR isn't installed.
+        UsageError: the name is neither a video's nor a folder's; the codec doesn't fit the kind of
+            file, or the curve the codec; an option doesn't apply to pictures; or OpenEXR isn't
+            installed.
     """
     suffix = path.suffix.lower()
     if suffix in CONTAINERS:
@@ -151,19 +152,20 @@ def develop_sequence(
 ) -> Developed:
     """Develop RAW frames into a video, or into linear OpenEXR pictures in a folder.
 
-    LibRaw develops (AHD), without lens corrections; colours and white balance are the first
-    frame's. Pictures are upright with square pixels; videos have even sides, as their codecs need.
+    Frames are developed by LibRaw (AHD) without lens corrections, with the first frame's colours
+    and white balance. Pictures are upright with square pixels; videos are cropped to even sides, as
+    their codecs require.
 
     Args:
         frames: DNGs of one clip, in order.
         path: a video (`.mp4`, `.mov`, `.mkv`), or a folder for pictures: half-float RGB, linear
             ACES AP0, in which 1 is where the first channel saturates.
         options: see `DevelopOptions`.
-        overwrite: replace files that exist.
+        overwrite: replace existing files.
         advance: called with the number of frames just done.
 
     Raises:
-        UsageError: see `require_place`; or a grey point that can't be used.
+        UsageError: see `require_place`; or the grey point can't be used.
         InputError: a frame can't be read.
         OutputError: files exist, or can't be written.
     """
@@ -212,10 +214,10 @@ def develop_sequence(
 
 
 def encode_curve(light: Linear, curve: Curve) -> Linear:
-    """Linear light → code values 0..1, [H, W, 3].
+    """Encode linear light as code values 0..1, [H, W, 3].
 
     Args:
-        light: of sRGB's primaries; for log, of ACES AP0.
+        light: linear RGB [H, W, 3] with sRGB's primaries; for log, with ACES AP0's.
         curve: see `DevelopOptions`.
     """
     if curve == "log":
@@ -232,13 +234,13 @@ def _coded(light: Linear, curve: Curve, *, deep: bool) -> NDArray[np.uint8] | ND
 
 
 def _read(path: Path) -> RawFrame:
-    """A frame as it is seen: cropped and upright."""
+    """Read a frame, cropped and upright."""
     frame = read_raw(path)
     return orient(frame if frame.default_crop is None else crop(frame, frame.default_crop))
 
 
 def _squared(light: Linear, profile: CameraProfile) -> Linear:
-    """With square pixels: stretched by the camera's DefaultScale, if it has one."""
+    """The picture with square pixels: stretched by the camera's DefaultScale, if it has one."""
     scale = Ifd({tag.code: tag for tag in profile.tags}).numbers("DefaultScale", 2)
     if not scale or scale[0] == scale[1]:
         return light
@@ -263,7 +265,7 @@ def _neutral(
 
 
 def _neutral_of_point(frame: RawFrame, x: int, y: int) -> tuple[float, float, float]:
-    """What the camera sees of a grey thing, largest 1."""
+    """The camera's response to grey: means around a grey point, scaled so that the largest is 1."""
     height, width = frame.size
     if not (0 <= x < width and 0 <= y < height):
         raise UsageError(
@@ -284,7 +286,7 @@ def _neutral_of_point(frame: RawFrame, x: int, y: int) -> tuple[float, float, fl
 
 
 def _rate_of(path: Path) -> Fraction | None:
-    """A DNG's FrameRate."""
+    """A DNG's FrameRate tag; None if it has no valid one."""
     tree = read_ifds(path)
     tag = None if tree is None else tree.first.get(FRAME_RATE)
     if tag is None or not isinstance(tag.value, tuple) or len(tag.value) != 2:
@@ -296,7 +298,7 @@ def _rate_of(path: Path) -> Fraction | None:
 def _write_pictures(
     frames: Sequence[Path], pictures: Iterator[Linear], folder: Path, overwrite: bool
 ) -> None:
-    """OpenEXR: half floats, ZIP, tagged with AP0's chromaticities."""
+    """Write half-float OpenEXR pictures, ZIP-compressed and tagged with AP0's chromaticities."""
     import OpenEXR
 
     names = [frame.with_suffix(".exr").name for frame in frames]

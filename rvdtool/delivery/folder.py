@@ -1,4 +1,4 @@
-"""De-render a bundle into a folder of DNGs; an interrupted run can be resumed."""
+"""De-renders a bundle into a folder of DNGs. An interrupted run can be resumed."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -27,27 +27,28 @@ if TYPE_CHECKING:
     from rvdtool.network.checkpoint import Model
 
 CHECKPOINT_EVERY = 24
+"""Number of frames between checkpoints."""
 NOTHING_FOUND, NOTHING_CARRIED = 0.01, 0.05
-"""A frame is the inverse ISP's alone if less of it is clearly found again, and the reference RAW
-has less weight in it."""
+"""Limits of `Figures.trusted` and `Figures.carried` below which a frame counts as the inverse ISP's
+result alone."""
 
 
 @dataclass(frozen=True)
 class DerenderReport:
-    """What was done.
+    """Report on a run.
 
     Attributes:
-        folder: where the frames are.
-        first: index of the first frame that was asked for.
-        frames: how many were, references included.
+        folder: folder of the frames.
+        first: index of the first requested frame.
+        frames: number of requested frames, references included.
         references: number of these that are RAWs of the bundle.
-        resumed_at: the first frame of this run if it was resumed, else 0.
-        knows_exposures: whether neither ISP nor exposure was assumed to change the brightness,
-            because the bundle has each frame's exposure.
-        figures: what is known about each frame, those of an interrupted run included, by index.
-        labels: what the frames are labelled with.
-        sound: the files of the video's sound.
-        notes: what was assumed or left out, in lines.
+        resumed_at: index of the first frame of this run if it was resumed, else 0.
+        knows_exposures: whether the bundle has each frame's exposure, so that no cause of changes
+            in brightness had to be assumed.
+        figures: figures of each frame by index, including those of an interrupted run.
+        labels: labels of the frames.
+        sound: paths of the sound files.
+        notes: lines of text on what was assumed or left out.
     """
 
     folder: Path
@@ -63,21 +64,22 @@ class DerenderReport:
 
     @property
     def brightness(self) -> tuple[float, float]:
-        """Smallest and largest brightness relative to the reference before (before the first:
-        after)."""
+        """Smallest and largest brightness relative to the previous reference (before the first
+        reference: to that one)."""
         found = [1.0, *(one.brightness for one in self.figures.values())]
         return min(found), max(found)
 
     @property
     def exposure(self) -> tuple[float, float]:
-        """Smallest and largest exposure, likewise: what of the brightness is in the RAW."""
+        """Smallest and largest exposure relative to the same reference: the part of the brightness
+        that is in the RAW."""
         found = [1.0, *(one.exposure for one in self.figures.values())]
         return min(found), max(found)
 
     @property
     def tracks_gain(self) -> bool:
-        """Whether brightness was attributed to the ISP (RAW stays, except for exposures that the
-        noise reveals) or to the exposure (RAW follows)."""
+        """Whether changes of brightness were attributed to the ISP (the RAW stays, except for
+        exposures that the noise reveals) or to the exposure (the RAW follows)."""
         return any(one.tracks_gain for one in self.figures.values())
 
     @property
@@ -88,26 +90,26 @@ class DerenderReport:
 
     @property
     def alone(self) -> tuple[int, ...]:
-        """Frames in which (nearly) nothing of that reference could be found again, so that they are
-        the inverse ISP's result alone."""
+        """Indices of frames in which (nearly) nothing of the reference could be found, so that they
+        are the inverse ISP's result alone."""
         return tuple(index for index, one in self.figures.items() if _is_alone(one))
 
     @property
     def expected(self) -> dict[int, float]:
-        """For each frame that was reconstructed by our own chain, the expected PSNR in dB (the peak
-        is white level − black level), by index."""
+        """Expected PSNR in dB (peak: white level − black level) by frame index, for frames that our
+        own chain reconstructed."""
         figures = self.figures.items()
         return {index: one.expected for index, one in figures if not math.isnan(one.expected)}
 
     @property
     def differing(self) -> dict[int, float]:
-        """For each frame whose own RAW shows something else than it does in places, the share of
-        these, 0..1, by index."""
+        """Share of the RAW that shows something else than its video frame, 0..1, by frame index,
+        for frames that have such a RAW."""
         return {index: one.differing for index, one in self.figures.items() if one.differing}
 
     @property
     def cuts(self) -> tuple[int, ...]:
-        """Frames after the last reference that show another scene than the one before them."""
+        """Indices of frames after the last reference that start another scene."""
         return tuple(index for index, one in self.figures.items() if one.cut)
 
 
@@ -122,28 +124,29 @@ def derender_to_folder(
 ) -> DerenderReport:
     """Reconstruct a RAW frame for every video frame: `NAME_000000.dng`, … and a timestamp table.
 
-    The video's sound goes into `NAME.wav`.
+    The video's sound is written to `NAME.wav`.
 
-    A RAW of the bundle is written as it is if it is that very frame of the video; else its frame is
-    reconstructed like the others. Decoding, the chain and writing overlap; a few frames are in
-    memory, and those between two references in temporary files in `folder`.
+    A RAW of the bundle is written unchanged if it is that exact frame of the video; otherwise its
+    frame is reconstructed like the others. Decoding, the chain and writing overlap. A few frames
+    are held in memory; those between two references are kept in temporary files in `folder`.
 
     Args:
         bundle: an open bundle.
-        folder: created if it doesn't exist.
+        folder: output folder; created if it doesn't exist.
         options: see `DerenderOptions`.
-        advance: called with the number of frames just done; between two references, where every
-            frame takes a step of two chains before any is done, with that share of the work.
+        advance: called with the number of frames just done. Between two references, every frame
+            takes a step of two chains before any is done; then it is called with that share of the
+            work.
         say: called with a line of text for everything that was assumed or left out.
         watch: called with every frame of this run when it is done.
-        estimated: called before anything is replaced or written, with what the run will take;
-            None: that isn't measured.
+        estimated: called, before anything is replaced or written, with an estimate of what the run
+            will take; None to skip the measurement.
 
     Raises:
-        BundleError: the bundle has no RAW, or a damaged one; or none of the first frame, which the
+        BundleError: the bundle has no RAW, or a damaged one; or it has none for frame 0, which the
             published network needs.
         MismatchError: its RAWs have different CFA phases.
-        UsageError: options that don't apply to the model or video, or a model that can't de-render.
+        UsageError: an option doesn't apply to the model or video, or the model can't de-render.
         VideoError: the video can't be decoded, has another number of frames than the bundle says,
             or its sound can't be decoded.
         OutputError: the folder has files in it, can't be resumed, or can't be written; or the
@@ -200,9 +203,9 @@ def _derender(
 
 
 def _is_alone(frame: Figures) -> bool:
-    """Whether a frame owes (nearly) nothing to its reference's RAW but the calibration.
+    """Whether nothing but the calibration came from the reference RAW, or almost nothing.
 
-    A good inverse ISP leaves the RAW little to add, so the motion has to have failed, too.
+    A good inverse ISP leaves little for the RAW to add, so motion must have failed as well.
     """
     return frame.trusted < NOTHING_FOUND and frame.carried < NOTHING_CARRIED
 
@@ -214,18 +217,18 @@ def derender(
     gain: GainMode = "auto",
     model: "Model | None" = None,
 ) -> Iterator[RawFrame]:
-    """Yield the RAW frame of every video frame; the bundle's RAWs are passed on unchanged.
+    """Yield the RAW frame of every video frame. The bundle's RAWs are passed on unchanged.
 
-    Frames between two references wait in the system's folder for temporary files.
+    Frames between two references are kept in the system's temporary folder until they are due.
 
     Args:
         bundle: an open bundle.
         flow, gain: as in `DerenderOptions`.
-        model: a trained network of kind `fagdn-calibrated`; None: fuse by variances alone.
+        model: a trained network of kind `fagdn-calibrated`; None to fuse by variances alone.
 
     Raises:
-        BundleError, MismatchError, VideoError: as `derender_to_folder`.
-        UsageError: a model of another kind.
+        BundleError, MismatchError, VideoError: as in `derender_to_folder`.
+        UsageError: the model is of another kind.
         OutputError: there is no space for temporary files.
     """
     if model is not None and model.kind != "fagdn-calibrated":

@@ -1,4 +1,4 @@
-"""What frames are labelled with: name, reel, rate, time code, and how each was exposed."""
+"""Labels of a clip's frames: name, reel, rate, time code, and each frame's exposure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,10 +21,10 @@ from rvdtool.video.frame import VideoInfo
 from rvdtool.video.source import SliceSource, open_bytes
 
 LONGEST_STEM = 200
-"""Bytes, so that a frame's name stays below what file systems take."""
+"""Largest number of bytes, so that a frame's name stays within the limits of file systems."""
 
 _SMALLEST_TIME = 1_000_000
-"""Exposure times are fractions with no larger denominator: 1/50 comes back from 0.02."""
+"""Largest denominator of an exposure time as a fraction: 0.02 becomes 1/50 again."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,15 @@ class Labels:
     """A clip's labels.
 
     Attributes:
-        stem: of all file names; the reel, too.
+        stem: beginning of all file names; also the reel.
         rate: frames per second.
         start: time code of frame 0.
-        origin: where that comes from, for a message.
-        seconds: how long the wanted frames last; if the video keeps no rate, in it or one after the
-            other at `rate`, whichever is longer (no editor links sound that is shorter than its
-            frames).
-        slots: each frame's place in the sequence of time codes, by its own time: 0, 1, 2, …
-        tags: of the video file.
+        origin: source of the time code, for a message.
+        seconds: duration of the wanted frames. If the video has a variable rate: their duration in
+            the video or at `rate`, whichever is longer (no editor links sound that is shorter than
+            its frames).
+        slots: position of each frame in the sequence of time codes, from its timestamp: 0, 1, 2, …
+        tags: tags of the video file.
     """
 
     stem: str
@@ -52,7 +52,7 @@ class Labels:
     tags: ClipTags
 
     def time_code(self, index: int) -> TimeCode:
-        """Of a frame, by its time."""
+        """Time code of a frame, from its timestamp."""
         return self.start.after(int(self.slots[index]))
 
 
@@ -65,22 +65,23 @@ def label(
     span: range,
     say: Say,
 ) -> Labels:
-    """Find a clip's labels: from the user, else the video file, else the RAW.
+    """Find a clip's labels: from the user, else from the video file, else from the RAW.
 
     Args:
         bundle: an open bundle.
-        name: of the files and the reel; by default the clip's own.
-        time_code: of frame 0, as `14:23:11:05`.
+        name: name of the files and the reel; by default the clip's own.
+        time_code: time code of frame 0, as `14:23:11:05`.
         rate: frames per second, for a video of variable frame rate.
-        span: the frames that are wanted.
-        say: told what was assumed.
+        span: the wanted frames.
+        say: called with a line of text for everything that was assumed.
 
     Raises:
-        UsageError: an invalid name or time code, or a rate for a video that has a constant one.
+        UsageError: the name or time code is invalid, or a rate is given for a video that has a
+            constant one.
         InputError: the bundle can't be read.
     """
     info, video = bundle.video_info, bundle.manifest.video
-    # What the user says is looked at before the video, which is hashed when it is first asked for.
+    # Check the user's values first: the first access to the video hashes all of it.
     stem = clip_stem(video) if name is None else _name(name)
     chosen = _rate(info, video.name, rate, say)
     given = None if time_code is None else TimeCode.parse(time_code, chosen)
@@ -107,7 +108,7 @@ def clip_stem(video: Video) -> str:
     """The clip's own name: the video file's without its suffix, or the folder's.
 
     Raises:
-        UsageError: it is too long for frames to be named after it.
+        UsageError: it is too long for frame names.
     """
     return _name(Path(video.name).stem if video.kind == "file" else video.name)
 
@@ -159,7 +160,7 @@ def _start(
     slots: NDArray[np.int64],
     say: Say,
 ) -> tuple[TimeCode, str]:
-    """The time code of frame 0 by the files, and where it comes from."""
+    """Time code of frame 0 according to the files, and its source for a message."""
     video = bundle.manifest.video.name
     if tags.time_code is not None:
         try:
@@ -185,17 +186,17 @@ def _start(
 
 
 def exposed(bundle: Bundle, frame: RawFrame, index: int) -> RawFrame:
-    """The frame with its own exposure for its EXIF, as far as the bundle knows it.
+    """The frame with its own exposure for EXIF, as far as the bundle gives it.
 
-    A reference keeps its own and gets what it lacks. Other frames get the exposure time that was
-    said, and as ISO the one that was said times the gain; with a gain alone, the reference's ISO
-    times how much larger the gain is than the reference's.
+    A reference keeps its exposure and only gets missing values. Other frames get the exposure time
+    from the bundle; as ISO they get the bundle's ISO times its gain, or, if it has gains only, the
+    reference's ISO times the ratio of their gains.
 
     Args:
-        bundle: with exposures, or none.
-        frame: a reference, or reconstructed with the exposure of the reference before it (before
-            the first: after).
-        index: of the frame.
+        bundle: an open bundle, with or without exposures.
+        frame: a reference, or a frame reconstructed with the exposure of the previous reference
+            (before the first reference: of that one).
+        index: index of the frame.
     """
     said = bundle.manifest.exposures
     if said is None:
@@ -205,10 +206,10 @@ def exposed(bundle: Bundle, frame: RawFrame, index: int) -> RawFrame:
 
 
 def _of_file(tags: ClipTags, label: str, rate: Fraction) -> TimeCode:
-    """A file's time code at the frames' rate, also if it numbers pairs of frames.
+    """A file's time code at the frames' rate, even if it counts pairs of frames.
 
     Raises:
-        UsageError: it is none of this rate.
+        UsageError: the time code isn't valid at this rate.
     """
     base = max(1, round(rate))
     group = base // tags.base if tags.base and base % tags.base == 0 else 1

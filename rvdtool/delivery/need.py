@@ -1,4 +1,4 @@
-"""What a run needs of the disk."""
+"""Measures how much disk space a run needs."""
 
 import shutil
 from collections.abc import Iterator
@@ -15,19 +15,19 @@ from rvdtool.reconstruct.brightness import BLOCK
 from rvdtool.video.sound import list_tracks
 
 _LEAST_SHARE = 0.5
-"""Reconstructed frames have less noise than the reference, so lossless compression makes them
-smaller than it; but not by more than this."""
+"""Smallest size of the DNGs, relative to the reference's: reconstructed frames have less noise, so
+lossless compression makes them smaller, but not by more than this."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes on the disk.
+    """Disk space that a run needs, in bytes.
 
     Attributes:
-        dngs: all of them, if each is as large as the first reference.
-        sound: the WAVs.
-        temporary: frames that wait between two references, at most.
-        free: what is free, with what an earlier run has in the folder; None: the disk doesn't say.
+        dngs: size of all DNGs if each is as large as the first reference.
+        sound: size of the WAV files.
+        temporary: largest size of the temporary files, for frames between two references.
+        free: free space, including that of an earlier run's files in the folder; None if unknown.
     """
 
     dngs: int
@@ -37,7 +37,7 @@ class Need:
 
     @property
     def words(self) -> str:
-        """The need for a message."""
+        """The need as words for a message."""
         size = self.dngs + self.sound
         there = "free space unknown" if self.free is None else f"{amount(self.free)} free"
         if self.free is not None and size > self.free:
@@ -49,22 +49,22 @@ class Need:
 def disk_need(
     bundle: Bundle, folder: Path, span: range, labels: Labels, compression: Compression, audio: bool
 ) -> Need:
-    """What the frames `span` of a bundle need.
+    """Disk space that a bundle's frames `span` need.
 
     Args:
-        bundle: with a RAW.
-        folder: for the DNGs; it need not exist.
+        bundle: a bundle with a RAW.
+        folder: folder for the DNGs; need not exist.
         span: the frames to write.
-        labels: of the clip.
-        compression: of the DNGs.
+        labels: labels of the clip.
+        compression: compression of the DNGs.
         audio: whether the sound is written.
 
     Raises:
         BundleError: the bundle is damaged.
         InputError: the video can't be read.
-        OutputError: the folder can't be looked at.
+        OutputError: the folder can't be read.
     """
-    # A copy: the bundle's own would keep the frame.
+    # `replace` copies the reference; the bundle's own would keep its frame in memory.
     frame = replace(bundle.references[0]).frame
     tracks = list_tracks(bundle.checked_video())[0] if audio else []
     depths = [32 if track.depth == "float" else track.depth for track in tracks]
@@ -78,7 +78,7 @@ def disk_need(
 
 
 def require_space(need: Need, folder: Path, compression: Compression) -> None:
-    """Refuse a run that can't end well, before it starts.
+    """Refuse, before it starts, a run that can't fit on the disk.
 
     Raises:
         OutputError: the disk is surely too small.
@@ -94,7 +94,7 @@ def require_space(need: Need, folder: Path, compression: Compression) -> None:
 
 
 def stretches(bundle: Bundle, span: range) -> Iterator[tuple[int, int]]:
-    """Chains and steps of each, for every stretch of a clip between references that is needed."""
+    """For each needed stretch between references: number of chains, and of steps in each."""
     indices = [reference.index for reference in bundle.references]
     if span.start < indices[0]:
         yield 1, indices[0] - span.start
@@ -106,26 +106,26 @@ def stretches(bundle: Bundle, span: range) -> Iterator[tuple[int, int]]:
 
 
 def amount(size: int) -> str:
-    """Bytes in MB or GB."""
+    """A number of bytes as MB or GB."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the unit that fits."""
+    """A time in seconds, minutes or hours."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def free_space(folder: Path, *, replaced: bool = True) -> int | None:
-    """Bytes that are free for a folder, which need not exist; None: the disk doesn't say.
+    """Free bytes for a folder, which need not exist; None if the disk doesn't say.
 
     Args:
-        folder: to write into.
-        replaced: whether what lies there will make room.
+        folder: folder to write into.
+        replaced: whether files in it will be replaced, so that their space counts as free.
 
     Raises:
-        OutputError: it can't be looked at.
+        OutputError: the folder can't be read.
     """
     try:
         there = folder.iterdir() if replaced and folder.is_dir() else ()

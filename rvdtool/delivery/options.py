@@ -1,4 +1,4 @@
-"""How to de-render a bundle."""
+"""Options for de-rendering a bundle."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DerenderOptions:
-    """How to de-render.
+    """Options for de-rendering a bundle.
 
     Attributes:
-        compression: of the DNGs.
-        flow: folder of `.npy` flows, each from a frame to the next (RVD's layout); None: estimated.
-        gain: whether changes of brightness are the ISP's, see
+        compression: compression of the DNGs.
+        flow: folder of `.npy` flows, each from a frame to the next (RVD's layout); None to estimate
+            them.
+        gain: whether changes of brightness are attributed to the ISP or to the exposure, see
             `rvdtool.reconstruct.brightness`. `auto` uses the bundle's exposures, if it has any.
-        existing: what to do with an output folder that has files in it.
-        model: a trained network on its device (`rvdtool.network.device.place`); None: none is
-            needed.
-        name: of the files and the reel; None: the clip's own.
-        time_code: of frame 0, as `14:23:11:05`; None: the video's, else the RAW's.
-        rate: frames per second, for a video of variable frame rate; None: that of its median.
+        existing: what to do if the output folder has files in it.
+        model: a trained network on its device (`rvdtool.network.device.place`); or None.
+        name: name of the files and the reel; None for the clip's own.
+        time_code: time code of frame 0, as `14:23:11:05`; None for the video's, else the RAW's.
+        rate: frames per second, for a video of variable frame rate; None for its median rate.
         audio: write the video's sound beside the frames.
-        confidence: a folder for maps of each frame's expected error; None: none are written.
-        frames: the only frames to write, in steps of 1; None: all.
+        confidence: folder for maps of each frame's expected error; None to write none.
+        frames: the frames to write, in steps of 1; None for all.
         grain: add the sensor noise that reconstructed frames lack.
     """
 

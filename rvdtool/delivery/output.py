@@ -1,4 +1,4 @@
-"""The folder that a run writes into: what lies there, whose it is, and who else writes there."""
+"""The output folder of a run: checks its contents and keeps other runs out."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -17,36 +17,36 @@ STATE_FILE = ".rvdtool-state.npz"
 _DROPPING = re.compile(
     r"\.DS_Store|\._.*|\.directory|(eh)?Thumbs\.db|desktop\.ini", re.IGNORECASE | re.DOTALL
 )
-"""Files that file managers put into every folder: of macOS, KDE and Windows."""
+"""Files that the file managers of macOS, KDE and Windows create in every folder."""
 
 _HEAD = 1 << 16
 _SOFTWARE = b"rvdtool "
 
 
 class CompleteError(OutputError):
-    """The run that is to be resumed has ended."""
+    """The run that is to be resumed is already complete."""
 
 
 def require_beside(option: str, path: Path, folder: Path) -> None:
-    """Refuse a file among the DNGs, where the next run would not know it.
+    """Refuse an output file in the folder of the DNGs, where a later run would reject it.
 
     Args:
-        option: by which the file was named.
-        path: the file.
-        folder: of the DNGs.
+        option: option that named the file.
+        path: path of the file.
+        folder: folder of the DNGs.
 
     Raises:
-        UsageError: it lies there.
+        UsageError: the file is in that folder.
     """
     if path.resolve().parent == folder.resolve():
         raise UsageError(f"{option} {path}: lies among the DNGs; choose another folder for it")
 
 
 def list_names(folder: Path) -> list[str]:
-    """The names in a folder, sorted, but for those that file managers and our own locks put there.
+    """Sorted names of the files in a folder, without those of file managers and our own locks.
 
     Raises:
-        OutputError: it can't be read.
+        OutputError: the folder can't be read.
     """
     try:
         names = sorted(path.name for path in folder.iterdir())
@@ -58,14 +58,14 @@ def list_names(folder: Path) -> list[str]:
 
 @contextmanager
 def writing_alone(folder: Path, what: str) -> Iterator[None]:
-    """Make a folder if there is none, and keep other runs out of it.
+    """Create a folder if needed, and keep other runs out of it.
 
     Args:
-        folder: to be written into.
-        what: it is, for the message: "output folder".
+        folder: folder to write into.
+        what: description of the folder for the message, such as "output folder".
 
     Raises:
-        OutputError: it can't be made, or another run writes into it.
+        OutputError: it can't be created, or another run is writing into it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,13 +82,13 @@ def writing_alone(folder: Path, what: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """A clip's DNGs, their time stamps and sound, and the state of an unfinished run.
+    """A clip's DNGs, timestamps and sound, and the state of an unfinished run.
 
     Attributes:
-        path: of the folder.
-        stem: of the files' names.
+        path: path of the folder.
+        stem: beginning of the file names.
         span: the frames to write.
-        whole: whether these are all of the clip.
+        whole: whether these are all frames of the clip.
     """
 
     path: Path
@@ -98,28 +98,28 @@ class OutputFolder:
 
     @property
     def state(self) -> Path:
-        """The file from which an interrupted run goes on."""
+        """Path of the checkpoint that an interrupted run resumes from."""
         return self.path / STATE_FILE
 
     def frame(self, index: int) -> Path:
-        """A frame's file."""
+        """Path of a frame's DNG."""
         return self.path / frame_name(self.stem, index)
 
     def clear(self) -> None:
-        """Remove an earlier run of this clip.
+        """Remove the files of an earlier run of this clip.
 
         Raises:
-            OutputError: anything else lies there (then nothing is removed), or a file can't be
+            OutputError: there are other files (then nothing is removed), or a file can't be
                 removed.
         """
         for name in self.require_ours():
             remove(self.path / name)
 
     def require_ours(self) -> list[str]:
-        """The names in the folder, if all are of an earlier run of this clip.
+        """Names of the files in the folder, all of which must be from an earlier run of this clip.
 
         Raises:
-            OutputError: anything else lies there.
+            OutputError: there are other files.
         """
         names = list_names(self.path)
         self._refuse_strangers(names, by_name=False)
@@ -129,10 +129,10 @@ class OutputFolder:
         """Whether there is a run to resume; False if it was stopped before its first frame.
 
         Raises:
-            OutputError: it is complete, its state is missing, or anything else lies there.
+            OutputError: the run is complete, its state is missing, or there are other files.
         """
         names = list_names(self.path)
-        # Where there is a state, frames are compared with what it says about them.
+        # If there is a state, frames are later checked against it, so names are enough here.
         self._refuse_strangers(names, by_name=STATE_FILE in names)
         if all(is_our_sound(self.path / name) for name in names):
             return False
@@ -146,15 +146,15 @@ class OutputFolder:
         return True
 
     def first_fault(self, written: Mapping[int, Written]) -> tuple[int, str] | None:
-        """The first frame that isn't as it was written, and what is wrong with it.
+        """Index of the first frame that is missing or has changed, and what is wrong with it.
 
-        Empty folders in a frame's place are removed.
+        Empty folders with a frame's name are removed.
 
         Args:
             written: the frames that are done, by index.
 
         Raises:
-            OutputError: a folder in a frame's place has something in it, or a file can't be read.
+            OutputError: a folder with a frame's name isn't empty, or a file can't be read.
         """
         for path in map(self.frame, self.span):
             if path.is_dir() and not path.is_symlink():
@@ -183,11 +183,14 @@ class OutputFolder:
             )
 
     def _refuse_strangers(self, names: list[str], *, by_name: bool) -> None:
-        """Make sure that all files are from a run of this clip, and of these frames.
+        """Refuse files that aren't from a run of this clip and these frames.
 
         Args:
-            names: of the files.
-            by_name: whether a frame's name alone makes it ours.
+            names: names of the files in the folder.
+            by_name: whether a frame's name alone is enough to recognise it as ours.
+
+        Raises:
+            OutputError: there is such a file.
         """
         strangers = [name for name in names if not self._is_ours(name, by_name)]
         if strangers:
@@ -225,10 +228,10 @@ def remove(path: Path) -> None:
 
 
 def _is_our_frame(path: Path) -> bool:
-    """Whether it isn't a camera's DNG: cameras number theirs in the same way.
+    """Whether a file with a frame's name is ours, and not a camera's DNG that is named alike.
 
-    Our name stands near the beginning, so it is there in a file that was cut short, too. What has
-    a frame's name and isn't even a TIFF file is a damaged frame.
+    Our name is near the beginning, so even truncated files have it. A file that isn't a TIFF at all
+    is taken for a damaged frame of ours.
     """
     if not path.is_file() or path.is_symlink():
         return False

@@ -1,4 +1,4 @@
-"""A video of the delivered frames, developed steadily: to look at, not to edit."""
+"""Writes a video of the delivered frames with constant development: for viewing, not editing."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -26,10 +26,10 @@ Rgb8 = NDArray[np.uint8]
 
 
 def require_preview(path: Path, folder: Path, overwrite: bool) -> None:
-    """Refuse a preview that can't be written, before the run.
+    """Refuse, before the run, a preview that couldn't be written.
 
     Raises:
-        UsageError: another suffix than a video's, or in the folder of the DNGs.
+        UsageError: the suffix isn't a video's, or the file would be in the folder of the DNGs.
         OutputError: it exists (without `overwrite`), or its folder doesn't.
     """
     if path.suffix.lower() not in CONTAINERS:
@@ -49,21 +49,21 @@ def write_preview(
 ) -> None:
     """Develop the frames of a run and write them as an H.264 video, without sound.
 
-    White balance, colour matrix and exposure are the first reference's for all frames; the exposure
-    is the one with which that is as bright as its video frame. So nothing flickers but the RAW.
-    LibRaw develops, without lens corrections. BT.709, as the tags say.
+    All frames are developed with the first reference's white balance and colour matrix, at the
+    exposure that makes it as bright as its video frame, so any flicker is in the RAW itself. Frames
+    are developed by LibRaw without lens corrections, in BT.709, and tagged as such.
 
     Args:
-        bundle: what was reconstructed.
-        report: of the run; the frames are read from its folder.
-        path: the video, `.mp4`, `.mov` or `.mkv`.
-        side_by_side: with the bundle's video to the left.
+        bundle: the bundle that was de-rendered.
+        report: report on the run; the frames are read from its folder.
+        path: path of the video: `.mp4`, `.mov` or `.mkv`.
+        side_by_side: show the bundle's video on the left.
         overwrite: replace an existing file.
         advance: called with the number of frames just done.
 
     Raises:
         InputError: a frame or the video can't be read.
-        OutputError: it exists or can't be written.
+        OutputError: the file exists or can't be written.
     """
     with ReadAhead(_pictures(bundle, report, side_by_side)) as ahead:
 
@@ -76,7 +76,7 @@ def write_preview(
 
 
 def steady_look(bundle: Bundle) -> Look:
-    """How to develop a bundle's frames: as its first reference, which is as bright as its frame.
+    """Look for developing a bundle's frames: the first reference's, as bright as its video frame.
 
     Raises:
         InputError: the video can't be read.
@@ -102,14 +102,15 @@ def _pictures(bundle: Bundle, report: DerenderReport, side_by_side: bool) -> Ite
 
 
 def fitted(rgb: Rgb, like: Rgb8) -> Rgb8:
-    """A video frame in 8 bits and of a picture's size."""
+    """A video frame, converted to 8 bits and resized to match a picture."""
     eight = rgb if rgb.dtype == np.uint8 else (rgb >> 8)
     height, width = like.shape[:2]
     return cv2.resize(eight.astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA)
 
 
 def upright(picture: Rgb8, info: VideoInfo) -> Rgb8:
-    """As a player shows it: turned, with square pixels, and with even sides, as H.264 needs."""
+    """A picture as a player shows it: rotated, with square pixels, and cropped to even sides for
+    H.264."""
     if info.sample_aspect not in (None, 1):
         assert info.sample_aspect is not None
         height, width = picture.shape[:2]

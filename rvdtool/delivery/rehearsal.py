@@ -1,4 +1,4 @@
-"""What a run would cost: a few frames are reconstructed and thrown away; nothing is written."""
+"""Estimates the cost of a run by reconstructing a few frames, without writing anything."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from rvdtool.fagdn.chain import FagdnChain
 
 _MEASURED = 4
-"""Frames to reconstruct."""
+"""Number of frames to reconstruct."""
 
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """What a run would cost.
+    """Estimated cost of a run.
 
     Attributes:
-        frames: how many would be made.
-        seconds: how long it would take.
-        need: of the disk.
+        frames: number of frames to be made.
+        seconds: estimated time in seconds.
+        need: disk space.
     """
 
     frames: int
@@ -53,18 +53,18 @@ def rehearse(
 ) -> RunEstimate:
     """Estimate what `derender_to_folder` would take with the same arguments.
 
-    Of a run that is to be resumed, only what is left counts.
+    For a run that is to be resumed, only the remaining frames count.
 
     Args:
         bundle: an open bundle.
-        folder: where the frames would go.
-        options: see there.
+        folder: output folder of the run.
+        options: see `DerenderOptions`.
         advance: called with the number of frames just measured.
-        say: told what would be assumed or left out.
+        say: called with a line of text for everything that would be assumed or left out.
 
     Raises:
-        BundleError, MismatchError, UsageError, VideoError: as `derender_to_folder`.
-        OutputError: the disk is surely too small, or the folder has files in it that may not be
+        BundleError, MismatchError, UsageError, VideoError: as in `derender_to_folder`.
+        OutputError: the disk is surely too small; or the folder has files in it that may not be
             replaced, or can't be resumed.
     """
     run = Run(bundle, folder, options, say)
@@ -78,20 +78,20 @@ def estimate(run: Run, need: Need, advance: Callable[[int], None] | None = None)
     """Estimate what a run would take.
 
     Args:
-        run: its output folder doesn't exist, or no other run can write into it.
-        need: `Run.need`.
+        run: a run whose output folder doesn't exist, or is locked against other runs.
+        need: result of `Run.need`.
         advance: called with the number of frames just measured.
 
     Raises:
-        BundleError, MismatchError, VideoError, OutputError: as `rehearse`.
+        BundleError, MismatchError, VideoError, OutputError: as in `rehearse`.
     """
     left = run.left() if run.folder.is_dir() else run.span
     resumed = left != run.span
     work = list(stretches(run.bundle, left)) if left else []
-    if run.is_published:  # it runs from frame 0 on
+    if run.is_published:  # it always starts at frame 0
         work = [(1, run.span.stop - (left.start if resumed else 1))]
     rgb, pictures, direction, decoding = _pictures(run.bundle)
-    if must_compile():  # which takes longer than the measurement
+    if must_compile():  # a first measurement would include compilation, which takes longer
         _measure(run, rgb, pictures, direction, advance)
     begin, step, size = _measure(run, rgb, pictures, direction, advance)
     chains = sum(count for count, _ in work)
@@ -105,7 +105,8 @@ def estimate(run: Run, need: Need, advance: Callable[[int], None] | None = None)
 
 
 def _pictures(bundle: Bundle) -> tuple[Rgb, list[Rgb], Literal[1, -1], float]:
-    """The first reference's frame, some that follow it (or precede it), which, and seconds each."""
+    """The first reference's video frame, the frames after it (or before it, nearest first), their
+    direction, and seconds per decoded frame."""
     index, start = bundle.references[0].index, perf_counter()
     before: deque[Rgb] = deque(maxlen=_MEASURED)
     frames = read_frames(bundle.checked_video(), bundle.video_info)
@@ -126,7 +127,7 @@ def _measure(
     direction: Literal[1, -1],
     advance: Callable[[int], None] | None,
 ) -> tuple[float, float, int]:
-    """Seconds to start a chain, seconds for a step, and bytes of a DNG."""
+    """Seconds to start a chain, seconds per step, and bytes per DNG."""
     options, start = run.options, perf_counter()
     anchor = Anchor.of(run.bundle.references[0], rgb)
     raw = anchor.raw

@@ -1,4 +1,4 @@
-"""Where an interrupted run stopped, and what it had written: a file beside its frames."""
+"""Checkpoints of interrupted runs: their position and the files they wrote."""
 
 import hashlib
 from collections.abc import Mapping
@@ -31,20 +31,20 @@ _UNREADABLE = (
     BadZipFile,
     zerror,
 )
-"""Errors of NumPy and zipfile on a damaged checkpoint, depending on where it is damaged."""
+"""Errors that NumPy and zipfile raise for a damaged checkpoint, depending on the damage."""
 
 _DIGEST = hashlib.sha256().digest_size
 NO_MAP = bytes(_DIGEST)
-"""In place of the hash of a map that was not written."""
+"""Digest that stands for a map that wasn't written."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """A file as it was written.
+    """Size and hashes of a file at the time it was written.
 
     Attributes:
-        size: in bytes.
-        digest: its SHA-256.
+        size: size in bytes.
+        digest: SHA-256 of the file.
         map: SHA-256 of the frame's confidence map; zeros if none was written.
     """
 
@@ -54,14 +54,14 @@ class Written:
 
     @classmethod
     def of(cls, data: bytes, shown: bytes = NO_MAP) -> Self:
-        """What to expect of a file with these bytes, whose map has the SHA-256 `shown`."""
+        """Record of a file with these bytes, whose map has the SHA-256 `shown`."""
         return cls(len(data), hashlib.sha256(data).digest(), shown)
 
     def fault(self, path: Path) -> str | None:
         """What is wrong with the file now; None if it is unchanged.
 
         Raises:
-            OutputError: it can't be read.
+            OutputError: the file can't be read.
         """
         try:
             if path.is_symlink() or path.is_dir():
@@ -78,16 +78,16 @@ class Written:
 
 
 class Figures(NamedTuple):
-    """What is known about a frame; NaN where it has no such figure.
+    """Figures of a frame; NaN for those that it doesn't have.
 
     Attributes:
-        brightness, exposure: relative to its reference.
-        trusted: share of it that clearly shows what its reference shows, 0..1.
-        carried: share of the weight that the reference RAW has in it, 0..1.
+        brightness, exposure: values relative to the frame's reference.
+        trusted: share of the frame that clearly shows what its reference shows, 0..1.
+        carried: share of the weight that the reference RAW has in the frame, 0..1.
         expected: expected PSNR in dB.
-        differing: share of its own RAW that shows something else, 0..1.
+        differing: share of the frame's own RAW that shows something else, 0..1.
         tracks_gain: whether brightness was attributed to the ISP, 0 or 1.
-        cut: whether it shows another scene than the frame before it, 0 or 1.
+        cut: whether the frame shows another scene than the previous one, 0 or 1.
     """
 
     brightness: float
@@ -102,13 +102,13 @@ class Figures(NamedTuple):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a run stopped.
+    """The state of a run at some frame.
 
     Attributes:
         start: the last frame that is on disk, and the chain's state.
-        written: every frame from the run's first one to that one, by index.
-        figures: what the report says about them, by index.
-        threads: how many computed.
+        written: records of the files of all frames from the run's first to that one, by index.
+        figures: figures for the report on these frames, by index.
+        threads: number of threads that computed them.
     """
 
     start: Start
@@ -121,10 +121,10 @@ def save_checkpoint(path: Path, key: str, first: int, checkpoint: Checkpoint) ->
     """Store a checkpoint.
 
     Args:
-        path: the file; replaced.
-        key: of the run, see `load_checkpoint`.
-        first: the run's first frame.
-        checkpoint: what to store; `written` and `figures` may have more frames.
+        path: path of the file, which is replaced.
+        key: key of the run, see `load_checkpoint`.
+        first: index of the run's first frame.
+        checkpoint: the checkpoint; `written` and `figures` may contain further frames.
 
     Raises:
         OutputError: it can't be written.
@@ -156,21 +156,21 @@ def load_checkpoint(
 ) -> Checkpoint:
     """Read a checkpoint.
 
-    The state's arrays are as found: only the chain knows their shapes, and refuses others.
+    The state's arrays are returned unchecked: only the chain knows their shapes, and checks them.
 
     Args:
-        path: the file.
-        key: of this run; it changes with everything that changes the frames.
+        path: path of the file.
+        key: key of this run, which changes with everything that changes the frames.
         span: the run's frames.
-        state: what the run's chains have.
+        state: type of the chains' state.
 
     Raises:
-        OutputError: it is damaged, or of a run with another key.
+        OutputError: the file is damaged, or of a run with another key.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             if any(one.compress_type != ZIP_STORED for one in arrays.zip.infolist()):
-                raise ValueError("it is compressed")  # and may be of any size
+                raise ValueError("it is compressed")  # so it could unpack to any size
             if str(arrays["key"]) != key:
                 raise OutputError(
                     f"{path.parent}: was started from another bundle, with other options or by "
@@ -184,10 +184,10 @@ def load_checkpoint(
             figures = _figures(done, arrays["figures"])
             values = {}
             if not arrays["has_chain"] and state is not ChainState:
-                raise ValueError("the chain's state is missing")  # ours goes back to the reference
+                raise ValueError("the chain's state is missing")  # ours restarts at a reference
             if arrays["has_chain"]:
                 values = {one.name: arrays[f"chain_{one.name}"] for one in fields(state)}
-                # Numbers come back as arrays without axes.
+                # NumPy loads plain numbers as arrays without axes.
                 values = {name: one if one.ndim else one.item() for name, one in values.items()}
     except _UNREADABLE as error:
         raise OutputError(

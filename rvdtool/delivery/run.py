@@ -1,4 +1,4 @@
-"""One run of de-rendering: its clip, its output folder, its checkpoint and what resumes from it."""
+"""A single run of de-rendering: its clip, its output folder, its checkpoints and resuming."""
 
 import hashlib
 import json
@@ -50,15 +50,15 @@ if TYPE_CHECKING:
 
 
 def make_clip(bundle: Bundle, options: DerenderOptions, scratch: Path | None) -> Clip:
-    """What the chain is to reconstruct.
+    """The clip for the chain to reconstruct.
 
     Args:
         bundle: an open bundle.
-        options: `flow`, `gain` and `model` are used.
-        scratch: folder for waiting frames; None: the system's for temporary files.
+        options: only `flow`, `gain` and `model` are used.
+        scratch: folder for temporary files; None for the system's.
 
     Raises:
-        BundleError, MismatchError, UsageError: as `derender_to_folder`.
+        BundleError, MismatchError, UsageError: as in `derender_to_folder`.
     """
     require_usable(bundle.references, bundle.path)
     flow, frames = options.flow, bundle.video_info.frame_count
@@ -78,10 +78,10 @@ GRAINED = "noise of the sensor added by rvdtool derender --grain"
 
 
 class Run:
-    """One run's output folder: its names, its checkpoint, its beginning and end.
+    """A run of de-rendering: prepares its output folder, writes its files, resumes and finishes it.
 
     Attributes:
-        figures: of every frame that is done, those of an interrupted run included, by index.
+        figures: figures of all finished frames by index, including those of an interrupted run.
     """
 
     def __init__(self, bundle: Bundle, folder: Path, options: DerenderOptions, say: Say) -> None:
@@ -118,7 +118,7 @@ class Run:
             self._maps = ConfidenceMaps(options.confidence, self._stem, size)
 
     def need(self) -> Need:
-        """What the run needs of the disk.
+        """Disk space that the run needs.
 
         Raises:
             OutputError: the disk is surely too small.
@@ -127,18 +127,18 @@ class Run:
         need = disk_need(
             self.bundle, folder, self.span, self.labels, options.compression, options.audio
         )
-        if self.is_published:  # no frame has to wait
+        if self.is_published:  # its chain keeps no frames in temporary files
             need = replace(need, temporary=0)
         require_space(need, folder, options.compression)
         return need
 
     @property
     def is_published(self) -> bool:
-        """Whether the paper's network runs, with a chain of its own."""
+        """Whether the paper's network is used, which has its own chain."""
         return self.options.model is not None and self.options.model.kind == "fagdn"
 
     def left(self) -> range:
-        """The frames that are to be made: all but those of a run that is to be resumed.
+        """The frames still to be made: all, or those that the run to be resumed hasn't made.
 
         Raises:
             OutputError: the output folder has files in it that may not be replaced, or can't be
@@ -155,7 +155,7 @@ class Run:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Make the folders, and keep other runs out of them."""
+        """Create the folders and keep other runs out of them."""
         with ExitStack() as stack:
             if self._maps is not None:
                 stack.enter_context(writing_alone(self._maps.folder, "folder for --confidence"))
@@ -184,9 +184,9 @@ class Run:
     def results(
         self, start: Start | None, advance: Callable[[int], None] | None
     ) -> Generator[Result | None]:
-        """Every frame up to the last one wanted, in display order.
+        """Yield a result for every frame up to the last wanted one, in display order.
 
-        None for those up to `start`, and those that aren't wanted.
+        It is None for frames up to `start` and for frames that aren't wanted.
         """
         decoded = read_frames(self.bundle.checked_video(), self._info)
         frames = stage.each("decoding", decoded)
@@ -204,7 +204,7 @@ class Run:
         if model is None or model.kind == "fagdn-calibrated":
             if start is None and span.start:
                 start = Start(span.start - 1, None)
-            # What lies before the nearest reference isn't even looked at.
+            # Ignore references before the nearest one, which can't contribute.
             nearest = [one for one in self.clip.references if one.index <= span.start][-1:]
             after = [one for one in self.clip.references if one.index > span.start]
             clip = replace(self.clip, references=[*nearest, *after])
@@ -225,7 +225,7 @@ class Run:
         return None
 
     def write_sound(self, say: Say) -> list[Path]:
-        """Write the video's sound, in place of what an interrupted run wrote."""
+        """Write the video's sound, replacing that of an interrupted run."""
         if not self.options.audio:
             return []
         timing = ClipTiming(
@@ -240,7 +240,7 @@ class Run:
         return write_sound(self.bundle.checked_video(), self.folder, self._stem, timing, say)
 
     def job(self, result: Result) -> Callable[[], None]:
-        """What writes one frame, and its map."""
+        """A function that writes a frame and its map."""
         raw, index, expected = result.raw, result.index, result.expected
         grained = self.options.grain and not result.is_reference
 
@@ -265,7 +265,7 @@ class Run:
         return write
 
     def note(self, result: Result) -> None:
-        """Keep what the report says about a frame."""
+        """Record the report's figures for a frame."""
         self.figures[result.index] = Figures(
             brightness=result.brightness,
             exposure=result.exposure,
@@ -295,8 +295,8 @@ class Run:
         remove(self._output.state)
 
     def _load(self) -> Start:
-        """Where to go on: after the earlier run's state, or at the reference before the first of
-        its frames that isn't as it was written."""
+        """The state to resume from: the earlier run's, or, if one of its frames is missing or has
+        changed, the start of the reference before that frame."""
         saved = self._saved()
         if saved.threads != threads():
             self._say(
@@ -332,7 +332,7 @@ class Run:
         return FagdnState
 
     def _key(self) -> str:
-        """A key that changes with everything that changes the frames."""
+        """A hash of everything that affects the frames."""
         parts = [
             __version__,
             self.options.compression,
@@ -363,13 +363,13 @@ def _span(wanted: range | None, count: int) -> range:
 
 
 def _fingerprint(file: Path) -> tuple[str, int, int]:
-    """Identifies a file without reading it, since flows are gigabytes."""
+    """Identify a file without reading it, since flows can be gigabytes."""
     status = file.stat()
     return file.name, status.st_size, status.st_mtime_ns
 
 
 def _require_fitting(options: DerenderOptions, model: "Model", bundle: Bundle) -> None:
-    """Refuse what a model can't do, before any work."""
+    """Refuse, before any work, what a model can't do."""
     if model.kind == "fagdn-calibrated":
         return
     if model.kind != "fagdn":
@@ -386,7 +386,7 @@ def _require_fitting(options: DerenderOptions, model: "Model", bundle: Bundle) -
 
 
 def _own(model: "Model | None") -> "CalibratedFagdn | None":
-    """The network of a model of our own kind; it works within our chain."""
+    """The network of a `fagdn-calibrated` model, which works within our chain; None otherwise."""
     if model is None or model.kind != "fagdn-calibrated":
         return None
     from rvdtool.network.calibrated import CalibratedFagdn
@@ -395,7 +395,7 @@ def _own(model: "Model | None") -> "CalibratedFagdn | None":
 
 
 def _model_key(model: "Model | None") -> list[str]:
-    """Weights, precision and device: all of them change bits."""
+    """Identify a model by weights, precision and device, all of which affect the output's bits."""
     if model is None:
         return []
     weight = next(model.network.parameters())

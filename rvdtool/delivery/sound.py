@@ -1,4 +1,4 @@
-"""The sound of a clip beside its frames: as long as they are, and in time with them."""
+"""Writes a clip's sound beside its frames, with the same length and in sync."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -18,29 +18,30 @@ from rvdtool.video.source import VideoSource
 from rvdtool.video.wav import WavTags, originator, write_wav
 
 JITTER = Fraction(1, 100)
-"""Largest gap or overlap, in seconds, between two pieces of sound that still counts as none:
-Matroska counts in milliseconds, and clocks of sound and picture differ."""
+"""Largest gap or overlap between two pieces of sound, in seconds, that is ignored: Matroska counts
+in milliseconds, and the clocks of sound and picture differ."""
 
 LAG = 60
-"""Seconds by which one track may be behind another in the file."""
+"""Largest distance in the file between simultaneous parts of two tracks, in seconds."""
 
 _PROGRAM = "rvdtool"
 
 _ORDER: tuple[Depth, ...] = (16, 24, 32, "float")
+"""Sample depths in ascending order: a file gets the largest of its tracks'."""
 
 
 @dataclass(frozen=True)
 class ClipTiming:
-    """What the sound has to fit.
+    """Timing of a clip, which its sound must fit.
 
     Attributes:
-        video: the clip's own name.
-        start: when frame 0 is shown, in seconds on the video's clock.
-        seconds: how long the frames last.
+        video: name of the video.
+        start: time of frame 0 on the video's clock, in seconds.
+        seconds: duration of the frames.
         rate: frames per second.
-        time_code: of frame 0.
+        time_code: time code of frame 0.
         reel: the clip's reel.
-        recorded: when, `YYYY-MM-DD HH:MM:SS`; None if unknown.
+        recorded: time of recording, `YYYY-MM-DD HH:MM:SS`; None if unknown.
     """
 
     video: str
@@ -53,14 +54,14 @@ class ClipTiming:
 
 
 def sound_files(folder: Path, stem: str, tracks: Sequence[Track]) -> list[tuple[Path, list[Track]]]:
-    """Which tracks go into which file: all into one, unless their sample rates differ."""
+    """The files to write with their tracks: a single file, unless the sample rates differ."""
     if len({track.rate for track in tracks}) <= 1:
         return [(folder / f"{stem}.wav", list(tracks))] if tracks else []
     return [(folder / f"{stem}_{n}.wav", [track]) for n, track in enumerate(tracks, 1)]
 
 
 def is_our_sound(path: Path) -> bool:
-    """Whether a file is a Broadcast WAV that rvdtool wrote, and not somebody's own."""
+    """Whether a file is a Broadcast WAV that rvdtool wrote."""
     return path.suffix == ".wav" and originator(path).startswith(_PROGRAM)
 
 
@@ -69,18 +70,19 @@ def write_sound(
 ) -> list[Path]:
     """Write a video file's tracks as Broadcast WAVs, exactly as long as the picture.
 
-    Sound before the first frame and after the last one is cut off; silence fills what is missing.
-    Files of an interrupted run are replaced: they may have been damaged since.
+    Sound before the first frame and after the last one is cut off; gaps are filled with silence.
+    Files of an interrupted run are replaced, because they may have been damaged since.
 
     Args:
         source: the video.
-        folder: for the files: `STEM.wav`, or `STEM_1.wav`, … if the tracks' sample rates differ.
-        stem: of their names.
-        timing: what they have to fit.
+        folder: output folder, for `STEM.wav`, or `STEM_1.wav`, … if the tracks' sample rates
+            differ.
+        stem: beginning of the file names.
+        timing: the timing to fit.
         say: called with a line of text for everything that was cut off, filled or left out.
 
     Returns:
-        The files.
+        Paths of the files.
 
     Raises:
         VideoError: the sound is damaged.
@@ -134,22 +136,22 @@ def _write(
 
 
 class _Placed:
-    """A track's samples one after the other from frame 0 on, with silence where it has none."""
+    """A queue of a track's samples from frame 0 on, with silence in its gaps."""
 
     def __init__(self, track: Track, start: Fraction, depth: Depth, count: int) -> None:
         self.track = track
         self._start = start
         self._depth = depth
         self._count = count
-        self._ready: deque[Samples | int] = deque()  # a number is that much silence
+        self._ready: deque[Samples | int] = deque()  # a number stands for that many silent samples
         self._first: int | None = None
-        self._end = 0  # where the last piece ended, from frame 0
+        self._end = 0  # end of the last piece, in samples from frame 0
         self._assumed_silent: int | None = None
         self._jumps = 0
-        self.filled = 0  # samples from frame 0 that are known
+        self.filled = 0  # number of samples known, from frame 0
 
     def add(self, piece: Piece) -> None:
-        """Insert a piece at its time.
+        """Insert a piece of sound at its time.
 
         Raises:
             VideoError: it comes too late in the file.
@@ -179,19 +181,19 @@ class _Placed:
             self.filled = begin + len(samples)
 
     def pad(self, until: int) -> None:
-        """Silence up to a sample."""
+        """Fill with silence up to a sample."""
         if until > self.filled:
             self._ready.append(until - self.filled)
             self.filled = until
 
     def assume_silence(self, until: int) -> None:
-        """Stop waiting for sound before a sample."""
+        """Give up waiting for sound before a sample, and fill with silence."""
         if until > self.filled:
             self.pad(until)
             self._assumed_silent = until
 
     def take(self, count: int) -> Samples:
-        """The next samples, [count, channels]; that many must be available."""
+        """The next samples, [count, channels]; at least `count` must be available."""
         parts: list[Samples] = []
         while count:
             first = self._ready.popleft()
@@ -210,7 +212,7 @@ class _Placed:
         return np.concatenate(parts)
 
     def remark(self, tolerance: Fraction) -> str:
-        """What was cut off or filled, beyond `tolerance` seconds; empty if nothing was."""
+        """What was cut off or filled by more than `tolerance` seconds; empty if nothing was."""
         if self._first is None:
             return "is empty; silence is written"
         least, rate = tolerance * self.track.rate, self.track.rate
@@ -228,7 +230,7 @@ class _Placed:
 
 
 def _blocks(pieces: Iterator[Piece], placed: list[_Placed], count: int) -> Iterator[Samples]:
-    """All tracks side by side, a second at a time."""
+    """All tracks side by side, in blocks of a second."""
     rate = placed[0].track.rate
     given = 0
     for piece in pieces:
@@ -252,7 +254,7 @@ def _side_by_side(placed: list[_Placed], count: int) -> Samples:
 
 
 def _as_stored(samples: Samples, depth: Depth) -> Samples:
-    """Samples converted to a file's bit depth; compressed sound beyond full scale is clipped."""
+    """Samples converted to a file's bit depth. Values beyond full scale are clipped."""
     is_float = samples.dtype == np.float32
     if depth == "float":
         return samples if is_float else (samples / np.float32(2**31)).astype(np.float32)
@@ -264,7 +266,7 @@ def _as_stored(samples: Samples, depth: Depth) -> Samples:
 
 
 def _ixml(timing: ClipTiming, tracks: list[Track], depth: Depth, midnight: int) -> str:
-    """The iXML document: rates, place in the day, names of the tracks."""
+    """The iXML document: rates, time of day, names of the tracks."""
     rate = f"{timing.rate.numerator}/{timing.rate.denominator}"
     sampling = str(tracks[0].rate)
     root = ElementTree.Element("BWFXML")
@@ -298,5 +300,5 @@ def _fill(element: ElementTree.Element, texts: dict[str, str]) -> None:
 
 
 def _nearest(value: Fraction) -> int:
-    """Rounded, half up."""
+    """Round to the nearest integer, half up."""
     return (2 * value.numerator + value.denominator) // (2 * value.denominator)
