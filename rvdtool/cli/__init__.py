@@ -1,8 +1,8 @@
 """The command line: `rvdtool COMMAND …`.
 
-One file per command, each with one function of the same name: parse → one library call → print.
-Only here is anything printed and an exit code chosen. Nothing heavy (numpy, av, cv2, torch) is
-imported before a command runs.
+One file per command, each with a function of the same name: parse → one library call → print.
+Only this package prints and chooses exit codes. Nothing heavy (numpy, av, cv2, torch) is imported
+before a command runs.
 
 Exit codes: 0 done, 1 a system error, 2 wrong usage, 3 a file can't be used, 4 inputs don't
 belong together, 5 the result can't be written (`rvdtool.errors`), 6 some of several
@@ -42,7 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-# A new command is registered here, in one line, in the order in which it is used.
+# New commands are registered here, one line each, in the order in which users need them.
 app.command()(pack.pack)
 app.command()(derender.derender)
 app.command()(info.info)
@@ -52,13 +52,13 @@ app.command()(metrics.metrics)
 app.command()(render.render)
 app.add_typer(models.app)
 app.command()(doctor.doctor)
-# By name, as the product doesn't depend on research, which may be left out of an installation.
+# Imported by name: the product doesn't depend on research, which an installation may lack.
 if find_spec("rvdtool.research"):
     app.add_typer(import_module("rvdtool.research.cli").app)
 use_help(app)
 
 MOVED = ("benchmark", "dataset", "train")
-"""Commands that were the product's own before they went to `rvdtool research`."""
+"""Commands that have moved to `rvdtool research`."""
 
 # Typer exports BadParameter but not its parent, which is click's class in older versions of typer
 # and typer's own in newer ones.
@@ -84,10 +84,10 @@ def _options(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: an error is one line on stderr, no traceback.
+    """Run a command and return its exit code. An error is printed as one line, without a traceback.
 
     Args:
-        arguments: what follows `rvdtool`; None for this process's own.
+        arguments: arguments after `rvdtool`; None for those of this process.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     if given and given[0] in MOVED:
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print_anywhere()
     try:
         code = app(given or ["--help"], prog_name="rvdtool", standalone_mode=False)
-        if sys.stdout is not None:  # None: closed by whoever started us
+        if sys.stdout is not None:  # None if the parent process closed it
             sys.stdout.flush()
     except _TyperUsageError as error:
         return console.fail(_explain(error), UsageError.exit_code)
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return console.fail(str(error), error.exit_code)
     except BrokenPipeError:
         return _nobody_reads()
-    except SystemExit as ended:  # how typer ends when a print finds no reader
+    except SystemExit as ended:  # typer exits like this if printing raises BrokenPipeError
         if not isinstance(ended.__context__, BrokenPipeError):
             raise
         return _nobody_reads()
@@ -116,15 +116,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return console.fail("interrupted", console.INTERRUPTED)
     if (
         code == console.INTERRUPTED
-    ):  # newer typers catch KeyboardInterrupt themselves, and say nothing
+    ):  # newer versions of typer catch KeyboardInterrupt and print nothing
         return console.fail("interrupted", console.INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 
 def _nobody_reads() -> int:
-    """The reader (`head`, a pager) has gone while the result was printed: no failure.
+    """Exit normally after the reader (`head`, a pager) has closed the pipe.
 
-    The interpreter flushes stdout once more at the end, which must not fail either.
+    The interpreter flushes stdout again on exit, which must not fail either.
     """
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return 0

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _EVERY = 10.0
-"""Seconds between lines of progress when piped."""
+"""Seconds between lines of progress if stderr isn't a terminal."""
 
 INTERRUPTED = 130
-"""Exit code of an interrupted command: 128 + SIGINT, as shells report it."""
+"""Exit code of an interrupted command: 128 + SIGINT, as in shells."""
 
 Unit = Literal["frames", "bytes", "videos", "steps"]
 
@@ -37,7 +37,7 @@ class InterruptedRunError(RvdError):
 
 @cache
 def stdout() -> "Console":
-    """Rich console for results (tables, facts), without style and colour when piped."""
+    """Rich console for results (tables, facts); unstyled when piped."""
     from rich.console import Console
 
     return Console(highlight=False)
@@ -52,13 +52,13 @@ def stderr() -> "Console":
 
 
 def print_json(value: object) -> None:
-    """Print `value` on stdout as JSON that a program can read: never wrapped, never coloured."""
+    """Print `value` as machine-readable JSON on stdout: never wrapped, never coloured."""
     unicode = "utf" in (getattr(sys.stdout, "encoding", None) or "").lower()
     print(json.dumps(value, indent=2, ensure_ascii=not unicode, allow_nan=False))
 
 
 def print_line(text: str) -> None:
-    """Print a line on stdout without wrapping and markup.
+    """Print a line on stdout without wrapping or markup.
 
     Control characters, which may come from files, are escaped.
     """
@@ -66,7 +66,7 @@ def print_line(text: str) -> None:
 
 
 def note(message: str) -> None:
-    """Print a note on stderr. It is no error if stderr is closed."""
+    """Print a note on stderr; a closed stderr is ignored."""
     with suppress(BrokenPipeError):
         print(visible(one_line(message)), file=sys.stderr)
 
@@ -86,7 +86,7 @@ def visible(text: str) -> str:
 
 
 _PLAIN = {"×": "x", "−": "-", "–": "-", "…": "...", "≥": ">=", "≤": "<=", "°": " deg", "²": "2"}
-"""Replacements of characters in rvdtool's texts, for consoles that don't have them."""
+"""Replacements for characters that rvdtool uses and some consoles can't show."""
 
 
 def _plainer(error: UnicodeError) -> tuple[str, int]:
@@ -120,8 +120,7 @@ def progress(
 
     When piped, print a line every ten seconds instead.
 
-    Yields `advance(n)`, which counts `n` more frames or bytes as done. `total` may be None if it
-    isn't known.
+    Yields `advance(n)`, which counts `n` more units as done. `total` may be None if unknown.
     """
     from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
     from rich.text import Text
@@ -141,7 +140,7 @@ def progress(
 
 
 class _Lines:
-    """Progress as lines of text, where no bar can be shown."""
+    """Progress as lines of text, for when no bar can be shown."""
 
     def __init__(self, label: str, total: int | None, unit: Unit) -> None:
         self._label, self._total, self._unit = label, total, unit

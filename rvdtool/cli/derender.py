@@ -61,9 +61,9 @@ def derender(
     gain: Annotated[
         Literal["auto", "track", "fixed"],
         typer.Option(
-            help="What changes the video's brightness: the camera's processing, so RAW stays "
-            "as it is (track), or the exposure, so RAW follows (fixed). auto: track for "
-            "videos rendered with LibRaw's defaults, else fixed."
+            help="What causes changes in the video's brightness: the camera's processing, so "
+            "RAW stays unchanged (track), or the exposure, so RAW follows (fixed). auto: track "
+            "for videos rendered with LibRaw's defaults, else fixed."
         ),
     ] = "auto",
     model: Annotated[
@@ -133,13 +133,13 @@ def derender(
     preview: Annotated[
         Path | None,
         typer.Option(
-            help="Video to write of the frames (MP4, MOV or MKV, without sound), all developed "
-            "alike.",
+            help="Write a video of the frames (MP4, MOV or MKV, without sound), developed with "
+            "constant settings.",
             show_default=False,
         ),
     ] = None,
     side_by_side: Annotated[
-        bool, typer.Option("--side-by-side", help="Show the input in the preview, too, at left.")
+        bool, typer.Option("--side-by-side", help="Show the input on the left of the preview.")
     ] = False,
     page: Annotated[
         Path | None,
@@ -154,12 +154,12 @@ def derender(
         typer.Option(
             min=1,
             max=256,
-            help="Threads that compute; by default one per core.",
+            help="Number of threads; by default one per core.",
             show_default=False,
         ),
     ] = None,
     profile: Annotated[
-        bool, typer.Option("--profile", help="Say where the time went, on stderr.")
+        bool, typer.Option("--profile", help="Print on stderr how long each stage took.")
     ] = False,
     dry_run: Annotated[
         bool,
@@ -178,8 +178,8 @@ def derender(
 ) -> None:
     """Reconstruct a RAW frame (DNG) for every video frame of a bundle.
 
-    Several bundles are de-rendered one after the other. If one fails, the others are made all the
-    same, and the exit code is 6; with --resume, those that are complete are left as they are.
+    Several bundles are de-rendered one after the other. If one fails, the others are still
+    processed, and the exit code is 6. With --resume, complete ones are left unchanged.
 
     Example: rvdtool derender clip.rvd -o raws/
     """
@@ -214,7 +214,7 @@ def derender(
         one_only |= {"--confidence": confidence, "--preview": preview, "--report": page}
         _require_one_each(bundles, [option for option, value in one_only.items() if value])
     else:
-        open_bundle(bundles[0])  # before the network is loaded, which takes seconds
+        open_bundle(bundles[0])  # fail before the network is loaded, which takes seconds
     threads = threads or cores()
     use_threads(threads)
     settings = DerenderOptions(
@@ -311,10 +311,10 @@ def derender(
 
 
 def _require_one_each(bundles: list[Path], given: list[str]) -> None:
-    """Refuse several bundles that would go into one folder, and options that are for one clip.
+    """Refuse bundles that would share an output folder, and options that apply to a single clip.
 
     Raises:
-        UsageError: they would, or such an option is given.
+        UsageError: two bundles would share a folder, or such an option is given.
     """
     if given:
         raise UsageError(f"{given[0]} is for a single clip; give one bundle")
@@ -329,15 +329,15 @@ def _require_one_each(bundles: list[Path], given: list[str]) -> None:
 
 
 def _frames(bundles: list[Path], frames: str | None) -> int:
-    """How many frames are to be done, for the progress bar."""
+    """Number of frames to process, for the progress bar."""
     from rvdtool.bundle.store import open_bundle
 
     total = 0
     for path in bundles:
-        with suppress(RvdError):  # reported when its turn comes
+        with suppress(RvdError):  # reported when the bundle is processed
             count = open_bundle(path).video_info.frame_count
             wanted = parse_frames(frames, count)
-            # The frames before a range count, too: the chain may have to run over them.
+            # Frames before a range count as well: the chain may have to run over them.
             total += wanted.stop if wanted else count
     return total
 
@@ -352,7 +352,7 @@ def _placed(model: str, device: str | None, bf16: bool | None, threads: int) -> 
     if bf16 is None:
         bf16 = loaded.kind == "fagdn-calibrated" and computes_in_bf16(where)
     place(loaded.network, where, bf16=bf16)
-    # Ours answers to several frames at once instead: no thread waits for others within a layer, and
-    # the bytes are the same whatever the number.
+    # Our network handles several frames in parallel instead, each in a single thread: threads don't
+    # wait for each other within a layer, and the output doesn't depend on their number.
     torch.set_num_threads(1 if loaded.kind == "fagdn-calibrated" else threads)
     return loaded

@@ -1,4 +1,4 @@
-"""What `rvdtool derender` says: reports and estimates in words and JSON, and where time went."""
+"""Output of `rvdtool derender`: reports and estimates in words and JSON, and times per stage."""
 
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def report_as_json(
     report: "DerenderReport", options: "DerenderOptions", model: str
 ) -> dict[str, object]:
-    """A report for `--json`."""
+    """A report as a dictionary for `--json`."""
     return {
         "folder": str(report.folder),
         "first": report.first,
@@ -41,7 +41,7 @@ def report_as_json(
 
 
 def report_in_words(report: "DerenderReport", options: "DerenderOptions", model: str) -> list[str]:
-    """What was done, in lines."""
+    """A report as lines of text."""
     low, high = report.brightness
     cause = "the ISP's gain: taken out" if report.tracks_gain else "exposure or light: kept"
     if report.knows_exposures:
@@ -50,7 +50,7 @@ def report_in_words(report: "DerenderReport", options: "DerenderOptions", model:
     if options.frames:
         true = f", frames {report.first} to {report.first + report.frames - 1}{true}"
     resumed = f", resumed at frame {report.resumed_at}" if report.resumed_at else ""
-    if options.model and options.model.kind == "fagdn":  # the rest is about our own chain
+    if options.model and options.model.kind == "fagdn":  # the other values come from our own chain
         return [
             f"{report.folder}: {report.frames} DNGs{true}{resumed}; by {model}",
             _labels(report),
@@ -89,7 +89,7 @@ def report_in_words(report: "DerenderReport", options: "DerenderOptions", model:
 
 
 def _expected(report: "DerenderReport", grain: bool) -> str:
-    """How good the frames are expected to be, in words."""
+    """The expected quality of the frames as text; empty if unknown."""
     if not report.expected:
         return ""
     worst = min(report.expected, key=lambda index: report.expected[index])
@@ -112,7 +112,7 @@ def _labels(report: "DerenderReport") -> str:
 
 
 def estimate_as_json(estimate: "RunEstimate") -> dict[str, object]:
-    """An estimate for `--json`."""
+    """An estimate as a dictionary for `--json`."""
     need = estimate.need
     return {
         "frames": estimate.frames,
@@ -124,14 +124,14 @@ def estimate_as_json(estimate: "RunEstimate") -> dict[str, object]:
 
 
 def estimate_in_words(estimate: "RunEstimate") -> str:
-    """An estimate in one line."""
+    """An estimate as a line of text."""
     from rvdtool.delivery.need import duration
 
     return f"{estimate.frames} frames: about {duration(estimate.seconds)}, {estimate.need.words}"
 
 
 def print_stages(stages: "Stages", frames: int, seconds: float) -> None:
-    """Stages run side by side, so their shares of the time can add up to more than all of it."""
+    """Print each stage's time. Stages overlap, so their shares can add up to more than 100 %."""
     rows = [*stages.seconds.items(), ("all, from start to end", seconds)]
     for name, taken in rows:
         console.note(

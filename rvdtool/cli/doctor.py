@@ -1,4 +1,4 @@
-"""`rvdtool doctor`: facts about this machine for an issue report."""
+"""`rvdtool doctor`: facts about this machine for a bug report."""
 
 import os
 import platform
@@ -21,22 +21,22 @@ _FEATURES = (
     "sse4.2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vnni", "avx512bf16",
     "amx-bf16", "neon", "bf16", "sve",
 )  # fmt: skip
-"""Processor features that matter for compiled loops and for PyTorch, with LLVM's names."""
+"""Processor features that matter for compiled loops and PyTorch, by LLVM's names."""
 
 _ENCODERS = ("libx264", "libx265", "prores_ks", "dnxhd", "ffv1")
 """FFmpeg's encoders that rvdtool uses."""
 
 _FAULTS = (RvdError, ImportError, OSError, RuntimeError, AttributeError)
-"""Errors of a broken installation; the other facts are shown nevertheless."""
+"""Errors of a broken installation; the remaining facts are still shown."""
 
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Show versions, processor, devices, memory, disk and models: for an issue report.
+    """Show versions, processor, devices, memory, disk and models, for a bug report.
 
-    The facts contain no paths, user name or host name. Ends with exit code 1 if a part of the
-    installation doesn't work, and says which.
+    The facts contain no paths, user name or host name. If a part of the installation doesn't work,
+    it is named, and the exit code is 1.
 
     Example: rvdtool doctor
     """
@@ -64,7 +64,7 @@ def doctor(
 
 
 def _words(value: object) -> str:
-    """A fact in one line: `name value, name value`."""
+    """A fact as one line: `name value, name value`."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_words(one)}" for name, one in value.items())
     if isinstance(value, (list, tuple)):
@@ -73,7 +73,7 @@ def _words(value: object) -> str:
 
 
 def _packages() -> dict[str, str | None]:
-    """The versions of rvdtool's dependencies; None if not installed."""
+    """Versions of rvdtool's dependencies; None for those not installed."""
     found: dict[str, str | None] = {}
     for requirement in requires("rvdtool") or ():
         if "extra ==" in requirement:
@@ -148,7 +148,7 @@ def _disk() -> dict[str, str]:
 
 
 def _models() -> dict[str, dict[str, object]]:
-    """The shipped models, and whether their weights are intact."""
+    """The included models, and whether their weights are intact."""
     from rvdtool.network.checkpoint import list_models, load_model
 
     found: dict[str, dict[str, object]] = {}

@@ -6,14 +6,14 @@ from rvdtool.errors import UsageError
 
 
 def parse_frames(text: str | None, count: int) -> range | None:
-    """Read `100:200` (frames 100 to 200, both included), `100:`, `:200` or `100`; None for None.
+    """Parse `100:200` (frames 100 to 200, both included), `100:`, `:200` or `100`.
 
     Args:
-        text: the option's value.
-        count: the video's number of frames.
+        text: value of the option; None gives None.
+        count: number of frames of the video.
 
     Raises:
-        UsageError: wrong syntax, or the video doesn't have these frames.
+        UsageError: the syntax is wrong, or the video doesn't have these frames.
     """
     if text is None:
         return None

@@ -1,16 +1,16 @@
-"""Help of all commands: `-h` is `--help`, and flags are shown without a type."""
+"""Adapts the help of all commands: `-h` works like `--help`, and flags are shown without a type."""
 
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-# Commands inherit it from their group.
+# Set on a group, and inherited by its commands.
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
 def _untyped(parameters: list[Any]) -> list[Any]:
-    """Remove `<bool>` beside flags, which newer typer versions show as if a value followed."""
+    """Remove `<bool>` after flags, which newer versions of typer show as if they took a value."""
     for parameter in parameters:
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""
@@ -28,7 +28,7 @@ class _Group(TyperGroup):
 
 
 def use_help(app: typer.Typer) -> None:
-    """Use this help for all commands of `app` and of the groups in it."""
+    """Apply these settings to all commands of `app` and of its groups."""
     app.info.cls = _Group
     app.info.context_settings = SETTINGS
     for command in app.registered_commands:

@@ -1,4 +1,4 @@
-"""`rvdtool info`: what a bundle holds."""
+"""`rvdtool info`: shows a bundle's contents."""
 
 import typing
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Options for plain 16-bit mosaics, which don't state their own levels."""
+"""Options for plain 16-bit mosaics, whose files don't contain their levels."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,10 +31,10 @@ Bits = Annotated[int | None, typer.Option(help="Bits per value, 1 to 16.", rich_
 def parse_levels(
     black: str | None, white: int | None, phase: str | None, bits: int | None
 ) -> "MosaicLevels | None":
-    """The levels that the user gives for plain mosaics: all four or none.
+    """Parse the levels that the user gives for plain mosaics; None if none is given.
 
     Raises:
-        UsageError: only some of the four, or not readable.
+        UsageError: only some of the four are given, or one can't be parsed.
     """
     if black is None and white is None and phase is None and bits is None:
         return None

@@ -1,4 +1,4 @@
-"""`rvdtool metrics`: how close reconstructed RAW frames are to the true ones."""
+"""`rvdtool metrics`: measures how close reconstructed RAW frames are to the true ones."""
 
 import csv
 import io
@@ -56,8 +56,8 @@ def metrics(
         bool,
         typer.Option(
             "--include-first",
-            help="Count the first frame, too. By default it isn't counted, as in the paper: "
-            "it was given, not reconstructed.",
+            help="Also count the first frame. By default it isn't counted, as in the paper: it "
+            "was given, not reconstructed.",
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
@@ -65,9 +65,9 @@ def metrics(
         bool,
         typer.Option(
             "--edits",
-            help="Develop the frames, edit them alike (exposure, white balance, contrast, "
-            "saturation, film), and measure what differs then: in colour, over time, and how "
-            "visible it is (JOD; needs rvdtool[jod]).",
+            help="Develop the frames, apply the same edits to both (exposure, white balance, "
+            "contrast, saturation, film), and measure how they differ then: in colour, over "
+            "time, and how visible it is (JOD; needs rvdtool[jod]).",
         ),
     ] = False,
     csv_file: Annotated[
@@ -93,8 +93,8 @@ def metrics(
 ) -> None:
     """Score reconstructed RAW frames: PSNR and SSIM against the true ones.
 
-    With --against, several reconstructions are compared with each other: who is better, by how
-    much, and how surely.
+    With --against, several reconstructions are compared with each other: which is better, by how
+    much, and how certain that is.
 
     Example: rvdtool metrics raws/ ground_truth/ --sheet sheet.png
 
@@ -181,7 +181,7 @@ def _edited(
 def _methods(
     predicted: Path, true: Path | None, against: list[str]
 ) -> tuple[dict[str, Path], Path]:
-    """The folders to be scored, by name, and that of the true frames."""
+    """The folders to score, by name, and the folder of the true frames."""
     if not against:
         if true is None:
             raise UsageError(
@@ -221,7 +221,7 @@ def _refuse_bundles(predicted: Path, true: Path) -> None:
 
 
 def _write_csv(comparisons: Mapping[str, "Comparison"], path: Path, overwrite: bool) -> None:
-    """Of several reconstructions, each has rows of its own, which begin with its name."""
+    """Write a row per frame. For several reconstructions, each row begins with a name."""
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     several = len(comparisons) > 1

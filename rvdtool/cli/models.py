@@ -1,4 +1,4 @@
-"""`rvdtool models`: the trained networks that come with rvdtool, and those of the authors."""
+"""`rvdtool models`: lists and shows the included networks, and imports the authors' own."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,7 +24,7 @@ def import_(
     file: Annotated[
         Path,
         typer.Argument(
-            help="The authors' checkpoint: RVD_Part1.pth or RVD_Part2.pth.", show_default=False
+            help="The authors' checkpoint, RVD_Part1.pth or RVD_Part2.pth.", show_default=False
         ),
     ],
     output: Annotated[
@@ -35,7 +35,7 @@ def import_(
         bool, typer.Option("--overwrite", help="Replace an existing model.")
     ] = False,
 ) -> None:
-    """Convert a checkpoint of the paper's authors into a model. Code in it is never run.
+    """Convert a checkpoint of the paper's authors into a model, without running any code in it.
 
     Example: rvdtool models import RVD_Part1.pth -o models/rvd-part1
     """

@@ -1,4 +1,4 @@
-"""`rvdtool pack`: from a video and RAW frames to a bundle."""
+"""`rvdtool pack`: makes a bundle from a video and RAW frames."""
 
 import os
 import typing
@@ -21,7 +21,7 @@ _RAW_ONLY = frozenset(
         *("mrw", "nef", "nrw", "orf", "pef", "raf", "rw2", "rwl", "sr2", "srf", "srw", "x3f"),
     )
 )
-"""Suffixes of RAW files, which can't be videos."""
+"""Suffixes of RAW files, which are certainly not videos."""
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -51,8 +51,8 @@ def pack(
         typer.Option(
             "--raw",
             help="RAW of a given frame, counted from 0: 120=second.dng, or by its time: "
-            "4.5s=second.dng. Repeatable. For many files: '*=stills/*.dng', whose names "
-            "end in the frame's number ('*s=': in seconds).",
+            "4.5s=second.dng. Repeatable. For many files: '*=stills/*.dng' if their names end in "
+            "the frame's number ('*s=': in its time in seconds).",
         ),
     ] = None,
     output: Annotated[
@@ -74,14 +74,12 @@ def pack(
     search: Annotated[
         int,
         typer.Option(
-            min=1, help="Number of first frames to search for the one that the RAW matches."
+            min=1, help="Number of frames, from the first, to search for the RAW's match."
         ),
     ] = 30,
     preview: Annotated[
         Path | None,
-        typer.Option(
-            help="PNG to write: video frame, aligned RAW and their difference, side by side."
-        ),
+        typer.Option(help="Write a PNG of video frame, aligned RAW and their difference."),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Accept a RAW that doesn't match the video.")
@@ -101,7 +99,7 @@ def pack(
         bool,
         typer.Option(
             "--as-listed",
-            help="Take a folder's pictures in the order of their names, even if numbers are "
+            help="Use a folder's pictures in the order of their names, even if numbers are "
             "missing or the names follow several patterns.",
         ),
     ] = False,
@@ -182,10 +180,10 @@ def pack(
 
 
 def _require_alone(context: typer.Context) -> None:
-    """Refuse whatever is given beside --list.
+    """Refuse arguments and options given in addition to --list.
 
     Raises:
-        UsageError: something is.
+        UsageError: there are such.
     """
     for parameter in context.command.params:
         name = parameter.name or ""
@@ -204,14 +202,14 @@ def _refuse_swapped(video: Path, raw: Path | None) -> None:
 
 
 def _is_raw(path: Path) -> bool:
-    """Whether it can't be a video: by its name, or those of the files in a folder."""
+    """Whether a file is RAW by its name, or a folder contains such files."""
     if not path.is_dir():
         return path.suffix.lower() in _RAW_ONLY
     return any(file.suffix.lower() in _RAW_ONLY for file in path.iterdir())
 
 
 def _target(output: str, video: Path) -> Path:
-    """The bundle's path; an output that ends in a slash is a folder, which may not exist yet."""
+    """Path of the bundle. An output that ends in a slash is a folder, which may not exist yet."""
     from rvdtool.capture.pack import bundle_name
 
     is_folder = output.endswith(("/", os.sep))
@@ -220,7 +218,7 @@ def _target(output: str, video: Path) -> Path:
 
 @contextmanager
 def _progress(total: int) -> "Iterator[tuple[Callable[[int], None], Callable[[int], None]]]":
-    """Two progress bars, one after the other: for compared frames, then for copied bytes."""
+    """Show two progress bars in turn: one for compared frames, then one for copied bytes."""
     with ExitStack() as bars:
         looked = bars.enter_context(console.progress("Matching", None))
         copied: list[Callable[[int], None]] = []

@@ -1,4 +1,4 @@
-"""`rvdtool pack --list`: many clips from a table."""
+"""`rvdtool pack --list`: packs many clips from a table."""
 
 import csv
 import shlex
@@ -13,15 +13,15 @@ _COLUMNS = ("video", "raw", "options")
 
 
 def pack_list(table: Path) -> None:
-    """Pack every clip of a table, going on after one that fails.
+    """Pack every clip of a table. If one fails, continue with the others.
 
     Args:
-        table: CSV with a column `video`, and `raw` or `options` or both: RAW files and options as
-            on the command line of `rvdtool pack`.
+        table: a CSV with the column `video` and at least one of `raw` and `options`: RAW files and
+            options as on the command line of `rvdtool pack`.
 
     Raises:
-        InputError: not such a table.
-        SeveralError: after the last clip, if any failed.
+        InputError: the file isn't such a table.
+        SeveralError: any clip failed; raised after the last one.
     """
     from rvdtool.cli import main
 
@@ -38,7 +38,7 @@ def pack_list(table: Path) -> None:
 
 
 def _read(path: Path) -> list[tuple[str, list[str]]]:
-    """Each row's video, and the arguments after it."""
+    """Read the rows: each one's video, and the arguments that follow it."""
     try:
         with require_file(path, "a CSV of clips").open(encoding="utf-8-sig", newline="") as file:
             semicolons = ";" in file.readline()
@@ -75,5 +75,5 @@ def _split(where: str, row: dict[str, str]) -> list[str]:
     except ValueError as error:
         raise InputError(f"{where}: options: {error}") from error
     if "--list" in options:
-        raise UsageError(f"{where}: --list is of no use within a list")
+        raise UsageError(f"{where}: --list can't be used inside a list")
     return options

@@ -20,10 +20,10 @@ SHORT = {
 
 
 def parse_rate(text: str | None) -> "Fraction | None":
-    """Read `25`, `30000/1001`, or `29.97`, which is short for the latter.
+    """Parse a frame rate: `25`, `30000/1001`, or `29.97` as short for the latter.
 
     Raises:
-        UsageError: not a number above 0.
+        UsageError: it isn't a number above 0.
     """
     from fractions import Fraction
 

@@ -1,4 +1,4 @@
-"""`rvdtool render`: RAW frames as a video or as linear pictures."""
+"""`rvdtool render`: develops RAW frames into a video or linear pictures."""
 
 import re
 from pathlib import Path
@@ -35,7 +35,7 @@ def render(
     ] = None,
     curve: Annotated[
         Literal["rec709", "srgb", "log"],
-        typer.Option(help="rec709 or srgb: to be looked at; log: ACEScct, to be graded."),
+        typer.Option(help="rec709 or srgb: for viewing; log: ACEScct, for grading."),
     ] = "rec709",
     white_balance: Annotated[
         str,
@@ -43,7 +43,7 @@ def render(
             help="as-shot, a colour temperature (5600), or a grey point of the first frame as X,Y."
         ),
     ] = "as-shot",
-    exposure: Annotated[float, typer.Option(help="Stops brighter (or darker: −1).")] = 0.0,
+    exposure: Annotated[float, typer.Option(help="Exposure change in stops (−1 is darker).")] = 0.0,
     rate: Annotated[
         str | None,
         typer.Option(
@@ -53,7 +53,7 @@ def render(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Develop a sequence of DNGs into a video, with steady exposure and white balance.
+    """Develop a sequence of DNGs into a video, with constant exposure and white balance.
 
     Example: rvdtool render raws/ -o clip.mov --curve log
     """

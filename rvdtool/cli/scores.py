@@ -1,4 +1,4 @@
-"""Figures of RAW frames in words, tables and JSON."""
+"""Metrics of RAW frames as text, tables and JSON."""
 
 import math
 from collections.abc import Mapping
@@ -19,15 +19,15 @@ PROTOCOLS = {
     "psnr_paper": "mosaic, DN / (2^bits − 1), peak 1",
     "ssim_paper": "mosaic, DN / (2^bits − 1), range 2",
 }
-"""Every figure's unit and range, which the command states beside it."""
+"""What each metric is measured on: its unit and range, shown beside its value."""
 
 
 EDITS_VERSION = 2
-"""Of the JSON that `--edits` adds."""
+"""Version of the JSON that `--edits` adds."""
 
 
 def cells(scores: "Scores") -> list[str]:
-    """Every figure with its unit."""
+    """Each metric as text with its unit."""
     return [_cell(name, value) for name, value in asdict(scores).items()]
 
 
@@ -36,7 +36,7 @@ def _cell(figure: str, value: float) -> str:
 
 
 def summary(comparison: "Comparison") -> str:
-    """One line about the frames that the mean covers."""
+    """A line of text about the frames that the mean covers."""
     counted = sum(frame.counted for frame in comparison.frames)
     left_out = "" if counted == len(comparison.frames) else "; the first was given, not counted"
     identical = (
@@ -54,7 +54,7 @@ def comparison_as_json(
     true: Path,
     edits: Mapping[str, "EditScores"] | None = None,
 ) -> dict[str, Any]:
-    """JSON has no infinity: the PSNR of identical frames is null."""
+    """A comparison for `--json`. JSON has no infinity, so the PSNR of identical frames is null."""
     edited = {} if edits is None else {"edits": _edits_as_json(edits)}
     return {
         "predicted": str(predicted),
@@ -79,7 +79,8 @@ def comparison_as_json(
 
 
 def _edits_as_json(edits: Mapping[str, "EditScores"]) -> dict[str, Any]:
-    """As docs/research/edits.schema.json says; a change of meaning changes the version."""
+    """Scores after edits, as docs/research/edits.schema.json specifies. A change of meaning needs
+    another version."""
     return {
         "version": EDITS_VERSION,
         "scores": {
@@ -90,7 +91,7 @@ def _edits_as_json(edits: Mapping[str, "EditScores"]) -> dict[str, Any]:
 
 
 def print_edits(edits: Mapping[str, Mapping[str, "EditScores"]]) -> None:
-    """A table for each reconstruction."""
+    """Print a table of scores after edits for each reconstruction."""
     from rich.box import SIMPLE
     from rich.table import Column, Table
 
@@ -131,7 +132,7 @@ def ranking_as_json(
     true: Path,
     edits: Mapping[str, Mapping[str, "EditScores"]],
 ) -> dict[str, Any]:
-    """Each reconstruction's figures, and who is better in each of them."""
+    """A comparison of several reconstructions for `--json`: metrics and rankings."""
     from rvdtool.evaluate.against import rank
 
     return {
@@ -157,7 +158,7 @@ def ranking_as_json(
 
 
 def print_ranking(comparisons: Mapping[str, "Comparison"], per_frame: bool) -> None:
-    """Who is better in which figure, by how much, and how surely."""
+    """Print which reconstruction is better in each metric, by how much, and how certain that is."""
     from rich.box import SIMPLE
     from rich.table import Column, Table
 
@@ -191,7 +192,7 @@ def print_ranking(comparisons: Mapping[str, "Comparison"], per_frame: bool) -> N
     for row in ranking:
         if not row.lead.is_clear:
             console.print_line(
-                f"{row.figure}: the interval holds 0, so {row.winner} isn't surely better than "
-                f"{row.second}"
+                f"{row.figure}: the interval includes 0, so {row.winner} isn't certain to be "
+                f"better than {row.second}"
             )
     console.print_line(summary(next(iter(comparisons.values()))))

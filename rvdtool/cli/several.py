@@ -1,4 +1,4 @@
-"""Commands that take several files: they go on after a file that fails, and sum up at the end."""
+"""Helps commands that take several files: continues after a failure and sums up at the end."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,21 +8,21 @@ from rvdtool.errors import RvdError
 
 
 class SeveralError(RvdError):
-    """Some of several files failed; the reasons were printed before."""
+    """Some of several files failed. The reasons have been printed."""
 
     exit_code = 6
 
 
 def for_each(paths: Sequence[Path], work: Callable[[Path], None]) -> None:
-    """Do the same for one file or several, one after the other.
+    """Process one file or several, one after the other.
 
     Args:
         paths: the files.
-        work: called with each; raises an `RvdError` if it fails.
+        work: called with each file; raises an `RvdError` on failure.
 
     Raises:
         RvdError: the file's own error, if there is only one file.
-        SeveralError: after the last of several files, if any failed.
+        SeveralError: any of several files failed; raised after the last one.
     """
     if len(paths) == 1:
         work(paths[0])
@@ -40,11 +40,11 @@ def for_each(paths: Sequence[Path], work: Callable[[Path], None]) -> None:
 
 
 def sum_up(failed: Sequence[str], total: int) -> None:
-    """Say how many were done.
+    """Print that all files are done, or report those that failed.
 
     Args:
-        failed: names of those that failed.
-        total: how many there were.
+        failed: names of the files that failed.
+        total: number of files.
 
     Raises:
         SeveralError: any failed.

@@ -1,4 +1,4 @@
-"""`rvdtool unpack`: extract the user's files from a bundle."""
+"""`rvdtool unpack`: extracts the user's files from a bundle."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`rvdtool verify`: check bundles for damage."""
+"""`rvdtool verify`: checks bundles for damage."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,8 +27,8 @@ def verify(
 ) -> None:
     """Check bundles: all hashes match, every frame decodes, each RAW equals its planes.
 
-    A damaged bundle ends with exit code 3 and a message that says what is damaged. Of several
-    bundles all are checked; if one fails, the exit code is 6.
+    For a damaged bundle, the exit code is 3, and a message says what is damaged. Several bundles
+    are all checked; if any fails, the exit code is 6.
 
     Example: rvdtool verify clip.rvd
     """

@@ -1,4 +1,4 @@
-"""The sensor's noise that reconstructed frames lack, so that they can stand beside real ones."""
+"""Adds the sensor noise that reconstructed frames lack, so that they look like real ones."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -25,11 +25,11 @@ from rvdtool.reconstruct.statistics import (
 )
 
 SEED = 0x52415721
-"""With a frame's index, the seed of its grain."""
+"""Seed of the grain, combined with the frame's index."""
 
 _STEP, _WINDOW = 9, 9
-"""Noise is looked for in a window of 9×9 places, every ninth row and column (an odd step meets all
-positions of the cell)."""
+"""Existing noise is measured at every ninth row and column, in windows of 9×9 such places. An odd
+step reaches all positions of the cell."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class SensorNoise:
     """The noise of a camera at one ISO, on the grid of its frames.
 
     Attributes:
-        curves: variance by normalised value, one for each position of the 2×2 cell.
-        stated: whether the RAW states it (NoiseProfile); else it was measured.
+        curves: variance by normalised value, for each position of the 2×2 cell.
+        stated: whether the RAW states it (NoiseProfile); otherwise it was measured.
     """
 
     curves: tuple[Curve, Curve, Curve, Curve]
@@ -46,7 +46,7 @@ class SensorNoise:
 
     @classmethod
     def of(cls, frame: RawFrame) -> Self:
-        """By a true RAW's NoiseProfile, else from its flattest areas."""
+        """The noise of a true RAW, from its NoiseProfile or else measured in its flattest areas."""
         pairs = _profile(frame)
         if pairs is not None:
             colors = frame.phase.pattern.ravel()
@@ -59,7 +59,7 @@ class SensorNoise:
         return cls((one, two, three, four), stated=False)
 
     def variance(self, values: Array) -> Array:
-        """Of each photosite, [H, W], by its normalised value."""
+        """Noise variance of each photosite from its normalised value, [H, W]."""
         result = np.empty_like(values)
         for curve, (row, column) in zip(self.curves, POSITIONS, strict=True):
             result[row::2, column::2] = curve(values[row::2, column::2])
@@ -67,14 +67,14 @@ class SensorNoise:
 
 
 def with_grain(frame: RawFrame, noise: SensorNoise, index: int) -> RawFrame:
-    """Add the noise that a reconstructed frame lacks: everywhere, all but what is there already.
+    """Add the noise that a reconstructed frame lacks, compared with the sensor's.
 
-    Photosites at the white level stay there, as the sensor's do.
+    Photosites at the white level stay there, as in a sensor.
 
     Args:
-        frame: reconstructed.
-        noise: of its camera.
-        index: of the frame; every frame gets grain of its own, the same each time.
+        frame: the reconstructed frame.
+        noise: noise of its camera.
+        index: index of the frame. Frames get different grain, which is the same in every run.
     """
     values = normalise(frame.mosaic, frame.black, frame.white)
     full = frame.mosaic >= frame.white
@@ -86,10 +86,10 @@ def with_grain(frame: RawFrame, noise: SensorNoise, index: int) -> RawFrame:
 
 
 def _present(values: Array, variance: Array, full: NDArray[np.bool_]) -> Array:
-    """The fraction of the noise variance that is there already, 0..1, [H, W].
+    """The fraction of the noise variance that a frame already has, 0..1, [H, W].
 
-    As `noise_variance` does, it takes the tenth of the places around that varies least for flat;
-    where none is, texture counts as noise, and hides that there is less.
+    Like `noise_variance`, it assumes that the tenth of the surrounding places that varies least is
+    flat. If none is, texture counts as noise, so the fraction is overestimated.
     """
     ratio = fine_power(values) / (LOWEST_TENTH * np.maximum(variance, ROUNDING))
     ratio[full] = 1
@@ -99,8 +99,8 @@ def _present(values: Array, variance: Array, full: NDArray[np.bool_]) -> Array:
 
 
 def _profile(frame: RawFrame) -> list[tuple[float, float]] | None:
-    """(Slope, offset) of the variance for red, green and blue; None if the RAW doesn't say, or says
-    what can't be."""
+    """(Slope, offset) of the variance for red, green and blue; None if the RAW has no NoiseProfile,
+    or an impossible one."""
     for tag in frame.profile.tags:
         if tag.code == NOISE_PROFILE and tag.count in (2, 6):
             pairs = list(zip(tag.value[::2], tag.value[1::2], strict=True))
@@ -112,10 +112,10 @@ def _profile(frame: RawFrame) -> list[tuple[float, float]] | None:
 def _measured(
     values: Array, level: Array, unclipped: NDArray[np.bool_], place: tuple[int, int]
 ) -> Curve:
-    """The line (read noise, and shot noise that grows with the light) of one position.
+    """The variance at a position of the cell: a line of read noise plus shot noise.
 
     At a brightness without flat areas, texture is measured instead. Least squares of the relative
-    error keep the line at the lowest values: what is far above it counts as 1 at most.
+    error keep the line near the lowest values: values far above it count as 1 at most.
     """
     usable = np.zeros_like(unclipped)
     usable[place[0] :: 2, place[1] :: 2] = unclipped[place[0] :: 2, place[1] :: 2]

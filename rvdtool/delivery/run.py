@@ -74,7 +74,7 @@ def make_clip(bundle: Bundle, options: DerenderOptions, scratch: Path | None) ->
 
 
 GRAINED = "noise of the sensor added by rvdtool derender --grain"
-"""ImageDescription of frames with grain."""
+"""ImageDescription tag of frames with grain."""
 
 
 class Run:
@@ -164,18 +164,19 @@ class Run:
             yield
 
     def _sensor_noise(self) -> dict[int, SensorNoise]:
-        """The noise of each reference, by its index."""
+        """The noise of each reference, by frame index."""
         found = {}
         for one in self.bundle.references:
-            found[one.index] = SensorNoise.of(replace(one).frame)  # a copy: it would keep the frame
+            # A copy of the reference, since the bundle's own would keep its frame in memory.
+            found[one.index] = SensorNoise.of(replace(one).frame)
             how = "its NoiseProfile" if found[one.index].stated else "what was measured in it"
             name = self.bundle.manifest.references[len(found) - 1].raw.name
             self._say(f"--grain: reconstructed frames get the noise of {name}, by {how}")
         return found
 
     def grained(self, frame: RawFrame, index: int) -> RawFrame:
-        """A reconstructed frame with grain, if it is wanted: that of the reference before it
-        (before the first: after)."""
+        """A reconstructed frame, with grain if requested, from the previous reference (before the
+        first reference: from that one)."""
         if not self._noise:
             return frame
         source = max((k for k in self._noise if k <= index), default=min(self._noise))
