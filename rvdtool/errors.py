@@ -13,7 +13,10 @@
 A message says what was given, what is allowed, and what to do next.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+_LONGEST: Final = 200
+"""Characters of what is quoted in a message."""
 
 
 class RvdError(Exception):
@@ -60,3 +63,9 @@ class OutputError(RvdError):
     """The result can't be written."""
 
     exit_code: ClassVar[int] = 5
+
+
+def brief(said: BaseException | str) -> str:
+    """Another library's error, or text from a file, as part of a message: short and in one line."""
+    text = " ".join((said if isinstance(said, str) else str(said) or type(said).__name__).split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

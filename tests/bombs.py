@@ -1,6 +1,7 @@
 """How much memory and time reading small, hostile files takes: measured in a process of its own."""
 
 import json
+import struct
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -24,6 +25,27 @@ for name in json.loads(sys.argv[1]):
     peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
     print(json.dumps([said, peak, seconds]))
 """
+
+
+def tiff(*ifds: tuple[list[tuple[int, int, int, int]], int]) -> bytes:
+    """A little-endian TIFF: IFDs of tags (code, type, count, value) and the next one's offset."""
+    parts = [b"II*\0\x08\0\0\0"]
+    for tags, following in ifds:
+        entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+        parts.append(struct.pack("<H", len(tags)) + entries + struct.pack("<I", following))
+    return b"".join(parts)
+
+
+def endless_tiffs() -> dict[str, bytes]:
+    """Small DNGs whose lists of images never end, by name."""
+    dng = (50706, 1, 4, 0x0401)
+    once = struct.pack("<30000I", *[26] * 30_000)
+    chain = [([], 8 + 6 * (index + 1)) for index in range(300_000)]
+    return {
+        "circle.dng": tiff(([dng], 8)),
+        "subifds.dng": tiff(([(330, 4, 30_000, 26)], 0)) + once,
+        "chain.dng": tiff(*chain),
+    }
 
 
 @dataclass(frozen=True)

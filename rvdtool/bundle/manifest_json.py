@@ -6,11 +6,7 @@ import reprlib
 from pydantic import BaseModel, ValidationError
 
 from rvdtool.bundle.manifest import FORMAT, VERSION, Manifest
-from rvdtool.errors import BundleError
-
-_LONGEST = 300
-"""Characters of a message; fields and values that it names may be of any length."""
-
+from rvdtool.errors import BundleError, brief
 
 _MOST_FIELDS = 100
 """Of an object; those of the manifest have fewer."""
@@ -32,7 +28,7 @@ def parse_manifest(data: bytes) -> Manifest:
     try:
         said = json.loads(data, object_pairs_hook=_fields, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"manifest.json is no JSON that can be read: {error}") from error
+        raise BundleError(f"manifest.json is no JSON that can be read: {brief(error)}") from error
     try:
         head = _Head.model_validate(said, strict=True)
     except ValidationError as error:
@@ -95,6 +91,4 @@ def _first(error: ValidationError) -> str:
     """The first problem, in one line: where, what."""
     problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = ".".join(str(part) for part in problem["loc"])
-    what = f"{where}: {problem['msg']}" if where else str(problem["msg"])
-    what = " ".join(what.split())  # a value that it quotes may hold line breaks
-    return what if len(what) <= _LONGEST else f"{what[:_LONGEST]}…"
+    return brief(f"{where}: {problem['msg']}" if where else problem["msg"])

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from rvdtool.bundle.fields import LARGEST_FACTOR
 from rvdtool.bundle.manifest import Exposures
-from rvdtool.errors import InputError
+from rvdtool.errors import InputError, brief
 from rvdtool.files import describe, require_file
 from rvdtool.video.frame import VideoInfo
 
@@ -64,7 +64,7 @@ def read_exposures(path: Path, info: VideoInfo) -> Exposures:
     except OSError as error:
         raise InputError(f"{path}: can't be read: {describe(error)}") from error
     except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a CSV file ({error})") from error
+        raise InputError(f"{path}: not a CSV file ({brief(error)})") from error
     missing = next((i for i in range(info.frame_count) if i not in rows), None)
     if missing is not None:
         raise InputError(

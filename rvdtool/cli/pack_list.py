@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rvdtool.cli import console
 from rvdtool.cli.several import sum_up
-from rvdtool.errors import InputError, UsageError
+from rvdtool.errors import InputError, UsageError, brief
 from rvdtool.files import describe, require_file
 
 _COLUMNS = ("video", "raw", "options")
@@ -63,7 +63,7 @@ def _read(path: Path) -> list[tuple[str, list[str]]]:
     except OSError as error:
         raise InputError(f"{path}: can't be read: {describe(error)}") from error
     except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a CSV file ({error})") from error
+        raise InputError(f"{path}: not a CSV file ({brief(error)})") from error
     if not rows:
         raise InputError(f"{path}: lists no clips")
     return rows

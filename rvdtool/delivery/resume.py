@@ -11,7 +11,7 @@ from zlib import error as zerror
 import numpy as np
 from numpy.typing import NDArray
 
-from rvdtool.errors import OutputError
+from rvdtool.errors import OutputError, brief
 from rvdtool.files import describe, write_beside
 from rvdtool.reconstruct.chain import ChainState
 from rvdtool.reconstruct.references import Start
@@ -191,7 +191,7 @@ def load_checkpoint(
                 values = {name: one if one.ndim else one.item() for name, one in values.items()}
     except _UNREADABLE as error:
         raise OutputError(
-            f"{path}: can't be read ({error}); use --overwrite to start again"
+            f"{path}: can't be read ({brief(error)}); use --overwrite to start again"
         ) from error
     return Checkpoint(Start(frame, state(**values) if values else None), written, figures, threads)
 

@@ -27,7 +27,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from rvdtool.errors import ModelError, OutputError, UsageError
+from rvdtool.errors import ModelError, OutputError, UsageError, brief
 from rvdtool.files import describe, write_beside
 from rvdtool.network import KINDS
 
@@ -190,7 +190,7 @@ def build_network(kind: str, config: Mapping[str, JsonValue], where: str) -> nn.
         ModelError: the kind is unknown, or the configuration is invalid.
     """
     if kind not in KINDS:
-        raise ModelError(f"{where}: kind is one of {', '.join(KINDS)}; got {kind!r}")
+        raise ModelError(f"{where}: kind is one of {', '.join(KINDS)}; got {brief(kind)!r}")
     module_name, config_name, network_name = KINDS[kind]
     module = import_module(module_name)
     config_type, network_type = getattr(module, config_name), getattr(module, network_name)
@@ -207,7 +207,9 @@ def build_network(kind: str, config: Mapping[str, JsonValue], where: str) -> nn.
     except ModelError as error:
         raise ModelError(f"{where}: {error}") from error
     except (TypeError, ValueError, RuntimeError, MemoryError, OverflowError) as error:
-        raise ModelError(f"{where}: no network can be made from its config: {error}") from error
+        raise ModelError(
+            f"{where}: no network can be made from its config: {brief(error)}"
+        ) from error
 
 
 def check_weights(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: str) -> None:
@@ -281,15 +283,17 @@ def _parse_weights(data: bytes, expected: Mapping[str, Tensor], path: Path) -> d
     try:
         listed = dict(safetensors.deserialize(data))  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
-        raise ModelError(f"{path}: not a safetensors file, or a damaged one: {error}") from error
+        raise ModelError(
+            f"{path}: not a safetensors file, or a damaged one: {brief(error)}"
+        ) from error
     _require_same(set(expected), set(listed), f"{path}: weights")
     for key, tensor in expected.items():
         wanted = (_DTYPES[tensor.dtype], list(tensor.shape))
         found = (listed[key]["dtype"], list(listed[key]["shape"]))
         if found != wanted:
             raise ModelError(
-                f"{path}: {key} is {found[0]} {found[1]}; its config asks for {wanted[0]} "
-                f"{wanted[1]}"
+                f"{path}: {key} is {found[0]} {brief(str(found[1]))}; its config asks for "
+                f"{wanted[0]} {wanted[1]}"
             )
     state = safetensors.torch.load(data)
     check_weights(state, expected, str(path))
@@ -315,7 +319,7 @@ def _read(path: Path, limit: int) -> bytes:
 def _require_same(wanted: set[str], given: set[str], what: str) -> None:
     """Refuse missing and unknown names; the error lists them."""
     problems = [
-        f"{word} {', '.join(sorted(names)[:5])}{' and more' * (len(names) > 5)}"
+        f"{word} {', '.join(map(brief, sorted(names)[:5]))}{' and more' * (len(names) > 5)}"
         for word, names in (("without", wanted - given), ("with unknown", given - wanted))
         if names
     ]
@@ -327,4 +331,4 @@ def _first(error: ValidationError) -> str:
     """The first problem in one line: its place and what is wrong."""
     problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = ".".join(str(part) for part in problem["loc"])
-    return f"{where}: {problem['msg']}" if where else str(problem["msg"])
+    return brief(f"{where}: {problem['msg']}" if where else problem["msg"])

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from rvdtool.errors import UsageError
+from rvdtool.errors import UsageError, brief
 
 
 def choose_device(name: str | None) -> torch.device:
@@ -23,8 +23,9 @@ def choose_device(name: str | None) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:  # PyTorch without CUDA raises AssertionError
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"no device {name!r} here: {reason}; leave it out, or use cpu") from error
+        raise UsageError(
+            f"no device {name!r} here: {brief(error)}; leave it out, or use cpu"
+        ) from error
     return device
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from rvdtool.errors import ModelError
+from rvdtool.errors import ModelError, brief
 from rvdtool.files import describe, require_file
 
 MAX_BYTES: Final = 2**31
@@ -89,7 +89,7 @@ def read_pth(file: Path) -> Any:
         with zipfile.ZipFile(file) as archive:
             program = _program(archive, size, file)
     except (zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError) as error:
-        reason = describe(error) if isinstance(error, OSError) else error
+        reason = describe(error) if isinstance(error, OSError) else brief(error)
         raise ModelError(
             f"{file}: not a checkpoint of PyTorch 1.6 or later (a ZIP archive), or a damaged one: "
             f"{reason}"
@@ -99,10 +99,9 @@ def read_pth(file: Path) -> Any:
         content = torch.load(file, map_location="cpu", weights_only=True)
         _require_stored(content, _MOST_SHARED * size)
     except _UNREADABLE as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
         raise ModelError(
             f"{file}: can't be read as weights only; it is damaged, or contains more than tensors "
-            f"(code is never run): {reason[:200]}"
+            f"(code is never run): {brief(error)}"
         ) from error
     return content
 

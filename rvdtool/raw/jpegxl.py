@@ -8,7 +8,7 @@ each other well.
 import imagecodecs
 import numpy as np
 
-from rvdtool.errors import RawError
+from rvdtool.errors import RawError, brief
 from rvdtool.raw.frame import Mosaic
 from rvdtool.raw.header import DAMAGE
 
@@ -42,7 +42,7 @@ def decode(data: bytes, size: tuple[int, int], *, quarters: bool) -> Mosaic:
     try:  # a picture of another size is refused before it is decoded
         imagecodecs.jpegxl_decode(data, out=stored, numthreads=1)
     except (imagecodecs.JpegxlError, *DAMAGE) as error:
-        raise RawError(f"damaged: its JPEG XL can't be decoded ({error})") from error
+        raise RawError(f"damaged: its JPEG XL can't be decoded ({brief(error)})") from error
     if not quarters:
         return stored
     mosaic = np.empty_like(stored)

@@ -5,7 +5,7 @@ import struct
 import imagecodecs
 import numpy as np
 
-from rvdtool.errors import RawError
+from rvdtool.errors import RawError, brief
 from rvdtool.raw.frame import Mosaic
 
 _START, _END, _SOF3 = b"\xff\xd8", b"\xff\xd9", 0xC3
@@ -53,7 +53,7 @@ def decode_lossless(data: bytes, size: tuple[int, int], bits: int) -> Mosaic:
     try:
         samples = np.asarray(imagecodecs.jpeg_decode(data[: end + 2]))
     except (imagecodecs.Jpeg8Error, ValueError) as error:
-        raise RawError(f"damaged lossless JPEG ({error})") from error
+        raise RawError(f"damaged lossless JPEG ({brief(error)})") from error
     if samples.size != size[0] * size[1] or int(samples.max()) >= 2**bits:
         raise RawError(f"damaged lossless JPEG, or values of more than {bits} bits")
     return samples.astype(np.uint16, copy=False).reshape(size)

@@ -21,7 +21,7 @@ import rawpy
 import tifffile
 from numpy.typing import NDArray
 
-from rvdtool.errors import RawError, UsageError
+from rvdtool.errors import RawError, UsageError, brief
 from rvdtool.files import describe, require_file
 from rvdtool.raw import fits, jpegxl
 from rvdtool.raw.frame import (
@@ -370,7 +370,7 @@ def _read_plain(path: Path, levels: MosaicLevels) -> RawFrame:
         else:
             raise RawError("neither a TIFF, a PNG nor a FITS file; levels are given only for those")
     except (*DAMAGE, imagecodecs.PngError) as error:
-        raise RawError(f"damaged or incomplete ({error})") from error
+        raise RawError(f"damaged or incomplete ({brief(error)})") from error
     _require_mosaic(mosaic.dtype, mosaic.shape)
     if int(mosaic.max()) >= 2**levels.bits:
         raise RawError(f"it has values up to {mosaic.max()}, but {levels.bits} bits were given")
@@ -395,7 +395,7 @@ def read_mosaic_tiff(path: Path) -> Mosaic:
         mosaic = _read_tiff(path)
         _require_mosaic(mosaic.dtype, mosaic.shape)
     except (RawError, *DAMAGE) as error:
-        raise RawError(f"{path}: not a TIFF that can be read: {error}") from error
+        raise RawError(f"{path}: not a TIFF that can be read: {brief(error)}") from error
     return np.ascontiguousarray(mosaic, np.uint16)
 
 

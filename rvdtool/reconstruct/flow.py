@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rvdtool.errors import InputError, MismatchError
+from rvdtool.errors import InputError, MismatchError, brief
 from rvdtool.reconstruct.buffers import empty
 from rvdtool.reconstruct.candidates import sample_strip
 from rvdtool.reconstruct.compiled import in_strips
@@ -204,7 +204,7 @@ def read_flow_to_next(path: Path, size: tuple[int, int]) -> Flow:
     try:
         forward = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError, EOFError, OverflowError) as error:
-        raise InputError(f"{path}: can't be read as a .npy file: {error}") from error
+        raise InputError(f"{path}: can't be read as a .npy file: {brief(error)}") from error
     if forward.ndim != 3 or forward.shape[2] != 2 or 0 in forward.shape:
         raise MismatchError(
             f"{path}: a flow is numbers [height, width, 2]; this is {list(forward.shape)}"

@@ -9,7 +9,7 @@ from typing import cast
 import imagecodecs
 import numpy as np
 
-from rvdtool.errors import UsageError, VideoError
+from rvdtool.errors import UsageError, VideoError, brief
 from rvdtool.files import write_beside
 from rvdtool.video.color import UNSPECIFIED
 from rvdtool.video.frame import Rgb
@@ -94,7 +94,7 @@ def decode_png(data: bytes, name: str) -> Rgb:
     try:
         return cast(Rgb, imagecodecs.png_decode(data))
     except (imagecodecs.PngError, ValueError) as error:
-        raise VideoError(f"{name}: damaged PNG ({error})") from error
+        raise VideoError(f"{name}: damaged PNG ({brief(error)})") from error
 
 
 def write_png(rgb: Rgb, path: Path, *, overwrite: bool = False) -> None:

@@ -6,7 +6,7 @@ from typing import cast
 import numpy as np
 import tifffile
 
-from rvdtool.errors import RawError, VideoError
+from rvdtool.errors import RawError, VideoError, brief
 from rvdtool.raw.frame import require_readable_size
 from rvdtool.raw.header import DAMAGE, TIFF_MAGIC, Ifd
 from rvdtool.raw.ifd import ifds_in
@@ -36,7 +36,7 @@ def read_header(file: io.RawIOBase, name: str) -> PictureHeader:
             raise RawError("damaged: its tags can't be read")
         return _header([Ifd(tags) for tags in tree.pages], size, name)
     except RawError as error:
-        raise VideoError(f"{name}: a TIFF that can't be a frame: {error}") from error
+        raise VideoError(f"{name}: a TIFF that can't be a frame: {brief(error)}") from error
 
 
 def decode_tiff(data: bytes, name: str) -> Rgb:
@@ -55,7 +55,7 @@ def decode_tiff(data: bytes, name: str) -> Rgb:
             if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
                 pixels = np.moveaxis(pixels, 0, 2)
     except DAMAGE as error:
-        raise VideoError(f"{name}: damaged TIFF ({error})") from error
+        raise VideoError(f"{name}: damaged TIFF ({brief(error)})") from error
     if pixels.shape != (header.height, header.width, 3):
         raise VideoError(f"{name}: damaged TIFF (its pixels are {pixels.shape})")
     return cast(Rgb, np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("=")))

@@ -11,8 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from rvdtool.raw.carried import CARRIED
+
 Field = tuple[int, int]
 """Offset and size in bytes of a number that says how much or where."""
+
+_MOST_LISTED = 100
+"""SubIFDs of one tag that are edited."""
 
 ELSEWHERE = (Path("/tmp/evil"), Path("/etc/evil"))
 """Where forged names of members lead, beside places near the bundle."""
@@ -25,6 +30,9 @@ _VALUES = (
     *([], {}, [[]], [0] * 1000, {"": 0}),
 )  # fmt: skip
 """What a manifest's fields are replaced by."""
+
+_NUMBERS = (0, 1, -1, 2, 3, 21, 1.5, 65_535, 65_536, 2**31 - 1, 2**31, 2**32, 10**30, 1e-300)
+"""What is said of a camera instead of the truth."""
 
 
 def damage(data: bytes, rng: random.Random, fields: list[Field]) -> bytes:
@@ -65,7 +73,10 @@ def _edit_fields(data: bytes, rng: random.Random, fields: list[Field]) -> bytes:
     for offset, size in rng.sample(fields, min(len(fields), rng.randint(1, 2))):
         old = int.from_bytes(changed[offset : offset + size], "little")
         near = (old + rng.choice((-2, -1, 1, 2, 8, 1024)), old * 2, old // 2)
-        value = rng.choice((*_EXTREMES, *near)) % 256**size
+        # What another field says: an offset that points to somebody else's data, or back.
+        place, length = rng.choice(fields)
+        other = int.from_bytes(data[place : place + length], "little")
+        value = rng.choice((*_EXTREMES, *near, other, other)) % 256**size
         changed[offset : offset + size] = value.to_bytes(size, rng.choice(("little", "big")))
     return bytes(changed)
 
@@ -85,7 +96,9 @@ def zip_fields(data: bytes) -> list[Field]:
 
 
 def tiff_fields(data: bytes) -> list[Field]:
-    """Types, counts and values of all tags, in the main IFD and those it points to."""
+    """Types, counts and values of all tags and the pointers between IFDs; none of other files."""
+    if data[:4] not in (b"II*\0", b"MM\0*"):
+        return []
     order = "<" if data[:2] == b"II" else ">"
     fields: list[Field] = [(4, 4)]
     todo, seen = [struct.unpack_from(order + "I", data, 4)[0]], set[int]()
@@ -96,11 +109,18 @@ def tiff_fields(data: bytes) -> list[Field]:
         seen.add(ifd)
         count = struct.unpack_from(order + "H", data, ifd)[0]
         fields.append((ifd, 2))
-        for entry in range(ifd + 2, min(ifd + 2 + 12 * count, len(data) - 12), 12):
-            code, _, _, value = struct.unpack_from(order + "HHII", data, entry)
+        following = ifd + 2 + 12 * count
+        for entry in range(ifd + 2, min(following, len(data) - 12), 12):
+            code, _, number, value = struct.unpack_from(order + "HHII", data, entry)
             fields += [(entry + 2, 2), (entry + 4, 4), (entry + 8, 4), (entry + 8, 2)]
             if code in (330, 34665):  # SubIFDs, EXIF
-                todo.append(value)
+                listed = range(value, value + 4 * number, 4) if number > 1 else (entry + 8,)
+                inside = [place for place in listed[:_MOST_LISTED] if place + 4 <= len(data)]
+                fields += [(place, 4) for place in inside]
+                todo += [struct.unpack_from(order + "I", data, place)[0] for place in inside]
+        if following + 4 <= len(data):
+            fields.append((following, 4))
+            todo.append(struct.unpack_from(order + "I", data, following)[0])
     return fields
 
 
@@ -129,16 +149,52 @@ def _places(data: bytes, magic: bytes) -> Iterator[int]:
 
 def forge_manifest(data: bytes, rng: random.Random) -> bytes:
     """A bundle whose manifest says something else, with its checksums right."""
-    members = _members(data)
+    members = read_members(data)
     manifest = json.loads(members["manifest.json"])
     for _ in range(rng.randint(1, 3)):
-        _change(manifest, rng)
+        change(manifest, rng)
     # NaN and lone surrogates are no JSON, but a forger can write them.
     text = json.dumps(manifest).encode()
-    return _archive({**members, **_described(text)})
+    return write_members({**members, **_described(text)})
 
 
-def _change(manifest: Any, rng: random.Random) -> None:
+def forge_camera(data: bytes, rng: random.Random) -> bytes:
+    """A bundle whose manifest says of a camera what its DNGs can't, with its checksums right."""
+    members = read_members(data)
+    manifest = json.loads(members["manifest.json"])
+    reference = rng.choice(manifest["references"])
+    profile, numbers = reference["profile"], (*_NUMBERS, rng.random())
+    for _ in range(rng.randint(1, 3)):
+        match rng.choice(("tag", "tag", "neutral", "matrix", "exposure")):
+            case "tag":
+                profile["tags"].append(_tag(rng))
+            case "neutral":
+                profile["as_shot_neutral"][rng.randrange(3)] = rng.choice(numbers)
+            case "matrix":
+                profile["color_matrix"] = [[rng.choice(numbers) for _ in range(3)] for _ in "xyz"]
+            case _:
+                ratio = {"numerator": rng.choice(numbers), "denominator": rng.choice(numbers)}
+                field = rng.choice(("time", "f_number", "focal_length", "iso"))
+                reference["exposure"][field] = ratio if field != "iso" else rng.choice(numbers)
+    return write_members({**members, **_described(json.dumps(manifest).encode())})
+
+
+def _tag(rng: random.Random) -> dict[str, Any]:
+    """A TIFF tag of any kind, right or wrong."""
+    count = rng.choice((0, 1, 2, 3, 4, 9, 1000))
+    numbers = [rng.choice(_NUMBERS) for _ in range(rng.choice((count, 2 * count, 1)))]
+    value = rng.choice(
+        (
+            {"kind": "numbers", "numbers": numbers},
+            {"kind": "text", "text": rng.choice(("", "Acme", "ü" * count, "a\0b"))},
+            {"kind": "hex", "hex": rng.randbytes(rng.choice((0, count, 4 * count))).hex()},
+        )
+    )
+    code = rng.choice((*sorted(CARRIED), 256, 273, 279, 330, 50717, rng.randrange(2**16)))
+    return {"code": code, "dtype": rng.randint(1, 13), "count": count, "value": value}
+
+
+def change(manifest: Any, rng: random.Random) -> None:
     """Replace, remove, add or double one value somewhere in the tree."""
     node = manifest
     while True:
@@ -163,21 +219,20 @@ def _change(manifest: Any, rng: random.Random) -> None:
 
 def forge_member(data: bytes, rng: random.Random) -> bytes:
     """A bundle with a damaged video, RAW frame or planes, with its checksums right."""
-    members = _members(data)
+    members = read_members(data)
     manifest = json.loads(members["manifest.json"])
     entries = _entries(manifest)
     entry = rng.choice(entries)
     old = members[entry["name"]]
-    fields = tiff_fields(old) if old[:4] in (b"II*\0", b"MM\0*") else []
-    new = damage(old, rng, fields) or b"\0"
+    new = damage(old, rng, tiff_fields(old)) or b"\0"
     entry["size"], entry["sha256"] = len(new), hashlib.sha256(new).hexdigest()
     text = json.dumps(manifest).encode()
-    return _archive({**members, entry["name"]: new, **_described(text)})
+    return write_members({**members, entry["name"]: new, **_described(text)})
 
 
 def forge_names(data: bytes, rng: random.Random) -> bytes:
     """A bundle whose members are renamed, missing, doubled or added."""
-    members = list(_members(data).items())
+    members = list(read_members(data).items())
     place = rng.randrange(len(members))
     name, content = members[place]
     other = rng.choice(
@@ -188,10 +243,10 @@ def forge_names(data: bytes, rng: random.Random) -> bytes:
         del members[place]
     if kind != "remove":
         members.insert(place, (name if kind == "double" else other, content))
-    return _archive(members)
+    return write_members(members)
 
 
-def _members(data: bytes) -> dict[str, bytes]:
+def read_members(data: bytes) -> dict[str, bytes]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return {info.filename: archive.read(info) for info in archive.infolist()}
 
@@ -208,7 +263,7 @@ def _entries(manifest: Any) -> list[Any]:
     return [*manifest["video"]["members"], *raws]
 
 
-def _archive(members: dict[str, bytes] | list[tuple[str, bytes]]) -> bytes:
+def write_members(members: dict[str, bytes] | list[tuple[str, bytes]]) -> bytes:
     """Headers as rvdtool writes them, so that nothing but the members gives a forgery away."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive, warnings.catch_warnings():

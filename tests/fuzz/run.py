@@ -1,13 +1,15 @@
-"""Mutate bundles, RAW files, recordings and videos, and see what rvdtool does with them.
+"""Mutate every kind of file that rvdtool reads, and see what it does with them.
 
     python -m tests.fuzz.run                         the whole run: half an hour beside other work
-    python -m tests.fuzz.run --bundles 200 --raws 50 --recordings 20 --videos 20 --kills 5
+    python -m tests.fuzz.run --bundles 200 --raws 50 --recordings 20 --videos 20 --states 20 \
+        --models 20 --kills 5
     python -m tests.fuzz.run --only bundle:1234      one case again, with all it said
 
-Every case is drawn from its number, used in a child process with limits (1 GiB of address space,
-20 s of processor), and must end well or with an error of rvdtool's own: no other error, no crash,
-no hang, and nothing written but what was unpacked whole. What came of all of them is one JSON on
-stdout. Exits with 1 if any case ended otherwise; those are kept in the folder named by --keep.
+Every case is drawn from its number, used in a child process with limits (500 MB of resident
+memory, 5 s of processor), and must end well or with an error of rvdtool's own:
+no other error, no crash, no hang, and nothing written but what belongs into the case's output
+folder. What came of all of them is one JSON on stdout. Exits with 1 if any case ended otherwise;
+those are kept in the folder named by --keep.
 """
 
 import argparse
@@ -21,12 +23,14 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 # Imported, but not used, before the fork: LibRaw's and FFmpeg's threads don't survive one.
 from tests.fuzz import mutate
 from tests.fuzz.kill import kill_at_every_write, kill_packs
+from tests.fuzz.learned import forge_model, forge_state, use_model, use_state
 from tests.fuzz.targets import use_bundle, use_mlv, use_plain, use_raw, use_video
 from tests.fuzz.watch import FAILURES, MEMORY, SECONDS, watch
 
@@ -36,20 +40,32 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_AREN
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of file: the folder of its seeds, and what is done with it."""
+    """One kind of file, whose seeds are in the folder of its name.
 
-    folder: str
+    Attributes:
+        use: what is done with it.
+        fields: where its numbers are that say how much or where.
+        forgers: what half of the cases are made by: changes inside, with checksums that are right.
+    """
+
     use: Callable[[Path], list[str]]
     fields: Callable[[bytes], list[mutate.Field]]
+    forgers: tuple[Callable[[bytes, random.Random], bytes], ...] = ()
 
 
-KINDS = {
-    "bundle": Kind("bundle", use_bundle, mutate.zip_fields),
-    "raw": Kind("raw", use_raw, mutate.tiff_fields),
-    "plain": Kind("plain", use_plain, lambda data: []),
-    "mlv": Kind("mlv", use_mlv, mutate.mlv_fields),
-    "video": Kind("video", use_video, lambda data: []),
-}
+def list_kinds(seeds: Path) -> dict[str, Kind]:
+    """All kinds, by name."""
+    member = mutate.forge_member
+    forgers = (mutate.forge_manifest, mutate.forge_camera, member, member, mutate.forge_names)
+    return {
+        "bundle": Kind(use_bundle, mutate.zip_fields, forgers),
+        "raw": Kind(use_raw, mutate.tiff_fields),
+        "plain": Kind(use_plain, mutate.tiff_fields),
+        "mlv": Kind(use_mlv, mutate.mlv_fields),
+        "video": Kind(use_video, lambda data: []),
+        "state": Kind(partial(use_state, seeds), mutate.zip_fields, (forge_state,)),
+        "model": Kind(partial(use_model, seeds), mutate.zip_fields, (forge_model,)),
+    }
 
 
 def main() -> int:
@@ -63,6 +79,8 @@ def main() -> int:
         "plain": arguments.raws // 5,
         "mlv": arguments.recordings,
         "video": arguments.videos,
+        "state": arguments.states,
+        "model": arguments.models,
     }
     with tempfile.TemporaryDirectory(prefix="rvdtool-seeds-") as folder:
         seeds = Path(folder)
@@ -70,7 +88,7 @@ def main() -> int:
         if arguments.only:
             name, number = arguments.only.split(":")
             seed, data = draw_case(seeds, name, int(number))
-            _say(sys.stdout, f"{seed}: {watch(KINDS[name].use, data, seed)}")
+            _say(sys.stdout, f"{seed}: {watch(list_kinds(seeds)[name].use, data, seed)}")
             return 0
         reports = {
             name: run_kind(
@@ -86,7 +104,7 @@ def main() -> int:
                 seeds, arguments.kills, arguments.first
             )
     failures = sum(report["failures"] for report in reports.values())
-    limits = {"address space, MB": round(MEMORY / 1e6), "seconds of processor": SECONDS}
+    limits = {"resident memory, MB": round(MEMORY / 1e6), "seconds of processor": SECONDS}
     _say(sys.stdout, json.dumps({"failures": failures, "limits": limits, **reports}, indent=2))
     return 1 if failures else 0
 
@@ -96,16 +114,18 @@ def run_kind(seeds: Path, name: str, numbers: range, keep: Path | None) -> dict[
     kinds: Counter[str] = Counter()
     errors: Counter[str] = Counter()
     drawn: Counter[str] = Counter()
-    slowest, highest, start = 0.0, 0, time.monotonic()
+    slowest, longest, highest, start = 0.0, 0.0, 0, time.monotonic()
+    use = list_kinds(seeds)[name].use
     failed: list[str] = []
     for number in numbers:
         seed, data = draw_case(seeds, name, number)
-        outcome = watch(KINDS[name].use, data, seed)
+        outcome = watch(use, data, seed)
         drawn[seed] += 1
         kinds[outcome.kind] += 1
         if number % 1000 == 999:
             _say(sys.stderr, f"{name}:{number} done: {dict(kinds)}")
-        slowest, highest = max(slowest, outcome.seconds), max(highest, outcome.peak)
+        slowest, longest = max(slowest, outcome.seconds), max(longest, outcome.clock)
+        highest = max(highest, outcome.peak)
         if outcome.kind == "refused":
             errors.update(part.split(":")[0] for part in outcome.detail.split(" | "))
         if outcome.kind in FAILURES:
@@ -122,6 +142,7 @@ def run_kind(seeds: Path, name: str, numbers: range, keep: Path | None) -> dict[
         "errors": dict(errors.most_common()),
         "of": dict(sorted(drawn.items())),
         "slowest case, seconds of processor": round(slowest, 2),
+        "slowest case, seconds by the clock": round(longest, 2),
         "most memory, MB resident": round(highest / 1e6),
         "seconds": round(time.monotonic() - start),
     }
@@ -129,21 +150,16 @@ def run_kind(seeds: Path, name: str, numbers: range, keep: Path | None) -> dict[
 
 def draw_case(seeds: Path, name: str, number: int) -> tuple[str, bytes]:
     """Case `number` of a kind: the name of its seed, and the mutated bytes."""
-    kind = KINDS[name]
+    kind = list_kinds(seeds)[name]
     rng = random.Random(f"{name}:{number}")
-    seed = rng.choice(sorted((seeds / kind.folder).iterdir()))
-    return seed.name, _mutated(kind, seed.read_bytes(), rng)
-
-
-def _mutated(kind: Kind, data: bytes, rng: random.Random) -> bytes:
-    """Half of the bundles are forged: damaged inside, with checksums that are right."""
-    forgers = (mutate.forge_manifest, mutate.forge_member, mutate.forge_member, mutate.forge_names)
-    if kind.folder == "bundle" and rng.random() < 0.5:
-        return rng.choice(forgers)(data, rng)
+    seed = rng.choice(sorted((seeds / name).iterdir()))
+    data = seed.read_bytes()
+    if kind.forgers and rng.random() < 0.5:
+        return seed.name, rng.choice(kind.forgers)(data, rng)
     fields = kind.fields(data)
     for _ in range(rng.choice((1, 1, 2))):
         data = mutate.damage(data or b"\0", rng, [f for f in fields if sum(f) <= len(data)])
-    return data
+    return seed.name, data
 
 
 def _say(where: TextIO, text: str) -> None:
@@ -155,12 +171,14 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--bundles", type=int, default=10_000)
+    parser.add_argument("--bundles", type=int, default=9_000)
     parser.add_argument(
         "--raws", type=int, default=2_500, help="DNGs; and a fifth as many TIFF, PNG"
     )
     parser.add_argument("--recordings", type=int, default=1_000, help=".mlv")
     parser.add_argument("--videos", type=int, default=1_000, help="MP4, MOV, MKV, AVI")
+    parser.add_argument("--states", type=int, default=500, help="of interrupted runs")
+    parser.add_argument("--models", type=int, default=500, help="networks and checkpoints")
     parser.add_argument("--kills", type=int, default=60, help="packs killed at random times")
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--only", help="one case, as KIND:NUMBER")

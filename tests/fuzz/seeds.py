@@ -23,6 +23,8 @@ from rvdtool.raw.read import MosaicLevels, read_raw
 from rvdtool.video.decode import probe
 from rvdtool.video.encode import encode_video
 from rvdtool.video.source import FileSource
+from tests.bombs import endless_tiffs
+from tests.fuzz.learned import make_models, make_states
 from tests.mlv_samples import Clip, random_mosaics, write_mlv
 from tests.video.video_clips import make_clip
 
@@ -31,13 +33,12 @@ CLIPS = (("mp4", "h264"), ("mov", "hevc"), ("mkv", "ffv1"), ("mov", "prores"))
 
 
 def make_seeds(folder: Path) -> None:
-    """Bundles, DNGs and their like, recordings and videos, in a folder each."""
+    """Bundles, DNGs and their like, recordings, videos, states and networks, in a folder each."""
     for name in ("bundle", "raw", "plain", "mlv", "video"):
         (folder / name).mkdir(parents=True)
     frame = _frame()
     write_dng(frame, folder / "first.dng")
-    tifffile.imwrite(folder / "plain" / "first.tiff", frame.mosaic)
-    (folder / "plain" / "first.png").write_bytes(imagecodecs.png_encode(frame.mosaic))
+    _make_plain(folder / "plain", frame)
     _make_videos(folder, frame)
     _make_raws(folder / "raw", frame)
     for bits, components in ((10, 0), (12, 0), (14, 0), (14, 1), (14, 2)):
@@ -45,6 +46,8 @@ def make_seeds(folder: Path) -> None:
         write_mlv(folder / "mlv" / f"{bits}-{components}.mlv", random_mosaics(2, bits=bits), clip)
     _make_placed(folder)
     (folder / "first.dng").unlink()
+    make_states(folder, ("ffv1", "homography"))
+    make_models(folder)
 
 
 def _make_videos(folder: Path, frame: RawFrame) -> None:
@@ -130,8 +133,19 @@ def _put(
     create(target, VideoInput(clip, files, False, info), references, exposures=exposures)
 
 
+def _make_plain(folder: Path, frame: RawFrame) -> None:
+    """Mosaics as TIFF and PNG; dark ones, which are large for their number of bytes."""
+    dark = np.full((2000, 3000), 64, np.uint16)
+    for name, mosaic in (("first", frame.mosaic), ("dark", dark)):
+        (folder / f"{name}.png").write_bytes(imagecodecs.png_encode(mosaic))
+        tifffile.imwrite(folder / f"{name}-deflate.tiff", mosaic, compression="zlib")
+    tifffile.imwrite(folder / "first.tiff", frame.mosaic)
+    tifffile.imwrite(folder / "tiles.tiff", frame.mosaic, tile=(16, 16), compression="lzw")
+    tifffile.imwrite(folder / "big-endian.tiff", frame.mosaic, byteorder=">")
+
+
 def _make_raws(folder: Path, frame: RawFrame) -> None:
-    """Compressed and not, in strips and tiles, of either byte order, with a preview."""
+    """Compressed and not, in strips and tiles, of either byte order, with previews; endless."""
     (folder / "ljpeg.dng").write_bytes(encode_dng(frame, rate=Fraction(25)))
     (folder / "none.dng").write_bytes(encode_dng(frame, compression="none"))
     (folder / "log10.dng").write_bytes(encode_dng(frame, compression="log10"))
@@ -158,6 +172,12 @@ def _make_raws(folder: Path, frame: RawFrame) -> None:
             preview, photometric="RGB", subfiletype=1, subifds=1, metadata=None, extratags=described
         )
         tiff.write(frame.mosaic, photometric="CFA", metadata=None, extratags=tags[1:3] + tags[5:7])
+    with tifffile.TiffWriter(folder / "many-ifds.dng") as tiff:
+        tiff.write(frame.mosaic, subifds=3, metadata=None, photometric="CFA", extratags=tags)
+        for _ in range(5):
+            tiff.write(preview, photometric="RGB", subfiletype=1, metadata=None)
+    for name, data in endless_tiffs().items():
+        (folder / name).write_bytes(data)
 
 
 def _frame(index: int = 0, size: tuple[int, int] = SIZE) -> RawFrame:

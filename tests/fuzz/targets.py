@@ -11,6 +11,7 @@ from rvdtool.bundle.transform import Homography
 from rvdtool.bundle.unpack import unpack
 from rvdtool.bundle.verify import verify
 from rvdtool.errors import RvdError
+from rvdtool.raw.dng import encode_dng
 from rvdtool.raw.frame import CfaPhase
 from rvdtool.raw.mlv import read_mlv
 from rvdtool.raw.one_frame import one_frame_file
@@ -28,19 +29,19 @@ LEVELS = MosaicLevels((64.0,) * 4, 1023, CfaPhase.RGGB, 10)
 
 
 def use_bundle(path: Path) -> list[str]:
-    """Open, tell, verify, decode, unpack: each whether or not the one before was refused."""
+    """Open, tell, verify, write DNGs, decode, unpack: each whatever became of the one before."""
     opened: list[Bundle] = []
-    told = _said(lambda: opened.append(open_bundle(path)))
+    told = said(lambda: opened.append(open_bundle(path)))
     return told + (_use_opened(opened[0], path.parent / OUT) if opened else [])
 
 
 def _use_opened(bundle: Bundle, out: Path) -> list[str]:
     return [
-        *_said(lambda: _told(bundle)),
-        *_said(lambda: _require_ok(bundle)),
-        *_said(lambda: [reference.frame for reference in bundle.references]),
-        *_said(lambda: list(islice(read_frames(bundle.checked_video(), bundle.video_info), 20))),
-        *_said(lambda: _unpack(bundle, out)),
+        *said(lambda: _told(bundle)),
+        *said(lambda: _require_ok(bundle)),
+        *said(lambda: [encode_dng(reference.frame) for reference in bundle.references]),
+        *said(lambda: list(islice(read_frames(bundle.checked_video(), bundle.video_info), 20))),
+        *said(lambda: _unpack(bundle, out)),
     ]
 
 
@@ -69,19 +70,17 @@ def _unpack(bundle: Bundle, out: Path) -> None:
 
 def use_raw(path: Path) -> list[str]:
     """A DNG, or any file that LibRaw may take for RAW."""
-    return _said(lambda: read_raw(path))
+    return said(lambda: read_raw(path))
 
 
 def use_plain(path: Path) -> list[str]:
     """A 16-bit TIFF or PNG."""
-    return _said(lambda: read_raw(path, levels=LEVELS))
+    return said(lambda: read_raw(path, levels=LEVELS))
 
 
 def use_mlv(path: Path) -> list[str]:
     """A recording: its first frame, as the file that a bundle would keep, and all of them."""
-    return (
-        _said(lambda: read_raw(path)) + _said(lambda: _cut(path)) + _said(lambda: _read_all(path))
-    )
+    return said(lambda: read_raw(path)) + said(lambda: _cut(path)) + said(lambda: _read_all(path))
 
 
 def use_video(path: Path) -> list[str]:
@@ -93,7 +92,7 @@ def use_video(path: Path) -> list[str]:
         for _ in islice(read_frames(source, info), 20):
             pass
 
-    return _said(read)
+    return said(read)
 
 
 def _read_all(path: Path) -> None:
@@ -113,7 +112,7 @@ def _require_ok(bundle: Bundle) -> None:
         raise RvdError(f"verify: {failed[0]}")
 
 
-def _said(action: Callable[[], object]) -> list[str]:
+def said(action: Callable[[], object]) -> list[str]:
     """The typed error, in words; any other error is for the watcher."""
     try:
         action()

@@ -10,18 +10,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from tests.bombs import measure, require_cheap
+from tests.bombs import endless_tiffs, measure, require_cheap, tiff
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="measures with /proc")
-
-
-def tiff(*ifds: tuple[list[tuple[int, int, int, int]], int]) -> bytes:
-    """A little-endian TIFF: IFDs of tags (code, type, count, value) and the next one's offset."""
-    parts = [b"II*\0\x08\0\0\0"]
-    for tags, following in ifds:
-        entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
-        parts.append(struct.pack("<H", len(tags)) + entries + struct.pack("<I", following))
-    return b"".join(parts)
 
 
 def bombs(folder: Path) -> dict[str, str]:
@@ -32,12 +23,8 @@ def bombs(folder: Path) -> dict[str, str]:
         (folder / name).write_bytes(data)
         said[name] = message
 
-    dng = (50706, 1, 4, 0x0401)
-    bomb("circle.dng", tiff(([dng], 8)), "is a loop")
-    once = struct.pack("<30000I", *[26] * 30_000)
-    bomb("subifds.dng", tiff(([(330, 4, 30_000, 26)], 0)) + once, "is a loop")
-    chain = [([], 8 + 6 * (index + 1)) for index in range(300_000)]
-    bomb("chain.dng", tiff(*chain), "is a loop or never ends")
+    for name, data in endless_tiffs().items():
+        bomb(name, data, "is a loop")
     shared = [(40_000 + index, 3, 200_000, 8) for index in range(4000)]
     bomb("shared.dng", tiff((shared, 0)) + bytes(9_000_000), "again and again")
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rvdtool.errors import OutputError
+from rvdtool.errors import OutputError, brief
 from rvdtool.evaluate.metrics import Scores
 from rvdtool.files import describe, write_beside
 from rvdtool.raw.frame import Mosaic, RawFrame
@@ -121,7 +121,9 @@ class Place:
             # Mapped, since a header may claim any size.
             return np.array(np.load(path, mmap_mode="r", allow_pickle=False), np.float32)
         except (OSError, ValueError, EOFError) as error:
-            raise OutputError(f"{path}: can't be read; remove it and run again: {error}") from error
+            raise OutputError(
+                f"{path}: can't be read; remove it and run again: {brief(error)}"
+            ) from error
 
     def write_error_map(self, index: int, error: ErrorMap) -> None:
         """Store a frame's error map.

@@ -25,7 +25,7 @@ import tifffile
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from rvdtool.errors import InputError, MismatchError, OutputError, RawError
+from rvdtool.errors import InputError, MismatchError, OutputError, RawError, brief
 from rvdtool.files import describe, require_file, write_beside
 from rvdtool.raw.frame import CameraProfile, CfaPhase, Levels4, Mosaic, RawFrame
 from rvdtool.raw.read import read_mosaic_tiff
@@ -183,7 +183,7 @@ class RvdFolder:
             # Mapped, since a header may claim any size.
             flow = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
-            raise InputError(f"{path}: not a NumPy array: {error}") from error
+            raise InputError(f"{path}: not a NumPy array: {brief(error)}") from error
         if flow.ndim != 3 or flow.shape[2] != 2:
             raise InputError(f"{path}: {list(flow.shape)}; a flow is [H, W, 2]")
         return np.asarray(flow, np.float32)
