@@ -26,7 +26,7 @@ MAX_FRAMES = 1_000_000
 MAX_IMAGES = 60_000
 MAX_REFERENCES = 10_000
 MAX_RATE = 100_000
-"""Frames per second."""
+"""Frames per second; at least, its inverse."""
 MAX_TAG_NUMBERS = MOST_BYTES
 MAX_NAME_BYTES = 255
 LARGEST_FACTOR: Final = 1e9

@@ -36,6 +36,8 @@ from rvdtool.bundle.fields import (
     require_file_name,
 )
 from rvdtool.bundle.transform import Transform
+from rvdtool.raw.dng import SMALLEST
+from rvdtool.raw.frame import levels_fit
 from rvdtool.raw.ifd import MOST_NUMBERS
 
 FORMAT: Final = "rvdtool bundle"
@@ -131,10 +133,13 @@ class Video(StrictModel):
             raise ValueError(f"{len(self.timestamps)} timestamps for {self.frame_count} frames")
         if any(late < early for early, late in pairwise(self.timestamps)):
             raise ValueError("timestamps must not fall from frame to frame")
-        if self.time_base.numerator < 1 or self.rate.numerator < 1:
-            raise ValueError("time_base and rate must be above 0")
-        if self.rate.numerator > MAX_RATE * self.rate.denominator:
-            raise ValueError(f"rate must be at most {MAX_RATE}")
+        if self.time_base.numerator < 1:
+            raise ValueError("time_base must be above 0")
+        above, below = self.rate.numerator, self.rate.denominator
+        if not (above <= MAX_RATE * below and below <= MAX_RATE * above):
+            raise ValueError(f"rate must be 1/{MAX_RATE} to {MAX_RATE}")
+        if min(self.width, self.height) < SMALLEST:
+            raise ValueError(f"width and height must be at least {SMALLEST}, as in a DNG")
         if self.sample_aspect is not None and self.sample_aspect.numerator < 1:
             raise ValueError("sample_aspect must be above 0")
         prefix = f"video/{self.name}"
@@ -284,8 +289,8 @@ class ReferenceEntry(StrictModel):
 
     @check(mode="after")
     def _is_consistent(self) -> Self:
-        if not 0 <= min(self.black) <= max(self.black) < self.white < 2**self.bits:
-            raise ValueError("levels must hold 0 ≤ black < white < 2^bits")
+        if not levels_fit(self.black, self.white, self.bits):
+            raise ValueError("levels must hold 0 ≤ black ≤ white − 1 and white < 2^bits")
         stem = f"reference/{self.frame_index:06d}."
         for member in (self.raw.member, self.planes.member):
             if not member.name.startswith(stem) or "/" in member.name[len(stem) :]:

@@ -5,8 +5,9 @@ import reprlib
 
 from pydantic import BaseModel, ValidationError
 
+from rvdtool.bundle import convert
 from rvdtool.bundle.manifest import FORMAT, VERSION, Manifest
-from rvdtool.errors import BundleError, brief
+from rvdtool.errors import BundleError, RawError, brief
 
 _MOST_FIELDS = 100
 """Of an object; those of the manifest have fewer."""
@@ -23,7 +24,8 @@ def parse_manifest(data: bytes) -> Manifest:
     """Read `manifest.json`.
 
     Raises:
-        BundleError: it is not a manifest, of a newer version, or says what it may not say.
+        BundleError: it is not a manifest, of a newer version, or says what it may not say, or of a
+            camera what no DNG can.
     """
     try:
         said = json.loads(data, object_pairs_hook=_fields, parse_constant=_no_number)
@@ -43,9 +45,15 @@ def parse_manifest(data: bytes) -> Manifest:
             f"update rvdtool"
         )
     try:
-        return Manifest.model_validate(said)
+        manifest = Manifest.model_validate(said)
+        for entry in manifest.references:
+            convert.camera_profile(entry.profile)
+            convert.frame_exposure(entry.exposure)
     except ValidationError as error:
         raise BundleError(f"manifest.json is not valid: {_first(error)}") from error
+    except RawError as error:
+        raise BundleError(f"manifest.json is not valid: {error}") from error
+    return manifest
 
 
 def manifest_bytes(manifest: Manifest) -> bytes:

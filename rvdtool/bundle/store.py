@@ -49,7 +49,7 @@ from rvdtool.bundle.planes import (
     require_planes_bytes,
 )
 from rvdtool.bundle.transform import Homography, Transform
-from rvdtool.errors import BundleError, InputError, RawError
+from rvdtool.errors import BundleError, InputError
 from rvdtool.files import exclusive, lock_of, write_beside
 from rvdtool.raw.bayer import from_planes
 from rvdtool.raw.frame import CfaPhase, RawFrame
@@ -312,10 +312,7 @@ def open_bundle(path: Path) -> Bundle:
         )
     try:
         manifest = parse_manifest(_read_manifest(path, slices))
-        for entry in manifest.references:
-            convert.camera_profile(entry.profile)
-            convert.frame_exposure(entry.exposure)
-    except (BundleError, RawError) as error:
+    except BundleError as error:
         raise BundleError(f"{path}: {error}") from error
     _require_same_members(path, slices, manifest)
     references = tuple(

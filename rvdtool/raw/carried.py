@@ -121,6 +121,8 @@ def require_carried(tag: Tag) -> None:
     if wrong:
         some = " or ".join(map(str, form.counts)) or f"a multiple of {form.unit}"
         raise RawError(f"{form.name} has {tag.count} values; {some} are expected")
+    if isinstance(tag.value, str) and "\0" in tag.value:
+        raise RawError(f"{form.name} has a NUL character in it")
     data = encode_value(tag)
     if len(data) != tag.count * struct.calcsize("<" + FORMATS[tag.dtype]):
         raise RawError(f"{form.name} doesn't have the {tag.count} values that it states")

@@ -40,6 +40,8 @@ SMALLEST = 22
 _COMPRESSION_TAG = {"none": 1, "ljpeg": 7, "log10": 7, "jxl": 52546}
 FRAME_RATE = 51044
 _CFA = 32803
+_SMALL = Fraction(1, 1000)
+"""Smaller numbers get larger denominators."""
 _D65 = 21
 _UNKNOWN_CAMERA_MATRIX = (
     (3.2406, -1.5372, -0.4986),
@@ -240,7 +242,8 @@ def _rationals(values: Iterable[float | Fraction]) -> tuple[int, ...]:
     """Alternating numerators and denominators of 31 bits; short decimals are kept exactly."""
     parts: list[int] = []
     for value in (Fraction(value) for value in values):
-        largest = max(1, min(1_000_000, (2**31 - 1) // (int(abs(value)) + 1)))
+        most = 1_000_000 if abs(value) > _SMALL else 2**31 - 1
+        largest = max(1, min(most, (2**31 - 1) // (int(abs(value)) + 1)))
         parts += value.limit_denominator(largest).as_integer_ratio()
     return tuple(parts)
 

@@ -49,7 +49,8 @@ PHASES = frozenset(phase.value for phase in CfaPhase)
 
 
 LARGEST_RATIONAL = 2**31
-"""Numbers must be below this to be stored as rationals in a TIFF file."""
+"""Numbers must be below this to be stored as rationals in a TIFF file, and positive ones above its
+inverse."""
 
 MAX_SIDE = 65_535
 """Largest number of rows or columns of a mosaic; LibRaw and the bundle format allow no more."""
@@ -57,6 +58,23 @@ MAX_SIDE = 65_535
 MAX_PHOTOSITES = 2**28
 """Largest number of photosites of a mosaic: 268 megapixels, half a gigabyte. The largest Bayer
 sensors have 200 megapixels."""
+
+
+def is_rational(value: float | Fraction) -> bool:
+    """Whether a number above 0 can be stored as a rational in a TIFF file, and not as 0."""
+    return LARGEST_RATIONAL * value > 1 and value < LARGEST_RATIONAL
+
+
+def levels_fit(black: Levels4, white: int, bits: int) -> bool:
+    """Whether 0 ≤ black ≤ white − 1 and white < 2**bits."""
+    return min(black) >= 0 and max(black) <= white - 1 and white < 2**bits
+
+
+def _require_text(**texts: str | None) -> None:
+    """Refuse texts that TIFF can't store: it ends them with a NUL."""
+    for name, text in texts.items():
+        if "\0" in (text or ""):
+            raise RawError(f"{name} has a NUL character in it, so it can't be stored in a TIFF")
 
 
 @dataclass(frozen=True)
@@ -104,11 +122,15 @@ class CameraProfile:
     dropped: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 < min(self.as_shot_neutral) <= max(self.as_shot_neutral) < LARGEST_RATIONAL:
-            raise RawError(f"a neutral is three numbers above 0; got {self.as_shot_neutral}")
+        if not all(map(is_rational, self.as_shot_neutral)):
+            raise RawError(
+                "a neutral is three numbers above 0 (2^-31 to 2^31, without these); got "
+                f"{self.as_shot_neutral}"
+            )
         values = [value for row in self.color_matrix or () for value in row]
         if not all(abs(value) < LARGEST_RATIONAL for value in values):
             raise RawError(f"a colour matrix holds numbers below 2^31; got {self.color_matrix}")
+        _require_text(make=self.make, model=self.model, unique_model=self.unique_model)
 
 
 @dataclass(frozen=True)
@@ -128,8 +150,9 @@ class Exposure:
     def __post_init__(self) -> None:
         for name in ("time", "f_number", "focal_length"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < LARGEST_RATIONAL:
-                raise RawError(f"an exposure's {name} is above 0 and below 2^31; got {value}")
+            if value is not None and not is_rational(value):
+                raise RawError(f"an exposure's {name} is above 2^-31 and below 2^31; got {value}")
+        _require_text(lens_model=self.lens_model, date_time_original=self.date_time_original)
 
 
 def require_readable_size(size: tuple[int, int]) -> None:
@@ -184,10 +207,10 @@ class RawFrame:
             raise RawError(f"a mosaic needs at least 2×2 photosites; got {self.mosaic.shape}")
         if not 1 <= self.bits <= 16:
             raise RawError(f"bits must be 1..16; got {self.bits}")
-        if not 0 <= min(self.black) <= max(self.black) < self.white < 2**self.bits:
+        if not levels_fit(self.black, self.white, self.bits):
             raise RawError(
-                f"levels must hold 0 ≤ black < white < 2^bits; got black {self.black}, "
-                f"white {self.white}, {self.bits} bits"
+                f"levels must hold 0 ≤ black ≤ white − 1 and white < 2^bits; got black "
+                f"{self.black}, white {self.white}, {self.bits} bits"
             )
         if self.orientation not in range(1, 9):
             raise RawError(f"orientation must be 1..8; got {self.orientation}")

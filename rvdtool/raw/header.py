@@ -91,7 +91,7 @@ class Ifd:
     def text(self, name: str) -> str:
         """The text of an ASCII tag, without padding; empty if missing."""
         tag = self.tag(name)
-        return tag.value.strip("\0 ") if tag and isinstance(tag.value, str) else ""
+        return tag.value if tag and isinstance(tag.value, str) else ""
 
     def matrix(self, name: str) -> Matrix | None:
         """A tag's value as a 3×3 matrix; None if missing.

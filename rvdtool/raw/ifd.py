@@ -158,8 +158,9 @@ class _Reader:
 
 
 def _text(data: bytes) -> str:
-    """Decode text. TIFF allows ASCII only, but many programs write UTF-8."""
+    """Decode text up to its first NUL. TIFF allows ASCII only, but many programs write UTF-8."""
+    text = data.split(b"\0", 1)[0]
     try:
-        return data.rstrip(b"\0").decode().strip()
+        return text.decode().strip()
     except UnicodeDecodeError:
-        return data.rstrip(b"\0").decode("cp1252", "replace").strip()
+        return text.decode("cp1252", "replace").strip()

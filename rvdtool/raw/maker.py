@@ -36,7 +36,8 @@ def camera_name(path: Path) -> tuple[str, str]:
     try:
         with tifffile.TiffFile(BytesIO(start[start.index(_CR3_TIFF) + 4 :])) as tiff:
             tags = tiff.pages.first.tags
-            make, model = (str(tags[name].value).strip("\0 ") for name in ("Make", "Model"))
+            texts = (str(tags[name].value) for name in ("Make", "Model"))
+            make, model = (text.split("\0", 1)[0].strip() for text in texts)
     except DAMAGE:
         return "", ""
     return make, model

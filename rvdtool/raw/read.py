@@ -6,6 +6,7 @@ of odd active areas, and reads 4×4 patterns as 2×2. Only for camera RAW, whose
 are LibRaw's levels used.
 """
 
+import math
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ from rvdtool.raw.frame import (
     Mosaic,
     RawFrame,
     Rect,
+    is_rational,
     levels4,
     require_readable_size,
 )
@@ -274,18 +276,20 @@ def _libraw_crop(sizes: Any) -> Rect | None:
 
 def _exposure(raw: Any) -> Exposure:
     other = raw.other
-    time, f_number, focal_length = (
-        Fraction(value).limit_denominator(100_000) if value > 0 else None
-        for value in (other.shutter_speed, other.aperture, other.focal_length)
-    )
     return Exposure(
-        time=time,
-        f_number=f_number,
-        iso=round(other.iso_speed) or None,
-        focal_length=focal_length,
+        time=_fraction(other.shutter_speed),
+        f_number=_fraction(other.aperture),
+        iso=round(other.iso_speed) or None if 0 < other.iso_speed < 2**32 else None,
+        focal_length=_fraction(other.focal_length),
         lens_model=raw.lens.model or None,
         date_time_original=_date(other.timestamp),
     )
+
+
+def _fraction(value: float) -> Fraction | None:
+    """A value from EXIF; None if it is impossible, as of an unknown one."""
+    found = Fraction(value).limit_denominator(100_000) if math.isfinite(value) else Fraction(0)
+    return found if is_rational(found) else None
 
 
 def _date(timestamp: datetime) -> str | None:

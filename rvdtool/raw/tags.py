@@ -16,6 +16,7 @@ from rvdtool.raw.frame import (
     Exposure,
     Rect,
     Tag,
+    is_rational,
     require_readable_size,
 )
 from rvdtool.raw.header import Header, Ifd
@@ -297,7 +298,7 @@ def _neutral(camera: Ifd) -> tuple[float, float, float]:
             [np.array(m) for m in calibrations if m],
             np.array(camera.numbers("AnalogBalance", 3, default=(1, 1, 1)), float),
         )
-    if len(neutral) != 3 or not 0 < min(neutral) <= max(neutral) < 2**31:
+    if len(neutral) != 3 or not all(map(is_rational, neutral)):
         raise RawError(
             "it has no usable AsShotNeutral, so its white balance is unknown; if you "
             "know it (the camera's R G B of a white object): exiftool "
@@ -352,18 +353,19 @@ def _default_crop(ifd: Ifd, area: Rect) -> Rect | None:
 
 
 def _exposure(header: Header) -> Exposure:
-    """The EXIF fields that are kept."""
+    """The EXIF fields that are kept. Impossible values stand for unknown ones."""
     exif = header.exif
 
     def fraction(name: str) -> Fraction | None:
         value = exif.get(name)
         if isinstance(value, tuple) and len(value) == 2 and min(value) > 0:
-            return Fraction(value[0], value[1])
+            found = Fraction(value[0], value[1])
+            return found if is_rational(found) else None
         return None
 
     def text(name: str) -> str | None:
         value = exif.get(name)
-        return (value.strip("\0 ") or None) if isinstance(value, str) else None
+        return (value or None) if isinstance(value, str) else None
 
     iso = exif.get("ISOSpeedRatings")
     iso = iso[0] if isinstance(iso, tuple) and iso else iso

@@ -1,12 +1,17 @@
 """What holds for any manifest, valid or not; each starts from one that pack wrote."""
 
 import copy
+import io
 import json
 from collections.abc import Iterator
-from typing import Any
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, get_args
 
 import jsonschema
+import numpy as np
 import pytest
+import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +20,11 @@ from rvdtool.bundle.manifest import Manifest
 from rvdtool.bundle.manifest_json import manifest_bytes, parse_manifest, schema_text
 from rvdtool.bundle.store import open_bundle
 from rvdtool.errors import BundleError
+from rvdtool.raw.carried import CARRIED
+from rvdtool.raw.dng import SMALLEST, Compression, encode_dng
+from rvdtool.raw.frame import RawFrame, is_rational
+from rvdtool.raw.read import read_raw
+from rvdtool.raw.tiff import encode_value
 
 Json = dict[str, Any]
 Place = tuple[Any, Any]
@@ -27,7 +37,10 @@ OFTEN = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
+FEWER = settings(OFTEN, max_examples=100)
+
 reals = st.floats(allow_nan=False, allow_infinity=False)
+colors = st.floats(-(2**31), 2**31, exclude_min=True, exclude_max=True)
 factors = st.floats(1e-9, 1e9)
 rows = st.lists(reals, min_size=3, max_size=3)
 int64s = st.integers(-(2**63), 2**63 - 1)
@@ -36,7 +49,9 @@ ratios = st.builds(
     st.integers(1, 2**63 - 1),
     st.integers(1, 2**63 - 1),
 )
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+times = ratios.filter(lambda r: is_rational(Fraction(r["numerator"], r["denominator"])))
+rates = ratios.filter(lambda r: 1 <= 100_000 * r["numerator"] / r["denominator"] <= 100_000**2)
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
 DEVICES = ("CON", "PRN", "AUX", "NUL", "COM", "LPT")
 names = st.text(
     st.characters(exclude_categories=["Cc", "Cs"], exclude_characters='<>:"/\\|?*'),
@@ -85,7 +100,7 @@ def manifests(draw: st.DrawFn, written: Json) -> Json:
         "timestamps": sorted(draw(st.lists(int64s, min_size=count, max_size=count))),
         "frame_count": count,
         "time_base": draw(ratios),
-        "rate": draw(ratios.filter(lambda r: r["numerator"] <= 100_000 * r["denominator"])),
+        "rate": draw(rates),
         "rotation": draw(st.sampled_from([0, 90, 180, 270])),
         "codec": draw(texts),
         "members": [draw(members(f"video/{name}"))],
@@ -124,7 +139,7 @@ def references(draw: st.DrawFn, written: Json, index: int) -> Json:
     said["planes"]["member"] = draw(members(f"{stem}.planes.tiff"))
     bits = draw(st.integers(2, 16))
     white = draw(st.integers(2, 2**bits - 1))
-    black = st.floats(0, white, exclude_max=True)
+    black = st.floats(0, white - 1)
     said |= {
         "bits": bits,
         "white": white,
@@ -141,9 +156,9 @@ def references(draw: st.DrawFn, written: Json, index: int) -> Json:
     said["profile"] |= {
         "make": draw(texts),
         "unique_model": draw(names),
-        "color_matrix": draw(st.none() | st.just([[draw(reals) for _ in range(3)]] * 3)),
+        "color_matrix": draw(st.none() | st.just([[draw(colors) for _ in range(3)]] * 3)),
     }
-    said["exposure"] |= {"time": draw(st.none() | ratios), "lens_model": draw(st.none() | texts)}
+    said["exposure"] |= {"time": draw(st.none() | times), "lens_model": draw(st.none() | texts)}
     return said
 
 
@@ -203,6 +218,138 @@ def test_a_value_replaced_is_valid_or_refused(
         CHECK_SCHEMA(said)
     assert "\n" not in told
     assert len(told) < 500
+
+
+EXTREMES = (0, -1, 1, 21, 65_535, 2**31, 2**32, 10**30, 0.5, 1e-300, -1e300, 2.0**-31, 2.0**31)
+numbers = st.one_of(factors, st.sampled_from(EXTREMES))
+wholes = st.one_of(st.integers(1, 10_000), st.sampled_from([0, -1, 2**31, 2**32 - 1, 2**63 - 1]))
+fractions = st.builds(lambda n, d: {"numerator": n, "denominator": d}, wholes, wholes)
+said_texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
+
+
+@st.composite
+def tag_entries(draw: st.DrawFn) -> Json:
+    """Tags that are copied from a camera's file, in forms that fit and in others."""
+    code = draw(st.sampled_from(sorted(CARRIED)))
+    form = CARRIED[code]
+    count = draw(st.sampled_from(form.counts or (form.unit, 2 * form.unit, 1, 7)))
+    right = {"integer": 3, "rational": 10, "real": 11, "text": 2, "bytes": 7}[form.kind]
+    dtype = draw(st.sampled_from([right, right, right, 1, 2, 4, 5, 12]))
+    value: Json = {"kind": "hex", "hex": draw(st.binary(min_size=count, max_size=count)).hex()}
+    if form.kind == "text":
+        text = draw(said_texts)
+        count, value = len(text.encode()) + 1, {"kind": "text", "text": text}
+    elif form.kind != "bytes":
+        size = count * (2 if dtype in (5, 10) else 1)
+        kind = numbers if form.kind == "real" else st.integers(-2, 70_000)
+        value = {"kind": "numbers", "numbers": [draw(kind) for _ in range(size)]}
+    return {"code": code, "dtype": dtype, "count": count, "value": value}
+
+
+@st.composite
+def cameras(draw: st.DrawFn, written: Json) -> Json:
+    """What a manifest says of a camera and an exposure, sound or not."""
+    said = copy.deepcopy(written)
+    reference = said["references"][0]
+    rows = st.lists(st.lists(numbers, min_size=3, max_size=3), min_size=3, max_size=3)
+    profile: dict[str, st.SearchStrategy[Any]] = {
+        "make": said_texts,
+        "model": said_texts,
+        "unique_model": said_texts,
+        "as_shot_neutral": st.lists(numbers, min_size=3, max_size=3),
+        "color_matrix": st.none() | rows,
+        "illuminant": st.integers(0, 65_535),
+        "tags": st.lists(tag_entries(), max_size=2),
+    }
+    exposure: dict[str, st.SearchStrategy[Any]] = {
+        "time": fractions,
+        "f_number": fractions,
+        "iso": st.none() | wholes,
+        "focal_length": fractions,
+        "lens_model": said_texts,
+        "date_time_original": said_texts,
+    }
+    levels: dict[str, st.SearchStrategy[Any]] = {
+        "black": st.lists(st.floats(0, 70), min_size=4, max_size=4),
+        "white": st.sampled_from([1, 64, 70, 1023, 65_535]),
+        "bits": st.sampled_from([1, 7, 10, 16]),
+        "orientation": st.integers(1, 8),
+    }
+    for part, known in (
+        (reference["profile"], profile),
+        (reference["exposure"], exposure),
+        (reference, levels),
+        (said["video"], {"rate": fractions}),
+    ):
+        # A few at a time: else one that is wrong would nearly always refuse them all.
+        for field in draw(st.sets(st.sampled_from(sorted(known)), max_size=2)):
+            part[field] = draw(known[field])
+    return said
+
+
+@FEWER
+@given(data=st.data())
+def test_what_a_manifest_may_say_of_a_camera_can_be_written_as_a_dng(
+    data: st.DataObject, written: Json, tmp_path: Path
+) -> None:
+    try:
+        manifest = parse(data.draw(cameras(written)))
+    except BundleError:
+        return
+    rate = convert.video_info(manifest.video).rate
+    compression = data.draw(st.sampled_from(get_args(Compression)))
+    frame = convert.raw_frame(manifest.references[0], np.zeros((SMALLEST, SMALLEST), np.uint16))
+    dng = encode_dng(frame, compression=compression, rate=rate)
+    require_said(frame, rate, dng)
+    path = tmp_path / "a.dng"
+    path.write_bytes(dng)
+    again = read_raw(path)
+    assert again.black == pytest.approx(frame.black, rel=1e-6, abs=1e-4)
+    assert (again.white, again.orientation) == (frame.white, frame.orientation)
+
+
+def require_said(frame: RawFrame, rate: Fraction, dng: bytes) -> None:
+    """Check that tifffile finds in a DNG what the frame says."""
+    with tifffile.TiffFile(io.BytesIO(dng)) as tiff:
+        tags = tiff.pages.first.tags
+        exif = tags["ExifTag"].value
+    profile, exposure = frame.profile, frame.exposure
+    for tag in profile.tags:
+        found = tags[tag.code]
+        data = encode_value(tag)
+        assert (found.dtype, found.count) == (tag.dtype, tag.count)
+        assert dng[found.valueoffset :][: len(data)] == data
+    for code, text in ((271, profile.make), (272, profile.model), (50708, profile.unique_model)):
+        if text:
+            data = text.encode() + b"\0"
+            assert dng[tags[code].valueoffset :][: len(data)] == data
+    assert tags[50717].value == frame.white
+    assert tags[274].value == frame.orientation
+    assert ratios_of(tags[50728].value) == pytest.approx(profile.as_shot_neutral, rel=1e-5)
+    assert ratios_of(tags[51044].value) == pytest.approx([float(rate)], rel=1e-5)
+    if profile.color_matrix:
+        matrix = [value for row in profile.color_matrix for value in row]
+        assert ratios_of(tags[50721].value) == pytest.approx(matrix, rel=1e-5, abs=1e-9)
+        assert tags[50778].value == profile.illuminant
+    for name, value in (
+        ("ExposureTime", exposure.time),
+        ("FNumber", exposure.f_number),
+        ("FocalLength", exposure.focal_length),
+    ):
+        if value is not None:
+            assert ratios_of(exif[name]) == pytest.approx([float(value)], rel=1e-5)
+    if exposure.iso is not None:
+        assert exif["ISOSpeedRatings"] == min(exposure.iso, 65_535)  # which means: or more
+    for name, text in (
+        ("LensModel", exposure.lens_model),
+        ("DateTimeOriginal", exposure.date_time_original),
+    ):
+        if text:
+            assert exif[name] == text.strip()
+
+
+def ratios_of(parts: tuple[int, ...]) -> list[float]:
+    return [above / below for above, below in zip(parts[::2], parts[1::2], strict=True)]
 
 
 OPTIONAL = {

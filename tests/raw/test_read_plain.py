@@ -68,7 +68,7 @@ def test_images_that_are_no_mosaic(tmp_path, write, image, message):
 def test_levels_that_make_no_sense(tmp_path):
     path = tmp_path / "mosaic.tif"
     tifffile.imwrite(path, MOSAIC)
-    with pytest.raises(RawError, match="black < white < 2"):
+    with pytest.raises(RawError, match="black ≤ white − 1 and white < 2"):
         read_raw(path, levels=replace(LEVELS, white=1024))
 
 

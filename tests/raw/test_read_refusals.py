@@ -45,7 +45,7 @@ XTRANS = (1, 1, 0, 1, 1, 2, 1, 1, 2, 1, 1, 0, 2, 0, 1, 0, 2, 1) * 2
         ([(50711, 3, 1, 2)], "layout 2"),
         ([(50728, 5, 1, (1, 1))], "no usable AsShotNeutral"),
         ([(50728, 5, 3, (0, 1, 1, 1, 0, 1))], "no usable AsShotNeutral"),
-        ([(50717, 3, 1, 60)], "black < white"),
+        ([(50717, 3, 1, 60)], "black ≤ white"),
         ([(50717, 3, 3, (4095, 4095, 4095))], "WhiteLevel has 3 values instead of 1"),
         ([(50721, 10, 2, (1, 1, 1, 1))], "ColorMatrix1 has 2 values instead of 9"),
         ([(50829, 4, 4, (0, 0, 49, 48))], "active area .* isn't inside"),
