@@ -60,13 +60,14 @@ _NOT_RAW = (
 )
 """First bytes of other file types that may be given by mistake."""
 
-_ALWAYS_READ = 2**24
-"""Frames with up to this many photosites are decoded even if the file seems too small: they need
-little memory."""
+_ALWAYS_READ = 2**26
+"""Frames with up to this many photosites (67 megapixels) are decoded however small the file is: a
+dark frame in lossy JPEG XL takes a few kilobytes. Decoding takes at most 5 bytes of memory for each
+photosite."""
 
 _LEAST_BITS = 1
-"""Smallest number of bits per photosite of larger frames: a black frame in lossless JPEG. Deflate
-and JPEG XL could store one in less, but noise needs more."""
+"""Smallest number of bits per photosite of larger frames: a black frame in lossless JPEG. So no
+file of less than 8 MB can make this program use more than 500 MB."""
 
 _PLAIN_COMPRESSIONS = {1: "none", 5: "LZW", 8: "deflate", 32773: "PackBits", 32946: "deflate"}
 
@@ -326,7 +327,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _require_filled(size: tuple[int, ...], stored: int) -> None:
-    """Refuse sizes that are implausible for the file's size, before memory is allocated.
+    """Refuse sizes that would take much memory for the file's size, before it is allocated.
 
     Args:
         size: (height, width) from the file's header.
@@ -338,8 +339,9 @@ def _require_filled(size: tuple[int, ...], stored: int) -> None:
     require_readable_size((size[0], size[1]))
     if size[0] * size[1] > _ALWAYS_READ and size[0] * size[1] * _LEAST_BITS > 8 * stored:
         raise RawError(
-            f"damaged: {size[1]}×{size[0]} photosites can't be in {stored} bytes; copy it from the "
-            "card again"
+            f"it claims {size[1]}×{size[0]} photosites in {stored} bytes. More than {_ALWAYS_READ} "
+            "need at least a bit each: copy it from the card again, or save it without lossy "
+            "compression"
         )
 
 

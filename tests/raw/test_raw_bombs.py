@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import tifffile
 
+from rvdtool.raw.dng import encode_dng
+from rvdtool.raw.frame import CameraProfile, CfaPhase, RawFrame
 from tests.bombs import endless_tiffs, measure, require_cheap, tiff
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="measures with /proc")
@@ -58,6 +60,25 @@ def test_bombs_are_refused_before_they_take_memory(tmp_path: Path) -> None:
     use = "read_raw(Path(name), levels=None if name.endswith('dng') else plain)"
     costs = measure([str(tmp_path / name) for name in said], imports, use)
     require_cheap(costs, list(said.values()))
+
+
+def test_dark_frames_in_lossy_jpeg_xl_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lossy compression leaves nothing of the noise of a covered lens: a kilobyte per megapixel."""
+    dark = np.random.default_rng(1).integers(60, 69, (4000, 6000)).astype(np.uint16)
+    options = {"lossless": False, "distance": 3, "effort": 1, "bitspersample": 16}
+    monkeypatch.setattr(
+        "rvdtool.raw.jpegxl.encode", lambda mosaic: imagecodecs.jpegxl_encode(mosaic, **options)
+    )
+    camera = CameraProfile("Acme", (0.5, 1.0, 0.6))
+    frame = RawFrame(dark, CfaPhase.RGGB, (60.0,) * 4, 16_383, 14, camera)
+    path = tmp_path / "dark.dng"
+    path.write_bytes(encode_dng(frame, compression="jxl"))
+    assert path.stat().st_size < dark.size // 100
+    use = "assert abs(read_raw(Path(name)).mosaic.mean() - 64) < 10"
+    (cost,) = measure([str(path)], "from rvdtool.raw.read import read_raw", use)
+    require_cheap([cost], ["accepted"])
 
 
 def test_large_pictures_of_little_content_are_read(tmp_path: Path) -> None:
