@@ -2,14 +2,14 @@
 
 The format is docs/formats/bundle.md.
 
-    fields         kinds of values in the manifest, with their limits
-    transform      where a RAW frame lies on the video's grid, in the manifest
-    manifest       what `manifest.json` may say, as models
-    manifest_json  … and as bytes, with its JSON Schema
-    convert        … and as the types of the other packages
+    fields         field types of the manifest, with their limits
+    transform      models of the transform from a RAW frame to the video's grid
+    manifest       models of `manifest.json`
+    manifest_json  reads and writes `manifest.json`, and generates its JSON Schema
+    convert        converts between the manifest's models and the types of other packages
     planes         the planes member: a RAW frame on the video's grid
-    archive        the ZIP file: written and hashed in one pass, found and checked
-    store          create and open a bundle
-    verify         check that a bundle is still what was packed
-    unpack         extract the user's files, byte for byte
+    archive        writes the ZIP file, and locates and checks its members
+    store          creates and opens bundles
+    verify         checks that a bundle is still what was packed
+    unpack         extracts the user's files, byte for byte
 """

@@ -1,7 +1,7 @@
-"""The archive of a bundle: a ZIP file whose members are stored, one after the other, no gaps.
+"""The archive of a bundle: a ZIP file with uncompressed members and no gaps between them.
 
-`ArchiveWriter` writes one and hashes on the way; `read_archive` finds the members in one and
-refuses what can't be a bundle. Nothing here depends on what the members mean.
+`ArchiveWriter` writes members and hashes them at the same time; `read_archive` locates members and
+refuses files that can't be bundles. This module doesn't know what the members mean.
 """
 
 import hashlib
@@ -26,14 +26,14 @@ MIMETYPE_MEMBER = "mimetype"
 MIMETYPE = b"application/vnd.rvdtool.bundle+zip"
 
 CHUNK = 2**20
-"""Bytes at a time: small enough to stay in the processor's cache between hashing and writing."""
+"""Bytes per read: few enough to stay in the processor's cache between hashing and writing."""
 
 Advance = Callable[[int], None]
-"""Called with how many more bytes are done."""
+"""Called with the number of bytes done since the last call."""
 
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)
-"""ZIP's zero. Not the clock, so that packing twice gives the same bytes; not the files' own dates,
-so that a copy of the input packs to the same bytes too."""
+"""ZIP's zero date. Neither the current time, so that packing twice gives the same bytes, nor the
+files' own dates, so that copies of the input also give the same bytes."""
 
 _UNIX = 3
 _READABLE_FILE = 0o100644 << 16
@@ -49,12 +49,12 @@ _MAX_MEMBERS = MAX_IMAGES + 2 * MAX_REFERENCES + 2
 _MAX_NAME = 1024
 _MAX_QUOTED = 100
 _MAX_DIRECTORY = 128 * 2**20
-"""Bytes of the list of members: zipfile reads it as a whole, so it must not be absurd."""
+"""Largest size in bytes of the list of members, which zipfile reads into memory as a whole."""
 
 
 @dataclass(frozen=True)
 class InputFile:
-    """A user's file and how it looked when packing began."""
+    """A user's file, with its size and modification time when packing began."""
 
     path: Path
     size: int
@@ -62,10 +62,10 @@ class InputFile:
 
     @classmethod
     def at(cls, path: Path, what: str) -> Self:
-        """Look at the file, which is called `what` in messages.
+        """Record a file's state. Messages call the file `what`.
 
         Raises:
-            InputError: there is no such file, it is empty, or it may not be read.
+            InputError: the file doesn't exist, is empty or can't be read.
         """
         state = require_file(path, what).stat()
         if state.st_size == 0:
@@ -73,10 +73,10 @@ class InputFile:
         return cls(path, state.st_size, state.st_mtime_ns)
 
     def require_unchanged(self) -> None:
-        """Make sure that the file hasn't changed since it was opened.
+        """Require that the file hasn't changed since its state was recorded.
 
         Raises:
-            InputError: size or modification time differ, or the file has gone.
+            InputError: its size or modification time differ, or it no longer exists.
         """
         try:
             state = self.path.stat()
@@ -87,7 +87,7 @@ class InputFile:
 
 
 class ArchiveWriter:
-    """Writes members one after the other; a context manager that completes the archive.
+    """Writes members in sequence. A context manager that completes the archive on exit.
 
     Args:
         file: a new, seekable file.
@@ -110,19 +110,19 @@ class ArchiveWriter:
         self._zip.close()
 
     def add_bytes(self, name: str, data: bytes) -> Member:
-        """Add a member that lies in memory."""
+        """Add a member from memory."""
         self._zip.writestr(_entry(name, len(data)), data)
         return Member(name=name, size=len(data), sha256=hashlib.sha256(data).hexdigest())
 
     def add_file(self, name: str, source: InputFile) -> Member:
-        """Add a copy of a user's file: read once, hashed in a second thread while it is written.
+        """Add a copy of a user's file. It is read once, and hashed in a second thread meanwhile.
 
         Raises:
-            InputError: the file can't be read, or changed since `source` looked at it.
+            InputError: the file can't be read, or has changed since `source` was recorded.
             OSError: the archive can't be written.
         """
         digest = hashlib.sha256()
-        # Two buffers take turns: one is hashed while the other is read and written.
+        # Two buffers alternate: one is hashed while the other is filled and written.
         buffers = cycle((bytearray(CHUNK), bytearray(CHUNK)))
         with (
             _opened(source.path) as file,
@@ -130,7 +130,7 @@ class ArchiveWriter:
             ThreadPoolExecutor(1) as hasher,
         ):
             hashed = hasher.submit(digest.update, b"")
-            copied = 0  # a file that grows meanwhile would be copied for ever
+            copied = 0  # limits the copy: a growing file would be copied forever
             while copied <= source.size and (chunk := _read_into(file, next(buffers), source.path)):
                 hashed.result()
                 hashed = hasher.submit(digest.update, chunk)
@@ -143,7 +143,7 @@ class ArchiveWriter:
 
 @dataclass(frozen=True)
 class Slice:
-    """A member: where its bytes lie in the archive's file, and the CRC-32 they should have."""
+    """A member's name, the position and size of its bytes in the archive, and their CRC-32."""
 
     name: str
     offset: int
@@ -152,12 +152,12 @@ class Slice:
 
 
 def read_archive(path: Path) -> dict[str, Slice]:
-    """Find the members of an archive, in the order in which they lie there.
+    """Locate the members of an archive, in their order in the file.
 
     Raises:
-        InputError: there is no such file, or it may not be read.
-        BundleError: it is not a ZIP file, is cut short, or is not laid out as a bundle is (a
-            member compressed or encrypted, headers that disagree, gaps, bytes around it).
+        InputError: the file doesn't exist or can't be read.
+        BundleError: the file isn't a ZIP file, is truncated, or isn't laid out like a bundle (a
+            member is compressed or encrypted, headers disagree, or there are gaps or extra bytes).
     """
     require_file(path, "a bundle")
     with _ListReader(path) as file:
@@ -173,11 +173,11 @@ def read_archive(path: Path) -> dict[str, Slice]:
 
 
 def read_member(path: Path, member: Slice) -> bytes:
-    """All bytes of a member.
+    """Read all bytes of a member.
 
     Raises:
         InputError: the file can't be read.
-        BundleError: the member's bytes are not those that were written.
+        BundleError: the bytes have changed since they were written.
     """
     data = b"".join(member_chunks(path, member))
     if zlib.crc32(data) != member.crc:
@@ -186,11 +186,11 @@ def read_member(path: Path, member: Slice) -> bytes:
 
 
 def member_chunks(path: Path, member: Slice) -> Iterator[bytes]:
-    """A member's bytes in pieces of at most CHUNK.
+    """Yield a member's bytes in pieces of at most CHUNK.
 
     Raises:
         InputError: the file can't be read.
-        BundleError: it ends before the member does.
+        BundleError: the file ends before the member does.
     """
     left = member.size
     with _opened(path) as file:
@@ -207,20 +207,20 @@ def member_chunks(path: Path, member: Slice) -> Iterator[bytes]:
 
 
 def _entry(name: str, size: int) -> zipfile.ZipInfo:
-    """A member's header; the same on every system, at every time."""
+    """The ZIP entry of a member, which doesn't depend on the system or the time."""
     entry = zipfile.ZipInfo(name, _FIXED_DATE)
     entry.create_system = _UNIX
     entry.external_attr = _READABLE_FILE
     entry.compress_type = zipfile.ZIP_STORED
-    entry.file_size = size  # decides whether the header is ZIP64
+    entry.file_size = size  # zipfile uses ZIP64 headers if this is large
     return entry
 
 
 def _opened(path: Path) -> FileIO:
-    """Open a user's file, so that its errors can't be mistaken for the archive's.
+    """Open a user's file, so that its errors can be told from the archive's.
 
     Raises:
-        InputError: it can't be opened.
+        InputError: the file can't be opened.
     """
     try:
         return path.open("rb", buffering=0)
@@ -229,7 +229,7 @@ def _opened(path: Path) -> FileIO:
 
 
 def _read_into(file: FileIO, buffer: bytearray, path: Path) -> memoryview:
-    """Fill the buffer with what comes next; empty at the file's end."""
+    """Fill the buffer from the file; return the filled part, which is empty at the end."""
     try:
         return memoryview(buffer)[: file.readinto(buffer)]
     except OSError as error:
@@ -237,10 +237,10 @@ def _read_into(file: FileIO, buffer: bytearray, path: Path) -> memoryview:
 
 
 def _require_whole(path: Path, file: BinaryIO) -> None:
-    """Distinguish a truncated bundle from a file that never was one.
+    """Refuse truncated bundles and files that aren't bundles, with different messages.
 
     Raises:
-        BundleError: it is either.
+        BundleError: the file is one of these.
     """
     start = file.read(_LOCAL_HEADER.size + len(MIMETYPE_MEMBER) + len(MIMETYPE))
     if not start.endswith(MIMETYPE_MEMBER.encode() + MIMETYPE):
@@ -255,13 +255,13 @@ def _require_whole(path: Path, file: BinaryIO) -> None:
 
 
 class _ListReader(FileIO):
-    """The file as zipfile reads it, which takes the list of members into memory as a whole."""
+    """A file for zipfile that limits how much is read at once, as the list of members is."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """As a file does.
+        """Read from the file.
 
         Raises:
-            BundleError: what is read is longer, or has more members, than a bundle's list can.
+            BundleError: the data is longer, or has more members, than a bundle's list may.
         """
         wanted = -1 if size is None else size
         data = super().read(min(wanted, _MAX_DIRECTORY + 1))
@@ -271,7 +271,7 @@ class _ListReader(FileIO):
 
 
 def _lay_out(file: BinaryIO, infos: list[zipfile.ZipInfo], end: int) -> dict[str, Slice]:
-    """Check each member's local header and that members fill the file up to `end`, without gaps."""
+    """Check the members' local headers, and that members fill the file up to `end` without gaps."""
     slices: dict[str, Slice] = {}
     position = 0
     for info in infos:
@@ -297,7 +297,7 @@ def _lay_out(file: BinaryIO, infos: list[zipfile.ZipInfo], end: int) -> dict[str
 
 
 def _data_offset(file: BinaryIO, info: zipfile.ZipInfo) -> int:
-    """Where a member's bytes begin: behind its local header, which must agree with the list."""
+    """Offset of a member's bytes, after its local header, which must agree with the list."""
     file.seek(info.header_offset)
     header = file.read(_LOCAL_HEADER.size)
     if len(header) == _LOCAL_HEADER.size:
@@ -315,5 +315,5 @@ def _data_offset(file: BinaryIO, info: zipfile.ZipInfo) -> int:
 
 
 def quoted(name: str) -> str:
-    """A name for a message, without control characters and shortened."""
+    """A name for a message, shortened and without control characters."""
     return repr(name if len(name) <= _MAX_QUOTED else f"{name[:_MAX_QUOTED]}…")

@@ -19,10 +19,10 @@ from rvdtool.video.decode import Assume
 from rvdtool.video.frame import ColorInterpretation, ColorTag, VideoInfo
 
 UPRIGHT_AFTER = {0: 1, 90: 6, 180: 3, 270: 8}
-"""Degrees clockwise by which a picture is turned for viewing → TIFF orientation."""
+"""TIFF orientation for each clockwise rotation, in degrees, that players apply to the video."""
 
 Turn = tuple[bool, int]
-"""Mirror left-right first? Then so many quarter turns clockwise."""
+"""Whether to mirror left-right first, and the number of clockwise quarter turns after that."""
 
 TURNS: dict[int, Turn] = {
     1: (False, 0),
@@ -34,19 +34,19 @@ TURNS: dict[int, Turn] = {
     7: (True, 1),
     8: (False, 3),
 }
-"""TIFF orientation → the turn that it asks for."""
+"""TIFF orientation → the turn that shows the picture upright."""
 
 _ORIENTATIONS = {turn: orientation for orientation, turn in TURNS.items()}
 _FLOATS = {11: "f", 12: "d"}
 
 
 def crop_and_turn(sensor: tuple[int, int], rect: Rect, turn: Turn) -> t.CropAndTurn:
-    """The transform that cuts `rect` (active-area coordinates) from an active area and turns it.
+    """The transform that crops an active area to `rect` and then turns it.
 
     Args:
         sensor: (height, width) of the active area.
-        rect: what to cut.
-        turn: what to do with it then.
+        rect: the part to keep, in active-area coordinates.
+        turn: mirroring and rotation to apply to it.
     """
     mirror, quarter_turns = turn
     return t.CropAndTurn(
@@ -61,12 +61,12 @@ def crop_and_turn(sensor: tuple[int, int], rect: Rect, turn: Turn) -> t.CropAndT
 
 @dataclass(frozen=True)
 class Geometry:
-    """A homography around the middle of the video's grid, as position, scale and rotation.
+    """A homography at the middle of the video's grid, as position, scale and rotation.
 
     Attributes:
-        row, column: of the active area, where the grid's middle lies.
-        scales: photosites per pixel, along its width and along its height.
-        degrees: by how much the RAW is turned clockwise, after mirroring, to lie as the grid.
+        row, column: position of the grid's middle on the active area.
+        scales: photosites per pixel along the grid's width and height.
+        degrees: clockwise rotation of the RAW, after mirroring, that aligns it with the grid.
         mirrored: whether left and right are swapped first.
     """
 
@@ -78,7 +78,7 @@ class Geometry:
 
 
 def geometry(transform: t.Homography) -> Geometry:
-    """Where the middle of the video's grid lies, and how it is scaled and turned there."""
+    """Position, scales and rotation of a homography at the middle of the video's grid."""
     x, y = (transform.grid_width - 1) / 2, (transform.grid_height - 1) / 2
     (a, b, _), (d, e, _), (g, h, _) = transform.matrix
     column, row, w = (p * x + q * y + r for p, q, r in transform.matrix)
@@ -96,7 +96,7 @@ def geometry(transform: t.Homography) -> Geometry:
 
 
 def lens(transform: t.Homography) -> Lens | None:
-    """How the RAW is distorted where the video isn't."""
+    """The lens distortion that the RAW has and the video hasn't; None if there is none."""
     size = transform.sensor_height, transform.sensor_width
     return None if transform.lens is None else Lens(transform.lens, size)
 
@@ -104,17 +104,17 @@ def lens(transform: t.Homography) -> Lens | None:
 def on_grid(frame: RawFrame, transform: t.Transform, rotation: int) -> RawFrame:
     """Bring a RAW frame onto the video's grid.
 
-    Cut and turned, every photosite keeps its value; through a homography, the grid's sites get
-    theirs by `rvdtool.raw.resample`.
+    For a crop and turn, every photosite keeps its value. For a homography, values are resampled by
+    `rvdtool.raw.resample`.
 
     Args:
-        frame: as read, with the active area's mosaic.
-        transform: where the grid lies on it.
-        rotation: degrees clockwise by which players turn the video.
+        frame: the RAW frame as read, with the active area's mosaic.
+        transform: transform from the active area to the grid.
+        rotation: degrees clockwise by which players rotate the video.
 
     Returns:
-        The frame with the grid's mosaic, phase and black levels; its orientation shows it as a
-        player shows the video, and all of it is meant to be seen, as in the video.
+        The frame with the grid's mosaic, CFA phase and black levels, without a default crop. Its
+        orientation shows it as players show the video.
 
     Raises:
         RawError: the transform is for an active area of another size.
@@ -136,12 +136,12 @@ def on_grid(frame: RawFrame, transform: t.Transform, rotation: int) -> RawFrame:
 
 
 def with_pixel_aspect(frame: RawFrame, aspect: Fraction | None) -> RawFrame:
-    """The frame with the pixel shape of the video that it lies under, as a DefaultScale tag.
+    """The frame with the video's pixel aspect, as a DefaultScale tag.
 
     Args:
-        frame: on the video's grid.
-        aspect: width of a pixel divided by its height. None (unknown) and 1 (what encoders write
-            unasked) leave the camera's own value.
+        frame: the RAW frame on the video's grid.
+        aspect: width of a pixel divided by its height. None (unknown) and 1 (which encoders write
+            by default) keep the camera's own value.
     """
     if aspect is None or aspect == 1:
         return frame
@@ -151,10 +151,10 @@ def with_pixel_aspect(frame: RawFrame, aspect: Fraction | None) -> RawFrame:
 
 
 def video_entry(info: VideoInfo, *, kind: str, name: str, members: tuple[m.Member, ...]) -> m.Video:
-    """The manifest's account of a video.
+    """Convert a video's properties to the manifest's model.
 
     Raises:
-        pydantic.ValidationError: the video goes beyond what a manifest may say.
+        pydantic.ValidationError: the video exceeds the manifest's limits.
     """
     color = {
         field: m.Color(value=tag.value, source=tag.source)
@@ -185,7 +185,7 @@ def video_entry(info: VideoInfo, *, kind: str, name: str, members: tuple[m.Membe
 
 
 def video_info(video: m.Video) -> VideoInfo:
-    """What `probe` returned when the video was packed."""
+    """The result of `probe` at the time of packing, from the manifest."""
     color = {field: ColorTag(value=tag.value, source=tag.source) for field, tag in video.color}
     return VideoInfo(
         width=video.width,
@@ -206,13 +206,13 @@ def video_info(video: m.Video) -> VideoInfo:
 
 
 def assumptions(video: m.Video) -> Assume:
-    """What the user stated about the video when it was packed."""
+    """The user's statements about the video at the time of packing, from the manifest."""
     said = {field: tag.value for field, tag in video.color if tag.source == "user"}
     return Assume(**said, progressive=video.taken_as_progressive)
 
 
 def profile_entry(profile: CameraProfile) -> m.Profile:
-    """The manifest's account of a camera."""
+    """Convert a camera profile to the manifest's model."""
     matrix = profile.color_matrix and tuple(tuple(row) for row in profile.color_matrix)
     return m.Profile.model_validate(
         {
@@ -229,7 +229,7 @@ def profile_entry(profile: CameraProfile) -> m.Profile:
 
 
 def exposure_entry(exposure: Exposure) -> m.ExposureEntry:
-    """The manifest's account of how a frame was taken."""
+    """Convert a frame's exposure to the manifest's model."""
     return m.ExposureEntry(
         time=_ratio_or_none(exposure.time),
         f_number=_ratio_or_none(exposure.f_number),
@@ -241,7 +241,7 @@ def exposure_entry(exposure: Exposure) -> m.ExposureEntry:
 
 
 def raw_frame(reference: m.ReferenceEntry, mosaic: Mosaic) -> RawFrame:
-    """The RAW frame on the video's grid, from its pixels and what the manifest says of them.
+    """The RAW frame on the video's grid, from its mosaic and the manifest.
 
     Raises:
         RawError: the manifest contradicts itself.
@@ -259,10 +259,10 @@ def raw_frame(reference: m.ReferenceEntry, mosaic: Mosaic) -> RawFrame:
 
 
 def camera_profile(profile: m.Profile) -> CameraProfile:
-    """A camera as the manifest says it.
+    """The camera profile from the manifest.
 
     Raises:
-        RawError: no DNG can say that of a camera.
+        RawError: a DNG can't contain it.
     """
     tags = tuple(_tag(tag) for tag in profile.tags)
     for tag in tags:
@@ -282,10 +282,10 @@ def camera_profile(profile: m.Profile) -> CameraProfile:
 
 
 def frame_exposure(exposure: m.ExposureEntry) -> Exposure:
-    """How a frame was taken as the manifest says it.
+    """A frame's exposure from the manifest.
 
     Raises:
-        RawError: no DNG can say that.
+        RawError: a DNG can't contain it.
     """
     return Exposure(
         time=_fraction_or_none(exposure.time),
@@ -298,7 +298,7 @@ def frame_exposure(exposure: m.ExposureEntry) -> Exposure:
 
 
 def levels_entry(levels: MosaicLevels | None) -> m.LevelsEntry | None:
-    """The manifest's account of what the user said about a plain mosaic."""
+    """Convert the levels that the user gave for a plain mosaic to the manifest's model."""
     if levels is None:
         return None
     return m.LevelsEntry(
@@ -307,7 +307,7 @@ def levels_entry(levels: MosaicLevels | None) -> m.LevelsEntry | None:
 
 
 def mosaic_levels(levels: m.LevelsEntry | None) -> MosaicLevels | None:
-    """The levels that the user gave for a plain mosaic."""
+    """The levels that the user gave for a plain mosaic, from the manifest."""
     if levels is None:
         return None
     return MosaicLevels(
@@ -332,7 +332,7 @@ def _fraction_or_none(ratio: m.RationalEntry | None) -> Fraction | None:
 
 
 def _tag_entry(tag: Tag) -> m.TagEntry:
-    """A tag in JSON's types; floats that JSON can't express (NaN) become bytes."""
+    """Convert a tag to JSON's types. Floats that JSON can't express (NaN) become bytes."""
     value = tag.value
     numbers = value if isinstance(value, tuple) else (value,)
     said: m.Numbers | m.Characters | m.Bytes

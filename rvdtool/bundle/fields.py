@@ -1,7 +1,7 @@
-"""The kinds of value in a bundle's manifest, with their limits; names of files among them.
+"""Field types of a bundle's manifest with their limits, and rules for file names.
 
-Limits are part of the format, so that a reader can refuse an absurd bundle before it allocates
-anything for it.
+The limits are part of the format, so that readers can refuse an absurd bundle before they allocate
+memory for it.
 """
 
 import re
@@ -26,27 +26,27 @@ MAX_FRAMES = 1_000_000
 MAX_IMAGES = 60_000
 MAX_REFERENCES = 10_000
 MAX_RATE = 100_000
-"""Frames per second; at least, its inverse."""
+"""Largest number of frames per second; its inverse is the smallest."""
 MAX_TAG_NUMBERS = MOST_BYTES
 MAX_NAME_BYTES = 255
 LARGEST_FACTOR: Final = 1e9
-"""Of an exposure, gain or ISO: beyond it, or below its inverse, a value is a mistake."""
+"""Limit of an exposure time, gain or ISO: a value above it, or below its inverse, is a mistake."""
 
 NAME_PATTERN = r'^[^/\\\x00-\x1f\x7f<>:"|?*]*[^/\\\x00-\x1f\x7f<>:"|?*. ]$'
-"""One path component on every system: also on Windows, which knows no dot or space at the end.
-That it isn't one of Windows' devices is checked besides."""
+"""A single path component that every system allows. Windows allows no dot or space at the end. Its
+device names are checked separately."""
 
 _DEVICE = re.compile(
     r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³]) *(\..*)?", re.IGNORECASE
 )
-"""Names that Windows takes for a device, whatever follows their first dot."""
+"""Names that Windows takes for a device, whatever follows the first dot."""
 
 
 def require_file_name(name: str) -> str:
-    """The name, if it is a file name on every system.
+    """Return the name if every system allows it as a file name.
 
     Raises:
-        ValueError: it isn't; as pydantic's validators do.
+        ValueError: some system doesn't (pydantic expects this type from validators).
     """
     if not re.fullmatch(NAME_PATTERN, name) or _DEVICE.fullmatch(name):
         raise ValueError(
@@ -59,7 +59,7 @@ def require_file_name(name: str) -> str:
 
 
 def folded(name: str) -> str:
-    """The same for names that some system takes for the same one."""
+    """A form of a name that is equal for names that some system takes for the same."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
@@ -77,7 +77,7 @@ Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 
 
 def no_truth_value(value: object) -> object:
-    """`false` equals 0 and `true` 1, and a Literal would take them for these numbers."""
+    """Refuse booleans, which a Literal would accept as numbers, as `False == 0` and `True == 1`."""
     if isinstance(value, bool):
         raise ValueError("a number is needed")
     return value
@@ -95,7 +95,7 @@ Positive3 = tuple[Positive, Positive, Positive]
 
 
 class StrictModel(BaseModel):
-    """What the format's objects have in common: no unknown field, no conversion between types."""
+    """Base of the format's objects: refuses unknown fields and doesn't convert between types."""
 
     model_config = ConfigDict(
         strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True

@@ -1,8 +1,8 @@
-"""The bytes between a bundle's members: ZIP's headers as the format fixes them.
+"""Checks the bytes between a bundle's members: ZIP headers as the format fixes them.
 
-zipfile writes and reads the archive, but ignores much of what its headers say (dates, versions,
-attributes, numbers of disks). Here the expected headers are built from what the
-members are (PKWARE's APPNOTE.TXT, 4.3), so that `verify` detects any change to them.
+zipfile writes and reads the archive, but ignores many header fields (dates, versions, attributes,
+disk numbers). This module builds the expected headers from the members (PKWARE's APPNOTE.TXT, 4.3),
+so that `verify` detects any change to them.
 """
 
 import struct
@@ -19,26 +19,26 @@ _LOCATOR64 = struct.Struct("<4sIQI")
 _END = struct.Struct("<4s4H2IH")
 
 _PLAIN, _ZIP64 = 20, 45
-"""Versions needed to extract: 2.0, and 4.5 where numbers are in ZIP64's fields."""
+"""Versions needed to extract: 2.0, or 4.5 if numbers are in ZIP64 fields."""
 
 _UNIX, _READABLE_FILE = 3, 0o100644 << 16
 _DATE = 0x21
-"""1980-01-01, ZIP's zero; the time is 0."""
+"""1980-01-01, ZIP's zero date; the time is 0."""
 
 _UTF8_NAME = 0x800
 _ELSEWHERE = 0xFFFFFFFF
-"""For a number that is in a ZIP64 field."""
+"""Placeholder for a number that is in a ZIP64 field."""
 
 
 def first_altered_byte(path: Path, slices: Iterable[Slice]) -> int | None:
-    """Find the first byte between members that isn't what a bundle's writer writes.
+    """Find the first byte between members that differs from what rvdtool writes.
 
     Args:
-        path: the bundle.
-        slices: its members, in the file's order.
+        path: path of the bundle.
+        slices: the bundle's members, in their order in the file.
 
     Returns:
-        The offset in the file; None if all bytes are as expected.
+        The byte's offset in the file; None if all bytes are as expected.
 
     Raises:
         OSError: the file can't be read.
@@ -54,7 +54,7 @@ def first_altered_byte(path: Path, slices: Iterable[Slice]) -> int | None:
 
 
 def _headers(slices: tuple[Slice, ...]) -> Iterator[tuple[int, bytes]]:
-    """Offset and bytes of each member's header, and of the directory behind the last member."""
+    """Offset and bytes of each member's header, and of the directory after the last member."""
     position, directory = 0, b""
     for member in slices:
         yield position, _local(member)
@@ -64,7 +64,7 @@ def _headers(slices: tuple[Slice, ...]) -> Iterator[tuple[int, bytes]]:
 
 
 def _announced_large(member: Slice) -> bool:
-    """zipfile decides on ZIP64 before it writes a member, with a reserve of 5 %."""
+    """Whether a member's header is ZIP64: zipfile decides that in advance, with a margin of 5 %."""
     return member.size * 1.05 > zipfile.ZIP64_LIMIT
 
 
@@ -98,7 +98,7 @@ def _central(member: Slice, position: int) -> bytes:
 
 
 def _end(count: int, size: int, start: int) -> bytes:
-    """The directory's end, and ZIP64's before it where one is needed."""
+    """The end of the directory, preceded by ZIP64's if one is needed."""
     large = b""
     if count > zipfile.ZIP_FILECOUNT_LIMIT or max(start, size) > zipfile.ZIP64_LIMIT:
         rest = _END64.size - 12

@@ -1,8 +1,8 @@
-"""The manifest of a bundle: what `manifest.json` says, and what it may say.
+"""Models of a bundle's manifest, `manifest.json`.
 
-These models are the format; docs/formats/manifest.schema.json is generated from them and
-docs/formats/bundle.md explains them. They are strict: no unknown field, no number given as text,
-no NaN.
+These models define the format; docs/formats/manifest.schema.json is generated from them and
+docs/formats/bundle.md explains them. They are strict: unknown fields, numbers given as text, and
+NaN are refused.
 """
 
 from itertools import pairwise
@@ -55,26 +55,26 @@ class Member(StrictModel):
     """One member of the archive."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
-    """As in the archive: `/` between folders."""
+    """Name in the archive, with `/` between folders."""
     size: Annotated[int, Field(ge=1, le=2**63 - 1)]
-    """Bytes."""
+    """Size in bytes."""
     sha256: Sha256
-    """Of its bytes, lower-case hexadecimal."""
+    """SHA-256 of the bytes, in lower-case hexadecimal."""
 
 
 class Color(StrictModel):
-    """One property of the video's colour and how it is known."""
+    """A property of the video's colour and its source."""
 
     value: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     source: Literal["stream", "assumed", "user"]
-    """The stream says so; nothing says so and it was assumed; or the user said so when packing."""
+    """`stream`: stated by the stream; `assumed`: stated nowhere; `user`: stated by the user."""
 
 
 class ColorEntry(StrictModel):
-    """How decoded samples become R'G'B'."""
+    """Interpretation of decoded samples as R'G'B'."""
 
     matrix: Color
-    """`bt601`, `bt709`, `bt2020`, or `rgb` for none."""
+    """`bt601`, `bt709`, `bt2020`, or `rgb` if no matrix applies."""
     range: Color
     """`limited` or `full`."""
     transfer: Color
@@ -84,13 +84,13 @@ class ColorEntry(StrictModel):
 
 
 class Video(StrictModel):
-    """The video: which members it is, and what decoding them gives."""
+    """The video: its members, and the result of decoding them."""
 
     kind: Literal["file", "png_folder", "picture_folder"]
-    """A video file (one member), or a folder of frames (a member each, in display order): PNGs, or
-    JPEGs or TIFFs, as `codec` says."""
+    """`file`: a video file (one member). `png_folder`, `picture_folder`: a folder of frames (one
+    member each, in display order) that are PNGs, or JPEGs or TIFFs according to `codec`."""
     name: FileName
-    """The file's or folder's own name."""
+    """Name of the file or folder."""
     members: Annotated[
         tuple[Member, ...], Field(min_length=1, max_length=MAX_IMAGES, fail_fast=True)
     ]
@@ -103,29 +103,30 @@ class Video(StrictModel):
     timestamps: Annotated[
         tuple[Int64, ...], Field(min_length=1, max_length=MAX_FRAMES, fail_fast=True)
     ]
-    """When each frame is shown, in units of `time_base`, in display order, never falling."""
+    """Presentation time of each frame in units of `time_base`, in display order, never decreasing.
+    """
     time_base: RationalEntry
     """Seconds per timestamp unit."""
     rate: RationalEntry
     """Nominal frames per second."""
     rotation: Rotation
-    """Degrees clockwise by which a player turns the decoded picture."""
+    """Degrees clockwise by which players rotate the decoded picture."""
     codec: Text
-    """FFmpeg's name."""
+    """FFmpeg's name of the codec."""
     pixel_format: Text
-    """FFmpeg's name."""
+    """FFmpeg's name of the pixel format."""
     bits: Annotated[int, Field(ge=1, le=16)]
     """Bits per sample of the stream."""
     color: ColorEntry
     stream: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
-    """The stream's number in the file, as FFmpeg counts; null for the first video stream."""
+    """Number of the stream in the file, as FFmpeg counts; null for the first video stream."""
     sample_aspect: RationalEntry | None = None
-    """Width of a pixel divided by its height; null where the file doesn't say."""
+    """Width of a pixel divided by its height; null if the file doesn't say."""
     taken_as_progressive: bool = False
-    """The user stated it when packing, whatever flag the frames have."""
+    """Whether the user stated that the video is progressive, whatever its flags say."""
     undecodable: Annotated[int, Field(ge=0, le=MAX_FRAMES)] = 0
-    """Pictures before the first frame that no decoder gives: a clip that was cut without encoding
-    it again may have some."""
+    """Number of undecodable pictures before the first frame. Clips that were cut without
+    re-encoding may have some."""
 
     @check(mode="after")
     def _is_consistent(self) -> Self:
@@ -157,7 +158,7 @@ class Video(StrictModel):
 
 
 class LevelsEntry(StrictModel):
-    """What the user said about a RAW file that doesn't describe itself (a TIFF or PNG mosaic)."""
+    """The user's statements about a RAW file without metadata (a TIFF or PNG mosaic)."""
 
     black: Levels4
     """DN per position of the CFA cell at the file's top-left corner, row by row."""
@@ -171,13 +172,13 @@ class RawMember(StrictModel):
 
     member: Member
     name: FileName
-    """The file's own name."""
+    """Original name of the file."""
     given_levels: LevelsEntry | None
-    """What the user said about it; null if the file says it itself."""
+    """The user's statements about the file; null if its own metadata are used."""
 
 
 class Padding(StrictModel):
-    """Rows and columns, each 0 or 1, added by reflection to make whole RGGB cells."""
+    """Numbers of rows and columns, each 0 or 1, added by reflection to complete RGGB cells."""
 
     top: Annotated[int, Field(ge=0, le=1)]
     left: Annotated[int, Field(ge=0, le=1)]
@@ -193,7 +194,7 @@ class PlanesMember(StrictModel):
 
 
 class TagEntry(StrictModel):
-    """One TIFF tag of the source DNG that describes the camera."""
+    """A TIFF tag of the source DNG that describes the camera."""
 
     code: Annotated[int, Field(ge=0, le=65_535)]
     dtype: Annotated[int, Field(ge=1, le=13)]
@@ -203,7 +204,7 @@ class TagEntry(StrictModel):
 
 
 class Numbers(StrictModel):
-    """A tag's value as numbers; a rational is two of them."""
+    """A tag's value as numbers; a rational takes two."""
 
     kind: Literal["numbers"]
     numbers: Annotated[
@@ -228,7 +229,7 @@ class Bytes(StrictModel):
 
 
 class Profile(StrictModel):
-    """The camera and its colours, in the terms of the DNG specification."""
+    """The camera and its colours, in terms of the DNG specification."""
 
     make: Text
     model: Text
@@ -241,49 +242,49 @@ class Profile(StrictModel):
     illuminant: Annotated[int, Field(ge=0, le=65_535)]
     """CalibrationIlluminant1, an EXIF LightSource."""
     tags: Annotated[tuple[TagEntry, ...], Field(max_length=1000, fail_fast=True)]
-    """Further tags that stay true for reconstructed frames."""
+    """Further tags that remain valid for reconstructed frames."""
     dropped: Annotated[tuple[Text, ...], Field(max_length=1000, fail_fast=True)] = ()
-    """What the RAW file says and frames on the video's grid can't, by name: `WarpRectilinear
-    (OpcodeList3)`. Bundles of older writers don't say it."""
+    """Names of metadata in the RAW file that frames on the video's grid can't keep, such as
+    `WarpRectilinear (OpcodeList3)`. Not recorded by older writers."""
 
 
 class ExposureEntry(StrictModel):
-    """How the RAW frame was taken; null where its file doesn't say."""
+    """The RAW frame's exposure; null for values that its file doesn't state."""
 
     time: RationalEntry | None
-    """Seconds."""
+    """Exposure time in seconds."""
     f_number: RationalEntry | None
     iso: Annotated[int, Field(ge=0, le=2**32 - 1)] | None
     focal_length: RationalEntry | None
-    """Millimetres."""
+    """Focal length in millimetres."""
     lens_model: Text | None
     date_time_original: Text | None
-    """`YYYY:MM:DD HH:MM:SS`."""
+    """Date and time as `YYYY:MM:DD HH:MM:SS`."""
 
 
 class ReferenceEntry(StrictModel):
-    """One true RAW frame.
+    """A true RAW frame.
 
-    `phase`, `black` and `orientation` hold on the video's grid: after `transform`.
+    `phase`, `black` and `orientation` refer to the video's grid: they hold after `transform`.
     """
 
     frame_index: FrameIndex
-    """The video frame that it belongs to, from 0 in display order."""
+    """Index of the video frame that it belongs to, from 0 in display order."""
     raw: RawMember
     planes: PlanesMember
     transform: Annotated[Transform, Field(discriminator="kind")]
     match_score: Annotated[float, Field(ge=-1, le=1)]
-    """Correlation of detail in the RAW's greens, on the grid, and in the frame's luma; 1: best."""
+    """Correlation of detail between the RAW's greens on the grid and the frame's luma; 1: best."""
     phase: Phase
-    """The CFA cell at the top-left corner of the video's grid, row by row."""
+    """CFA cell at the top-left corner of the video's grid, row by row."""
     black: Levels4
-    """DN per position of that cell."""
+    """Black level of each position of that cell, in DN."""
     white: Annotated[int, Field(ge=1, le=65_535)]
-    """The DN at which a photosite is saturated."""
+    """DN at which photosites are saturated."""
     bits: Annotated[int, Field(ge=1, le=16)]
-    """Bits of a DN."""
+    """Bits per DN."""
     orientation: Annotated[int, Field(ge=1, le=8)]
-    """TIFF orientation that shows the grid as a player shows the video."""
+    """TIFF orientation that shows the grid as players show the video."""
     profile: Profile
     exposure: ExposureEntry
 
@@ -305,13 +306,13 @@ class ReferenceEntry(StrictModel):
 class Exposures(StrictModel):
     """How the camera exposed and developed each frame.
 
-    Each list has a value for every frame of the video, or is null where nothing is known.
+    Each list has a value for every frame of the video, or is null if nothing is known.
     """
 
     time: Annotated[tuple[Positive, ...], Field(max_length=MAX_FRAMES, fail_fast=True)] | None
     """Exposure time in seconds."""
     iso: Annotated[tuple[Positive, ...], Field(max_length=MAX_FRAMES, fail_fast=True)] | None
-    """ISO sensitivity: in proportion to the RAW values that the same light gives."""
+    """ISO sensitivity: proportional to the RAW values that the same light gives."""
     gain: Annotated[tuple[Positive, ...], Field(max_length=MAX_FRAMES, fail_fast=True)] | None
     """Further factor on the RAW values."""
     white_balance: (
@@ -321,7 +322,7 @@ class Exposures(StrictModel):
 
 
 class Manifest(StrictModel):
-    """What a bundle holds."""
+    """The manifest of a bundle."""
 
     format: Literal["rvdtool bundle"]
     version: Annotated[Literal[1], BeforeValidator(no_truth_value)]
@@ -329,12 +330,12 @@ class Manifest(StrictModel):
     references: Annotated[
         tuple[ReferenceEntry, ...], Field(min_length=1, max_length=MAX_REFERENCES, fail_fast=True)
     ]
-    """In rising order of `frame_index`."""
+    """References in ascending order of `frame_index`."""
     exposures: Exposures | None = None
 
     @property
     def members(self) -> tuple[Member, ...]:
-        """All members that the manifest answers for, in the archive's order."""
+        """All members that the manifest describes, in the archive's order."""
         references = [m for r in self.references for m in (r.raw.member, r.planes.member)]
         return (*self.video.members, *references)
 

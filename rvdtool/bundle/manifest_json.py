@@ -1,4 +1,4 @@
-"""`manifest.json` as bytes: reading, writing, and its JSON Schema."""
+"""Reads and writes `manifest.json`, and generates its JSON Schema."""
 
 import json
 import reprlib
@@ -10,22 +10,22 @@ from rvdtool.bundle.manifest import FORMAT, VERSION, Manifest
 from rvdtool.errors import BundleError, RawError, brief
 
 _MOST_FIELDS = 100
-"""Of an object; those of the manifest have fewer."""
+"""Largest number of fields of an object; the manifest's objects have fewer."""
 
 
 class _Head(BaseModel):
-    """What every version of the manifest says."""
+    """The fields that every version of the manifest has."""
 
     format: str
     version: int
 
 
 def parse_manifest(data: bytes) -> Manifest:
-    """Read `manifest.json`.
+    """Parse `manifest.json`.
 
     Raises:
-        BundleError: it is not a manifest, of a newer version, or says what it may not say, or of a
-            camera what no DNG can.
+        BundleError: the data isn't a manifest, is of a newer version, or has invalid values, among
+            them metadata of a camera that a DNG can't contain.
     """
     try:
         said = json.loads(data, object_pairs_hook=_fields, parse_constant=_no_number)
@@ -57,12 +57,12 @@ def parse_manifest(data: bytes) -> Manifest:
 
 
 def manifest_bytes(manifest: Manifest) -> bytes:
-    """`manifest.json` as it is written: one line of UTF-8; the same manifest, the same bytes."""
+    """A manifest as one line of UTF-8 JSON; equal manifests give equal bytes."""
     return (json.dumps(manifest.model_dump(mode="json"), ensure_ascii=False) + "\n").encode()
 
 
 def schema_text() -> str:
-    """The JSON Schema of `manifest.json`, as docs/formats/manifest.schema.json holds it."""
+    """The JSON Schema of `manifest.json`, stored as docs/formats/manifest.schema.json."""
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **Manifest.model_json_schema(),
@@ -71,13 +71,13 @@ def schema_text() -> str:
 
 
 def _fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """An object's fields; lists become tuples, as the models have them.
+    """Convert an object's fields: lists become tuples, which the models require.
 
-    pydantic's own JSON reader takes the last of two fields with one name, and copies what is wrong
-    for each of its errors.
+    pydantic's own JSON reader isn't used: it accepts duplicate fields, and copies the input for
+    each error.
 
     Raises:
-        ValueError: two fields have one name, or there are too many.
+        ValueError: two fields have the same name, or there are too many.
     """
     fields = {name: _frozen(value) for name, value in pairs}
     if len(pairs) > _MOST_FIELDS:
@@ -96,7 +96,7 @@ def _no_number(name: str) -> None:
 
 
 def _first(error: ValidationError) -> str:
-    """The first problem, in one line: where, what."""
+    """The first problem as one line: its location and what is wrong."""
     problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = ".".join(str(part) for part in problem["loc"])
     return brief(f"{where}: {problem['msg']}" if where else problem["msg"])

@@ -1,7 +1,7 @@
-"""The planes member: a RAW frame on the video's grid as a TIFF that any program opens.
+"""The planes member: a RAW frame on the video's grid as a TIFF that any program can open.
 
-Uncompressed and written byte by byte here, so that the same frame gives the same file with every
-version of every library: a bundle packed twice is the same bundle.
+The TIFF is uncompressed and written without a library, so that no library's version can change its
+bytes: packing the same input twice gives the same bundle.
 """
 
 import io
@@ -18,13 +18,13 @@ from rvdtool.raw.ifd import ifds_in
 from rvdtool.raw.tiff import ASCII, LONG, SHORT, encode_tiff
 
 _MOST_BESIDE = 2**20
-"""Bytes of the file beyond its pixels: tags, and what another writer may add to them."""
+"""Largest number of bytes beyond the pixels, for tags and whatever other writers add to them."""
 
 _DESCRIPTION = "samples: R, Gr, Gb, B of each RGGB cell, in DN"
 
 
 def encode_planes(frame: RawFrame) -> bytes:
-    """The frame's planes R, Gr, Gb, B as TIFF: uint16, 4 samples per pixel, one strip."""
+    """Encode the frame's planes R, Gr, Gb, B as TIFF: uint16, 4 samples per pixel, one strip."""
     pixels = np.ascontiguousarray(to_planes(frame.mosaic, frame.phase).transpose(1, 2, 0), "<u2")
     height, width, samples = pixels.shape
     tags = (
@@ -41,14 +41,14 @@ def encode_planes(frame: RawFrame) -> bytes:
         Tag(284, SHORT, 1, 1),  # PlanarConfiguration: sample by sample
         Tag(338, SHORT, samples - 1, (0,) * (samples - 1)),  # ExtraSamples: unspecified
     )
-    return b"".join((encode_tiff(tags, (), b""), pixels.data))  # one copy of the pixels, not two
+    return b"".join((encode_tiff(tags, (), b""), pixels.data))  # copies the pixels only once
 
 
 def require_planes_bytes(count: int, size: tuple[int, int]) -> None:
-    """Refuse a planes member that can't hold `size`, uncompressed, before it is read.
+    """Refuse, before it is read, a planes member that can't hold uncompressed planes of `size`.
 
     Raises:
-        BundleError: too small or too large.
+        BundleError: it is too small or too large.
     """
     pixels = 8 * size[0] * size[1]
     if not pixels < count <= pixels + _MOST_BESIDE:
@@ -56,10 +56,10 @@ def require_planes_bytes(count: int, size: tuple[int, int]) -> None:
 
 
 def decode_planes(data: bytes, size: tuple[int, int]) -> NDArray[np.uint16]:
-    """Read planes [4, height, width] = [4, *size] back.
+    """Decode planes [4, height, width], where `size` is (height, width).
 
     Raises:
-        BundleError: not such a TIFF.
+        BundleError: the data isn't such a TIFF.
     """
     try:
         tree = ifds_in(io.BytesIO(data), len(data))
@@ -90,12 +90,12 @@ def decode_planes(data: bytes, size: tuple[int, int]) -> NDArray[np.uint16]:
 
 
 def planes_size(phase: CfaPhase, size: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) of the planes of a mosaic of `size`."""
+    """(height, width) of the planes of a mosaic of this size."""
     top, left, bottom, right = padding(phase, size)
     return (top + size[0] + bottom) // 2, (left + size[1] + right) // 2
 
 
 def padding(phase: CfaPhase, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Rows above, columns left, rows below, columns right that `to_planes` adds to a mosaic."""
+    """Numbers of rows above, columns left, rows below and columns right that `to_planes` adds."""
     top, left = PLANES[phase.value.index("R")]
     return top, left, (top + size[0]) % 2, (left + size[1]) % 2

@@ -1,6 +1,6 @@
-"""Bundles on disk: create one, open one.
+"""Creates and opens bundles.
 
-An open `Bundle` holds no file handle: it knows where things lie, and reads when asked.
+An open `Bundle` holds no file handle; it knows where its members are, and reads them on demand.
 """
 
 import hashlib
@@ -59,18 +59,18 @@ from rvdtool.video.source import ImageSource, SliceSource, VideoSource
 
 MANIFEST_MEMBER = "manifest.json"
 DIGEST_MEMBER = "manifest.sha256"
-"""The manifest's hash, as `sha256sum -c` reads it; the first bundles have none."""
+"""Hash of the manifest in the format of `sha256sum -c`. The first bundles don't have it."""
 
 
 @dataclass(frozen=True)
 class VideoInput:
-    """A video to be put into a bundle.
+    """A video to be packed.
 
     Attributes:
-        name: of the file or folder.
+        name: name of the file or folder.
         files: the video file, or a folder's pictures in display order.
         is_folder: whether it is a folder.
-        info: what probing it gave.
+        info: the video's properties, as probed.
     """
 
     name: str
@@ -81,15 +81,15 @@ class VideoInput:
 
 @dataclass(frozen=True, eq=False)
 class ReferenceInput:
-    """A RAW frame to be put into a bundle.
+    """A RAW frame to be packed.
 
     Attributes:
         file: the user's RAW file.
-        index: the video frame it belongs to.
-        frame: its RAW frame on the video's grid.
-        transform: how it got there.
-        match_score: how well it matches, -1..1.
-        levels: what the user said about a file that doesn't describe itself.
+        index: index of the video frame that it belongs to.
+        frame: the RAW frame on the video's grid.
+        transform: transform from the RAW's active area to the grid.
+        match_score: score of the match, -1..1.
+        levels: levels that the user gave for a file without metadata.
     """
 
     file: InputFile
@@ -102,7 +102,7 @@ class ReferenceInput:
 
 @dataclass(frozen=True)
 class Reference:
-    """A true RAW frame in a bundle, read when `frame` is first asked for."""
+    """A true RAW frame in a bundle. It is read on the first access to `frame`."""
 
     index: int
     _entry: ReferenceEntry
@@ -122,11 +122,11 @@ class Reference:
 
     @property
     def is_resampled(self) -> bool:
-        """Whether the RAW's photosites lay beside the video's pixels and were interpolated."""
+        """Whether the RAW had to be interpolated to fit the video's grid."""
         return isinstance(self._entry.transform, Homography)
 
     def read_planes(self) -> NDArray[np.uint16]:
-        """Planes R, Gr, Gb, B as they are stored, with their padding: [4, height, width], DN.
+        """Read the planes R, Gr, Gb, B as stored, with their padding: [4, height, width] in DN.
 
         Raises:
             BundleError: they are damaged.
@@ -148,13 +148,13 @@ class Reference:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose structure was checked when it was opened; holds no file handle.
+    """An open bundle, whose structure has been checked. It holds no file handle.
 
     Attributes:
-        path: the file.
-        manifest: what it says about itself.
-        slices: where each member lies in the file.
-        references: the true RAW frames, in order of their index.
+        path: path of the file.
+        manifest: the manifest.
+        slices: position of each member in the file, by name.
+        references: the true RAW frames, in the order of their indices.
     """
 
     path: Path
@@ -163,10 +163,10 @@ class Bundle:
     references: tuple[Reference, ...]
 
     def checked_video(self) -> VideoSource:
-        """The video, to be decoded in place, after its hashes were checked.
+        """The video, to be decoded in place, after a check of its hashes.
 
-        No decoder should see damaged bytes, so the first call reads the whole video; later ones
-        return the same source.
+        Decoders should never see damaged bytes. So the first call reads the whole video; later
+        calls return the same source.
 
         Raises:
             InputError: the file can't be read.
@@ -186,7 +186,7 @@ class Bundle:
 
     @cached_property
     def unchecked_video(self) -> VideoSource:
-        """The video without a check of its hashes, for `verify`, which checks them itself."""
+        """The video without a check of its hashes: for `verify`, which checks them itself."""
         entry = self.manifest.video
         parts = tuple(self._source(member) for member in entry.members)
         return parts[0] if entry.kind == "file" else ImageSource(parts, self.video_info.rate)
@@ -198,10 +198,10 @@ class Bundle:
 
     @cached_property
     def exposures(self) -> tuple[float, ...] | None:
-        """How strongly each frame's RAW was exposed, frame 0 being 1; None if not given.
+        """Exposure of each frame relative to frame 0; None if not given.
 
-        Exposure time × ISO × gain, as far as the bundle has them: the same light gives RAW values
-        (above black) in this proportion.
+        It is the product of exposure time, ISO and gain, as far as the bundle has them. RAW values
+        (above black) from the same light are proportional to it.
         """
         said = self.manifest.exposures
         known = () if said is None else (said.time, said.iso, said.gain)
@@ -217,16 +217,16 @@ class Bundle:
 
 
 def is_intact(bundle: Bundle, member: Member, advance: Advance | None = None) -> bool:
-    """Whether a member's bytes have the SHA-256 that the manifest says.
+    """Whether a member's bytes have the SHA-256 that the manifest states.
 
     Args:
         bundle: an open bundle.
-        member: one of its manifest's members.
-        advance: called with how many more bytes are hashed.
+        member: a member from its manifest.
+        advance: called with the number of bytes hashed since the last call.
 
     Raises:
         InputError: the file can't be read.
-        BundleError: it ends before the member does.
+        BundleError: the file ends before the member does.
     """
     digest = hashlib.sha256()
     for chunk in member_chunks(bundle.path, bundle.slices[member.name]):
@@ -245,18 +245,18 @@ def create(
     overwrite: bool = False,
     advance: Advance | None = None,
 ) -> None:
-    """Write a bundle: whole and under its name, or not at all. The same input, the same bytes.
+    """Write a bundle, either completely or not at all. The same input gives the same bytes.
 
     Args:
-        path: the new bundle.
+        path: path of the new bundle.
         video: the video.
-        references: its RAW frames, in rising order of index; each is let go when it is written.
-        exposures: how the camera exposed each of the video's frames, if that is known.
+        references: its RAW frames, in ascending order of index. Each is released once written.
+        exposures: the camera's exposure of each video frame, if known.
         overwrite: replace an existing file.
-        advance: called with how many more bytes of the input are copied.
+        advance: called with the number of bytes copied since the last call.
 
     Raises:
-        InputError: an input can't be read, changed meanwhile, or goes beyond the format's limits.
+        InputError: an input can't be read, changed meanwhile, or exceeds the format's limits.
         OutputError: `path` exists (without `overwrite`), is being written by another process, or
             can't be written.
     """
@@ -283,7 +283,7 @@ def create(
             )
             written = archive.add_bytes(MANIFEST_MEMBER, manifest_bytes(manifest))
             archive.add_bytes(DIGEST_MEMBER, _digest_line(written.sha256))
-            # All files at once at the end: they must belong together as they were looked at.
+            # Checked together at the end, so that all files are from the same moment.
             for source in files:
                 source.require_unchanged()
     except ValidationError as error:
@@ -295,12 +295,12 @@ def create(
 def open_bundle(path: Path) -> Bundle:
     """Open a bundle and check its structure: archive, manifest, and that they agree.
 
-    Reads no video and no pixels; `rvdtool.bundle.verify` checks what the members hold.
+    No video or pixels are read; `rvdtool.bundle.verify` checks the members' contents.
 
     Raises:
-        InputError: there is no such file, or it may not be read.
-        BundleError: not a bundle, cut short, damaged, of a newer version, or a member is missing,
-            added, misnamed or of another size.
+        InputError: the file doesn't exist or can't be read.
+        BundleError: it isn't a bundle, is truncated, damaged or of a newer version, or a member is
+            missing, added, misnamed or of another size.
     """
     slices = read_archive(path)
     described = slices.get(MANIFEST_MEMBER)
@@ -327,10 +327,10 @@ def _digest_line(digest: str) -> bytes:
 
 
 def _read_manifest(path: Path, slices: dict[str, Slice]) -> bytes:
-    """The manifest's bytes, which must have the hash that the bundle says.
+    """Read the manifest's bytes and check their hash, if the bundle has it.
 
     Raises:
-        BundleError: they haven't.
+        BundleError: the hash differs.
     """
     data = read_member(path, slices[MANIFEST_MEMBER])
     said = slices.get(DIGEST_MEMBER)
@@ -385,10 +385,10 @@ def _add_reference(archive: ArchiveWriter, reference: ReferenceInput) -> Referen
 
 
 def _require_same_members(path: Path, slices: dict[str, Slice], manifest: Manifest) -> None:
-    """The archive's members must be those of the manifest, in name and size.
+    """Require that the archive's members agree with the manifest in name and size.
 
     Raises:
-        BundleError: one is missing, one too many, or one has another size.
+        BundleError: a member is missing, extra or of another size.
     """
     expected = {MIMETYPE_MEMBER: len(MIMETYPE), MANIFEST_MEMBER: slices[MANIFEST_MEMBER].size}
     expected |= {member.name: member.size for member in manifest.members}

@@ -1,4 +1,4 @@
-"""Where a RAW frame lies on the video's grid, as a bundle's manifest says it."""
+"""Models of the transform from a RAW frame to the video's grid in a bundle's manifest."""
 
 from typing import Annotated, Literal, Self
 
@@ -9,7 +9,7 @@ from rvdtool.bundle.fields import LensTerm, Offset, Row3, Side, StrictModel
 
 
 class RectEntry(StrictModel):
-    """Rows top..top+height, columns left..left+width."""
+    """A rectangle: rows top to top + height, columns left to left + width, the latter excluded."""
 
     top: Offset
     left: Offset
@@ -18,9 +18,9 @@ class RectEntry(StrictModel):
 
 
 class CropAndTurn(StrictModel):
-    """From the RAW frame's active area to the video's grid: cut, then mirror, then turn.
+    """A transform from the RAW frame's active area to the video's grid: crop, mirror, then turn.
 
-    No pixel changes its value; what changes is its place, and with it the CFA phase.
+    Pixels keep their values and only change position, which changes the CFA phase.
     """
 
     kind: Literal["crop_and_turn"]
@@ -31,13 +31,13 @@ class CropAndTurn(StrictModel):
     crop: RectEntry
     """The part that the video shows, in active-area coordinates."""
     mirror: bool
-    """Swap left and right, before turning."""
+    """Whether to swap left and right, before turning."""
     quarter_turns: Annotated[int, Field(ge=0, le=3)]
-    """Quarter turns clockwise."""
+    """Number of clockwise quarter turns."""
 
     @property
     def grid_size(self) -> tuple[int, int]:
-        """(height, width) after the transform."""
+        """(height, width) of the grid."""
         size = self.crop.height, self.crop.width
         return size if self.quarter_turns % 2 == 0 else (size[1], size[0])
 
@@ -51,10 +51,10 @@ class CropAndTurn(StrictModel):
 
 
 class Homography(StrictModel):
-    """Where the video's grid lies on the RAW frame's active area, whatever its scale and angle.
+    """A transform between the video's grid and the RAW frame's active area at any scale and angle.
 
-    The planes are resampled, colour by colour, onto an RGGB mosaic; docs/formats/bundle.md says
-    how.
+    The planes are resampled, colour by colour, onto an RGGB mosaic, as docs/formats/bundle.md
+    describes.
     """
 
     kind: Literal["homography"]
@@ -67,12 +67,12 @@ class Homography(StrictModel):
     grid_width: Side
     """Columns of the video's grid."""
     matrix: tuple[Row3, Row3, Row3]
-    """(x, y, 1) on the video's grid → (x, y, w) on the active area: x to the right, y down, centres
-    of pixels and photosites at whole numbers, divided by w."""
+    """Matrix from (x, y, 1) on the video's grid to (x, y, w) on the active area, to be divided by
+    w; x points right, y down, and centres of pixels and photosites are at whole numbers."""
     lens: tuple[LensTerm, LensTerm] | None = None
-    """k₁, k₂: what lies at distance ρ from the active area's middle after the matrix, in units of
-    half the area's diagonal, lies at ρ·(1 + k₁ρ² + k₂ρ⁴) on the sensor; null where the video is
-    distorted as the RAW is. Bundles of older writers don't say it."""
+    """Lens terms k₁, k₂: a point that the matrix puts at distance ρ from the active area's middle,
+    in units of half the area's diagonal, is at ρ·(1 + k₁ρ² + k₂ρ⁴) on the sensor. Null if the video
+    has the same distortion as the RAW. Not recorded by older writers."""
 
     @property
     def grid_size(self) -> tuple[int, int]:

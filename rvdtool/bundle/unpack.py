@@ -1,4 +1,4 @@
-"""The user's own files back out of a bundle, byte for byte."""
+"""Extracts the user's files from a bundle, byte for byte."""
 
 import hashlib
 from pathlib import Path
@@ -14,21 +14,21 @@ from rvdtool.files import describe, write_beside
 def unpack(
     bundle: Bundle, folder: Path, *, overwrite: bool = False, advance: Advance | None = None
 ) -> list[Path]:
-    """Write the video (file or folder of PNGs) and the RAW frames under the names they had.
+    """Extract the video (a file or a folder of pictures) and the RAW frames, with original names.
 
     Args:
         bundle: an open bundle.
-        folder: where to; made if it doesn't exist.
+        folder: output folder; created if it doesn't exist.
         overwrite: replace existing files.
-        advance: called with how many more bytes are written.
+        advance: called with the number of bytes written since the last call.
 
     Returns:
-        The written files.
+        Paths of the files.
 
     Raises:
-        BundleError: a member's bytes are not those that were packed; it isn't written.
-        OutputError: a file exists (without `overwrite`) or can't be written. All names are looked
-            at before the first file is written.
+        BundleError: a member's bytes have changed since packing; that member isn't written.
+        OutputError: a file exists (without `overwrite`) or can't be written. Existing files are
+            detected before anything is written.
     """
     targets = _targets(bundle)
     paths = [folder / name for name in targets]
@@ -45,7 +45,7 @@ def unpack(
 
 
 def _targets(bundle: Bundle) -> dict[str, Member]:
-    """Relative path → member. The manifest has checked that names stay inside the folder.
+    """Map relative paths to members. The manifest's checks keep paths inside the folder.
 
     Raises:
         BundleError: two files would have the same name.

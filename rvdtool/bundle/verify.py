@@ -1,4 +1,4 @@
-"""Is a bundle still what was packed: its bytes, its frames, its RAW against its planes?"""
+"""Checks that a bundle is still what was packed: its bytes, its frames, its RAW and its planes."""
 
 import tempfile
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ from rvdtool.video.decode import probe, read_frames
 from rvdtool.video.source import ImageSource
 
 ARCHIVE = "archive"
-"""The check of what isn't in any member."""
+"""Name of the check of all bytes that aren't in a member."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at, and what came out."""
+    """The result of a check."""
 
     name: str
     ok: bool
@@ -35,28 +35,28 @@ class Check:
 
 
 def verify(bundle: Bundle, *, deep: bool = True, advance: Advance | None = None) -> list[Check]:
-    """Check a bundle, part by part, going on after a part that failed.
+    """Check a bundle part by part. After a failed part, the check continues.
 
     Args:
         bundle: an open bundle (opening it has checked its structure).
-        deep: also decode every frame of the video, and compare the RAW file with its planes;
-            without it, only hashes are checked.
-        advance: called with how many more bytes are hashed.
+        deep: also decode every video frame, and compare the RAW files with their planes. Otherwise
+            only hashes are checked.
+        advance: called with the number of bytes hashed since the last call.
 
     Returns:
-        One Check for the archive itself, one for the manifest, one for each member's hash; then,
-        if `deep`, one for the video and one for each reference, if their members are intact.
+        One Check each for the archive, the manifest and every member's hash. If `deep`, also one
+        for the video and one for each reference, provided that their members are intact.
 
     Raises:
-        InputError: the file can't be read any more.
-        BundleError: it was cut short meanwhile.
+        InputError: the file can no longer be read.
+        BundleError: the file was truncated meanwhile.
     """
     checks = [_check_archive(bundle), _check_manifest(bundle)]
     checks += [_check_hash(bundle, member, advance) for member in bundle.manifest.members]
     if not deep:
         return checks
     intact = {check.name for check in checks if check.ok}
-    # No decoder sees bytes that aren't those that were packed.
+    # Decoders must never see damaged bytes.
     if {member.name for member in bundle.manifest.video.members} <= intact:
         checks.append(_check_video(bundle))
     for entry, reference in zip(bundle.manifest.references, bundle.references, strict=True):
@@ -66,7 +66,7 @@ def verify(bundle: Bundle, *, deep: bool = True, advance: Advance | None = None)
 
 
 def _check_archive(bundle: Bundle) -> Check:
-    """Whether all bytes between the members are those that a bundle's writer writes."""
+    """Check that all bytes between the members are those that rvdtool writes."""
     try:
         place = first_altered_byte(bundle.path, bundle.slices.values())
     except OSError as error:
@@ -77,7 +77,7 @@ def _check_archive(bundle: Bundle) -> Check:
 
 
 def _check_manifest(bundle: Bundle) -> Check:
-    """Opening the bundle has compared the manifest's hash, if it has one."""
+    """Report on the manifest's hash, which was checked when the bundle was opened, if present."""
     if DIGEST_MEMBER in bundle.slices:
         return Check(MANIFEST_MEMBER, True, f"SHA-256 is as {DIGEST_MEMBER} says")
     return Check(
@@ -91,12 +91,12 @@ def _check_hash(bundle: Bundle, member: Member, advance: Advance | None) -> Chec
 
 
 def _check_video(bundle: Bundle) -> Check:
-    """Whether the video is what the manifest says, and all of it decodes."""
+    """Check that the video has the properties in the manifest, and decodes completely."""
     name = f"decoding {bundle.manifest.video.name}"
     entry, said = bundle.manifest.video, bundle.video_info
     try:
         found = probe(bundle.unchecked_video, convert.assumptions(entry), stream=_stream(bundle))
-        # Older manifests leave out some fields.
+        # Older manifests lack some fields.
         stated = {k: v for k, v in vars(said).items() if k in entry.model_fields_set}
         different = [k for k, v in stated.items() if getattr(found, k) != v]
         if different:
@@ -108,7 +108,7 @@ def _check_video(bundle: Bundle) -> Check:
 
 
 def _stream(bundle: Bundle) -> int | None:
-    """The number of the video's stream, also where an older manifest means the first one."""
+    """Number of the video's stream; looked up if an older manifest means the first video stream."""
     source, index = bundle.unchecked_video, bundle.video_info.stream
     if index is not None or isinstance(source, ImageSource):
         return index
@@ -117,7 +117,7 @@ def _stream(bundle: Bundle) -> int | None:
 
 
 def _check_reference(bundle: Bundle, entry: ReferenceEntry, reference: Reference) -> Check:
-    """Whether the RAW file, brought onto the video's grid, gives the planes and their levels."""
+    """Check that the RAW file, brought onto the video's grid, gives the planes and their levels."""
     name = f"planes of {entry.raw.name}"
     try:
         sensor = _read_raw_member(bundle, entry)
@@ -153,7 +153,7 @@ def _check_reference(bundle: Bundle, entry: ReferenceEntry, reference: Reference
 
 
 def _read_raw_member(bundle: Bundle, entry: ReferenceEntry) -> RawFrame:
-    """Read the RAW file, which its libraries take only as a file of its own."""
+    """Read the RAW file from a temporary copy, because its libraries need a file of its own."""
     member = entry.raw.member
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / Path(member.name).name

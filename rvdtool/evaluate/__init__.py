@@ -1,1 +1,1 @@
-"""How good reconstructed RAW frames are: figures and pictures."""
+"""Evaluates reconstructed RAW frames by metrics and pictures."""

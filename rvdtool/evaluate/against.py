@@ -1,4 +1,4 @@
-"""Several reconstructions of one clip against each other: which is better, and how surely."""
+"""Compares several reconstructions of a clip: which is better, and how certain that is."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,19 +11,20 @@ from rvdtool.evaluate.compare import Comparison
 from rvdtool.evaluate.metrics import Scores
 
 FIGURES = tuple(field.name for field in fields(Scores))
-"""All of them are better if they are larger."""
+"""Names of all metrics. For each of them, larger is better."""
 
 CONFIDENCE = 0.95
+"""Level of the confidence intervals."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean difference of two reconstructions, frame by frame.
+    """Mean difference between two reconstructions over their frames.
 
     Attributes:
-        mean: first − second; NaN without frames.
-        low, high: its 95 % confidence interval; infinite for fewer than three frames.
-        frames: how many frames it is from: those where both figures are finite.
+        mean: mean of first − second; NaN without frames.
+        low, high: 95 % confidence interval of the mean; infinite for fewer than three frames.
+        frames: number of frames used: those for which both values are finite.
     """
 
     mean: float
@@ -32,7 +33,7 @@ class Difference:
     frames: int
 
     def words(self, digits: int) -> tuple[str, str]:
-        """Mean and interval for a table."""
+        """Mean and interval as text for a table."""
         if not self.frames:
             return "unknown", "unknown"
         interval = f"{self.low:.{digits}f} to {self.high:.{digits}f}"
@@ -40,21 +41,21 @@ class Difference:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval leaves out 0."""
+        """Whether the interval excludes 0."""
         return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True)
 class Row:
-    """One figure of all reconstructions.
+    """One metric of all reconstructions.
 
     Attributes:
-        figure: its name in `Scores`.
-        means: over the counted frames, by name.
-        winner: the name with the largest mean.
-        second: the name with the next largest.
-        lead: winner − second.
-        wins: in how many counted frames each is the best alone.
+        figure: name of the metric in `Scores`.
+        means: mean over the counted frames, by reconstruction.
+        winner: reconstruction with the largest mean.
+        second: reconstruction with the second largest mean.
+        lead: difference winner − second.
+        wins: number of counted frames in which a reconstruction alone is best, by reconstruction.
     """
 
     figure: str
@@ -66,13 +67,13 @@ class Row:
 
 
 def rank(comparisons: Mapping[str, Comparison]) -> list[Row]:
-    """Compare reconstructions of one clip figure by figure.
+    """Compare reconstructions of a clip by each metric.
 
     Args:
-        comparisons: by name, all with the same true frames.
+        comparisons: comparisons with the same true frames, by name of the reconstruction.
 
     Raises:
-        UsageError: fewer than two.
+        UsageError: there are fewer than two.
     """
     if len(comparisons) < 2:
         raise UsageError(f"two reconstructions or more can be ranked; got {len(comparisons)}")
@@ -92,26 +93,27 @@ def rank(comparisons: Mapping[str, Comparison]) -> list[Row]:
 
 
 def best_of(values: Mapping[str, float]) -> str | None:
-    """Who has the largest value; None if several have."""
+    """Name of the largest value; None if several are equally large."""
     top = max(values.values())
     names = [name for name, value in values.items() if value == top]
     return names[0] if len(names) == 1 else None
 
 
 def counted_values(comparison: Comparison, figure: str) -> list[float]:
-    """A figure of each counted frame."""
+    """The values of a metric in the counted frames."""
     return [getattr(frame.scores, figure) for frame in comparison.frames if frame.counted]
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float]) -> Difference:
     """Mean of first − second over frames, with its 95 % confidence interval.
 
-    Neighbouring frames err alike, so they count for less than as many independent ones: the
-    variance of the mean is Newey and West's (1987), Bartlett weights, 4 · (n/100)^(2/9) lags
-    (Newey and West 1994), with Student's t for n − 1 degrees of freedom.
+    Errors of neighbouring frames are correlated, so the variance of the mean is estimated as in
+    Newey and West (1987), with Bartlett weights and 4 · (n/100)^(2/9) lags (Newey and West 1994),
+    and the interval uses Student's t with n − 1 degrees of freedom.
 
     Args:
-        first, second: a figure of the same frames; where one is infinite, the frame is left out.
+        first, second: values of a metric in the same frames. Frames in which one is infinite are
+            left out.
     """
     from scipy.stats import t
 

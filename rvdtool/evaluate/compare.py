@@ -1,4 +1,4 @@
-"""Two sequences of RAW frames → one row of figures per frame, and their mean."""
+"""Compares two sequences of RAW frames: metrics of each frame, and their mean."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,20 +17,20 @@ from rvdtool.raw.read import MosaicLevels, read_raw
 from rvdtool.raw.sequence import frame_name, list_sequence
 
 PLAIN_SUFFIXES = frozenset({".tif", ".tiff"})
-"""Files that don't state their own levels."""
+"""Suffixes of files that don't contain their levels."""
 
 WORKERS = 2
-"""Frames scored at once: each holds two frames and their float copies."""
+"""Number of frames scored in parallel; each takes memory for two frames and their float copies."""
 
 
 @dataclass(frozen=True)
 class FrameFile:
-    """Where a RAW frame lies: in a file of its own, or in a Magic Lantern recording.
+    """The location of a RAW frame: a file, or a frame in a Magic Lantern recording.
 
     Attributes:
-        path: the file.
-        index: the frame's place in the recording.
-        recording: None if the file has one frame.
+        path: path of the file.
+        index: index of the frame in the recording.
+        recording: the recording; None if the file holds a single frame.
     """
 
     path: Path
@@ -39,12 +39,12 @@ class FrameFile:
 
     @property
     def name(self) -> str:
-        """Its name in a table; in a recording, the name that a folder of its frames would use."""
+        """Name for tables. For a recording, the name that the frame would have in a folder."""
         return frame_name(self.path.stem, self.index) if self.recording else self.path.name
 
     @property
     def stem(self) -> str:
-        """Its name without suffix."""
+        """The name without its suffix."""
         return Path(self.name).stem
 
     def __str__(self) -> str:
@@ -61,12 +61,12 @@ class FramePair:
 
 @dataclass(frozen=True)
 class Matching:
-    """Which reconstructed frame is compared with which true one.
+    """Pairs of reconstructed and true frames.
 
     Attributes:
-        by: `name` if all names (without suffix) are the same in both folders; `order` if the
-            folders share no name and have equally many frames.
-        pairs: in the true folder's order.
+        by: `name` if both folders have the same names (without suffix); `order` if they have no
+            name in common and the same number of frames.
+        pairs: pairs in the true folder's order.
     """
 
     by: Literal["name", "order"]
@@ -75,7 +75,7 @@ class Matching:
 
 @dataclass(frozen=True)
 class FrameScores:
-    """One frame's figures; `counted` says whether they are in the mean."""
+    """A frame's metrics. `counted` says whether they are included in the mean."""
 
     pair: FramePair
     scores: Scores
@@ -84,15 +84,15 @@ class FrameScores:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All frames' figures and their mean over the counted frames.
+    """The metrics of all frames, and their mean over the counted frames.
 
     Attributes:
-        matched_by: as in `Matching`.
-        frames: every frame, in order.
-        mean: arithmetic mean of the counted frames' figures, as in the paper (of dB, not of squared
-            errors). Frames equal to the truth have infinite PSNR: they are left out of the mean
-            PSNR, which is infinite only if all counted frames are equal.
-        identical: how many counted frames equal the truth.
+        matched_by: see `Matching.by`.
+        frames: metrics of every frame, in order.
+        mean: arithmetic mean over the counted frames, as in the paper (of dB, not of squared
+            errors). Frames that equal the truth have infinite PSNR and are left out of the mean
+            PSNR, which is infinite only if all counted frames equal the truth.
+        identical: number of counted frames that equal the truth.
     """
 
     matched_by: Literal["name", "order"]
@@ -102,15 +102,15 @@ class Comparison:
 
 
 def match_frames(predicted: Path, true: Path) -> Matching:
-    """Pair the RAW frames of two folders by name, or by order where no name is shared.
+    """Pair the RAW frames of two folders by name, or by order if they have no name in common.
 
-    Either may be a Magic Lantern recording (.mlv) instead, whose frames are named as derender names
-    those of a video: `NAME_000000`.
+    Either may be a Magic Lantern recording (.mlv), whose frames get names as from `rvdtool
+    derender`: `NAME_000000`.
 
     Raises:
         InputError: a folder is missing or holds no RAW frames, or a recording is damaged.
-        MismatchError: the folders hold different numbers of frames, or share only some names; the
-            message names the files.
+        MismatchError: the numbers of frames differ, or only some names are shared; the message
+            names the files.
     """
     ours, theirs = _list_frames(predicted), _list_frames(true)
     names, true_names = [frame.stem for frame in ours], [frame.stem for frame in theirs]
@@ -134,18 +134,19 @@ def compare(
     include_first: bool = False,
     advance: Callable[[int], None] | None = None,
 ) -> Comparison:
-    """Score all pairs of frames; two are in memory at a time, not the clip.
+    """Score all pairs of frames, with only a few in memory at a time.
 
     Args:
-        matching: from `match_frames`.
-        levels: of TIFF mosaics, which don't state them; needed if there are any.
-        include_first: count the first frame, too. The paper doesn't, since the method is given it.
+        matching: result of `match_frames`.
+        levels: levels of TIFF mosaics, which don't contain them; required if there are any.
+        include_first: also count the first frame. The paper doesn't, since the method is given it.
         advance: called with 1 after every frame.
 
     Raises:
         InputError: a file can't be read as a RAW frame.
         MismatchError: two frames differ in size, CFA phase or levels; the message names the files.
-        UsageError: nothing to average, frames too small for SSIM, or levels that no file needs.
+        UsageError: there is nothing to average, frames are too small for SSIM, or levels are given
+            that no file needs.
     """
     pairs = matching.pairs
     if len(pairs) == 1 and not include_first:
@@ -177,10 +178,10 @@ def compare(
 
 
 def read_frame(frame: FrameFile, levels: MosaicLevels | None) -> RawFrame:
-    """Read a frame of either kind; `levels` are used only for files that don't state their own.
+    """Read a frame. `levels` are used only for files that don't contain their own.
 
     Raises:
-        InputError: it can't be read as a RAW frame.
+        InputError: the file can't be read as a RAW frame.
     """
     if frame.recording:
         return frame.recording.read(frame.index)
@@ -188,7 +189,7 @@ def read_frame(frame: FrameFile, levels: MosaicLevels | None) -> RawFrame:
 
 
 def _list_frames(place: Path) -> list[FrameFile]:
-    """The frames of a folder or of a recording, in order."""
+    """All frames of a folder or recording, in order."""
     if place.is_file() and is_mlv(place):
         video = read_mlv(place)
         return [FrameFile(place, index, video) for index in range(len(video.frames))]
@@ -208,18 +209,18 @@ def _score_pair(pair: FramePair, levels: MosaicLevels | None) -> Scores:
 
 
 def _mean(scores: list[Scores]) -> Scores:
-    """Column by column, over the finite values; infinite where there are none."""
+    """Mean of each metric over its finite values; infinite if there are none."""
     columns = zip(*map(astuple, scores), strict=True)
     return Scores(*(finite_mean(column) for column in columns))
 
 
 def finite_mean(values: Iterable[float]) -> float:
-    """Mean of the finite values; infinite where there are none."""
+    """Mean of the finite values; infinite if there are none."""
     finite = [value for value in values if isfinite(value)]
     return sum(finite) / len(finite) if finite else inf
 
 
 def _listed(frames: list[FrameFile], most: int = 4) -> str:
-    """The first few frames, and how many more there are."""
+    """The first few frames as text, and the number of further ones."""
     rest = f" and {len(frames) - most} more" if len(frames) > most else ""
     return ", ".join(map(str, frames[:most])) + rest

@@ -1,8 +1,8 @@
-"""What a colourist sees: both RAWs developed alike, edited alike, and compared on the display.
+"""Compares RAWs as a colourist sees them: developed and edited alike, on the display.
 
-Light is linear, of sRGB's primaries, 0..1 (`develop_linear`), made as bright as the first true
-frame's auto-brightness says. Display values are 8-bit sRGB's, 0..1, not rounded. An edit is a
-function from light to display values. docs/research/edits.md defines all of them.
+Light is linear with sRGB's primaries, 0..1 (`develop_linear`), scaled by the first true frame's
+auto-brightness. Display values are sRGB code values, 0..1, not rounded to 8 bits. An edit is a
+function from light to display values. docs/research/edits.md defines all edits.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ from rvdtool.raw.read import MosaicLevels
 from rvdtool.raw.render import Look, develop_linear, look_of
 
 LinearRgb = NDArray[np.float32]
-"""[H, W, 3]."""
+"""Linear RGB, [H, W, 3]."""
 
 Mask = NDArray[np.bool_]
 
@@ -36,7 +36,7 @@ SRGB_FROM_XYZ = np.array(
         [0.0556301, -0.2039770, 1.0569715],
     ]
 )
-"""IEC 61966-2-1, white D65."""
+"""Matrix from XYZ to linear sRGB (IEC 61966-2-1, white D65)."""
 
 BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
@@ -51,15 +51,15 @@ SATURATION = 1.5
 
 _SLOPES = np.array([10.0, 10.5, 9.5], np.float32)
 _MIDDLES = np.array([0.40, 0.41, 0.42], np.float32)
-"""The film-like curves of R, G and B over ACEScct's code values: a print that is warm in its lights
-and cool in its shadows."""
+"""Slopes and midpoints of the film-like curves of R, G and B over ACEScct code values. They imitate
+a print with warm highlights and cool shadows."""
 
 _CROSSTALK = np.array([[0.90, 0.07, 0.03], [0.05, 0.90, 0.05], [0.02, 0.10, 0.88]], np.float32)
-"""Of its dyes, on the linear light."""
+"""Crosstalk of the film's dyes: a matrix on linear light."""
 
 
 def adaptation(source: float, target: float) -> NDArray[np.float32]:
-    """Linear sRGB under white of one colour temperature → under another: Bradford, [3, 3]."""
+    """Bradford matrix [3, 3] on linear sRGB from one colour temperature's white to another's."""
 
     def cones(kelvin: float) -> NDArray[np.float64]:
         x, y = white_xy(kelvin)
@@ -108,11 +108,11 @@ EDITS: dict[str, Callable[[LinearRgb], LinearRgb]] = {
     "saturation": _saturated,
     "film": _film,
 }
-"""Name → light to display values."""
+"""Edits by name: functions from light to display values."""
 
 
 def delta_e(predicted: LinearRgb, true: LinearRgb) -> NDArray[np.float64]:
-    """CIEDE2000 between display values, [H, W]: about 1 is just noticeable side by side."""
+    """CIEDE2000 between display values, [H, W]. About 1 is just noticeable side by side."""
     from skimage.color import deltaE_ciede2000, rgb2lab
 
     found: NDArray[np.float64] = deltaE_ciede2000(rgb2lab(true), rgb2lab(predicted))
@@ -121,16 +121,16 @@ def delta_e(predicted: LinearRgb, true: LinearRgb) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class EditScores:
-    """How well a reconstruction stands an edit, over the counted frames.
+    """How closely a reconstruction matches the truth after an edit, over the counted frames.
 
     Attributes:
-        delta_e: mean of CIEDE2000.
-        delta_e_95: mean over frames of its 95th percentile.
-        psnr: mean over frames, dB, display values, peak 1.
+        delta_e: mean CIEDE2000.
+        delta_e_95: mean over frames of the 95th percentile of CIEDE2000.
+        psnr: mean over frames of the PSNR of display values in dB, peak 1.
         flicker: variance of the second difference of the frames' mean display value, divided by the
             truth's; None for fewer than five frames, or if the truth's is 0.
-        jod: by ColorVideoVDP, see `Visibility`; None: not measured.
-        areas: mean CIEDE2000 in each of `AREAS`; None where there is none.
+        jod: quality in JOD by ColorVideoVDP, see `Visibility`; None if not measured.
+        areas: mean CIEDE2000 in each of `AREAS`; None if an area is empty.
     """
 
     delta_e: float
@@ -142,8 +142,9 @@ class EditScores:
 
 
 AREAS = ("clipped", "unclipped", "moving", "still")
-"""Clipped: the truth has a photosite of at least 99 % of white within one cell. Moving: the truth's
-display value, of cells blurred by `_BLUR`, differs by `_MOVES` from the frame before."""
+"""Areas of a frame. Clipped: the truth has a photosite of at least 99 % of white within one cell.
+Moving: the truth's display value, of cells blurred by `_BLUR`, differs by more than `_MOVES` from
+the previous frame's. The other two are their complements."""
 
 _CLIPPED = 0.99
 _BLUR = 2.0
@@ -152,7 +153,7 @@ _MOVES = 0.02
 
 @dataclass(frozen=True)
 class _Frame:
-    """One frame and edit: sums over areas are (sum of ΔE, number of pixels)."""
+    """Scores of a frame after an edit. `areas` holds the sum of ΔE and the number of pixels."""
 
     delta_e: float
     delta_e_95: float
@@ -170,16 +171,17 @@ def score_edits(
 ) -> dict[str, EditScores]:
     """Develop all counted frames alike, edit them, and compare them on the display.
 
-    ΔE is measured at every second pixel in each direction, everything else at all of them.
+    ΔE is measured at every second pixel in each direction, everything else at all pixels.
 
     Args:
-        comparison: from `compare`.
-        levels: of TIFF mosaics, as for `compare`.
-        visibility: measures JOD, which takes some ten times as long as all the rest; None: isn't.
-        advance: called with 1 for every frame; with `visibility`, once more for each edit.
+        comparison: result of `compare`.
+        levels: levels of TIFF mosaics, as for `compare`.
+        visibility: measures JOD, which takes about ten times as long as everything else; None to
+            skip that.
+        advance: called with 1 for every frame; with `visibility`, once more per frame and edit.
 
     Returns:
-        By the names in `EDITS`.
+        Scores by the names in `EDITS`.
 
     Raises:
         InputError: a frame can't be read, or is too small for LibRaw.
@@ -223,7 +225,7 @@ def _light(frame: RawFrame, look: Look) -> LinearRgb:
 
 
 def _areas(true: RawFrame, before: RawFrame | None, brightness: float) -> dict[str, Mask]:
-    """Each of `AREAS`, by cell: [⌈H/2⌉, ⌈W/2⌉]."""
+    """Masks of `AREAS` by cell, [⌈H/2⌉, ⌈W/2⌉]."""
     values = normalise(true.mosaic, true.black, true.white)
     saturated = cv2.dilate((values >= _CLIPPED).astype(np.uint8), np.ones((3, 3), np.uint8))
     clipped = saturated[::2, ::2] > 0
@@ -238,7 +240,7 @@ def _areas(true: RawFrame, before: RawFrame | None, brightness: float) -> dict[s
 
 
 def _seen(values: NDArray[np.float32], brightness: float) -> NDArray[np.float32]:
-    """Cells' display values, blurred, without a white balance."""
+    """Display values of blurred cells, without white balance, [⌈H/2⌉, ⌈W/2⌉]."""
     height, width = values.shape
     size = (width + 1) // 2, (height + 1) // 2
     cells = cv2.resize(values, size, interpolation=cv2.INTER_AREA)

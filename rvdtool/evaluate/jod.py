@@ -1,4 +1,4 @@
-"""How visible a difference is over time: ColorVideoVDP, by its authors' package.
+"""Measures how visible a difference is over time by ColorVideoVDP, with its authors' package.
 
 Mantiuk, Hanji, Ashraf, Asano and Chapiro, "ColorVideoVDP: A visual difference predictor for image,
 video and display distortions", ACM Transactions on Graphics 43 (SIGGRAPH 2024), article 129.
@@ -13,18 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 DisplayRgb = NDArray[np.float32]
-"""[H, W, 3], display values of sRGB, 0..1."""
+"""Display values of sRGB, 0..1, [H, W, 3]."""
 
 DISPLAY = "standard_4k"
-"""A 30-inch monitor of 3840×2160 pixels and 200 cd/m², seen from twice its height."""
+"""A 30-inch monitor with 3840×2160 pixels and 200 cd/m², viewed from twice its height."""
 
 RATE = 24.0
-"""Frames per second, for all clips: folders of RAW frames needn't have a rate."""
+"""Frames per second assumed for all clips: folders of RAW frames may have no rate."""
 
 
 class Visibility:
-    """Measures clips in JOD (just-objectionable differences): 10 is no visible difference, and of
-    two clips that are 1 JOD apart, 75 % of observers prefer the better one."""
+    """Measures the quality of clips in JOD (just-objectionable differences).
+
+    10 means no visible difference. If two clips are 1 JOD apart, 75 % of observers prefer the
+    better one.
+    """
 
     def __init__(self) -> None:
         """Load the metric.
@@ -35,10 +38,10 @@ class Visibility:
         self._metric: Any = _package().cvvdp(display_name=DISPLAY, device=_cpu(), quiet=True)
 
     def __call__(self, pair: Callable[[int], tuple[DisplayRgb, DisplayRgb]], count: int) -> float:
-        """JOD of a clip; its frames are asked for one after the other, and few are kept.
+        """JOD of a clip. Its frames are requested in order, and few are kept in memory.
 
         Args:
-            pair: index from 0 → the predicted and the true frame.
+            pair: function from an index, counted from 0, to the predicted and the true frame.
             count: number of frames.
         """
         value, _ = self._metric.predict_video_source(_Source(pair, count, self._metric))
@@ -46,12 +49,12 @@ class Visibility:
 
 
 def is_installed() -> bool:
-    """Whether `Visibility` can be used."""
+    """Whether the package that `Visibility` needs is installed."""
     return find_spec("pycvvdp") is not None
 
 
 class _Source:
-    """A clip as the package asks for it."""
+    """A clip with the interface that the package expects."""
 
     def __init__(
         self, pair: Callable[[int], tuple[DisplayRgb, DisplayRgb]], count: int, metric: Any
@@ -66,19 +69,19 @@ class _Source:
         return height, width, self._count
 
     def get_frames_per_second(self) -> float:
-        """The rate."""
+        """Frames per second."""
         return RATE
 
     def get_batch_size(self) -> int:
-        """Clips measured at once."""
+        """Number of clips measured at once."""
         return 1
 
     def get_test_frame(self, frame: int, device: Any, colorspace: str) -> Any:
-        """A predicted frame, a tensor [1, 3, 1, H, W] in the wanted colours."""
+        """A predicted frame as a tensor [1, 3, 1, H, W] in the requested colour space."""
         return self._shown(self._pair(frame)[0], device, colorspace)
 
     def get_reference_frame(self, frame: int, device: Any, colorspace: str) -> Any:
-        """The true frame, likewise."""
+        """A true frame as a tensor [1, 3, 1, H, W] in the requested colour space."""
         return self._shown(self._pair(frame)[1], device, colorspace)
 
     def _shown(self, picture: DisplayRgb, device: Any, colorspace: str) -> Any:
@@ -96,13 +99,13 @@ def _cpu() -> Any:
 
 
 def _package() -> Any:
-    """The package, which needs torchvision for a blur."""
+    """Import the package, which needs torchvision for a blur."""
     try:
         import torchvision  # noqa: F401
     except RuntimeError:
-        # torchvision's compiled operators are for another build of PyTorch than the one here: PyPI
-        # has only CUDA's for Linux. The blur needs none of them, but torchvision can't be imported
-        # as long as the two of them that it describes in Python aren't declared.
+        # torchvision's compiled operators are for another build of PyTorch than the installed one
+        # (for Linux, PyPI only has CUDA's). The blur doesn't need them, but torchvision can only be
+        # imported if the two operators that it extends in Python are declared.
         import torch
 
         for name in ("nms", "qnms"):

@@ -1,10 +1,10 @@
-"""How close a reconstructed RAW is to the true one: PSNR and SSIM, peak and range always stated.
+"""Measures how close a reconstructed RAW frame is to the true one, by PSNR and SSIM.
 
-There are two protocols (`Scores`), whose figures can't be compared with each other:
+There are two protocols (`Scores`), whose results can't be compared with each other:
 
-- **ours** uses the measured light: normalised values, 0 at black and 1 at white;
-- **paper** repeats the evaluation code of "Leveraging Frame Affinity for sRGB-to-RAW Video
-  De-rendering" (CVPR 2024), so that figures can be compared with that paper's tables.
+- **ours** measures light: normalised values, 0 at black and 1 at white;
+- **paper** reproduces the evaluation code of "Leveraging Frame Affinity for sRGB-to-RAW Video
+  De-rendering" (CVPR 2024), so that results can be compared with that paper's tables.
 """
 
 import math
@@ -21,25 +21,27 @@ from rvdtool.raw.frame import Mosaic, RawFrame
 Image = NDArray[np.floating[Any]]
 
 WINDOW = 7
-"""Side of the SSIM window: uniform, as in the published code and scikit-image's default."""
+"""Side of the SSIM window, which is uniform as in the published code and scikit-image's default."""
 
 BAND = 256
-"""Rows of windows that SSIM works on at once: bounds the memory, changes nothing in the result."""
+"""Rows of windows that SSIM processes at a time. This limits memory and doesn't affect results."""
 
 PUBLISHED_SSIM_RANGE = 2.0
-"""The published code gives no data range; scikit-image 0.17 then took the range of the *type*,
-−1..1 for floats. It makes C1 and C2 four times as large and so flatters every SSIM."""
+"""Data range of the paper's SSIM. The published code doesn't set one, so scikit-image 0.17 used the
+data type's range, −1..1 for floats. That makes C1 and C2 four times as large and raises every SSIM.
+"""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """How close one frame is to the truth, under both protocols.
+    """Similarity of a frame to the truth, under both protocols.
 
     Attributes:
-        psnr: dB, whole mosaic, normalised to (DN − black) / (white − black), peak 1; inf if equal.
-        ssim: mean over the planes R, Gr, Gb, B of the normalised frame, data range 1.
-        psnr_paper: dB, whole mosaic, DN / (2^bits − 1), peak 1; inf if equal.
-        ssim_paper: on the *mosaic*, DN / (2^bits − 1), data range 2: too high by design.
+        psnr: PSNR in dB of the mosaic, normalised to (DN − black) / (white − black), peak 1; inf if
+            equal.
+        ssim: mean SSIM of the planes R, Gr, Gb, B of the normalised frame, data range 1.
+        psnr_paper: PSNR in dB of the mosaic, as DN / (2^bits − 1), peak 1; inf if equal.
+        ssim_paper: SSIM of the mosaic, as DN / (2^bits − 1), data range 2, which makes it too high.
     """
 
     psnr: float
@@ -52,8 +54,8 @@ def psnr(predicted: Image, true: Image, *, peak: float) -> float:
     """Peak signal-to-noise ratio in dB: 10 · log10(peak² / mean squared error); inf if equal.
 
     Args:
-        predicted, true: float arrays of one shape, in one unit.
-        peak: the largest value of that unit (1 for normalised values).
+        predicted, true: float arrays of the same shape, in the same unit.
+        peak: largest value of that unit (1 for normalised values).
 
     Raises:
         MismatchError: the shapes differ.
@@ -64,19 +66,19 @@ def psnr(predicted: Image, true: Image, *, peak: float) -> float:
 
 
 def ssim(predicted: Image, true: Image, *, data_range: float) -> float:
-    """Structural similarity, Wang et al. 2004, mean over all whole 7×7 windows; 1 if equal.
+    """Structural similarity (Wang et al. 2004): mean over all complete 7×7 windows; 1 if equal.
 
-    Uniform window and sample covariance, as `skimage.metrics.structural_similarity` computes it
+    Uses a uniform window and the sample covariance, as `skimage.metrics.structural_similarity` does
     by default, in float64.
 
     Args:
-        predicted, true: float [H, W] of one shape, at least 7×7, in one unit.
-        data_range: span of that unit's values (1 for normalised values): scales the constants
+        predicted, true: float [H, W] of the same shape, at least 7×7, in the same unit.
+        data_range: range of that unit's values (1 for normalised values). It scales the constants
             C1 = (0.01 · data_range)² and C2 = (0.03 · data_range)².
 
     Raises:
         MismatchError: the shapes differ.
-        UsageError: smaller than one window.
+        UsageError: the images are smaller than a window.
     """
     from skimage.metrics import structural_similarity
 
@@ -103,30 +105,29 @@ def ssim(predicted: Image, true: Image, *, data_range: float) -> float:
 def score(predicted: RawFrame, true: RawFrame) -> Scores:
     """Score a frame under both protocols.
 
-    The published code truncates its float prediction to uint16 before it scores; a `RawFrame` holds
-    integers already, so they were truncated or rounded when it was made. The number
-    of bits is the true frame's.
+    The published code truncates its float prediction to uint16 before scoring. A `RawFrame` already
+    holds integers, so this isn't repeated here. The number of bits is the true frame's.
 
     Raises:
         MismatchError: size, CFA phase, black or white level differ; the message gives both.
-        UsageError: frames smaller than 14×14.
+        UsageError: the frames are smaller than 14×14.
     """
     _require_comparable(predicted, true)
     return Scores(*_ours(predicted.mosaic, true), *_paper(predicted.mosaic, true))
 
 
 def score_values(values: NDArray[np.floating[Any]] | Mosaic, true: RawFrame) -> Scores:
-    """Score a prediction that isn't rounded to integers yet, by each protocol's rule.
+    """Score a prediction that hasn't been rounded to integers, by each protocol's rule.
 
-    The paper's protocol truncates it, ours rounds; both keep it within 0..2^bits − 1.
+    The paper's protocol truncates it, ours rounds it; both clip it to 0..2^bits − 1.
 
     Args:
-        values: DN, [H, W].
-        true: the frame it should be.
+        values: predicted DN, [H, W].
+        true: the true frame.
 
     Raises:
         MismatchError: the size differs, or the prediction isn't finite.
-        UsageError: frames smaller than 14×14.
+        UsageError: the frames are smaller than 14×14.
     """
     if values.shape != true.size:
         raise MismatchError(
@@ -145,7 +146,7 @@ def score_values(values: NDArray[np.floating[Any]] | Mosaic, true: RawFrame) -> 
 def _ours(mosaic: Mosaic, true: RawFrame) -> tuple[float, float]:
     """PSNR and SSIM under our protocol."""
     values = [normalise(one, true.black, true.white) for one in (mosaic, true.mosaic)]
-    # Whatever the phase, the four positions of the cell are the four planes.
+    # For any phase, the four positions in the cell are the four planes.
     planes = [(values[0][y::2, x::2], values[1][y::2, x::2]) for y, x in PLANES]
     similar = np.mean([ssim(*pair, data_range=1) for pair in planes])
     return psnr(*values, peak=1), float(similar)
@@ -166,7 +167,7 @@ def _require_same_shape(predicted: Image, true: Image) -> None:
 
 
 def _require_comparable(predicted: RawFrame, true: RawFrame) -> None:
-    """A level written as a fraction of 1/256 or so is still the same level."""
+    """Refuse frames that differ in scale or grid. Black levels may differ by rounding: by 0.01 DN."""
     same_black = np.allclose(predicted.black, true.black, rtol=0, atol=0.01)
     facts = [
         ("size", _size(predicted), _size(true), predicted.size == true.size),

@@ -1,7 +1,7 @@
-"""The contact sheet: a few frames as pictures, with maps of the reconstruction's error.
+"""Draws the contact sheet: a few frames as pictures, with maps of the reconstruction's error.
 
-One row per frame: the video's frame (if there is a video), the reconstructed RAW and the true RAW,
-both rendered by LibRaw with the same fixed settings, and the error map. All error maps share one
+Each row shows a frame: the video's frame (if a video is given), the reconstructed RAW and the true
+RAW, both rendered by LibRaw with the same fixed settings, and the error map. All error maps share a
 linear scale, which is drawn below them.
 """
 
@@ -23,7 +23,7 @@ from rvdtool.raw.read import MosaicLevels
 from rvdtool.raw.render import render
 
 Picture = NDArray[np.uint8]
-"""RGB, [H, W, 3]."""
+"""RGB, uint8 [H, W, 3]."""
 
 TILE_WIDTH = 480
 GAP = 8
@@ -37,17 +37,18 @@ FONT_SCALE = 0.5
 COLORMAP = cv2.COLORMAP_INFERNO
 
 LEAST_SCALE = 1e-4
-"""Smallest full scale of the error map, normalised: about one DN of a 14-bit camera."""
+"""Smallest full scale of the error map, in normalised units: about one DN of a 14-bit camera."""
 
 
 @dataclass(frozen=True, eq=False)
 class SheetRow:
-    """One frame on the sheet.
+    """A frame on the sheet.
 
     Attributes:
-        label: what is written above it.
-        pictures: tiles of one size, left to right.
-        error: float32, a tile's size: mean |error| of the photosites below each pixel, normalised.
+        label: text above the row.
+        pictures: tiles of equal size, from left to right.
+        error: mean |error| of the photosites below each pixel, normalised; float32 of a tile's
+            size.
     """
 
     label: str
@@ -62,8 +63,9 @@ def contact_sheet(
 
     Args:
         frames: all frames, from `compare`.
-        levels: what TIFF mosaics don't say, as for `compare`.
-        video: the sRGB video (or folder of PNGs) that the frames belong to, shown beside them.
+        levels: levels of TIFF mosaics, as for `compare`.
+        video: the sRGB video (or folder of pictures) that the frames belong to, to show beside
+            them.
 
     Returns:
         uint8 [H, W, 3], RGB.
@@ -80,7 +82,7 @@ def contact_sheet(
 
 
 def draw_sheet(titles: Sequence[str], rows: Sequence[SheetRow]) -> Picture:
-    """Lay rows out below column titles, colour the error maps on one scale and draw the scale."""
+    """Draw rows below column titles, with error maps on a common scale, and the scale itself."""
     scale = error_scale([row.error for row in rows])
     height, width = rows[0].error.shape
     sheet = np.full(
@@ -108,14 +110,14 @@ def draw_sheet(titles: Sequence[str], rows: Sequence[SheetRow]) -> Picture:
 
 
 def error_scale(errors: Sequence[NDArray[np.float32]]) -> float:
-    """Full scale for error maps: the 99.5 % quantile of all, up to the next of 1, 2, 5 · 10^n."""
+    """Full scale for error maps: their 99.5 % quantile, rounded up to 1, 2 or 5 · 10^n."""
     top = max(LEAST_SCALE, float(np.quantile(np.concatenate([e.ravel() for e in errors]), 0.995)))
     power = 10.0 ** math.floor(math.log10(top))
     return next(step * power for step in (1, 2, 5, 10) if step * power >= top * (1 - 1e-6))
 
 
 def color_error(error: NDArray[np.float32], scale: float) -> Picture:
-    """Colour an error map [H, W]: black 0, bright `scale` and more; RGB."""
+    """Colour an error map [H, W] as RGB: 0 is black; `scale` and more is bright."""
     codes = np.clip(np.rint(error / scale * 255), 0, 255).astype(np.uint8)
     bgr = cv2.applyColorMap(codes, COLORMAP)
     return np.ascontiguousarray(bgr[..., ::-1])
@@ -123,11 +125,11 @@ def color_error(error: NDArray[np.float32], scale: float) -> Picture:
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A pair of frames, both upright.
+    """A pair of upright frames.
 
     Attributes:
-        predicted, true: as they were read.
-        values: of both, normalised, [H, W].
+        predicted, true: the frames.
+        values: normalised values of both, [H, W].
     """
 
     predicted: RawFrame
@@ -139,7 +141,7 @@ class Loaded:
         """Read a pair from its files.
 
         Raises:
-            InputError: one can't be read.
+            InputError: a file can't be read.
         """
         predicted, true = (orient(read_frame(file, levels)) for file in (pair.predicted, pair.true))
         values = (
@@ -150,12 +152,12 @@ class Loaded:
 
     @property
     def error(self) -> NDArray[np.float32]:
-        """Absolute error, normalised, [H, W]."""
+        """Absolute error in normalised units, [H, W]."""
         return np.abs(self.values[0] - self.values[1])
 
 
 def _choose(indices: Sequence[int]) -> list[int]:
-    """The first, the middle and the last, each once."""
+    """The first, middle and last index, without duplicates."""
     return sorted({indices[0], indices[len(indices) // 2], indices[-1]})
 
 
@@ -176,7 +178,7 @@ def _row(
 
 
 def fit(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """Bring an image to (width, height), averaging when it shrinks."""
+    """Resize an image to (width, height), averaging if it shrinks."""
     shrinks = image.shape[1] >= size[0]
     resized: NDArray[Any] = cv2.resize(
         image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST
@@ -185,7 +187,7 @@ def fit(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
 
 
 def _draw_legend(area: Picture, scale: float) -> None:
-    """Colour bar from 0 to `scale`, with what it means below."""
+    """Draw a colour bar from 0 to `scale`, with its meaning below."""
     width = area.shape[1]
     bar = np.linspace(0, scale, width, dtype=np.float32)[None].repeat(LINE // 2, axis=0)
     area[: LINE // 2] = color_error(bar, scale)
@@ -195,7 +197,7 @@ def _draw_legend(area: Picture, scale: float) -> None:
 
 
 def _write(sheet: Picture, text: str, left: int, bottom: int) -> None:
-    """Write one line (ASCII: OpenCV's own fonts have no more) into the LINE pixels above bottom."""
+    """Write a line of text (ASCII only, as OpenCV's fonts) into the LINE pixels above `bottom`."""
     origin = (left, bottom - LINE // 3)
     cv2.putText(sheet, text, origin, FONT, FONT_SCALE, INK, 1, cv2.LINE_AA)
 

@@ -1,4 +1,4 @@
-"""The frames of a video as they are shown: upright, 8 bits."""
+"""Reads the frames of a video as they are displayed: upright, 8 bits."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,18 +14,18 @@ from rvdtool.video.source import open_source
 def video_frames(
     video: Path, indices: Sequence[int], count: int
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """The wanted frames of a video with their indices; decoding stops at the last of them.
+    """Yield selected frames of a video with their indices. Decoding stops after the last one.
 
     Args:
         video: a file or a folder of pictures.
-        indices: of the wanted frames, rising.
-        count: of the RAW frames that belong to it.
+        indices: indices of the selected frames, ascending.
+        count: number of RAW frames that belong to the video.
 
     Raises:
         InputError: the video can't be read.
         MismatchError: it has another number of frames.
     """
-    source = open_source(video, as_listed=True)  # pack has asked about gaps
+    source = open_source(video, as_listed=True)  # gaps were already checked when packing
     info = probe(source)
     if info.frame_count != count:
         raise MismatchError(

@@ -1,7 +1,7 @@
-"""Memory for maps of a frame's size, used again and again.
+"""Reuses memory of arrays of a frame's size.
 
-Fresh memory costs the system more than many a loop that fills it: it is mapped and cleared page by
-page. Here, an array whose last view is gone leaves its memory to the next one of its size.
+The system maps and clears new memory page by page, which often takes longer than the loop that
+fills it. Here, when the last view of an array is gone, the next array of that size gets its memory.
 """
 
 import math
@@ -13,17 +13,17 @@ import numpy as np
 from rvdtool.reconstruct.statistics import Array
 
 _SMALL = 1 << 18
-"""Elements of an array for which memory from NumPy is as good."""
+"""Elements below which NumPy's own allocation is as fast."""
 _free: dict[int, deque[Array]] = {}
 
-# glibc gives blocks as large as the largest one freed so far (up to 32 MB) from memory that it
-# keeps. OpenCV's and PyTorch's temporary images, which can't be made here, profit: they fault half
-# as many pages in.
+# glibc serves blocks up to the size of the largest one freed so far (at most 32 MB) from memory
+# that it keeps. This halves the page faults of OpenCV's and PyTorch's temporary images, which can't
+# be allocated here.
 np.empty(31 << 20, np.uint8)
 
 
 def empty(shape: tuple[int, ...]) -> Array:
-    """An array that isn't filled, float32, as `np.empty` gives one."""
+    """An uninitialised float32 array, like `np.empty`."""
     size = math.prod(shape)
     if size < _SMALL:
         return np.empty(shape, np.float32)
@@ -32,12 +32,12 @@ def empty(shape: tuple[int, ...]) -> Array:
         memory = free.pop()
     except IndexError:
         memory = np.empty(size, np.float32)
-    # Views of `array` keep it alive, as what it lies in is no array itself.
+    # Views refer to `array` itself, because its base isn't an array, and so keep it alive.
     array = np.frombuffer(memory.data, np.float32)
     weakref.finalize(array, free.append, memory).atexit = False
     return array.reshape(shape)
 
 
 def release_with(owner: object) -> None:
-    """Give the memory that nobody uses back to the system when `owner` is gone."""
+    """Return all unused memory to the system when `owner` is deleted."""
     weakref.finalize(owner, _free.clear).atexit = False

@@ -15,9 +15,9 @@ WINDOW = 7
 
 
 def shading_delta(flow: Flow, size: tuple[int, int]) -> Array:
-    """Difference of a block's `shading_terms` to those at its source, [H//8, W//8, 3].
+    """Difference of `shading_terms` between each block and its source, [H//8, W//8, 3].
 
-    Sources outside of the frame are moved to its border, since the terms would grow without bound.
+    Sources outside the frame are moved to its border, since the terms would grow without bound.
 
     Args:
         flow: mean flow of each block.
@@ -29,7 +29,7 @@ def shading_delta(flow: Flow, size: tuple[int, int]) -> Array:
 
 
 def shade_of(flow: Flow, shading: Shading) -> Array:
-    """Ratio of the lens shading at a pixel and at its source in the other frame, [H, W]."""
+    """Ratio of the lens shading at a pixel to that at its source in the other frame, [H, W]."""
     shade = empty((flow.shape[0], flow.shape[1]))
     terms = shading.terms.astype(np.float32)
     in_strips(shade.shape[0], lambda first, last: shade_strip(first, last, flow, terms, shade))
@@ -37,7 +37,7 @@ def shade_of(flow: Flow, shading: Shading) -> Array:
 
 
 def squares(value: Array, other: Array, shade: Array) -> Array:
-    """Local mean squared difference of two fits, [H, W]; `other` is multiplied by `shade`."""
+    """Local mean squared difference of two fits, [H, W], after `other` is multiplied by `shade`."""
     squared = empty(value.shape)
 
     def strip(first: int, last: int) -> None:
@@ -50,11 +50,11 @@ def squares(value: Array, other: Array, shade: Array) -> Array:
 def floor_of(fit: Fit, squared: Array, flow: Flow) -> Curve:
     """The noise floor of a mean squared difference, by intensity.
 
-    It is taken from the quarter of the frame that agrees best: most of a frame is matched
-    correctly, so the difference there is the noise of both frames. This doesn't apply to
-    intensities that the other frame hardly has; `NOISIEST` limits the floor there.
+    It is estimated from the best-matching quarter of the frame: most of a frame is matched
+    correctly, so the difference there is the noise of both frames. This fails for intensities that
+    are rare in the other frame; `NOISIEST` limits the floor there.
     """
-    # An odd step through the frame visits all positions of the cell.
+    # An odd step reaches all positions of the cell.
     some = np.arange(0, squared.size, 5 * max(1, squared.size // 250_000 // 2 * 2 + 1))
     rows, columns = np.divmod(some, squared.shape[1])
     usable = some[~leaves(flow, (rows, columns)) & (fit.clipped.reshape(-1)[some] == 0)]

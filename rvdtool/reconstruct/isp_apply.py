@@ -1,4 +1,4 @@
-"""The inverse ISP's regressions on every photosite of a frame, in one pass."""
+"""Applies the inverse ISP's regressions to every photosite of a frame, in one pass."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -19,13 +19,14 @@ _1 = np.float32(1)
 
 @dataclass(frozen=True)
 class Weights:
-    """Of the regressions of all CFA positions, [2, 2, …] by row and column in the cell.
+    """Regression weights of all CFA positions, [2, 2, …] by row and column in the cell.
 
     Attributes:
-        coded, squared: [2, 2, 3], on the coded channels and their squares.
-        kernels: [2, 2, 3, SIDE, SIDE], on the linearised channels around the photosite.
-        context: [2, 2, maps, 2, 4]: for m and m², on the linearised channels and 1.
-        constant: [2, 2].
+        coded, squared: weights of the coded channels and their squares, [2, 2, 3].
+        kernels: weights of the linearised channels around the photosite, [2, 2, 3, SIDE, SIDE].
+        context: for each map m, weights of the linearised channels and 1, multiplied by m and by
+            m², [2, 2, maps, 2, 4].
+        constant: constant terms, [2, 2].
         channel: the position's own colour, [2, 2].
     """
 
@@ -38,7 +39,7 @@ class Weights:
 
     @classmethod
     def empty(cls, maps: int) -> Self:
-        """To be filled position by position."""
+        """Weights of 0, to be filled position by position."""
         return cls(
             coded=np.zeros((2, 2, 3), np.float32),
             squared=np.zeros((2, 2, 3), np.float32),
@@ -50,16 +51,17 @@ class Weights:
 
 
 def apply_weights(weights: Weights, features: Features) -> tuple[Array, Array]:
-    """(normalised RAW as if nothing were clipped, lower bound) of a frame, [H, W] each.
+    """Normalised RAW as if nothing were clipped, and its lower bound, [H, W] each.
 
-    The lower bound is the former where the photosite's own colour is clipped, else 0.
+    The lower bound equals the RAW value if the photosite's own colour is clipped, and is 0
+    otherwise.
     """
     rgb = features.rgb
     height, width = rgb.shape[:2]
     value, lower_bound = empty((height, width)), empty((height, width))
     tones = tuple(features.tones)
     places = Places.of(tones[0].shape, (height, width))
-    # Positions of the cell lie side by side.
+    # Split columns by position in the cell, so that those of a position are contiguous.
     columns = tuple(np.ascontiguousarray(places.columns[dx::2]) for dx in range(2))
     shares = tuple(np.ascontiguousarray(places.column_shares[dx::2]) for dx in range(2))
     reach = np.float32(((width - 1) / 2) ** 2 + ((height - 1) / 2) ** 2)
@@ -100,7 +102,7 @@ def _apply(
     height, width = value.shape
     count = (width + 1) // 2
     per_code = _1 / np.float32(table.size - 1)
-    near = np.zeros((SIDE, 3, 2, count + 2), np.float32)  # a few rows, linearised
+    near = np.zeros((SIDE, 3, 2, count + 2), np.float32)  # ring buffer of linearised rows
     maps = np.empty((3, count), np.float32)
     small = np.empty((2, tones[0].shape[1]), np.float32)
     sums = np.empty(count, np.float32)
@@ -153,15 +155,16 @@ def apply_states(
     states: Array,
     value: Array,
 ) -> None:
-    """The clip states' own regressions at some clipped photosites.
+    """Apply the regressions of clip states to clipped photosites.
 
     Args:
-        begin, end: which of `rows` and `columns`.
-        rows, columns: of the photosites.
+        begin, end: range of `rows` and `columns` to process.
+        rows, columns: positions of the photosites.
         rgb, table, clipped: see `Features`.
-        around: the linearised channels around each of the photosites, [photosites, 3] per scale.
-        states: weights by position in the cell and clip state, [2, 2, 8, 19]; NaN: none.
-        value: normalised RAW, [H, W]; changed at the photosites whose state has weights.
+        around: linearised channels around each photosite, [photosites, 3] per scale.
+        states: weights by position in the cell and clip state, [2, 2, 8, 19]; NaN for states
+            without a regression.
+        value: normalised RAW, [H, W]; changed at photosites whose state has weights.
     """
     per_code = _1 / np.float32(table.size - 1)
     for i in range(begin, end):
@@ -181,14 +184,14 @@ def apply_states(
 
 @inline
 def _reflect(y: int, height: int) -> int:
-    """A row beyond the frame, mirrored about its first or last one."""
+    """A row index, mirrored at the frame's first or last row if it lies outside."""
     y = abs(y)
     return min(y, max(2 * height - 2 - y, 0))
 
 
 @inline
 def _linearise(codes: Rgb, table: Array, result: Array) -> None:
-    """A row [W, 3] → [3, 2, (W + 1) / 2 + 2]: even and odd columns, from column −2 on."""
+    """Linearise a row [W, 3] into [3, 2, (W + 1) / 2 + 2]: even and odd columns, from column −2."""
     width = codes.shape[0]
     for c in range(3):
         even, odd, row = result[c, 0], result[c, 1], codes[:, c]
@@ -204,7 +207,7 @@ def _linearise(codes: Rgb, table: Array, result: Array) -> None:
 
 @inline
 def _filter(row: Array, dx: int, weights: Array, sums: Array) -> None:
-    """Add one row of a kernel's products; `row` as `_linearise` gives it."""
+    """Add the products of a kernel's row and a row from `_linearise`."""
     w0, w1, w2, w3, w4 = weights[0], weights[1], weights[2], weights[3], weights[4]
     own, other = row[dx], row[1 - dx, dx:]
     before, after, further = own[1:], other[1:], own[2:]
@@ -215,7 +218,7 @@ def _filter(row: Array, dx: int, weights: Array, sums: Array) -> None:
 
 @inline
 def _mix(tones: Array, row: int, share: np.float32, result: Array) -> None:
-    """A row between two rows of a small map."""
+    """Interpolate between two rows of a small map."""
     one, other = tones[row], tones[min(row + 1, tones.shape[0] - 1)]
     for i in range(result.size):
         result[i] = one[i] + share * (other[i] - one[i]) - MIDDLE
@@ -223,7 +226,7 @@ def _mix(tones: Array, row: int, share: np.float32, result: Array) -> None:
 
 @inline
 def _spread(small: Array, columns: NDArray[np.uint32], shares: Array, result: Array) -> None:
-    """A small row at places between its pixels."""
+    """Interpolate a row of a small map at positions between its pixels."""
     end = np.uint32(small.size - 1)
     for i in range(columns.size):
         at = columns[i]
@@ -235,7 +238,7 @@ def _spread(small: Array, columns: NDArray[np.uint32], shares: Array, result: Ar
 def _in_context(
     m: Array, red: Array, green: Array, blue: Array, weights: Array, sums: Array
 ) -> None:
-    """Add the products with what is around a photosite, m, and with m²."""
+    """Add the context's products: the channels and 1, times their weights, times m and m²."""
     r1, g1, b1, c1 = weights[0, 0], weights[0, 1], weights[0, 2], weights[0, 3]
     r2, g2, b2, c2 = weights[1, 0], weights[1, 1], weights[1, 2], weights[1, 3]
     for i in range(sums.size):

@@ -1,6 +1,6 @@
-"""Conversion between a frame's DN and normalised values as bright as the reference frame.
+"""Converts between DN and normalised values, with a correction of exposure to the reference's.
 
-The same as `raw.bayer.normalise` and `denormalise`, in one pass.
+Equivalent to `raw.bayer.normalise` and `denormalise` with a factor, but in one pass.
 """
 
 import numpy as np
@@ -18,8 +18,8 @@ def in_reference_light(mosaic: Mosaic, exposure: float, reference: RawFrame) -> 
     """Convert DN to normalised values divided by the exposure, [H, W].
 
     Args:
-        mosaic: uint16 [H, W].
-        exposure: how much more than the reference frame the frame was exposed.
+        mosaic: DN, uint16 [H, W].
+        exposure: exposure of the frame relative to the reference frame.
         reference: the reference frame, for its levels.
     """
     black, white = _levels(reference)
@@ -37,7 +37,7 @@ def quantised(value: Array, exposure: float, reference: RawFrame) -> Mosaic:
     """Convert normalised values times the exposure to DN, rounded and clipped to 0..white.
 
     Args:
-        value: [H, W].
+        value: normalised values, float32 [H, W].
         exposure, reference: see `in_reference_light`.
     """
     black, white = _levels(reference)
@@ -66,7 +66,7 @@ def normalise_strip(
     factor: np.float32,
     result: Array,
 ) -> None:
-    """Rows of `raw.bayer.normalise`, times a factor; `black`: levels in the cell, [2, 2]."""
+    """Rows of `raw.bayer.normalise` times a factor; `black` holds the cell's levels, [2, 2]."""
     for y in range(first, last):
         for dx in range(2):
             level = black[y % 2, dx]
@@ -85,7 +85,7 @@ def denormalise_strip(
     white: np.float32,
     result: NDArray[np.uint16],
 ) -> None:
-    """Rows of `raw.bayer.denormalise` of the values times a factor."""
+    """Rows of `raw.bayer.denormalise`, with the values multiplied by a factor first."""
     for y in range(first, last):
         for dx in range(2):
             level = black[y % 2, dx]

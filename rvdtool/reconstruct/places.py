@@ -26,7 +26,7 @@ class Places:
 
     @classmethod
     def of(cls, small: tuple[int, ...], size: tuple[int, int]) -> Self:
-        """Make the sampling for a map of size `small` (height, width, …) and a frame of `size`."""
+        """The sampling for a map of size `small` (height, width, …) and a frame of `size`."""
         return cls(*_between(small[0], size[0]), *_between(small[1], size[1]))
 
 

@@ -1,4 +1,4 @@
-"""Validate a chain's state that was read from a file."""
+"""Validates the state of a chain that was read from a file."""
 
 from dataclasses import fields
 from typing import TYPE_CHECKING, TypeVar

@@ -15,7 +15,7 @@ Record = tuple[NDArray[Any], ...]
 
 
 class Spool:
-    """Records of arrays of equal shapes in an unnamed file, which is deleted with the process.
+    """Records of equally shaped arrays in an unnamed file, which is deleted with the process.
 
     A context manager. Records are appended in order and read in any order.
     """
@@ -24,7 +24,7 @@ class Spool:
         """Create an empty spool.
 
         Args:
-            folder: folder for the file; None for the system's folder for temporary files.
+            folder: folder for the file; None for the system's temporary folder.
 
         Raises:
             OutputError: the folder isn't writable.
@@ -53,7 +53,7 @@ class Spool:
         return self._count
 
     def append(self, *arrays: NDArray[Any]) -> None:
-        """Append a record; its arrays must have the shapes of those of the first one.
+        """Append a record. Its arrays must have the shapes of the first record's.
 
         Raises:
             OutputError: the disk is full, or fails.

@@ -1,4 +1,4 @@
-"""Measure the time of each stage, summed over all threads."""
+"""Measures the time that each stage takes, summed over all threads."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 @dataclass
 class Stages:
-    """Seconds that stages took, summed over the threads that ran them.
+    """Seconds per stage, summed over the threads that ran it.
 
     Attributes:
-        seconds: by stage, in order of first use.
+        seconds: seconds by stage, in order of first use.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
