@@ -167,7 +167,7 @@ def _require_same_shape(predicted: Image, true: Image) -> None:
 
 
 def _require_comparable(predicted: RawFrame, true: RawFrame) -> None:
-    """Refuse frames that differ in scale or grid. Black levels may differ by rounding: by 0.01 DN."""
+    """Refuse frames that differ in scale or grid. Black levels may differ by 0.01 DN (rounding)."""
     same_black = np.allclose(predicted.black, true.black, rtol=0, atol=0.01)
     facts = [
         ("size", _size(predicted), _size(true), predicted.size == true.size),

@@ -64,14 +64,14 @@ def encode_dng(
     """Return the frame as the bytes of a DNG file; the same input always gives the same bytes.
 
     Args:
-        frame: of any CFA phase; odd sizes are allowed. At least 22×22, since LibRaw refuses
-            smaller ones.
+        frame: the frame, of any CFA phase and at least 22×22, since LibRaw refuses smaller ones.
+            Odd sizes are allowed.
         compression: lossless JPEG; none; `log10`, lossless JPEG after companding to 10 bits with
             steps below the noise (`raw.companding`); or lossless JPEG XL, which few programs read.
         rate: nominal frames per second, for the FrameRate tag.
         time_code: time code of this frame, for the TimeCodes tag.
         reel: the clip's name, for the ReelName tag.
-        description: for the ImageDescription tag.
+        description: text for the ImageDescription tag.
 
     Raises:
         RawError: the frame is too small.

@@ -89,7 +89,7 @@ class Rect:
 
 @dataclass(frozen=True)
 class Tag:
-    """One TIFF tag, with the fields of tifffile's `extratags`."""
+    """A TIFF tag, with the fields of tifffile's `extratags`."""
 
     code: int
     dtype: int
@@ -102,7 +102,7 @@ class CameraProfile:
     """A camera's name, and what is needed to convert its values to colours.
 
     Attributes:
-        make, model: as in the camera's file; may be empty.
+        make, model: names from the camera's file; may be empty.
         unique_model: DNG UniqueCameraModel; never empty.
         as_shot_neutral: the camera's response to white (R, G, B), largest usually 1.
         color_matrix: DNG ColorMatrix1, XYZ → camera, 3×3; None if unknown.
@@ -138,14 +138,14 @@ class Exposure:
     """The EXIF fields that are kept; None if the file doesn't have them."""
 
     time: Fraction | None = None
-    """Seconds."""
+    """Exposure time in seconds."""
     f_number: Fraction | None = None
     iso: int | None = None
     focal_length: Fraction | None = None
-    """Millimetres."""
+    """Focal length in millimetres."""
     lens_model: str | None = None
     date_time_original: str | None = None
-    """`YYYY:MM:DD HH:MM:SS`, as in EXIF."""
+    """Date and time as in EXIF, `YYYY:MM:DD HH:MM:SS`."""
 
     def __post_init__(self) -> None:
         for name in ("time", "f_number", "focal_length"):
@@ -174,7 +174,7 @@ def require_readable_size(size: tuple[int, int]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class RawFrame:
-    """One RAW frame: the mosaic of the active area, with all that is needed to interpret it.
+    """A RAW frame: the mosaic of the active area, with everything that is needed to interpret it.
 
     Attributes:
         mosaic: uint16 [H, W], DN, active area only. Height and width may be odd.

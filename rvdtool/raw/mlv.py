@@ -83,7 +83,7 @@ class MlvVideo:
         phase: CFA phase.
         profile: the camera.
         lossless_jpeg: whether frames are compressed (LJ92).
-        frames: in recording order.
+        frames: the frames, in recording order.
     """
 
     path: Path

@@ -13,7 +13,7 @@ from rvdtool.raw.mlv_blocks import FILE_HEADER, find_chunks, is_mlv, walk_blocks
 from rvdtool.raw.sequence import list_sequence
 
 _NOT_COPIED = frozenset({b"VIDF", b"AUDF", b"WAVI", b"XREF", b"NULL", b"BKUP"})
-"""Other frames, sound, the index of the whole file, and padding."""
+"""Blocks that aren't copied: other frames, sound, the index of the whole file, and padding."""
 
 _LARGEST = 65_536
 """Largest number of bytes of a metadata block; the largest specified one has some hundreds."""
@@ -27,7 +27,7 @@ of video frames, number of audio frames."""
 
 @contextmanager
 def one_frame_file(path: Path) -> Iterator[Path]:
-    """Give a file that contains only the frame that `read_raw(path)` reads.
+    """Yield a file that contains only the frame that `read_raw(path)` reads.
 
     For a file with one frame, it is that file; for a folder (CinemaDNG), the file of its first
     frame. A Magic Lantern recording, which may have gigabytes, is cut to its first frame: the
@@ -57,7 +57,8 @@ def one_frame_file(path: Path) -> Iterator[Path]:
 
 
 def _first_frame_alone(video: MlvVideo) -> bytes:
-    """A recording with the first frame, and with each kind of block once, as valid for it."""
+    """The bytes of a recording of the first frame only, with the block of each kind that applies
+    to it."""
     metadata: dict[bytes, bytes] = {}
     first, pixels, header = video.frames[0], b"", b""
     for path in (video.path, *find_chunks(video.path)):

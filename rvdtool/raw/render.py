@@ -15,17 +15,17 @@ from rvdtool.raw.move import DEFAULT_SCALE
 RGB8 = NDArray[np.uint8]
 
 LARGE = 1280
-"""Photosites of the longer side beyond which a frame is shown at half its size."""
+"""Longer side in photosites above which a frame is developed at half its size."""
 
 _DARKEST, _BRIGHTEST = 0.25, 8.0
 
 
 @dataclass(frozen=True)
 class Look:
-    """How all frames of a clip are developed to be looked at: whatever flickers is in the RAW.
+    """Constant development settings for a clip, so that any flicker is in the RAW itself.
 
     Attributes:
-        profile: the camera, for white balance and colour.
+        profile: the camera profile, for white balance and colour.
         brightness: factor on the light.
     """
 
@@ -33,7 +33,7 @@ class Look:
     brightness: float
 
     def develop(self, frame: RawFrame, *, upright: bool = False) -> RGB8:
-        """Develop as `render` does; at half its size if it is larger than `LARGE`.
+        """Develop a frame as `render` does, at half its size if it is larger than `LARGE`.
 
         Raises:
             RawError: the frame is smaller than LibRaw allows.
@@ -44,12 +44,12 @@ class Look:
 
 
 def look_of(reference: RawFrame, shown: NDArray[np.integer[Any]] | None = None) -> Look:
-    """A frame's own white balance and colours, and the brightness that makes it look right.
+    """A look with a frame's own white balance and colours, and a matching brightness.
 
     Args:
         reference: any frame of the clip.
-        shown: the picture [H, W, 3], gamma-coded, that it is to be as bright as (its median is);
-            None: as LibRaw's auto-brightness makes it.
+        shown: a gamma-coded picture [H, W, 3], whose median brightness is to be matched; None to
+            match LibRaw's auto-brightness.
 
     Raises:
         RawError: the frame is smaller than LibRaw allows.
@@ -73,7 +73,7 @@ def render(
     half: bool = False,
     brightness: float = 1.0,
 ) -> RGB8:
-    """Develop with the as-shot white balance: uint8 [H, W, 3], gamma-coded sRGB.
+    """Develop a frame with the as-shot white balance: uint8 [H, W, 3], gamma-coded sRGB.
 
     Args:
         frame: any RAW frame of at least 22×22.
@@ -110,13 +110,15 @@ def default_render(frame: RawFrame) -> RGB8:
 
 
 def develop_linear(frame: RawFrame, *, aces: bool = False) -> NDArray[np.float32]:
-    """Develop to linear light with the as-shot white balance: float32 [H, W, 3], 0..1.
+    """Develop a frame to linear light with the as-shot white balance: float32 [H, W, 3], 0..1.
 
-    1 is where the first channel saturates; colours beyond the primaries are clipped. Not turned.
+    1 is where the first channel saturates; colours outside the gamut are clipped. The frame's
+    orientation isn't applied.
 
     Args:
         frame: any RAW frame of at least 22×22.
-        aces: primaries of ACES AP0 (SMPTE ST 2065-1, white about D60), else of sRGB and BT.709.
+        aces: use the primaries of ACES AP0 (SMPTE ST 2065-1, white about D60) instead of those of
+            sRGB and BT.709.
 
     Raises:
         RawError: the frame is smaller than LibRaw allows.
@@ -135,7 +137,7 @@ def develop_linear(frame: RawFrame, *, aces: bool = False) -> NDArray[np.float32
 
 
 def _develop(frame: RawFrame, **options: Any) -> Any:
-    # With square pixels, as LibRaw would stretch the picture; it has the mosaic's size here.
+    # Without DefaultScale, by which LibRaw would stretch the picture beyond the mosaic's size.
     tags = tuple(tag for tag in frame.profile.tags if tag.code != DEFAULT_SCALE)
     frame = replace(frame, profile=replace(frame.profile, tags=tags))
     dng = encode_dng(frame, compression="none")

@@ -25,7 +25,7 @@ from rvdtool.raw.opcodes import opcode_names
 from rvdtool.raw.tiff import RATIONAL
 
 PICTURES_OWN = ("ProfileGainTableMap", "ProfileGainTableMap2")
-"""Tags whose value depends on one picture's content, and is wrong for other frames."""
+"""Tags whose value depends on the content of one picture, so that it is wrong for other frames."""
 
 _CFA, _LINEAR_RAW = 32803, 34892
 _UNCOMPRESSED, _LOSSLESS_JPEG, _LOSSY_JPEG, _JPEG_XL = 1, 7, 34892, 52546
@@ -46,7 +46,7 @@ class JpegXl:
 
 @dataclass(frozen=True)
 class DngMetadata:
-    """All of a RawFrame except the mosaic, and the mosaic's location in the stored image."""
+    """Everything in a RawFrame but the mosaic, and the mosaic's location in the stored image."""
 
     stored_size: tuple[int, int]
     active_area: Rect
