@@ -31,6 +31,7 @@ from rvdtool.delivery.sound import ClipTiming, write_sound
 from rvdtool.errors import BundleError, UsageError
 from rvdtool.files import write_beside
 from rvdtool.notes import Say
+from rvdtool.raw.companding import CODES
 from rvdtool.raw.dng import encode_dng
 from rvdtool.raw.frame import RawFrame
 from rvdtool.raw.sequence import write_timestamps
@@ -104,6 +105,12 @@ class Run:
             span=self.span,
             say=say,
         )
+        white = max(reference.white for reference in bundle.manifest.references)
+        if options.compression == "log10" and white < CODES:
+            say(
+                f"--compression log10 saves nothing: the RAW's values, {white} at most, fit in 10 "
+                "bits as they are; ljpeg is as good"
+            )
         self._stem = self.labels.stem
         whole = len(self.span) == self._info.frame_count
         self._output = OutputFolder(folder, self._stem, self.span, whole)

@@ -5,6 +5,7 @@ means little (with a fine time base, FFmpeg guesses two or three times too much)
 sequence can have only one rate.
 """
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -37,7 +38,8 @@ class Cadence:
     Attributes:
         rate: frames per second of the DNG sequence made from it.
         variable: whether the frame rate is variable.
-        slowest, fastest: 1 / the longest interval and 1 / the shortest, in frames per second.
+        slowest, fastest: 1 / the longest interval and 1 / the shortest, in frames per second; inf
+            for an interval of 0.
     """
 
     rate: Fraction
@@ -49,9 +51,11 @@ class Cadence:
         """A description that fits on one line."""
         if not self.variable:
             return f"{float(self.rate):.5g} frames per second"
+        # Two frames may have the same time.
+        fastest = f"to {self.fastest:.4g}" if math.isfinite(self.fastest) else "and more"
         return (
-            f"variable frame rate, {self.slowest:.4g} to {self.fastest:.4g} per second; the median "
-            f"is {float(self.rate):.5g}"
+            f"variable frame rate, {self.slowest:.4g} {fastest} per second; the median is "
+            f"{float(self.rate):.5g}"
         )
 
 

@@ -194,6 +194,18 @@ def test_options_count_before_the_clip(tmp_path: Path) -> None:
     assert tags["IFD0:TimeCodes"].startswith("01:00:00.03")
 
 
+def test_time_code_without_dropped_numbers(delivered: Delivered, tmp_path: Path) -> None:
+    bundle = open_bundle(delivered.folder.parent / "packed.rvd")
+    options = DerenderOptions(time_code="14:23:11:05", frames=range(2), audio=False)
+    derender_to_folder(bundle, tmp_path / "raws", options)
+    for index in range(2):
+        path = tmp_path / "raws" / f"A001_C003_{index:06d}.dng"
+        assert exiftool(path)["IFD0:TimeCodes"].startswith(f"14:23:11.{5 + index:02d}")
+        with tifffile.TiffFile(path) as tiff:
+            data = bytes(tiff.pages.first.tags[51043].value)
+        assert data[0] == 5 + index  # SMPTE ST 12-1: bit 6 would say that numbers are dropped
+
+
 def test_options_that_do_not_fit_are_refused(delivered: Delivered, tmp_path: Path) -> None:
     bundle = open_bundle(delivered.folder.parent / "packed.rvd")
     for options, says in (

@@ -19,6 +19,7 @@ from readers import need
 from small_shots import BLACK, RATE, SIZE, WHITE, make_bundle, mosaic, pan, psnr
 
 from rvdtool.bundle.store import Bundle, open_bundle
+from rvdtool.capture.pack import pack
 from rvdtool.delivery import folder as delivery
 from rvdtool.delivery import run as delivery_run
 from rvdtool.delivery.folder import DerenderReport, derender, derender_to_folder
@@ -26,7 +27,8 @@ from rvdtool.delivery.options import DerenderOptions
 from rvdtool.delivery.output import STATE_FILE
 from rvdtool.errors import InputError, MismatchError, OutputError, VideoError
 from rvdtool.raw.bayer import normalise
-from rvdtool.raw.frame import CfaPhase
+from rvdtool.raw.dng import write_dng
+from rvdtool.raw.frame import CfaPhase, levels4
 from rvdtool.raw.read import read_raw
 from rvdtool.raw.sequence import frame_name, list_sequence
 from rvdtool.reconstruct.chain import Chain, ChainState, Step
@@ -158,6 +160,24 @@ def test_compression_changes_the_files_and_no_pixel(bundle: Bundle, tmp_path: Pa
         small, large = (tmp_path / kind / name for kind in ("ljpeg", "none"))
         assert small.stat().st_size < large.stat().st_size
         assert np.array_equal(read_raw(small).mosaic, read_raw(large).mosaic)
+
+
+def test_log10_says_when_it_saves_nothing(tmp_path: Path) -> None:
+    """Values that fit in 10 bits are stored as they are."""
+    make_bundle(tmp_path, SCENES[:1])
+    twelve_bits = read_raw(tmp_path / "first.dng")
+    ten_bits = replace(
+        twelve_bits,
+        mosaic=twelve_bits.mosaic // 4,
+        black=levels4(level / 4 for level in BLACK),
+        white=WHITE // 4,
+        bits=10,
+    )
+    write_dng(ten_bits, tmp_path / "ten.dng")
+    packed = open_bundle(pack(tmp_path / "clip.mkv", tmp_path / "ten.dng", tmp_path / "ten.rvd"))
+    options, said = DerenderOptions(compression="log10"), list[str]()
+    derender_to_folder(packed, tmp_path / "raws", options, say=said.append)
+    assert "--compression log10 saves nothing" in said[0]
 
 
 def test_a_folder_of_pngs(tmp_path: Path) -> None:

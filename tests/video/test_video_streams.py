@@ -180,3 +180,5 @@ def test_a_rate_that_is_no_standard_one() -> None:
 def test_one_frame_or_no_time_between_them() -> None:
     assert cadence(at_times([5], Fraction(1, 25), Fraction(25))).rate == 25
     assert cadence(at_times([5, 5, 5], Fraction(1, 25), Fraction(25))).rate == 25
+    uneven = cadence(at_times([0, 1, 1, 2, 4, 5], Fraction(1, 25), Fraction(25)))
+    assert str(uneven) == "variable frame rate, 12.5 and more per second; the median is 25"
