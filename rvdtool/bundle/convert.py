@@ -268,7 +268,7 @@ def camera_profile(profile: m.Profile) -> CameraProfile:
     for tag in tags:
         require_carried(tag)
     if len({tag.code for tag in tags}) < len(tags):
-        raise RawError("one of its tags is there twice")
+        raise RawError("it has the same tag twice")
     return CameraProfile(
         unique_model=profile.unique_model,
         as_shot_neutral=profile.as_shot_neutral,

@@ -51,10 +51,12 @@ def require_file_name(name: str) -> str:
     if not re.fullmatch(NAME_PATTERN, name) or _DEVICE.fullmatch(name):
         raise ValueError(
             f"{name[:MAX_NAME_BYTES]!r} is not a file name on every system; rename it: none of "
-            '<>:"/\\|?*, no dot or space at the end, no name of a device of Windows'
+            '<>:"/\\|?*, no dot or space at the end, no Windows device name'
         )
     if len(name.encode(errors="replace")) > MAX_NAME_BYTES:
-        raise ValueError(f"{name[:40]!r}… is longer than {MAX_NAME_BYTES} bytes")
+        raise ValueError(
+            f"{name[:40]!r}… is longer than {MAX_NAME_BYTES} bytes; use a shorter name"
+        )
     return name
 
 

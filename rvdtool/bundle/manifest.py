@@ -133,7 +133,7 @@ class Video(StrictModel):
         if len(self.timestamps) != self.frame_count:
             raise ValueError(f"{len(self.timestamps)} timestamps for {self.frame_count} frames")
         if any(late < early for early, late in pairwise(self.timestamps)):
-            raise ValueError("timestamps must not fall from frame to frame")
+            raise ValueError("timestamps must not decrease")
         if self.time_base.numerator < 1:
             raise ValueError("time_base must be above 0")
         above, below = self.rate.numerator, self.rate.denominator
@@ -343,7 +343,9 @@ class Manifest(StrictModel):
     def _is_consistent(self) -> Self:
         indices = [reference.frame_index for reference in self.references]
         if sorted(set(indices)) != indices:
-            raise ValueError(f"references must rise in frame_index; got {indices[:10]}")
+            raise ValueError(
+                f"references must be in ascending order of frame_index; got {indices[:10]}"
+            )
         if indices[-1] >= self.video.frame_count:
             raise ValueError(
                 f"reference of frame {indices[-1]}, but the video has {self.video.frame_count}"
@@ -361,5 +363,5 @@ class Manifest(StrictModel):
                     f"{len(values)} exposures' {name} for {self.video.frame_count} frames"
                 )
         if len({folded(member.name) for member in self.members}) != len(self.members):
-            raise ValueError("two members have the same name, but for upper and lower case")
+            raise ValueError("two members have names that differ only in upper and lower case")
         return self

@@ -28,13 +28,15 @@ def parse_manifest(data: bytes) -> Manifest:
             them metadata of a camera that a DNG can't contain.
     """
     try:
-        said = json.loads(data, object_pairs_hook=_fields, parse_constant=_no_number)
+        said = json.loads(data, object_pairs_hook=_fields, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"manifest.json is no JSON that can be read: {brief(error)}") from error
+        raise BundleError(f"manifest.json isn't valid JSON: {brief(error)}") from error
     try:
         head = _Head.model_validate(said, strict=True)
     except ValidationError as error:
-        raise BundleError(f"manifest.json is not a bundle's manifest: {_first(error)}") from error
+        raise BundleError(
+            f"manifest.json is not a bundle's manifest: {_first_problem(error)}"
+        ) from error
     if head.format != FORMAT:
         raise BundleError(
             f"manifest.json has the format {reprlib.repr(head.format)}; expected {FORMAT!r}"
@@ -50,7 +52,7 @@ def parse_manifest(data: bytes) -> Manifest:
             convert.camera_profile(entry.profile)
             convert.frame_exposure(entry.exposure)
     except ValidationError as error:
-        raise BundleError(f"manifest.json is not valid: {_first(error)}") from error
+        raise BundleError(f"manifest.json is not valid: {_first_problem(error)}") from error
     except RawError as error:
         raise BundleError(f"manifest.json is not valid: {error}") from error
     return manifest
@@ -91,11 +93,11 @@ def _frozen(value: object) -> object:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
-def _no_number(name: str) -> None:
+def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number")
 
 
-def _first(error: ValidationError) -> str:
+def _first_problem(error: ValidationError) -> str:
     """The first problem as one line: its location and what is wrong."""
     problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = ".".join(str(part) for part in problem["loc"])

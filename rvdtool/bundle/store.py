@@ -288,7 +288,7 @@ def create(
                 source.require_unchanged()
     except ValidationError as error:
         raise InputError(
-            f"{path}: these inputs go beyond what a bundle can hold: {error.errors()[0]['msg']}"
+            f"{path}: these inputs exceed the limits of a bundle: {error.errors()[0]['msg']}"
         ) from error
 
 
@@ -337,7 +337,9 @@ def _read_manifest(path: Path, slices: dict[str, Slice]) -> bytes:
     if said is not None:
         right = _digest_line(hashlib.sha256(data).hexdigest())
         if said.size != len(right) or read_member(path, said) != right:
-            raise BundleError(f"its {MANIFEST_MEMBER} was altered: {DIGEST_MEMBER} says so")
+            raise BundleError(
+                f"its {MANIFEST_MEMBER} was altered: it doesn't match {DIGEST_MEMBER}"
+            )
     return data
 
 

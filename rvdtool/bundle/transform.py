@@ -46,7 +46,7 @@ class CropAndTurn(StrictModel):
         bottom = self.crop.top + self.crop.height
         right = self.crop.left + self.crop.width
         if bottom > self.sensor_height or right > self.sensor_width:
-            raise ValueError("the crop reaches beyond the active area")
+            raise ValueError("the crop extends beyond the active area")
         return self
 
 

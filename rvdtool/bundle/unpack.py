@@ -39,7 +39,7 @@ def unpack(
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"{path.parent}: can't be made: {describe(error)}") from error
+            raise OutputError(f"{path.parent}: can't be created: {describe(error)}") from error
         _write(bundle, member, path, overwrite, advance)
     return paths
 
@@ -73,5 +73,5 @@ def _write(
         if digest.hexdigest() != member.sha256:
             raise BundleError(
                 f"{bundle.path}: {member.name} was altered, so it isn't unpacked; "
-                "see `rvdtool verify` (unzip gives it as it is)"
+                "see `rvdtool verify` (unzip extracts it unchanged)"
             )

@@ -79,15 +79,15 @@ def _check_archive(bundle: Bundle) -> Check:
 def _check_manifest(bundle: Bundle) -> Check:
     """Report on the manifest's hash, which was checked when the bundle was opened, if present."""
     if DIGEST_MEMBER in bundle.slices:
-        return Check(MANIFEST_MEMBER, True, f"SHA-256 is as {DIGEST_MEMBER} says")
+        return Check(MANIFEST_MEMBER, True, f"SHA-256 matches {DIGEST_MEMBER}")
     return Check(
-        MANIFEST_MEMBER, True, "CRC-32 is right; packed by an early rvdtool, it has no SHA-256"
+        MANIFEST_MEMBER, True, "CRC-32 matches; by an early rvdtool, the bundle has no SHA-256"
     )
 
 
 def _check_hash(bundle: Bundle, member: Member, advance: Advance | None) -> Check:
     same = is_intact(bundle, member, advance)
-    return Check(member.name, same, "SHA-256 is right" if same else "its bytes were altered")
+    return Check(member.name, same, "SHA-256 matches" if same else "its bytes were altered")
 
 
 def _check_video(bundle: Bundle) -> Check:
@@ -128,13 +128,13 @@ def _check_reference(bundle: Bundle, entry: ReferenceEntry, reference: Reference
     except RvdError as error:
         return Check(name, False, str(error))
     if not np.array_equal(to_planes(expected.mosaic, expected.phase), planes):
-        return Check(name, False, "its pixels aren't the RAW file's")
+        return Check(name, False, "its pixels differ from the RAW file's")
     said = entry.planes.padding
     if padding(expected.phase, expected.size) != (said.top, said.left, said.bottom, said.right):
-        return Check(name, False, "its padding isn't the manifest's")
+        return Check(name, False, "its padding differs from the manifest's")
     levels = (expected.phase, expected.black, expected.white, expected.bits, expected.orientation)
     if levels != (stored.phase, stored.black, stored.white, stored.bits, stored.orientation):
-        return Check(name, False, "levels, CFA phase or orientation aren't the RAW file's")
+        return Check(name, False, "levels, CFA phase or orientation differ from the RAW file's")
     altered = [
         field
         for said_entry, expected_entry in (
@@ -149,7 +149,7 @@ def _check_reference(bundle: Bundle, entry: ReferenceEntry, reference: Reference
         return Check(
             name, False, f"the manifest's {what} is not what the RAW file states; pack it again"
         )
-    return Check(name, True, f"equal the RAW file; it belongs to frame {entry.frame_index}")
+    return Check(name, True, f"match the RAW file, which belongs to frame {entry.frame_index}")
 
 
 def _read_raw_member(bundle: Bundle, entry: ReferenceEntry) -> RawFrame:

@@ -178,11 +178,11 @@ def right_frame(
             best = index, other
     if best[0] == found.index and isinstance(found.transform, Homography):
         matrix = np.array(found.transform.matrix)
-        return _clearly_better(raw, info, pictures, found.index, matrix)
+        return _best_aligned_frame(raw, info, pictures, found.index, matrix)
     return best[0]
 
 
-def _clearly_better(
+def _best_aligned_frame(
     raw: RawFrame,
     info: VideoInfo,
     pictures: Mapping[int, GreyPicture],
@@ -256,7 +256,9 @@ def _earliest_best(scores: Mapping[int, float]) -> int:
 def _registered(raw: RawFrame, info: VideoInfo, pictures: Mapping[int, GreyPicture]) -> Alignment:
     """The best match by a homography."""
     try:
-        found = [_registered_as(shape, raw, info, pictures) for shape in _shapes(raw, info)]
+        found = [
+            _registered_with_aspect(shape, raw, info, pictures) for shape in _shapes(raw, info)
+        ]
     except ImportError as error:
         raise MismatchError(
             f"{sizes(raw.size, info)}: aligning them needs OpenCV; install it (pip "
@@ -277,7 +279,7 @@ def _shapes(raw: RawFrame, info: VideoInfo) -> list[float]:
     return [1.0, shape] if shape != 1 and 1 / _WIDEST <= shape <= _WIDEST else [1.0]
 
 
-def _registered_as(
+def _registered_with_aspect(
     shape: float, raw: RawFrame, info: VideoInfo, pictures: Mapping[int, GreyPicture]
 ) -> Alignment:
     """The best match by a homography, after the RAW's pixels are widened by the factor `shape`."""

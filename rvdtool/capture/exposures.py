@@ -54,8 +54,8 @@ def read_exposures(path: Path, info: VideoInfo) -> Exposures:
                 where = f"{path}, line {table.line_num}"
                 if None in row or None in row.values():
                     raise InputError(
-                        f"{where}: needs one value for each column of the header (decimals have a "
-                        "point, or columns are separated by semicolons)"
+                        f"{where}: needs one value for each column of the header (write "
+                        "decimals with a point, or separate columns by semicolons)"
                     )
                 index = _frame(where, key, row[key], frames)
                 if index in rows:
@@ -100,7 +100,7 @@ def _frame(where: str, key: str, text: str, frames: dict[int, int]) -> int:
         return frames[int(text)]
     except (ValueError, KeyError) as error:
         raise InputError(
-            f"{where}: no frame has {key} {text!r}; the video's go from {min(frames)} to "
+            f"{where}: no frame has {key} {text!r}; the video's values range from {min(frames)} to "
             f"{max(frames)}"
         ) from error
 

@@ -186,7 +186,7 @@ def judge_all(
     for match, frame in zip(matches, frames, strict=True):
         placed = on_grid(match.raw.read(), match.found.transform, info.rotation)
         verdict = judge(match.raw.file.path.name, placed, frame.rgb, match.found, info)
-        verdict = _with_more(verdict, match, frame.rgb, info)
+        verdict = _with_file_findings(verdict, match, frame.rgb, info)
         verdicts.append(overruled(verdict) if force else verdict)
         if show_all:
             rows.append(preview_row(placed, frame.rgb))
@@ -198,7 +198,7 @@ def judge_all(
     return verdicts, rows
 
 
-def _with_more(verdict: Verdict, match: MatchedRaw, rgb: Rgb, info: VideoInfo) -> Verdict:
+def _with_file_findings(verdict: Verdict, match: MatchedRaw, rgb: Rgb, info: VideoInfo) -> Verdict:
     """Add the findings that need the RAW files and the neighbouring frames to a verdict."""
     refusals = list(verdict.refusals)
     if match.right != match.found.index:

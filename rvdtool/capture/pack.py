@@ -98,7 +98,7 @@ def pack(
     source = open_source(video, rate=rate, as_listed=as_listed, say=say)
     is_folder = isinstance(source, ImageSource)
     name = video.resolve().name if is_folder else video.name  # resolved: the folder may be `.`
-    target = _beside(video, is_folder) if out is None else out
+    target = _default_path(video, is_folder) if out is None else out
     with suppress(OSError):  # a name that is too long is refused when the bundle is written
         target = target / bundle_name(video) if target.is_dir() else target
     frames = source.frames if isinstance(source, ImageSource) else (source,)
@@ -125,8 +125,8 @@ def pack(
         show_all = preview is not None
         verdicts, rows = judge_all(matches, source, info, force=force, show_all=show_all)
         if show_all:
-            _show(rows, preview, target, overwrite, say)
-        _refuse(matches, verdicts, video)
+            _write_preview(rows, preview, target, overwrite, say)
+        _refuse_mismatches(matches, verdicts, video)
         make_folder(target.parent)
         create(
             target,
@@ -139,7 +139,7 @@ def pack(
     for verdict in verdicts:
         judged(verdict)
     if not show_all:
-        _show(rows, preview, target, overwrite, say)
+        _write_preview(rows, preview, target, overwrite, say)
     return target
 
 
@@ -156,13 +156,13 @@ def _references(
         if dropped and dropped not in said:
             said.add(dropped)
             say(
-                f"{raw.file.path.name}: not carried to the video's grid: {', '.join(dropped)} "
+                f"{raw.file.path.name}: can't be kept on the video's grid: {', '.join(dropped)} "
                 "(docs/formats/inputs.md says what that changes)"
             )
         yield ReferenceInput(raw.file, found.index, frame, found.transform, found.score, raw.levels)
 
 
-def _show(
+def _write_preview(
     rows: Sequence[Rgb8], preview: Path | None, target: Path, overwrite: bool, say: Say
 ) -> None:
     """Write the preview if one was requested, or if a match is doubtful."""
@@ -181,7 +181,9 @@ def _unused(path: Path) -> Path:
     return next(one for one in chain([path], numbers) if not os.path.lexists(one))
 
 
-def _refuse(matches: Sequence[MatchedRaw], verdicts: Sequence[Verdict], video: Path) -> None:
+def _refuse_mismatches(
+    matches: Sequence[MatchedRaw], verdicts: Sequence[Verdict], video: Path
+) -> None:
     """Refuse RAWs that don't match: after the shoot, nobody can take another.
 
     Raises:
@@ -201,7 +203,7 @@ def bundle_name(video: Path) -> str:
     return folder.name + SUFFIX if video.is_dir() else video.with_suffix(SUFFIX).name
 
 
-def _beside(video: Path, is_folder: bool) -> Path:
+def _default_path(video: Path, is_folder: bool) -> Path:
     """Path of the bundle if the user gives none: beside the video."""
     folder = video.resolve()
     return folder.with_name(folder.name + SUFFIX) if is_folder else video.with_suffix(SUFFIX)
@@ -217,7 +219,7 @@ def _refuse_names(names: list[str]) -> None:
         try:
             require_file_name(name)
         except ValueError as error:
-            raise UsageError(f"{error}, or not on every system; rename it") from error
+            raise UsageError(str(error)) from error
 
 
 def _refuse_same_names(paths: list[Path]) -> None:

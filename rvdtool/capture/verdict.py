@@ -101,7 +101,7 @@ def judge(name: str, placed: RawFrame, rgb: Rgb, found: Alignment, info: VideoIn
         doubts.append(
             f"motion between still and frame, {_percent(differs)} of the RAW shows something else"
         )
-    doubts += _of_the_frame(rgb, placed)
+    doubts += _frame_doubts(rgb, placed)
     if found.again > _FITS_AGAIN:
         doubts.append("the texture repeats, so the RAW fits at several places")
     if not refusals and not doubts and found.score < _LOW:
@@ -109,7 +109,7 @@ def judge(name: str, placed: RawFrame, rgb: Rgb, found: Alignment, info: VideoIn
     if isinstance(found.transform, Homography) and found.transform.lens is not None:
         notes.append("lens distortion of the RAW corrected as in the video")
     if differs is None:
-        notes.append("motion was not looked for, which needs OpenCV")
+        notes.append("motion wasn't checked, since that needs OpenCV")
     return Verdict(
         name, found.index, found.score, differs, tuple(refusals), tuple(doubts), tuple(notes)
     )
@@ -127,7 +127,7 @@ def _differs(rgb: Rgb, placed: RawFrame) -> float | None:
     return float(disagreement(rgb, placed).mean())
 
 
-def _of_the_frame(rgb: Rgb, placed: RawFrame) -> list[str]:
+def _frame_doubts(rgb: Rgb, placed: RawFrame) -> list[str]:
     """Doubts about the frame's exposure and blur."""
     doubts = []
     luma = video_picture(rgb, 2).grey

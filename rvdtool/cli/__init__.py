@@ -104,11 +104,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RvdError as error:
         return console.fail(str(error), error.exit_code)
     except BrokenPipeError:
-        return _nobody_reads()
+        return _end_without_reader()
     except SystemExit as ended:  # typer exits like this if printing raises BrokenPipeError
         if not isinstance(ended.__context__, BrokenPipeError):
             raise
-        return _nobody_reads()
+        return _end_without_reader()
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return console.fail(f"{where}{describe(error)}", RvdError.exit_code)
@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _nobody_reads() -> int:
+def _end_without_reader() -> int:
     """Exit normally after the reader (`head`, a pager) has closed the pipe.
 
     The interpreter flushes stdout again on exit, which must not fail either.

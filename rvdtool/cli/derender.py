@@ -198,7 +198,7 @@ def derender(
     if overwrite and resume:
         raise UsageError("--overwrite and --resume can't be combined; give one of them")
     if side_by_side and preview is None:
-        raise UsageError("--side-by-side is about the preview; name one with --preview")
+        raise UsageError("--side-by-side needs a preview; name one with --preview")
     if preview is not None:
         require_preview(preview, output, overwrite)
     if page is not None:

@@ -74,9 +74,9 @@ def report_in_words(report: "DerenderReport", options: "DerenderOptions", model:
         )
     if report.alone:
         told.append(
-            f"In {len(report.alone)} of {report.frames} frames, frame {report.alone[0]} the first, "
-            "nothing that the RAW shows could be found again: the result there is the inverse ISP "
-            "alone, which is calibrated on the RAW"
+            f"In {len(report.alone)} of {report.frames} frames, the first being {report.alone[0]}, "
+            "nothing in the RAW could be matched: the result there is the inverse ISP alone, which "
+            "is calibrated on the RAW"
         )
     if report.cuts:
         frames = ", ".join(map(str, report.cuts))

@@ -76,13 +76,13 @@ def _reference_facts(reference: "ReferenceEntry") -> Iterator[tuple[str, str]]:
     yield "camera", reference.profile.unique_model
     yield "levels", f"black {black}, white {reference.white}, {reference.bits} bit"
     yield "CFA phase", f"{reference.phase} on the video's grid"
-    yield "position", _place(reference.transform)
+    yield "position", _position(reference.transform)
     if reference.profile.dropped:
         yield "dropped", ", ".join(reference.profile.dropped)
     yield "match", f"{reference.match_score:.3f} with frame {reference.frame_index}"
 
 
-def _place(transform: "Transform") -> str:
+def _position(transform: "Transform") -> str:
     from rvdtool.bundle.convert import geometry
 
     sensor = f"{transform.sensor_width}×{transform.sensor_height}"

@@ -86,7 +86,7 @@ def render(
             }
         )
         return
-    console.print_line(_told(output, done, curve))
+    console.print_line(_summary(output, done, curve))
     if done.codec and not done.said_rate:
         console.note(f"{frames}: no frame rate in the DNGs, so 24 is assumed; --rate sets it")
 
@@ -104,7 +104,7 @@ def _parse_balance(text: str) -> Literal["as-shot"] | float | tuple[int, int]:
     )
 
 
-def _told(output: Path, done: "Developed", curve: str) -> str:
+def _summary(output: Path, done: "Developed", curve: str) -> str:
     size = f"{done.size[0]}×{done.size[1]}"
     balance = " ".join(f"{value:.3f}" for value in done.neutral)
     what = (

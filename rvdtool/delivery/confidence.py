@@ -72,7 +72,7 @@ class ConfidenceMaps:
         try:
             fault = None if path.exists() else "is missing"
             if not fault and hashlib.sha256(path.read_bytes()).digest() != digest:
-                fault = "isn't as the interrupted run wrote it"
+                fault = "has changed since the interrupted run wrote it"
         except OSError as error:
             raise OutputError(f"{path}: can't be read: {describe(error)}") from error
         if fault:

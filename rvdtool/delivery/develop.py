@@ -126,8 +126,8 @@ def require_place(path: Path, options: DevelopOptions) -> None:
         return
     if suffix and not path.is_dir():
         raise UsageError(
-            f"{path}: neither a video ({', '.join(CONTAINERS)}) nor a folder, whose name has no "
-            "suffix"
+            f"{path}: neither a video ({', '.join(CONTAINERS)}) nor a folder (a name "
+            "without suffix)"
         )
     if options.codec or options.curve != "rec709":
         raise UsageError(
@@ -307,7 +307,9 @@ def _write_pictures(
     if there and not overwrite:
         raise OutputError(f"{folder}: has files in it; choose an empty folder, or use --overwrite")
     if strangers := sorted(there - set(names)):
-        raise OutputError(f"{folder}: {strangers[0]} is none of this clip; choose an empty folder")
+        raise OutputError(
+            f"{folder}: {strangers[0]} isn't part of this clip; choose an empty folder"
+        )
     header = {
         "compression": OpenEXR.ZIP_COMPRESSION,
         "type": OpenEXR.scanlineimage,

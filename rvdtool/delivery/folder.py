@@ -232,7 +232,9 @@ def derender(
         OutputError: there is no space for temporary files.
     """
     if model is not None and model.kind != "fagdn-calibrated":
-        raise UsageError(f"{model.name}: of kind {model.kind!r}; only derender_to_folder runs it")
+        raise UsageError(
+            f"{model.name}: is of kind {model.kind!r}; only derender_to_folder runs it"
+        )
     clip = make_clip(bundle, DerenderOptions(flow=flow, gain=gain, model=model), None)
     frames = read_frames(bundle.checked_video(), bundle.video_info)
     with closing(reconstruct(clip, frames)) as results:

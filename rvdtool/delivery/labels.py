@@ -138,9 +138,9 @@ def _rate(info: VideoInfo, video: str, given: Fraction | None, say: Say) -> Frac
     even = float(info.frame_count / found.rate)
     real = float((info.timestamps[-1] - info.timestamps[0]) * info.time_base + 1 / found.rate)
     say(
-        f"{video}: {found}, which the frames are labelled with (--rate changes it); "
-        "each keeps its own time in its time code and the timestamps table. Played "
-        f"at an even rate, they last {even:.2f} s instead of {real:.2f} s"
+        f"{video}: {found}, which is used as the frames' rate (--rate changes it). Time codes and "
+        "the timestamps table keep each frame's own time. Played at a constant rate, the frames "
+        f"last {even:.2f} s instead of {real:.2f} s"
     )
     return found.rate
 

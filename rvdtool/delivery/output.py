@@ -14,7 +14,7 @@ from rvdtool.raw.sequence import frame_name, timestamps_name
 
 STATE_FILE = ".rvdtool-state.npz"
 
-_DROPPING = re.compile(
+_FILE_MANAGER_FILES = re.compile(
     r"\.DS_Store|\._.*|\.directory|(eh)?Thumbs\.db|desktop\.ini", re.IGNORECASE | re.DOTALL
 )
 """Files that the file managers of macOS, KDE and Windows create in every folder."""
@@ -39,7 +39,9 @@ def require_beside(option: str, path: Path, folder: Path) -> None:
         UsageError: the file is in that folder.
     """
     if path.resolve().parent == folder.resolve():
-        raise UsageError(f"{option} {path}: lies among the DNGs; choose another folder for it")
+        raise UsageError(
+            f"{option} {path}: is in the folder of the DNGs; choose another folder for it"
+        )
 
 
 def list_names(folder: Path) -> list[str]:
@@ -53,7 +55,7 @@ def list_names(folder: Path) -> list[str]:
     except OSError as error:
         raise OutputError(f"{folder}: can't be read: {describe(error)}") from error
     lock = _lock(folder).name
-    return [name for name in names if name != lock and not _DROPPING.fullmatch(name)]
+    return [name for name in names if name != lock and not _FILE_MANAGER_FILES.fullmatch(name)]
 
 
 @contextmanager
@@ -162,7 +164,7 @@ class OutputFolder:
                     path.rmdir()
                 except OSError as error:
                     raise OutputError(
-                        f"{path}: is a folder, but a frame is to be written; move it away"
+                        f"{path}: is a folder with the name of a frame; move it away"
                     ) from error
         for index, one in written.items():
             what = one.fault(self.frame(index))
@@ -202,7 +204,7 @@ class OutputFolder:
         others = [name for name in names if name.endswith(".dng") and name not in wanted]
         if others and not self.whole:
             raise OutputError(
-                f"{self.path}: {others[0]} is none of the frames {self.span[0]} to "
+                f"{self.path}: {others[0]} isn't one of the frames {self.span[0]} to "
                 f"{self.span[-1]}; choose another folder for them"
             )
 

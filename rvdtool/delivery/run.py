@@ -119,7 +119,7 @@ class Run:
         if options.confidence is not None:
             if options.confidence.resolve() == folder.resolve():
                 raise UsageError(
-                    f"{folder}: is the DNGs' folder; give --confidence a folder of its own"
+                    f"{folder}: is the folder of the DNGs; give --confidence another folder"
                 )
             size = self._info.height, self._info.width
             self._maps = ConfidenceMaps(options.confidence, self._stem, size)
@@ -176,9 +176,9 @@ class Run:
         for one in self.bundle.references:
             # A copy of the reference, since the bundle's own would keep its frame in memory.
             found[one.index] = SensorNoise.of(replace(one).frame)
-            how = "its NoiseProfile" if found[one.index].stated else "what was measured in it"
+            how = "its NoiseProfile" if found[one.index].stated else "measurements in it"
             name = self.bundle.manifest.references[len(found) - 1].raw.name
-            self._say(f"--grain: reconstructed frames get the noise of {name}, by {how}")
+            self._say(f"--grain: reconstructed frames get the noise of {name}, from {how}")
         return found
 
     def grained(self, frame: RawFrame, index: int) -> RawFrame:
@@ -308,9 +308,9 @@ class Run:
         saved = self._saved()
         if saved.threads != threads():
             self._say(
-                f"{self.folder}: was begun with {saved.threads} threads, now there are "
-                f"{threads()}; frames may be rounded differently than with --threads "
-                f"{saved.threads}"
+                f"{self.folder}: was started with {saved.threads} threads, but now there are "
+                f"{threads()}; frames may be rounded differently; --threads {saved.threads} avoids "
+                "that"
             )
         self._written.update(saved.written)
         self.figures.update(saved.figures)
@@ -321,8 +321,8 @@ class Run:
             references = [one.index for one in self.clip.references if one.index <= index]
             start = Start(max(references, default=self.span.start) - 1, None)
             self._say(
-                f"{self._output.frame(index)}: {what}; frames are made again from "
-                f"{max(start.index + 1, self.span.start)} on"
+                f"{self._output.frame(index)}: {what}; frames are reconstructed again "
+                f"from {max(start.index + 1, self.span.start)} on"
             )
         if self._maps is not None:
             for index in range(self.span.start, start.index + 1):

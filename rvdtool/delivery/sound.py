@@ -109,8 +109,8 @@ def _write(
 ) -> None:
     rate, channels = tracks[0].rate, sum(track.channels for track in tracks)
     depth = max((track.depth for track in tracks), key=_ORDER.index)
-    count = _nearest(timing.seconds * rate)
-    midnight = _nearest(timing.time_code.number / timing.rate * rate)
+    count = _round_half_up(timing.seconds * rate)
+    midnight = _round_half_up(timing.time_code.number / timing.rate * rate)
     placed = [_Placed(track, timing.start, depth, count) for track in tracks]
     write_wav(
         path,
@@ -158,7 +158,7 @@ class _Placed:
         """
         begin = self._end
         if piece.start is not None:
-            begin = _nearest((piece.start - self._start) * self.track.rate)
+            begin = _round_half_up((piece.start - self._start) * self.track.rate)
         if self._first is None:
             self._first = begin
         elif abs(begin - self._end) <= JITTER * self.track.rate:
@@ -299,6 +299,6 @@ def _fill(element: ElementTree.Element, texts: dict[str, str]) -> None:
         ElementTree.SubElement(element, name).text = text
 
 
-def _nearest(value: Fraction) -> int:
+def _round_half_up(value: Fraction) -> int:
     """Round to the nearest integer, half up."""
     return (2 * value.numerator + value.denominator) // (2 * value.denominator)

@@ -76,7 +76,7 @@ def rank(comparisons: Mapping[str, Comparison]) -> list[Row]:
         UsageError: there are fewer than two.
     """
     if len(comparisons) < 2:
-        raise UsageError(f"two reconstructions or more can be ranked; got {len(comparisons)}")
+        raise UsageError(f"a ranking needs at least two reconstructions; got {len(comparisons)}")
     rows = []
     for figure in FIGURES:
         means = {name: float(getattr(one.mean, figure)) for name, one in comparisons.items()}

@@ -232,14 +232,16 @@ def _areas(true: RawFrame, before: RawFrame | None, brightness: float) -> dict[s
     moving = np.zeros_like(clipped)
     if before is not None:
         now, then = (
-            _seen(values, brightness),
-            _seen(normalise(before.mosaic, before.black, before.white), brightness),
+            _blurred_display_values(values, brightness),
+            _blurred_display_values(
+                normalise(before.mosaic, before.black, before.white), brightness
+            ),
         )
         moving = np.abs(now - then) > _MOVES
     return {"clipped": clipped, "unclipped": ~clipped, "moving": moving, "still": ~moving}
 
 
-def _seen(values: NDArray[np.float32], brightness: float) -> NDArray[np.float32]:
+def _blurred_display_values(values: NDArray[np.float32], brightness: float) -> NDArray[np.float32]:
     """Display values of blurred cells, without white balance, [⌈H/2⌉, ⌈W/2⌉]."""
     height, width = values.shape
     size = (width + 1) // 2, (height + 1) // 2

@@ -218,7 +218,7 @@ def test_names_that_differ_by_case_are_refused(manifest: Any) -> None:
     video |= {"kind": "png_folder", "name": "frames"}
     names = [f"video/frames/{k}.png" for k in range(video["frame_count"] - 1)]
     video["members"] = [one | {"name": name} for name in [*names, names[0].replace("png", "PNG")]]
-    with pytest.raises(BundleError, match="but for upper and lower case"):
+    with pytest.raises(BundleError, match="differ only in upper and lower case"):
         parse(manifest)
 
 
@@ -227,9 +227,9 @@ def test_names_that_differ_by_case_are_refused(manifest: Any) -> None:
     [
         (b'{"format": "a", "format": "b"}', "same name"),
         (b'{"format": NaN}', "not a number"),
-        (b"[" * 100_000, "no JSON"),
-        (b'{"version": ' + b"9" * 10_000 + b"}", "no JSON"),
-        (b'{"format": "\xff"}', "no JSON"),
+        (b"[" * 100_000, "isn't valid JSON"),
+        (b'{"version": ' + b"9" * 10_000 + b"}", "isn't valid JSON"),
+        (b'{"format": "\xff"}', "isn't valid JSON"),
         (b"[]", "not a bundle's manifest"),
     ],
 )

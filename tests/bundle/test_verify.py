@@ -104,7 +104,9 @@ def test_planes_that_are_not_the_raws_are_found(shot: Any, tmp_path: Path) -> No
     data[-1] ^= 1
     bundle = resealed(shot.bundle, tmp_path / "forged.rvd", {PLANES: bytes(data)})
     failed = [check for check in verify(open_bundle(bundle)) if not check.ok]
-    assert [(c.name, c.detail) for c in failed] == [(EQUAL, "its pixels aren't the RAW file's")]
+    assert [(c.name, c.detail) for c in failed] == [
+        (EQUAL, "its pixels differ from the RAW file's")
+    ]
 
 
 def test_padding_that_is_not_the_planes_is_found(shot: Any, tmp_path: Path) -> None:

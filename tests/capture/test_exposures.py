@@ -69,7 +69,7 @@ def test_semicolons_come_with_decimal_commas(tmp_path: Path) -> None:
         ("frame,iso\n0,100\n1.5,100\n", "line 3: no frame has frame '1.5'"),
         ("pts,iso\n0,100\n", "line 2: no frame has pts '0'"),
         ("frame,iso\n0,100,7\n", "line 2: needs one value for each column"),
-        ("frame,gain\n0,1,02\n", "separated by semicolons"),
+        ("frame,gain\n0,1,02\n", "separate columns by semicolons"),
         ("frame;iso\n0;1,600\n", "line 2: iso '1,600'"),
         ("frame,iso\n0\n", "line 2: needs one value for each column"),
         ("frame,iso\n0,auto\n", "line 2: iso 'auto'"),

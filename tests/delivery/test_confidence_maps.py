@@ -49,7 +49,7 @@ def test_what_is_there_is_checked_before_any_work(bundle: Bundle, tmp_path: Path
             derender_to_folder(bundle, tmp_path / "raws", options)
     assert maps(folder) == {"holiday.png": b"dear"}
     assert not (tmp_path / "raws").exists()
-    with pytest.raises(UsageError, match="a folder of its own"):
+    with pytest.raises(UsageError, match="give --confidence another folder"):
         derender_to_folder(
             bundle, folder, DerenderOptions(confidence=tmp_path / "x" / ".." / "maps")
         )
@@ -67,7 +67,9 @@ def test_a_resumed_run_makes_the_same_maps(
     options = DerenderOptions(confidence=parts, existing="resume")
     written = (parts / "clip_000001.png").read_bytes()
     (parts / "clip_000001.png").write_bytes(written[:-1] + b"x")
-    with pytest.raises(OutputError, match=r"clip_000001\.png: isn't as the interrupted run wrote"):
+    with pytest.raises(
+        OutputError, match=r"clip_000001\.png: has changed since the interrupted run wrote"
+    ):
         derender_to_folder(bundle, tmp_path / "b", options)
     (parts / "clip_000001.png").write_bytes(written)
     report = derender_to_folder(bundle, tmp_path / "b", options)

@@ -170,8 +170,8 @@ def test_uneven_frames_keep_their_times(uneven: Delivered) -> None:
     assert exiftool(uneven.frame(3))["IFD0:FrameRate"] == pytest.approx(29.97, abs=0.001)
     assert uneven.said[0] == (
         "A001_C003.MOV: variable frame rate, 14.99 to 29.97 per second; the median is 29.97, "
-        "which the frames are labelled with (--rate changes it); each keeps its own time in its "
-        "time code and the timestamps table. Played at an even rate, they last 0.20 s "
+        "which is used as the frames' rate (--rate changes it). Time codes and the timestamps "
+        "table keep each frame's own time. Played at a constant rate, the frames last 0.20 s "
         "instead of 0.24 s"
     )
     table = (uneven.folder / "A001_C003_timestamps.csv").read_text().splitlines()

@@ -219,5 +219,5 @@ def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
         develop_sequence(frames, folder)
     develop_sequence(frames, folder, overwrite=True)
     (folder / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match=r"notes\.txt is none of this clip"):
+    with pytest.raises(OutputError, match=r"notes\.txt isn't part of this clip"):
         develop_sequence(frames, folder, overwrite=True)

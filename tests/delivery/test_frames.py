@@ -119,7 +119,7 @@ def test_a_resumed_range_gives_the_same_bytes(
         derender_to_folder(bundle, tmp_path, DerenderOptions(frames=span))
     resume = DerenderOptions(frames=span, existing="resume")
     other = DerenderOptions(frames=range(5, 11), existing="resume")
-    with pytest.raises(OutputError, match=r"other options|is none of the frames"):
+    with pytest.raises(OutputError, match=r"other options|isn't one of the frames"):
         derender_to_folder(bundle, tmp_path, other)
     assert derender_to_folder(bundle, tmp_path, resume).resumed_at > span.start
     left = contents(tmp_path)
@@ -133,7 +133,7 @@ def test_frames_of_the_whole_clip_are_not_removed_for_a_range(
     for name, data in whole.items():
         (tmp_path / name).write_bytes(data)
     options = DerenderOptions(frames=range(4, 6), existing="overwrite")
-    with pytest.raises(OutputError, match=r"clip_000000\.dng is none of the frames 4 to 5"):
+    with pytest.raises(OutputError, match=r"clip_000000\.dng isn't one of the frames 4 to 5"):
         derender_to_folder(bundle, tmp_path, options)
     assert contents(tmp_path) == whole
 
@@ -184,6 +184,6 @@ def test_frames_that_owe_nothing_to_the_raw_but_its_colours_are_named(
     assert report.alone == (2, 3)
     assert run("derender", bundle, "-o", tmp_path / "again", "--model", "none") == 0
     assert (
-        "In 2 of 4 frames, frame 2 the first, nothing that the RAW shows could be found again: "
+        "In 2 of 4 frames, the first being 2, nothing in the RAW could be matched: "
         "the result there is the inverse ISP alone, which is calibrated on the RAW\n"
     ) in capsys.readouterr().out

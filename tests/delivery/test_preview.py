@@ -107,7 +107,7 @@ def test_a_preview_that_cannot_be_written_is_refused_before_the_run(tmp_path: Pa
     there.touch()
     with pytest.raises(UsageError, match=r"\.mp4, \.mov, \.mkv"):
         require_preview(tmp_path / "look.gif", raws, overwrite=False)
-    with pytest.raises(UsageError, match="lies among the DNGs"):
+    with pytest.raises(UsageError, match="is in the folder of the DNGs"):
         require_preview(raws / "look.mp4", raws, overwrite=False)
     with pytest.raises(OutputError, match="already exists"):
         require_preview(there, raws, overwrite=False)

@@ -99,7 +99,7 @@ def test_a_damaged_frame_is_made_again(
     said: list[str] = []
     report = derender_to_folder(bundle, begun, RESUME, say=said.append)
     assert report.resumed_at == 0
-    [line] = [line for line in said if "made again" in line]
+    [line] = [line for line in said if "reconstructed again" in line]
     assert frame_name("clip", WRONG) in line
     assert not (begun / frame_name("clip", WRONG)).is_symlink()
     assert contents(begun) == whole(bundle, tmp_path / "whole")
@@ -142,7 +142,9 @@ def test_another_number_of_threads_is_said(bundle: Bundle, begun: Path) -> None:
         derender_to_folder(bundle, begun, RESUME, say=said.append)
     finally:
         use_threads(before)
-    assert any(f"begun with {before} threads, now there are {before + 1}" in line for line in said)
+    assert any(
+        f"started with {before} threads, but now there are {before + 1}" in line for line in said
+    )
 
 
 def with_nan(flow: Any) -> Any:

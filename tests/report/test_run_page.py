@@ -85,5 +85,5 @@ def test_it_may_not_lie_among_the_dngs(
 ) -> None:
     folder = tmp_path / "raws"
     assert run("derender", shot.bundle, "-o", folder, "--report", folder / "page.html") == 2
-    require_one_line(capsys.readouterr(), "lies among the DNGs")
+    require_one_line(capsys.readouterr(), "is in the folder of the DNGs")
     assert not folder.exists()
