@@ -4,7 +4,12 @@ import json
 import struct
 import subprocess
 import sys
+import zlib
 from dataclasses import dataclass
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
 
 MEMORY_MB = 500
 SECONDS = 5
@@ -46,6 +51,29 @@ def endless_tiffs() -> dict[str, bytes]:
         "subifds.dng": tiff(([(330, 4, 30_000, 26)], 0)) + once,
         "chain.dng": tiff(*chain),
     }
+
+
+def claiming_mosaics(side: int) -> dict[str, bytes]:
+    """A TIFF and a PNG of side × side photosites in a few bytes, by suffix."""
+    strip = zlib.compress(bytes(2 * side * side // 10))  # ten of them, all the same
+    tags = [
+        *((256, 4, 1, side), (257, 4, 1, side), (258, 3, 1, 16), (259, 3, 1, 8)),
+        *((262, 3, 1, 1), (273, 4, 10, 130), (277, 3, 1, 1), (278, 4, 1, side // 10)),
+        (279, 4, 10, 170),
+    ]
+    places = struct.pack("<20I", *[210] * 10, *[len(strip)] * 10)
+    return {
+        "tif": tiff((tags, 0)).ljust(130, b"\0") + places + strip,
+        "png": claiming_png(side, np.zeros((8, 8), np.uint16)),
+    }
+
+
+def claiming_png(side: int, picture: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
+    """A small picture as a PNG whose header claims side × side pixels."""
+    png = bytearray(imagecodecs.png_encode(picture))
+    struct.pack_into(">II", png, 16, side, side)
+    struct.pack_into(">I", png, 29, zlib.crc32(png[12:29]))
+    return bytes(png)
 
 
 @dataclass(frozen=True)

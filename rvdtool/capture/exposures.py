@@ -100,7 +100,7 @@ def _frame(where: str, key: str, text: str, frames: dict[int, int]) -> int:
         return frames[int(text)]
     except (ValueError, KeyError) as error:
         raise InputError(
-            f"{where}: no frame has {key} {text!r}; the video's values range from {min(frames)} to "
+            f"{where}: no frame has {key} {brief(text)!r}; the video's values range from {min(frames)} to "
             f"{max(frames)}"
         ) from error
 
@@ -113,10 +113,12 @@ def _value(where: str, name: str, text: str, decimal_commas: bool) -> float:
         value = float(above) / float(below or 1)
     except (ValueError, ZeroDivisionError) as error:
         raise InputError(
-            f"{where}: {name} {text!r} is not a number such as 0.02 or 1/50"
+            f"{where}: {name} {brief(text)!r} is not a number such as 0.02 or 1/50"
         ) from error
     if not 1 / LARGEST_FACTOR <= value <= LARGEST_FACTOR:
-        raise InputError(f"{where}: {name} {text!r} must be above 0 and plausible for a camera")
+        raise InputError(
+            f"{where}: {name} {brief(text)!r} must be above 0 and plausible for a camera"
+        )
     return value
 
 

@@ -155,7 +155,7 @@ def forge_manifest(data: bytes, rng: random.Random) -> bytes:
         change(manifest, rng)
     # NaN and lone surrogates are no JSON, but a forger can write them.
     text = json.dumps(manifest).encode()
-    return write_members({**members, **_described(text)})
+    return replace_manifest(members, text)
 
 
 def forge_camera(data: bytes, rng: random.Random) -> bytes:
@@ -176,7 +176,7 @@ def forge_camera(data: bytes, rng: random.Random) -> bytes:
                 ratio = {"numerator": rng.choice(numbers), "denominator": rng.choice(numbers)}
                 field = rng.choice(("time", "f_number", "focal_length", "iso"))
                 reference["exposure"][field] = ratio if field != "iso" else rng.choice(numbers)
-    return write_members({**members, **_described(json.dumps(manifest).encode())})
+    return replace_manifest(members, json.dumps(manifest).encode())
 
 
 def _tag(rng: random.Random) -> dict[str, Any]:
@@ -220,14 +220,24 @@ def change(manifest: Any, rng: random.Random) -> None:
 def forge_member(data: bytes, rng: random.Random) -> bytes:
     """A bundle with a damaged video, RAW frame or planes, with its checksums right."""
     members = read_members(data)
+    name = rng.choice(_entries(json.loads(members["manifest.json"])))["name"]
+    old = members[name]
+    return replace_member(data, name, damage(old, rng, tiff_fields(old)) or b"\0")
+
+
+def replace_member(data: bytes, name: str, new: bytes) -> bytes:
+    """A bundle with another video, RAW frame or planes, with its checksums right."""
+    members = read_members(data)
     manifest = json.loads(members["manifest.json"])
-    entries = _entries(manifest)
-    entry = rng.choice(entries)
-    old = members[entry["name"]]
-    new = damage(old, rng, tiff_fields(old)) or b"\0"
-    entry["size"], entry["sha256"] = len(new), hashlib.sha256(new).hexdigest()
-    text = json.dumps(manifest).encode()
-    return write_members({**members, entry["name"]: new, **_described(text)})
+    for entry in _entries(manifest):
+        if entry["name"] == name:
+            entry["size"], entry["sha256"] = len(new), hashlib.sha256(new).hexdigest()
+    return replace_manifest({**members, name: new}, json.dumps(manifest).encode())
+
+
+def replace_manifest(members: dict[str, bytes], manifest: bytes) -> bytes:
+    """A bundle of these members with another manifest, whose hash is right."""
+    return write_members({**members, **_described(manifest)})
 
 
 def forge_names(data: bytes, rng: random.Random) -> bytes:

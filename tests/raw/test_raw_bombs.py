@@ -1,8 +1,6 @@
 """Small files that ask for much memory or time are refused before they get it."""
 
-import struct
 import sys
-import zlib
 from pathlib import Path
 
 import imagecodecs
@@ -12,7 +10,7 @@ import tifffile
 
 from rvdtool.raw.dng import encode_dng
 from rvdtool.raw.frame import CameraProfile, CfaPhase, RawFrame
-from tests.bombs import endless_tiffs, measure, require_cheap, tiff
+from tests.bombs import claiming_mosaics, endless_tiffs, measure, require_cheap, tiff
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="measures with /proc")
 
@@ -31,19 +29,8 @@ def bombs(folder: Path) -> dict[str, str]:
     bomb("shared.dng", tiff((shared, 0)) + bytes(9_000_000), "again and again")
 
     for name, side in (("huge", 30_000), ("large", 16_000)):
-        strip = zlib.compress(bytes(2 * side * side // 10))  # ten of them, all the same
-        tags = [
-            *((256, 4, 1, side), (257, 4, 1, side), (258, 3, 1, 16), (259, 3, 1, 8)),
-            *((262, 3, 1, 1), (273, 4, 10, 130), (277, 3, 1, 1), (278, 4, 1, side // 10)),
-            (279, 4, 10, 170),
-        ]
-        places = struct.pack("<20I", *[210] * 10, *[len(strip)] * 10)
-        data = tiff((tags, 0)).ljust(130, b"\0") + places + strip
-        bomb(f"{name}.tif", data, f"{side}×{side} photosites")
-        png = bytearray(imagecodecs.png_encode(np.zeros((8, 8), np.uint16)))
-        struct.pack_into(">II", png, 16, side, side)
-        struct.pack_into(">I", png, 29, zlib.crc32(png[12:29]))
-        bomb(f"{name}.png", bytes(png), f"{side}×{side} photosites")
+        for suffix, data in claiming_mosaics(side).items():
+            bomb(f"{name}.{suffix}", data, f"{side}×{side} photosites")
     tile = np.zeros((16, 16), np.uint16)
     tifffile.imwrite(folder / "tile.tif", tile, tile=(16_000, 16_000), compression="zlib")
     said["tile.tif"] = "16000×16000 photosites"

@@ -222,8 +222,8 @@ def _parse(adapter: TypeAdapter[Index], path: Path, form: str) -> Index:
         return adapter.validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise InputError(f"{path}: expected {form}, but {where}: {first['msg']}") from error
+        where = brief(".".join(str(part) for part in first["loc"])) or "the file"
+        raise InputError(f"{path}: expected {form}, but {where}: {brief(first['msg'])}") from error
 
 
 class RvdWriter:
