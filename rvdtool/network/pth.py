@@ -21,7 +21,7 @@ from rvdtool.files import describe, require_file
 MAX_BYTES: Final = 2**31
 """Largest accepted file."""
 
-_MOST_INSTRUCTIONS = 2**22
+_MOST_INSTRUCTIONS = 2**20
 """Bytes of the pickle. That of 1,000 tensors has about 100,000."""
 
 _MOST_MEMBERS = 2**16

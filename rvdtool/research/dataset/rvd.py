@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import imagecodecs
 import numpy as np
@@ -35,7 +35,7 @@ from rvdtool.video.png import decode_png, read_header
 Rgb8 = NDArray[np.uint8]
 Flow = NDArray[np.float32]
 
-_MOST_INDEX = 2**26
+_MOST_INDEX = 2**24
 """Bytes of a JSON file."""
 
 
@@ -55,7 +55,10 @@ class RvdVideo(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     video_name: Name
-    frames: Annotated[tuple[Name, ...], Field(min_length=1)]
+    frames: Annotated[tuple[Name, ...], Field(min_length=1, fail_fast=True)]
+
+
+Row = Annotated[tuple[float, ...], Field(max_length=3, fail_fast=True)]
 
 
 class VideoCamera(BaseModel):
@@ -69,7 +72,7 @@ class VideoCamera(BaseModel):
     phase: CfaPhase = CfaPhase.RGGB
     name: str = ""
     neutral: tuple[float, float, float] | None = None
-    color_matrix: tuple[tuple[float, ...], ...] | None = None
+    color_matrix: Annotated[tuple[Row, ...], Field(max_length=3, fail_fast=True)] | None = None
 
     @classmethod
     def of(cls, frame: RawFrame) -> "VideoCamera":
@@ -87,11 +90,20 @@ class VideoCamera(BaseModel):
 
 Tags = dict[str, bool]
 
-Index = TypeVar("Index")
 
-_VIDEOS = TypeAdapter(tuple[RvdVideo, ...])
-_CAMERAS = TypeAdapter(dict[str, VideoCamera])
-_TAGS = TypeAdapter(dict[str, Tags])
+def _require_truth_values(tags: dict[str, Any]) -> Tags:
+    if not all(isinstance(value, bool) for value in tags.values()):
+        raise ValueError("a tag is neither true nor false")
+    return tags
+
+
+Entry = TypeVar("Entry")
+
+_VIDEO = TypeAdapter(RvdVideo)
+_CAMERA = TypeAdapter(VideoCamera)
+_TAGS: TypeAdapter[Tags] = TypeAdapter(
+    Annotated[dict[str, Any], AfterValidator(_require_truth_values)]
+)
 
 
 @dataclass(frozen=True)
@@ -202,7 +214,8 @@ def open_rvd(root: Path) -> RvdFolder:
 
 
 def _open(root: Path) -> RvdFolder:
-    videos = _parse(_VIDEOS, root / "data.json", "[{video_name, frames}, …]")
+    listed = _parse(_VIDEO, list, root / "data.json", "[{video_name, frames}, …]")
+    videos = tuple(listed.values())
     names = [video.video_name for video in videos]
     if len(set(names)) < len(names):
         raise InputError(f"{root / 'data.json'}: a video is listed twice")
@@ -210,20 +223,38 @@ def _open(root: Path) -> RvdFolder:
     return RvdFolder(
         root,
         videos,
-        _parse(_CAMERAS, cameras, "{video: camera}") if cameras.exists() else {},
-        _parse(_TAGS, tags, "{video: {tag: true or false}}") if tags.exists() else {},
+        _parse(_CAMERA, dict, cameras, "{video: camera}") if cameras.exists() else {},
+        _parse(_TAGS, dict, tags, "{video: {tag: true or false}}") if tags.exists() else {},
     )
 
 
-def _parse(adapter: TypeAdapter[Index], path: Path, form: str) -> Index:
+def _parse(
+    adapter: TypeAdapter[Entry], kind: type[list[Any] | dict[str, Any]], path: Path, form: str
+) -> dict[str, Entry]:
+    """The entries of a JSON file, by name or number; the first one that is wrong is refused.
+
+    Raises:
+        InputError: the file is missing, too large, or not of this form.
+    """
     if require_file(path, "an index of videos").stat().st_size > _MOST_INDEX:
         raise InputError(f"{path}: larger than {_MOST_INDEX:,} bytes, so no index of videos")
+    entries: dict[str, Entry] = {}
+    where = "the file"
     try:
-        return adapter.validate_json(path.read_bytes())
+        content = json.loads(path.read_bytes())
+        if not isinstance(content, kind):
+            raise ValueError(f"it is no {'list' if kind is list else 'object'}")
+        items = enumerate(content) if isinstance(content, list) else content.items()
+        for key, value in items:
+            where = brief(str(key))
+            entries[str(key)] = adapter.validate_python(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = brief(".".join(str(part) for part in first["loc"])) or "the file"
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = brief(".".join((where, *map(str, first["loc"]))))
         raise InputError(f"{path}: expected {form}, but {where}: {brief(first['msg'])}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: expected {form}, but {where}: {brief(error)}") from error
+    return entries
 
 
 class RvdWriter:
@@ -254,7 +285,9 @@ class RvdWriter:
         videos = tuple(sorted([*kept, video], key=lambda one: one.video_name))
         cameras = old.cameras | {video.video_name: camera}
         all_tags = old.tags if tags is None else {**old.tags, video.video_name: tags}
-        self._write("cameras.json", _CAMERAS.dump_python(cameras, mode="json"))
+        self._write(
+            "cameras.json", {name: one.model_dump(mode="json") for name, one in cameras.items()}
+        )
         if all_tags:
             self._write("tags.json", all_tags)
         self._list(RvdFolder(self.root, videos, cameras, all_tags))
@@ -269,7 +302,7 @@ class RvdWriter:
         self._list(replace(self._folder, videos=kept))
 
     def _list(self, folder: RvdFolder) -> None:
-        self._write("data.json", _VIDEOS.dump_python(folder.videos, mode="json"))
+        self._write("data.json", [video.model_dump(mode="json") for video in folder.videos])
         self._folder = folder
 
     def _write(self, name: str, value: object) -> None:
