@@ -150,9 +150,25 @@ def dots_for_a_name(value: Any) -> None:
     value["references"][0]["raw"]["name"] = ".."
 
 
+def too_small_for_a_dng(value: Any) -> None:
+    value["video"]["height"] = 21
+    value["references"][0]["transform"]["crop"]["height"] = 21
+
+
+def exposure_of_a_lifetime(value: Any) -> None:
+    value["references"][0]["exposure"]["time"] = {"numerator": 2**31, "denominator": 1}
+
+
+def name_with_a_nul(value: Any) -> None:
+    value["references"][0]["profile"]["make"] = "Ac\0me"
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
+        too_small_for_a_dng,
+        exposure_of_a_lifetime,
+        name_with_a_nul,
         frames_without_time,
         time_runs_backwards,
         reference_after_the_end,

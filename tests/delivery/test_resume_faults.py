@@ -193,6 +193,21 @@ def test_a_forged_state_is_refused(
     assert contents(begun) == before
 
 
+def test_what_a_library_says_of_a_damaged_state_is_quoted_in_one_short_line(
+    bundle: Bundle, begun: Path
+) -> None:
+    """zipfile quotes as much of the file as the length of a member's name says."""
+    state = begun / STATE_FILE
+    data = bytearray(state.read_bytes())
+    place = data.index(b"PK\3\4", 4)  # the second member's header; the length is at byte 26
+    data[place + 26 : place + 28] = b"\xff\x7f"
+    state.write_bytes(data)
+    with pytest.raises(OutputError, match="can't be read") as refusal:
+        derender_to_folder(bundle, begun, RESUME)
+    assert len(str(refusal.value)) < 500
+    assert "\n" not in str(refusal.value)
+
+
 def test_a_compressed_state_is_not_unpacked(bundle: Bundle, begun: Path) -> None:
     with np.load(begun / STATE_FILE) as arrays:
         values = dict(arrays)

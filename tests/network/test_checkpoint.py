@@ -180,6 +180,16 @@ def test_a_spoilt_model_is_refused(
     assert not trace.exists()
 
 
+@pytest.mark.parametrize("fields", [{"x" * 10**5: 1}, {"kind": "x" * 10**5}, {"\n": 1}])
+def test_what_a_model_says_is_quoted_in_one_short_line(model: Path, fields: Any) -> None:
+    for given in (fields, {"config": asdict(CONFIG) | fields}):
+        describe(model, **given)
+        with pytest.raises(ModelError) as refusal:
+            load_model(model)
+        assert len(str(refusal.value)) < 1000
+        assert "\n" not in str(refusal.value)
+
+
 def test_unknown_names_say_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="nor a model that comes with"):
         load_model("no-such-model")

@@ -1,5 +1,6 @@
 """Reading cameras' DNGs: each trap that LibRaw or the format lays (tifffile writes the files)."""
 
+import struct
 from fractions import Fraction
 
 import numpy as np
@@ -223,6 +224,24 @@ def test_exif_of_the_camera(path):
     assert exposure.time == Fraction(1, 48)
     assert exposure.f_number == Fraction(14, 5)
     assert exposure.lens_model == "Acme 35mm F1.4"
+
+
+def test_impossible_exif_is_unknown(path):
+    """Some programs write 4294967295/1 where they don't know; RawFrame refuses that."""
+    write_dng(make_frame(), path)
+    known = struct.pack("<II", 1, 48)  # ExposureTime, in its only place
+    data = path.read_bytes()
+    assert data.count(known) == 1
+    path.write_bytes(data.replace(known, struct.pack("<II", 2**32 - 1, 1)))
+    exposure = read_raw(path).exposure
+    assert exposure.time is None
+    assert exposure.f_number == Fraction(14, 5)
+
+
+def test_texts_end_at_their_first_nul(path):
+    make = (271, 2, 0, b"Acme\0 and more\0")
+    frame = read_raw(write_camera_dng(path, MOSAIC, make))
+    assert frame.profile.make == "Acme"
 
 
 def test_neutral_from_the_white_points_chromaticity(path):
