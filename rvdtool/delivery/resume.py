@@ -14,23 +14,13 @@ from numpy.typing import NDArray
 from rvdtool.errors import OutputError, brief
 from rvdtool.files import describe, write_beside
 from rvdtool.reconstruct.chain import ChainState
+from rvdtool.reconstruct.flow import NPY_DAMAGE
 from rvdtool.reconstruct.references import Start
 
 if TYPE_CHECKING:
     from rvdtool.fagdn.chain import FagdnState
 
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    EOFError,
-    LookupError,
-    TypeError,
-    ArithmeticError,
-    MemoryError,
-    RuntimeError,
-    BadZipFile,
-    zerror,
-)
+_UNREADABLE = (*NPY_DAMAGE, BadZipFile, zerror)
 """Errors that NumPy and zipfile raise for a damaged checkpoint, depending on the damage."""
 
 _DIGEST = hashlib.sha256().digest_size

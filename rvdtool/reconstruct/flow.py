@@ -7,6 +7,7 @@ current one by sampling at `grid + flow`; zero flow is the identity.
 """
 
 from pathlib import Path
+from tokenize import TokenError
 
 import cv2
 import numpy as np
@@ -30,6 +31,19 @@ Where = tuple[NDArray[np.intp], NDArray[np.intp]]
 WORKING_SIDE = 960
 """Flow is estimated on frames whose longer side is at most this, and enlarged: finer grids cost
 much and gain nothing measurable (docs/method/reconstruction.md)."""
+NPY_DAMAGE = (
+    OSError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    TokenError,
+)
+"""Errors that NumPy raises for a damaged .npy file, whose header is a Python expression."""
 FARTHEST = 100_000
 """Largest flow in pixels; larger numbers would overflow when they are sampled."""
 
@@ -203,7 +217,7 @@ def read_flow_to_next(path: Path, size: tuple[int, int]) -> Flow:
     """
     try:
         forward = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError, EOFError, OverflowError) as error:
+    except NPY_DAMAGE as error:
         raise InputError(f"{path}: can't be read as a .npy file: {brief(error)}") from error
     if forward.ndim != 3 or forward.shape[2] != 2 or 0 in forward.shape:
         raise MismatchError(

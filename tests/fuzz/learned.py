@@ -106,7 +106,9 @@ def _forged(array: NDArray[Any], rng: random.Random) -> NDArray[Any]:
         return rng.choice((array[None], array.reshape(-1), array.reshape(-1)[:-1], array.T))
     if kind == "none":
         return np.array([])
-    return np.array("frame") if rng.random() < 0.2 else array.astype(rng.choice(("f8", "f2", "i8")))
+    with np.errstate(all="ignore"):
+        other = array.astype(rng.choice(("f8", "f2", "i8")))
+    return np.array("frame") if rng.random() < 0.2 else other
 
 
 def make_models(seeds: Path) -> None:

@@ -30,7 +30,6 @@ from typing import TextIO
 # Imported, but not used, before the fork: LibRaw's and FFmpeg's threads don't survive one.
 from tests.fuzz import mutate
 from tests.fuzz.kill import kill_at_every_write, kill_packs
-from tests.fuzz.learned import forge_model, forge_state, use_model, use_state
 from tests.fuzz.targets import use_bundle, use_mlv, use_plain, use_raw, use_video
 from tests.fuzz.watch import FAILURES, MEMORY, SECONDS, watch
 
@@ -53,19 +52,33 @@ class Kind:
     forgers: tuple[Callable[[bytes, random.Random], bytes], ...] = ()
 
 
-def list_kinds(seeds: Path) -> dict[str, Kind]:
-    """All kinds, by name."""
-    member = mutate.forge_member
-    forgers = (mutate.forge_manifest, mutate.forge_camera, member, member, mutate.forge_names)
-    return {
-        "bundle": Kind(use_bundle, mutate.zip_fields, forgers),
-        "raw": Kind(use_raw, mutate.tiff_fields),
-        "plain": Kind(use_plain, mutate.tiff_fields),
-        "mlv": Kind(use_mlv, mutate.mlv_fields),
-        "video": Kind(use_video, lambda data: []),
-        "state": Kind(partial(use_state, seeds), mutate.zip_fields, (forge_state,)),
-        "model": Kind(partial(use_model, seeds), mutate.zip_fields, (forge_model,)),
-    }
+_FORGERS = (
+    mutate.forge_manifest,
+    mutate.forge_camera,
+    mutate.forge_member,
+    mutate.forge_member,
+    mutate.forge_names,
+)
+KINDS = {
+    "bundle": Kind(use_bundle, mutate.zip_fields, _FORGERS),
+    "raw": Kind(use_raw, mutate.tiff_fields),
+    "plain": Kind(use_plain, mutate.tiff_fields),
+    "mlv": Kind(use_mlv, mutate.mlv_fields),
+    "video": Kind(use_video, lambda data: []),
+}
+
+
+def kind_of(name: str, seeds: Path) -> Kind:
+    """The kind of this name. PyTorch is imported only if needed: it makes every fork slower."""
+    if name in KINDS:
+        return KINDS[name]
+    from tests.fuzz import learned
+
+    if name == "state":
+        use, forger = learned.use_state, learned.forge_state
+    else:
+        use, forger = learned.use_model, learned.forge_model
+    return Kind(partial(use, seeds), mutate.zip_fields, (forger,))
 
 
 def main() -> int:
@@ -88,7 +101,7 @@ def main() -> int:
         if arguments.only:
             name, number = arguments.only.split(":")
             seed, data = draw_case(seeds, name, int(number))
-            _say(sys.stdout, f"{seed}: {watch(list_kinds(seeds)[name].use, data, seed)}")
+            _say(sys.stdout, f"{seed}: {watch(kind_of(name, seeds).use, data, seed)}")
             return 0
         reports = {
             name: run_kind(
@@ -115,7 +128,7 @@ def run_kind(seeds: Path, name: str, numbers: range, keep: Path | None) -> dict[
     errors: Counter[str] = Counter()
     drawn: Counter[str] = Counter()
     slowest, longest, highest, start = 0.0, 0.0, 0, time.monotonic()
-    use = list_kinds(seeds)[name].use
+    use = kind_of(name, seeds).use
     failed: list[str] = []
     for number in numbers:
         seed, data = draw_case(seeds, name, number)
@@ -150,7 +163,7 @@ def run_kind(seeds: Path, name: str, numbers: range, keep: Path | None) -> dict[
 
 def draw_case(seeds: Path, name: str, number: int) -> tuple[str, bytes]:
     """Case `number` of a kind: the name of its seed, and the mutated bytes."""
-    kind = list_kinds(seeds)[name]
+    kind = kind_of(name, seeds)
     rng = random.Random(f"{name}:{number}")
     seed = rng.choice(sorted((seeds / name).iterdir()))
     data = seed.read_bytes()

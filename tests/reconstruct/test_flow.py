@@ -298,6 +298,7 @@ GOOD = np.zeros((4, 6, 2), np.float32)
         pytest.param(_archive()[:-30], id="truncated npz"),
         pytest.param(_npy(np.array([[[None, {}]]])), id="pickled objects"),
         pytest.param(_npy(GOOD).replace(b"(4, 6, 2)", b"(4**9, 2)"), id="broken header"),
+        pytest.param(_npy(GOOD).replace(b"(4, 6, 2)", b"(4, 6, 2("), id="header that has no end"),
     ],
 )
 def test_files_that_are_no_array_are_refused(tmp_path: Path, data: bytes) -> None:

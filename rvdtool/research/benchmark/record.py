@@ -19,6 +19,7 @@ from rvdtool.errors import OutputError, brief
 from rvdtool.evaluate.metrics import Scores
 from rvdtool.files import describe, write_beside
 from rvdtool.raw.frame import Mosaic, RawFrame
+from rvdtool.reconstruct.flow import NPY_DAMAGE
 from rvdtool.research.benchmark.method import Values
 
 SCORES = "scores"
@@ -120,7 +121,7 @@ class Place:
         try:
             # Mapped, since a header may claim any size.
             return np.array(np.load(path, mmap_mode="r", allow_pickle=False), np.float32)
-        except (OSError, ValueError, EOFError) as error:
+        except NPY_DAMAGE as error:
             raise OutputError(
                 f"{path}: can't be read; remove it and run again: {brief(error)}"
             ) from error

@@ -7,6 +7,7 @@ import numpy as np
 
 from rvdtool.errors import InputError, MismatchError, brief
 from rvdtool.files import require_file
+from rvdtool.reconstruct.flow import NPY_DAMAGE
 from rvdtool.research.dataset.rvd import Flow, RvdFolder, RvdVideo, write_frame_flow
 from rvdtool.research.dataset.tags import dis_flow
 
@@ -68,7 +69,7 @@ def open_given(given: Path, video: RvdVideo, index: int, size: tuple[int, ...]) 
     path = require_file(given_path(given, video, index), "a flow field")
     try:
         flow = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except NPY_DAMAGE as error:
         raise InputError(f"{path}: not a NumPy array, or cut short: {brief(error)}") from error
     if flow.ndim != 3 or flow.shape[2] != 2 or flow.dtype.kind != "f":
         raise InputError(f"{path}: {flow.dtype} {list(flow.shape)}; a flow is float [H, W, 2]")

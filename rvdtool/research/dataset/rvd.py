@@ -29,14 +29,15 @@ from rvdtool.errors import InputError, MismatchError, OutputError, RawError, bri
 from rvdtool.files import describe, require_file, write_beside
 from rvdtool.raw.frame import CameraProfile, CfaPhase, Levels4, Mosaic, RawFrame
 from rvdtool.raw.read import read_mosaic_tiff
+from rvdtool.reconstruct.flow import NPY_DAMAGE
 from rvdtool.video.picture import require_plausible
 from rvdtool.video.png import decode_png, read_header
 
 Rgb8 = NDArray[np.uint8]
 Flow = NDArray[np.float32]
 
-_MOST_INDEX = 2**24
-"""Bytes of a JSON file."""
+_MOST_INDEX = 2**22
+"""Bytes of a JSON file: names of about 300,000 frames."""
 
 
 def _require_below(name: str) -> str:
@@ -194,7 +195,7 @@ class RvdFolder:
         try:
             # Mapped, since a header may claim any size.
             flow = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
+        except NPY_DAMAGE as error:
             raise InputError(f"{path}: not a NumPy array: {brief(error)}") from error
         if flow.ndim != 3 or flow.shape[2] != 2:
             raise InputError(f"{path}: {list(flow.shape)}; a flow is [H, W, 2]")

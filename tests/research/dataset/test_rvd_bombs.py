@@ -15,18 +15,18 @@ GOOD = b'[{"video_name": "a", "frames": ["0", "1"]}]'
 
 def named(before: bytes, after: bytes) -> bytes:
     """A JSON object of many fields, whose values are wrong."""
-    return before + b",".join(b'"%d":0' % number for number in range(800_000)) + after
+    return before + b",".join(b'"%d":0' % number for number in range(400_000)) + after
 
 
 BOMBS = {
-    "videos": {"data.json": b"[" + b"{}," * (3 * MB) + b"{}]"},
-    "frames": {"data.json": b'[{"video_name": "a", "frames": [' + b"0," * (4 * MB) + b"0]}]"},
-    "deep": {"data.json": b"[" * 9 * MB},
+    "videos": {"data.json": b"[" + b"{}," * (4 * MB // 3) + b"{}]"},
+    "frames": {"data.json": b'[{"video_name": "a", "frames": [' + b"0," * (2 * MB) + b"0]}]"},
+    "deep": {"data.json": b"[" * 4 * MB},
     "large": {"data.json": b" " * 20 * MB},
     "cameras": {"data.json": GOOD, "cameras.json": named(b"{", b"}")},
     "matrix": {
         "data.json": GOOD,
-        "cameras.json": b'{"a": {"color_matrix": [' + b'"",' * (3 * MB) + b'""]}}',
+        "cameras.json": b'{"a": {"color_matrix": [' + b'"",' * (4 * MB // 3) + b'""]}}',
     },
     "tags": {"data.json": GOOD, "tags.json": named(b'{"a": {', b"}}")},
 }
