@@ -100,8 +100,8 @@ def _frame(where: str, key: str, text: str, frames: dict[int, int]) -> int:
         return frames[int(text)]
     except (ValueError, KeyError) as error:
         raise InputError(
-            f"{where}: no frame has {key} {brief(text)!r}; the video's values range from {min(frames)} to "
-            f"{max(frames)}"
+            f"{where}: no frame has {key} {brief(text)!r}; the video's values range from "
+            f"{min(frames)} to {max(frames)}"
         ) from error
 
 
