@@ -3,7 +3,8 @@
 #   make demo    set up, then the whole way once: pack, de-render, metrics, a contact sheet
 #   make test    set up, then all tests
 #
-# `make fuzz` mutates 15,000 files and kills packs, to see that rvdtool refuses them cleanly.
+# `make fuzz` mutates 15,000 files, kills packs and gives every command small files that ask for much,
+# to see that rvdtool refuses them cleanly.
 # `make PYTHON=python3.12 test` chooses the interpreter; `make clean` removes all that was made.
 
 PYTHON ?= python3
@@ -60,6 +61,7 @@ bench: $(INSTALLED)
 # Damaged and forged files by the thousand, and packs killed at any time: nothing but clear errors.
 fuzz: $(INSTALLED)
 	$(BIN)/python -m tests.fuzz.run --keep fuzz-failures
+	$(BIN)/python -m tests.fuzz.commands
 
 clean:
 	rm -rf $(VENV) $(SMOKE) $(DEMO) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,6 +1,6 @@
 """Mutate every kind of file that rvdtool reads, and see what it does with them.
 
-    python -m tests.fuzz.run                         the whole run: half an hour beside other work
+    python -m tests.fuzz.run                         the whole run: 15 minutes or more
     python -m tests.fuzz.run --bundles 200 --raws 50 --recordings 20 --videos 20 --states 20 \
         --models 20 --kills 5
     python -m tests.fuzz.run --only bundle:1234      one case again, with all it said

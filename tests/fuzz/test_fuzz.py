@@ -28,8 +28,8 @@ def run(*command: object, **environment: str) -> Any:
 
 
 def test_mutated_files_end_in_typed_errors_and_write_nothing() -> None:
-    counts = {"bundles": 250, "raws": 150, "recordings": 60, "videos": 40, "states": 20}
-    counts |= {"models": 60, "kills": 0}
+    counts = {"bundles": 250, "raws": 100, "recordings": 60, "videos": 40, "states": 12}
+    counts |= {"models": 40, "kills": 0}
     options = [f"--{name}={count}" for name, count in counts.items()]
     report = run("tests.fuzz.run", *options)
     assert report["failures"] == 0
