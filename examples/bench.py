@@ -19,6 +19,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from fractions import Fraction
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,12 @@ def rvdtool(
 
 def measure(folder: Path, versions: dict[str, Path], case: Case, runs: int) -> dict:
     """Run a case; return all runs, and figures from their medians."""
-    make_clip(folder, case.size, case.frames)
+    # In a process of its own: the peak memory of a child includes its parent's at the fork.
+    maker = get_context("spawn").Process(target=make_clip, args=(folder, case.size, case.frames))
+    maker.start()
+    maker.join()
+    if maker.exitcode:
+        sys.exit("the clip can't be made")
     options = [str(folder / PUBLISHED) if one == PUBLISHED else one for one in case.options]
     if PUBLISHED in case.options:  # random weights take as long as trained ones
         config = FagdnConfig()

@@ -12,7 +12,7 @@ def use_threads(count: int) -> None:
     """Set this process's number of computing threads.
 
     It doesn't apply to decoding and writing, to PyTorch's threads, and to NumPy's matrix products
-    in the calibration, for which OPENBLAS_NUM_THREADS sets it.
+    in the calibration, for which OPENBLAS_NUM_THREADS sets it (the command line: 1 by default).
 
     Raises:
         UsageError: `count` isn't 1 to `MOST`.
