@@ -22,6 +22,8 @@ else:
 _PART = re.compile(r"\.rvdtool-[0-9a-f]{16}\.part")
 """Pattern of temporary names, which are random, so that they don't match existing files."""
 
+_LOCK = re.compile(r"\.rvdtool-[0-9a-f]{16}\.lock")
+
 _NEW = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _TAKEN = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 _LOCKED_BYTE = 2**40
@@ -192,6 +194,11 @@ def lock_of(path: Path) -> Path:
     return path.with_name(
         f".rvdtool-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.lock"
     )
+
+
+def is_lock(path: Path) -> bool:
+    """Whether a path is that of a lock file."""
+    return _LOCK.fullmatch(path.name) is not None
 
 
 def _hold(lock: Path) -> int | None:

@@ -1,7 +1,9 @@
 """`rvdtool derender`: from a bundle to a DNG sequence."""
 
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -19,12 +21,14 @@ from rvdtool.cli.derendered import (
 )
 from rvdtool.cli.frames import parse_frames
 from rvdtool.cli.rates import parse_rate
-from rvdtool.cli.several import for_each
+from rvdtool.cli.several import Ahead, for_each
 from rvdtool.errors import RvdError, UsageError
 
 if TYPE_CHECKING:
     from rvdtool.bundle.store import Bundle
+    from rvdtool.delivery.cluster import Network
     from rvdtool.delivery.folder import DerenderReport
+    from rvdtool.delivery.rehearsal import RunEstimate
     from rvdtool.network.checkpoint import Model
 
 
@@ -154,7 +158,22 @@ def derender(
         typer.Option(
             min=1,
             max=256,
-            help="Number of threads; by default one per core.",
+            help="Number of threads; by default one per core, or 2 for each task of --engine ray.",
+            show_default=False,
+        ),
+    ] = None,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(
+            help="local: this process; ray: tasks on a Ray cluster, for each clip and for the "
+            "frames between two references."
+        ),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of the Ray cluster's head, HOST:PORT, or auto; by default RAY_ADDRESS; "
+            "without that, Ray is started on this machine.",
             show_default=False,
         ),
     ] = None,
@@ -178,15 +197,17 @@ def derender(
 ) -> None:
     """Reconstruct a RAW frame (DNG) for every video frame of a bundle.
 
-    Several bundles are de-rendered one after the other. If one fails, the others are still
-    processed, and the exit code is 6. With --resume, complete ones are left unchanged.
+    Several bundles are de-rendered one after the other, or in parallel with --engine ray. If one
+    fails, the others are still processed, and the exit code is 6. With --resume, complete ones are
+    left unchanged.
 
     Example: rvdtool derender clip.rvd -o raws/
     """
     from rvdtool.bundle.store import open_bundle
+    from rvdtool.delivery.cluster import CLIPS_AHEAD, Cluster
     from rvdtool.delivery.folder import derender_to_folder
     from rvdtool.delivery.options import DerenderOptions
-    from rvdtool.delivery.output import STATE_FILE, CompleteError, require_beside
+    from rvdtool.delivery.output import CompleteError, can_resume, require_beside
     from rvdtool.delivery.preview import require_preview, write_preview
     from rvdtool.delivery.rehearsal import rehearse
     from rvdtool.reconstruct.compiled import cores, must_compile
@@ -206,6 +227,10 @@ def derender(
 
         require_beside("--report", page, output)
         require_report(page, overwrite)
+    if engine == "ray" and (dry_run or profile):
+        raise UsageError("--dry-run and --profile are about this machine; leave out --engine ray")
+    if engine == "local" and address is not None:
+        raise UsageError("--address is that of a Ray cluster; add --engine ray")
     if model == "none" and (device is not None or bf16 is not None):
         raise UsageError("--device, --bf16 and --fp32 need a network; leave out --model none")
     several = len(bundles) > 1
@@ -215,14 +240,21 @@ def derender(
         _require_one_each(bundles, [option for option, value in one_only.items() if value])
     else:
         open_bundle(bundles[0])  # fail before the network is loaded, which takes seconds
-    threads = threads or cores()
+    threads = threads or (2 if engine == "ray" else cores())
     use_threads(threads)
+    loaded, network = None, None
+    if model != "none" and engine == "ray":
+        loaded, network = _shared(model, device, bf16)
+    elif model != "none":
+        from rvdtool.network.device import load_placed
+
+        loaded = load_placed(model, device, bf16, threads)
     settings = DerenderOptions(
         compression=compression,
         flow=flow,
         gain=gain,
         existing="overwrite" if overwrite else "resume" if resume else "refuse",
-        model=None if model == "none" else _placed(model, device, bf16, threads),
+        model=loaded,
         name=name,
         time_code=timecode,
         rate=parse_rate(rate),
@@ -230,40 +262,50 @@ def derender(
         confidence=confidence,
         grain=grain,
     )
-    if must_compile():
+    if engine == "local" and must_compile():
         console.note("first run on this machine: compiling takes about half a minute, once")
     record, start = ConfidenceRecord(), perf_counter()
     done: list[tuple[Bundle, DerenderOptions, DerenderReport]] = []
     results: list[dict[str, object]] = []
 
-    def run(path: Path) -> None:
-        opened, folder = open_bundle(path), output / path.stem if several else output
-        of = f"{path}: " if several else ""
+    def folder_of(path: Path) -> Path:
+        return output / path.stem if several else output
+
+    def begin(path: Path) -> "tuple[Bundle, DerenderOptions, Callable[[], DerenderReport]]":
+        opened, folder = open_bundle(path), folder_of(path)
         options = replace(settings, frames=parse_frames(frames, opened.video_info.frame_count))
-        if dry_run:
-            estimate = rehearse(opened, folder, options, advance, console.note)
-            results.append(estimate_as_json(estimate))
-            if not as_json:
-                console.print_line(of + estimate_in_words(estimate))
-            return
+        if cluster is not None:
+            recorder = record if page else None
+            make = cluster.begin(opened, folder, options, advance, console.note, recorder)
+            return opened, options, make
+        of = f"{path}: " if several else ""
+        estimated = partial(_say_estimate, of)
+        watch = record.watch if page else None
+        make = partial(
+            derender_to_folder, opened, folder, options, advance, console.note, watch, estimated
+        )
+        return opened, options, make
+
+    def measure(path: Path) -> None:
+        opened = open_bundle(path)
+        options = replace(settings, frames=parse_frames(frames, opened.video_info.frame_count))
+        estimate = rehearse(opened, folder_of(path), options, advance, console.note)
+        results.append(estimate_as_json(estimate))
+        if not as_json:
+            console.print_line((f"{path}: " if several else "") + estimate_in_words(estimate))
+
+    def run(path: Path) -> None:
         try:
-            report = derender_to_folder(
-                opened,
-                folder,
-                options,
-                advance,
-                console.note,
-                record.watch if page else None,
-                lambda estimate: console.note(of + estimate_in_words(estimate)),
-            )
+            opened, options, make = begun.take()
+            report = make()
         except CompleteError as error:
             if not several:
                 raise
             console.note(str(error))
-            advance(opened.video_info.frame_count)
+            advance(open_bundle(path).video_info.frame_count)
             return
         except KeyboardInterrupt as error:
-            if not several and not (folder / STATE_FILE).exists():
+            if not several and not can_resume(output):
                 raise
             raise console.InterruptedRunError(
                 "interrupted; the same command with --resume continues (with --overwrite it "
@@ -276,8 +318,13 @@ def derender(
 
     label, total = ("Measuring", None) if dry_run else ("De-rendering", _frames(bundles, frames))
     try:
-        with console.progress(label, total) as advance:
-            for_each(bundles, run)
+        with ExitStack() as stack:
+            cluster = None
+            if engine == "ray":
+                cluster = stack.enter_context(Cluster(address, network, threads))
+            advance = stack.enter_context(console.progress(label, total))
+            begun = Ahead(bundles, begin, CLIPS_AHEAD if cluster else 1)
+            for_each(bundles, measure if dry_run else run)
     finally:
         if as_json and (several or dry_run) and results:
             console.print_json(results if several else results[0])
@@ -342,17 +389,26 @@ def _frames(bundles: list[Path], frames: str | None) -> int:
     return total
 
 
-def _placed(model: str, device: str | None, bf16: bool | None, threads: int) -> "Model":
+def _say_estimate(of: str, estimate: "RunEstimate") -> None:
+    console.note(of + estimate_in_words(estimate))
+
+
+def _shared(name: str, device: str | None, bf16: bool | None) -> "tuple[Model, Network]":
+    """A model on this machine's CPU, and how the tasks of a cluster load it.
+
+    GPUs are used only if asked for; this machine needs none.
+    """
     import torch
 
+    from rvdtool.delivery.cluster import Network
     from rvdtool.network.checkpoint import load_model
-    from rvdtool.network.device import choose_device, computes_in_bf16, place
+    from rvdtool.network.device import choose_device, uses_bf16
 
-    loaded, where = load_model(model), choose_device(device)
+    loaded, device = load_model(name), device or "cpu"
+    if not device.startswith("cuda"):
+        choose_device(device)
     if bf16 is None:
-        bf16 = loaded.kind == "fagdn-calibrated" and computes_in_bf16(where)
-    place(loaded.network, where, bf16=bf16)
-    # Our network handles several frames in parallel instead, each in a single thread: threads don't
-    # wait for each other within a layer, and the output doesn't depend on their number.
-    torch.set_num_threads(1 if loaded.kind == "fagdn-calibrated" else threads)
-    return loaded
+        bf16 = device == "cpu" and uses_bf16(loaded, torch.device("cpu"))
+    folder = Path(name)
+    where = str(folder.resolve()) if folder.is_dir() else name
+    return loaded, Network(where, loaded.sha256, device, bf16)

@@ -1,16 +1,52 @@
 """Helps commands that take several files: continues after a failure and sums up at the end."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from rvdtool.cli import console
 from rvdtool.errors import RvdError
+
+T = TypeVar("T")
 
 
 class SeveralError(RvdError):
     """Some of several files failed. The reasons have been printed."""
 
     exit_code = 6
+
+
+class Ahead(Generic[T]):
+    """Begins the work on several files, some of them ahead of the one that is waited for."""
+
+    def __init__(self, paths: Sequence[Path], begin: Callable[[Path], T], count: int) -> None:
+        """Nothing is begun yet.
+
+        Args:
+            paths: the files.
+            begin: called with each, in this order; raises an `RvdError` if it fails.
+            count: how many are begun at the same time.
+        """
+        self._waiting, self._begin, self._count = iter(paths), begin, count
+        self._begun: deque[T | RvdError] = deque()
+
+    def take(self) -> T:
+        """What `begin` returned for the next file.
+
+        Raises:
+            RvdError: what it raised for it.
+        """
+        for path in islice(self._waiting, self._count - len(self._begun)):
+            try:
+                self._begun.append(self._begin(path))
+            except RvdError as error:
+                self._begun.append(error)
+        first = self._begun.popleft()
+        if isinstance(first, RvdError):
+            raise first
+        return first
 
 
 def for_each(paths: Sequence[Path], work: Callable[[Path], None]) -> None:

@@ -1,7 +1,7 @@
 """De-renders a bundle into a folder of DNGs. An interrupted run can be resumed."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -175,26 +175,60 @@ def _derender(
     watch: Callable[[Result], None] | None,
 ) -> DerenderReport:
     sound = run.write_sound(say)
+    make_frames(run, start, advance, watch)
+    run.finish()
+    resumed_at = 0 if start is None or start.index < run.span.start else start.index + 1
+    return report_of(run, resumed_at, sound)
+
+
+def make_frames(
+    run: Run,
+    start: Start | None,
+    advance: Callable[[int], None] | None,
+    watch: Callable[[Result], None] | None,
+) -> Start | None:
+    """Make the frames of a run, or of a part of one.
+
+    Args:
+        run: in its folder, alone.
+        start: where to go on; None: at the first frame.
+        advance, watch: as in `derender_to_folder`.
+
+    Returns:
+        the last frame and the chain's state after it; None if there was nothing to make.
+    """
+    last = None
     with WriteBehind() as writer, closing(run.results(start, advance)) as results:
         for result in results:
             if result is not None:
                 with stage("waiting for writers"):
                     writer.submit(run.job(result))
                 run.note(result)
+                last = Start(result.index, result.state)
                 if result.index % CHECKPOINT_EVERY == 0 or result.index == run.span.start:
                     writer.wait()
-                    run.save(Start(result.index, result.state))
+                    run.save(last)
                 if watch:
                     watch(result)
             if advance and not (result and result.counted):
                 advance(1)
-    run.finish()
+    return last
+
+
+def report_of(run: Run, resumed_at: int, sound: Sequence[Path]) -> DerenderReport:
+    """The report of a run whose frames are all written.
+
+    Args:
+        run: the run, with the figures of all frames.
+        resumed_at: see `DerenderReport`.
+        sound: the sound files.
+    """
     return DerenderReport(
         folder=run.folder,
         first=run.span.start,
         frames=len(run.span),
         references=sum(reference.index in run.span for reference in run.clip.references),
-        resumed_at=0 if start is None or start.index < run.span.start else start.index + 1,
+        resumed_at=resumed_at,
         knows_exposures=run.clip.exposures is not None,
         figures={index: run.figures[index] for index in run.span},
         labels=run.labels,

@@ -1,7 +1,7 @@
 """The output folder of a run: checks its contents and keeps other runs out."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +9,12 @@ from pathlib import Path
 from rvdtool.delivery.resume import Written
 from rvdtool.delivery.sound import is_our_sound
 from rvdtool.errors import OutputError, UsageError
-from rvdtool.files import describe, exclusive, lock_of, remove_leftovers
+from rvdtool.files import describe, exclusive, is_lock, lock_of, remove_leftovers
 from rvdtool.raw.sequence import frame_name, timestamps_name
 
 STATE_FILE = ".rvdtool-state.npz"
+_STATE = re.compile(r"\.rvdtool-state(-\d{6,})?\.npz")
+"""The state of a run, or of a part of one that is divided, with the part's first frame."""
 
 _FILE_MANAGER_FILES = re.compile(
     r"\.DS_Store|\._.*|\.directory|(eh)?Thumbs\.db|desktop\.ini", re.IGNORECASE | re.DOTALL
@@ -25,6 +27,11 @@ _SOFTWARE = b"rvdtool "
 
 class CompleteError(OutputError):
     """The run that is to be resumed is already complete."""
+
+
+def can_resume(folder: Path) -> bool:
+    """Whether a folder has the state of an interrupted run."""
+    return any(_STATE.fullmatch(path.name) for path in folder.glob("*"))
 
 
 def require_beside(option: str, path: Path, folder: Path) -> None:
@@ -54,13 +61,16 @@ def list_names(folder: Path) -> list[str]:
         names = sorted(path.name for path in folder.iterdir())
     except OSError as error:
         raise OutputError(f"{folder}: can't be read: {describe(error)}") from error
-    lock = _lock(folder).name
-    return [name for name in names if name != lock and not _FILE_MANAGER_FILES.fullmatch(name)]
+    return [
+        name
+        for name in names
+        if not (_FILE_MANAGER_FILES.fullmatch(name) or is_lock(folder / name))
+    ]
 
 
 @contextmanager
 def writing_alone(folder: Path, what: str) -> Iterator[None]:
-    """Create a folder if needed, and keep other runs out of it.
+    """Create a folder if needed, and keep other runs, and parts of them, out of it.
 
     Args:
         folder: folder to write into.
@@ -73,11 +83,12 @@ def writing_alone(folder: Path, what: str) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: can't be used as {what}: {describe(error)}") from error
-    taken = (
-        f"{folder}: another run of rvdtool is writing into it; wait for it, stop it, or choose "
-        "another folder"
-    )
-    with exclusive(_lock(folder), taken):
+    taken, own = _taken(folder), lock_of(folder / STATE_FILE)
+    with exclusive(own, taken):
+        for lock in filter(is_lock, folder.iterdir()):
+            if lock != own:
+                with exclusive(lock, taken):
+                    pass
         remove_leftovers(folder)
         yield
 
@@ -91,17 +102,32 @@ class OutputFolder:
         stem: beginning of the file names.
         span: the frames to write.
         whole: whether these are all frames of the clip.
+        parts: the parts into which the run is divided, each with its own state; empty if it isn't
+            divided.
     """
 
     path: Path
     stem: str
     span: range
     whole: bool
+    parts: Sequence[range] = ()
 
     @property
-    def state(self) -> Path:
-        """Path of the checkpoint that an interrupted run resumes from."""
-        return self.path / STATE_FILE
+    def states(self) -> list[Path]:
+        """Paths of the checkpoints that an interrupted run resumes from."""
+        names = [f".rvdtool-state-{part.start:06d}.npz" for part in self.parts] or [STATE_FILE]
+        return [self.path / name for name in names]
+
+    @contextmanager
+    def writing_part(self) -> Iterator[None]:
+        """Keep other processes from writing this part of a run.
+
+        Raises:
+            OutputError: another process is writing it.
+        """
+        (state,) = self.states
+        with exclusive(lock_of(state), _taken(self.path)):
+            yield
 
     def frame(self, index: int) -> Path:
         """Path of a frame's DNG."""
@@ -131,14 +157,21 @@ class OutputFolder:
         """Whether there is a run to resume; False if it was stopped before its first frame.
 
         Raises:
-            OutputError: the run is complete, its state is missing, or there are other files.
+            OutputError: the run is complete, its state is missing or of a run that was divided in
+                another way, or there are other files.
         """
         names = list_names(self.path)
+        states = {name for name in names if _STATE.fullmatch(name)}
         # If there is a state, frames are later checked against it, so names are enough here.
-        self._refuse_strangers(names, by_name=STATE_FILE in names)
+        self._refuse_strangers(names, by_name=bool(states))
         if all(is_our_sound(self.path / name) for name in names):
             return False
-        if STATE_FILE not in names:
+        if states - {path.name for path in self.states}:
+            raise OutputError(
+                f"{self.path}: was started with another --engine or from another bundle; resume it "
+                "as it was started, or use --overwrite to start again"
+            )
+        if not states:
             if timestamps_name(self.stem) in names:
                 raise CompleteError(f"{self.path}: is complete, there is nothing to resume")
             raise OutputError(
@@ -171,6 +204,23 @@ class OutputFolder:
             if what is not None:
                 return index, what
         return None
+
+    def require_frames(self, written: Mapping[int, Written]) -> None:
+        """Refuse a folder without the frames that other machines wrote; they aren't read.
+
+        Args:
+            written: all frames of the run, by index.
+
+        Raises:
+            OutputError: one isn't there, or has another size.
+        """
+        for index in self.span:
+            path, size = self.frame(index), written[index].size
+            if not path.is_file() or path.stat().st_size != size:
+                raise OutputError(
+                    f"{path}: was written on another machine, but isn't here with its {size} "
+                    "bytes; the output folder has to be one that all machines share"
+                )
 
     def require_empty(self) -> None:
         """Refuse a folder with files in it.
@@ -214,7 +264,8 @@ class OutputFolder:
             return by_name or _is_our_frame(path)
         if re.fullmatch(stem + r"(_\d+)?\.wav", name):
             return is_our_sound(path)
-        return name in (STATE_FILE, timestamps_name(self.stem)) and not path.is_dir()
+        ours = _STATE.fullmatch(name) or name == timestamps_name(self.stem)
+        return bool(ours) and not path.is_dir()
 
 
 def remove(path: Path) -> None:
@@ -245,5 +296,8 @@ def _is_our_frame(path: Path) -> bool:
     return _SOFTWARE in head or not head.startswith((b"II", b"MM"))
 
 
-def _lock(folder: Path) -> Path:
-    return lock_of(folder / STATE_FILE)
+def _taken(folder: Path) -> str:
+    return (
+        f"{folder}: another run of rvdtool is writing into it; wait for it, stop it, or choose "
+        "another folder"
+    )

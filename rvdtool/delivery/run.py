@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from itertools import islice
@@ -29,7 +29,7 @@ from rvdtool.delivery.resume import (
 )
 from rvdtool.delivery.sound import ClipTiming, write_sound
 from rvdtool.errors import BundleError, UsageError
-from rvdtool.files import write_beside
+from rvdtool.files import remove_leftovers, write_beside
 from rvdtool.notes import Say
 from rvdtool.raw.companding import CODES
 from rvdtool.raw.dng import encode_dng
@@ -82,10 +82,27 @@ class Run:
     """A run of de-rendering: prepares its output folder, writes its files, resumes and finishes it.
 
     Attributes:
-        figures: figures of all finished frames by index, including those of an interrupted run.
+        written, figures: hashes and figures of all finished frames by index, including those of an
+            interrupted run.
     """
 
-    def __init__(self, bundle: Bundle, folder: Path, options: DerenderOptions, say: Say) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        folder: Path,
+        options: DerenderOptions,
+        say: Say,
+        parts: Sequence[range] = (),
+    ) -> None:
+        """Look at the clip; nothing is written.
+
+        Args:
+            bundle: an open bundle.
+            folder, options: as in `derender_to_folder`.
+            say: told what is assumed or left out.
+            parts: those that are made by themselves, each with a checkpoint of its own; a run that
+                makes one of them has just this one, as its `frames`.
+        """
         if options.model is not None:
             _require_fitting(options, options.model, bundle)
         self.clip = make_clip(bundle, options, folder)
@@ -93,7 +110,7 @@ class Run:
         self.folder = folder
         self.options = options
         self._say = say
-        self._written: dict[int, Written] = {}
+        self.written: dict[int, Written] = {}
         self.figures: dict[int, Figures] = {}
         self._info = bundle.video_info
         self.span = _span(options.frames, self._info.frame_count)
@@ -113,7 +130,7 @@ class Run:
             )
         self._stem = self.labels.stem
         whole = len(self.span) == self._info.frame_count
-        self._output = OutputFolder(folder, self._stem, self.span, whole)
+        self._output = OutputFolder(folder, self._stem, self.span, whole, parts)
         self._noise = self._sensor_noise() if options.grain else {}
         self._maps: ConfidenceMaps | None = None
         if options.confidence is not None:
@@ -189,6 +206,16 @@ class Run:
         source = max((k for k in self._noise if k <= index), default=min(self._noise))
         return with_grain(frame, self._noise[source], index)
 
+    @contextmanager
+    def alone_in_part(self) -> Iterator[Start | None]:
+        """Keep others out of this part of a run, and give the state to resume it from, if any.
+
+        Raises:
+            OutputError: another process makes it, or the state doesn't fit.
+        """
+        with self._output.writing_part():
+            yield self._load() if self._state.exists() else None
+
     def results(
         self, start: Start | None, advance: Callable[[int], None] | None
     ) -> Generator[Result | None]:
@@ -222,12 +249,15 @@ class Run:
         return reconstruct_fagdn(model.network, self.clip, frames, start)
 
     def prepare(self) -> Start | None:
-        """Prepare the output folder; return the state to resume from, if any."""
+        """Prepare the output folder; return the state to resume from, if any.
+
+        Parts have their own states.
+        """
         existing = self.options.existing
         if existing == "refuse":
             self._output.require_empty()
         elif existing == "resume" and self._output.is_begun():
-            return self._load()
+            return None if self._output.parts else self._load()
         else:
             self._output.clear()
         return None
@@ -268,7 +298,7 @@ class Run:
                 )
                 with write_beside(self._output.frame(index), overwrite=True) as file:
                     file.write(data)
-                self._written[index] = Written.of(data, shown)
+                self.written[index] = Written.of(data, shown)
 
         return write
 
@@ -287,8 +317,8 @@ class Run:
 
     def save(self, start: Start) -> None:
         """Store a checkpoint from which an interrupted run can be resumed."""
-        checkpoint = Checkpoint(start, self._written, self.figures, threads())
-        save_checkpoint(self._output.state, self._key(), self.span.start, checkpoint)
+        checkpoint = Checkpoint(start, self.written, self.figures, threads())
+        save_checkpoint(self._state, self._key(), self.span.start, checkpoint)
 
     def finish(self) -> None:
         """Write the timestamps and remove the checkpoint."""
@@ -300,7 +330,23 @@ class Run:
             first=self.span.start,
             overwrite=True,
         )
-        remove(self._output.state)
+        for state in self._output.states:
+            remove(state)
+
+    def require_written(self) -> None:
+        """Check that the frames of other machines exist; remove what lost workers left.
+
+        Raises:
+            OutputError: one isn't there, or has another size.
+        """
+        self._output.require_frames(self.written)
+        for folder in filter(None, (self.folder, self.options.confidence)):
+            remove_leftovers(folder)
+
+    @property
+    def _state(self) -> Path:
+        (state,) = self._output.states
+        return state
 
     def _load(self) -> Start:
         """The state to resume from: the earlier run's, or, if one of its frames is missing or has
@@ -312,7 +358,7 @@ class Run:
                 f"{threads()}; frames may be rounded differently; --threads {saved.threads} avoids "
                 "that"
             )
-        self._written.update(saved.written)
+        self.written.update(saved.written)
         self.figures.update(saved.figures)
         start = saved.start
         fault = self._output.first_fault(saved.written)
@@ -330,7 +376,7 @@ class Run:
         return start
 
     def _saved(self) -> Checkpoint:
-        return load_checkpoint(self._output.state, self._key(), self.span, self._state_type())
+        return load_checkpoint(self._state, self._key(), self.span, self._state_type())
 
     def _state_type(self) -> "type[ChainState | FagdnState]":
         if self.options.model is None or self.options.model.kind == "fagdn-calibrated":

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from rvdtool.errors import UsageError, brief
+from rvdtool.network.checkpoint import Model, load_model
 
 
 def choose_device(name: str | None) -> torch.device:
@@ -49,3 +50,29 @@ def place(network: nn.Module, device: torch.device, *, bf16: bool = False) -> No
     network.to(device=device, dtype=torch.bfloat16 if bf16 else torch.float32)
     # PyTorch's annotations lack this argument of modules.
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def uses_bf16(model: Model, device: torch.device) -> bool:
+    """Whether a model computes in bfloat16 on a device unless something else is asked for."""
+    return model.kind == "fagdn-calibrated" and computes_in_bf16(device)
+
+
+def load_placed(name: str, device: str | None, bf16: bool | None, threads: int) -> Model:
+    """Load a model, place it, and set PyTorch's threads for it.
+
+    Args:
+        name: as for `load_model`.
+        device: see `choose_device`.
+        bf16: see `place`; None: see `uses_bf16`.
+        threads: that compute.
+
+    Raises:
+        ModelError: see `load_model`.
+        UsageError: see `choose_device`.
+    """
+    model, where = load_model(name), choose_device(device)
+    place(model.network, where, bf16=uses_bf16(model, where) if bf16 is None else bf16)
+    # Ours answers to several frames at once instead: no thread waits for others within a layer, and
+    # the bytes are the same whatever the number.
+    torch.set_num_threads(1 if model.kind == "fagdn-calibrated" else threads)
+    return model
