@@ -65,7 +65,7 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Part:
+class ClipPart:
     """What a task is to do.
 
     Attributes:
@@ -119,7 +119,7 @@ def divide(span: range, references: Sequence[int]) -> list[range]:
     return [range(first, stop) for first, stop in pairwise([*cuts, span.stop])]
 
 
-def make_part(part: Part) -> Made | RvdError:
+def make_part(part: ClipPart) -> Made | RvdError:
     """Make a part of a clip, on any machine. Errors are returned: raised, Ray would wrap them."""
     try:
         return _make_part(part)
@@ -127,7 +127,7 @@ def make_part(part: Part) -> Made | RvdError:
         return error
 
 
-def _make_part(part: Part) -> Made:
+def _make_part(part: ClipPart) -> Made:
     from rvdtool.reconstruct.threads import use_threads
 
     _require_same("version of rvdtool", part.version, __version__)
@@ -266,7 +266,7 @@ class Cluster:
 
         return collect
 
-    def _remote(self, bundle: Bundle) -> Callable[[Part], Any]:
+    def _remote(self, bundle: Bundle) -> Callable[[ClipPart], Any]:
         """What submits a part, with what it needs of a machine.
 
         Raises:
@@ -292,10 +292,10 @@ class Cluster:
             max_retries=RETRIES,
             runtime_env={"env_vars": {"OPENBLAS_NUM_THREADS": _blas_threads()}},
         )
-        submit: Callable[[Part], Any] = remote.remote
+        submit: Callable[[ClipPart], Any] = remote.remote
         return submit
 
-    def _part(self, run: Run, span: range, recorder: Recorder | None) -> Part:
+    def _part(self, run: Run, span: range, recorder: Recorder | None) -> ClipPart:
         options = run.options
         options = replace(
             options,
@@ -305,7 +305,7 @@ class Cluster:
             flow=options.flow and options.flow.resolve(),
             confidence=options.confidence and options.confidence.resolve(),
         )
-        return Part(
+        return ClipPart(
             bundle=run.bundle.path.resolve(),
             folder=run.folder.resolve(),
             manifest=digest(run.bundle),

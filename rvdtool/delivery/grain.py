@@ -33,7 +33,7 @@ step reaches all positions of the cell."""
 
 
 @dataclass(frozen=True)
-class SensorNoise:
+class ReferenceNoise:
     """The noise of a camera at one ISO, on the grid of its frames.
 
     Attributes:
@@ -66,7 +66,7 @@ class SensorNoise:
         return result
 
 
-def with_grain(frame: RawFrame, noise: SensorNoise, index: int) -> RawFrame:
+def with_grain(frame: RawFrame, noise: ReferenceNoise, index: int) -> RawFrame:
     """Add the noise that a reconstructed frame lacks, compared with the sensor's.
 
     Photosites at the white level stay there, as in a sensor.

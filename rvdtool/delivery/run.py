@@ -14,7 +14,7 @@ import numpy as np
 from rvdtool._version import __version__
 from rvdtool.bundle.store import Bundle
 from rvdtool.delivery.confidence import ConfidenceMaps
-from rvdtool.delivery.grain import SensorNoise, with_grain
+from rvdtool.delivery.grain import ReferenceNoise, with_grain
 from rvdtool.delivery.labels import exposed, label
 from rvdtool.delivery.need import Need, disk_need, require_space
 from rvdtool.delivery.options import DerenderOptions
@@ -187,12 +187,12 @@ class Run:
             stack.enter_context(writing_alone(self._output.path, "output folder"))
             yield
 
-    def _sensor_noise(self) -> dict[int, SensorNoise]:
+    def _sensor_noise(self) -> dict[int, ReferenceNoise]:
         """The noise of each reference, by frame index."""
         found = {}
         for one in self.bundle.references:
             # A copy of the reference, since the bundle's own would keep its frame in memory.
-            found[one.index] = SensorNoise.of(replace(one).frame)
+            found[one.index] = ReferenceNoise.of(replace(one).frame)
             how = "its NoiseProfile" if found[one.index].stated else "measurements in it"
             name = self.bundle.manifest.references[len(found) - 1].raw.name
             self._say(f"--grain: reconstructed frames get the noise of {name}, from {how}")

@@ -24,7 +24,7 @@ from rvdtool.capture.pack import pack
 from rvdtool.capture.stills import Still
 from rvdtool.cli.derendered import report_as_json
 from rvdtool.delivery import cluster as delivery
-from rvdtool.delivery.cluster import Cluster, Made, Network, Part, divide, make_part
+from rvdtool.delivery.cluster import ClipPart, Cluster, Made, Network, divide, make_part
 from rvdtool.delivery.folder import DerenderReport, derender_to_folder
 from rvdtool.delivery.options import DerenderOptions
 from rvdtool.delivery.output import OutputFolder
@@ -100,10 +100,10 @@ def figures(report: DerenderReport) -> dict[str, object]:
     return {name: value for name, value in told.items() if name not in ("folder", "sound")}
 
 
-def part_of(bundle: Bundle, folder: Path, spec: Network | None) -> Part:
+def part_of(bundle: Bundle, folder: Path, spec: Network | None) -> ClipPart:
     """The clip's first part, as the cluster gets it."""
     options = DerenderOptions(frames=range(SECOND_PART), existing="resume")
-    return Part(bundle.path, folder, delivery.digest(bundle), options, spec, 1, None)
+    return ClipPart(bundle.path, folder, delivery.digest(bundle), options, spec, 1, None)
 
 
 class Killer:

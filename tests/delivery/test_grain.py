@@ -13,7 +13,7 @@ from small_shots import BLACK, CAMERA, WHITE, make_bundle, pan
 from rvdtool.bundle.store import open_bundle
 from rvdtool.delivery import folder as folder_module
 from rvdtool.delivery.folder import derender_to_folder
-from rvdtool.delivery.grain import SensorNoise, with_grain
+from rvdtool.delivery.grain import ReferenceNoise, with_grain
 from rvdtool.delivery.options import DerenderOptions
 from rvdtool.errors import OutputError
 from rvdtool.raw.bayer import denormalise, normalise
@@ -49,7 +49,7 @@ def test_noise_is_measured_where_the_raw_does_not_state_it() -> None:
     stripes = np.random.default_rng(2).uniform(0.6, 1.4, (SIZE[0], 100)).astype(np.float32)
     textured[:, 240:340] *= stripes  # a brightness that is nowhere flat
     for scene, tolerance in ((light, 0.1), (textured, 0.2)):
-        noise = SensorNoise.of(frame(noisy(scene)))
+        noise = ReferenceNoise.of(frame(noisy(scene)))
         assert not noise.stated
         expected = SLOPE * light + OFFSET
         np.testing.assert_allclose(noise.variance(light) / expected, 1, atol=tolerance)
@@ -59,18 +59,18 @@ def test_noise_is_measured_where_the_raw_does_not_state_it() -> None:
 def test_a_noise_profile_is_by_color(phase: CfaPhase) -> None:
     half = np.full((32, 48), 0.5, np.float32)
     pairs = (1e-4, 1e-6, 2e-4, 2e-6, 4e-4, 4e-6)
-    noise = SensorNoise.of(frame(half, profile(*pairs), phase=phase))
+    noise = ReferenceNoise.of(frame(half, profile(*pairs), phase=phase))
     assert noise.stated
     by_color = [slope / 2 + offset for slope, offset in zip(pairs[::2], pairs[1::2], strict=True)]
     cell = np.array(by_color)[phase.pattern]
     np.testing.assert_allclose(noise.variance(half)[:2, :2], cell, rtol=2e-3)
-    one = SensorNoise.of(frame(half, profile(1e-4, 1e-6), phase=phase))
+    one = ReferenceNoise.of(frame(half, profile(1e-4, 1e-6), phase=phase))
     np.testing.assert_allclose(one.variance(half), 5.1e-5, rtol=2e-3)
 
 
 @pytest.mark.parametrize("pairs", [(np.nan, 0.0), (-1e-4, 0.0), (2.0, 0.0), (1e-4,) * 8])
 def test_what_no_sensor_has_is_not_believed(pairs: tuple[float, ...]) -> None:
-    noise = SensorNoise.of(frame(noisy(ramp()), profile(*pairs)))
+    noise = ReferenceNoise.of(frame(noisy(ramp()), profile(*pairs)))
     assert not noise.stated
     assert np.isfinite(noise.variance(ramp())).all()
 
@@ -82,7 +82,7 @@ def test_only_what_is_missing_is_added() -> None:
     white = half.copy()
     white[:40, :40] = 1.0
     made = frame(white, sensor)
-    grained = with_grain(made, SensorNoise.of(made), 5)
+    grained = with_grain(made, ReferenceNoise.of(made), 5)
     values = normalise(grained.mosaic, grained.black, grained.white)
     assert (grained.mosaic[:40, :40] == WHITE).all()
     relative = (values - light) ** 2 / (SLOPE * light + OFFSET)
@@ -95,7 +95,7 @@ def test_only_what_is_missing_is_added() -> None:
 
 def test_every_frame_has_grain_of_its_own_the_same_each_time() -> None:
     made = frame(ramp(), profile(SLOPE, OFFSET))
-    noise = SensorNoise.of(made)
+    noise = ReferenceNoise.of(made)
     one, again, other = (with_grain(made, noise, index).mosaic for index in (3, 3, 4))
     assert (one == again).all()
     both = [part.astype(float) - made.mosaic for part in (one, other)]
