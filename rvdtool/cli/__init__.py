@@ -35,9 +35,10 @@ from rvdtool.cli.help import use_help
 from rvdtool.errors import RvdError, UsageError
 from rvdtool.files import describe
 
-# NumPy's matrix products are small here: more threads spin longer than they compute. Read by
-# OpenBLAS when NumPy is imported.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# NumPy's matrix products are small here: more threads spin longer than they compute. OpenBLAS reads
+# this when NumPy is imported; set later, it would only mislead.
+if "numpy" not in sys.modules:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 app = typer.Typer(
     name="rvdtool",
