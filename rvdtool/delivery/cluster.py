@@ -10,6 +10,7 @@ Bundles and output folders lie where all machines find them under the same path.
 import hashlib
 import math
 import os
+import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -174,6 +175,22 @@ def _blas_threads() -> str:
     return next(filter(None, map(os.environ.get, names)), str(cores()))
 
 
+def _require_listening(address: str) -> None:
+    """Refuse an address where nobody listens: Ray would try for many minutes.
+
+    Raises:
+        UsageError: nobody does, or it isn't HOST:PORT.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise UsageError(
+            f"--address {address}: no Ray cluster answers there ({error}); give HOST:PORT of its "
+            "head, or auto"
+        ) from error
+
+
 class Cluster:
     """A connection to a Ray cluster; a context manager."""
 
@@ -198,14 +215,19 @@ class Cluster:
         self._ray: Any = ray
         self._network, self._threads = network, threads
         self._closing = ExitStack()
+        address = address or os.environ.get("RAY_ADDRESS")
+        if address not in (None, "auto", "local"):
+            _require_listening(address)
         if ray.is_initialized():
             return
         try:
             ray.init(address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-            where = address or os.environ.get("RAY_ADDRESS", "this machine")
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UsageError(f"no Ray cluster at {where}: {reason}; check --address") from error
+            raise UsageError(
+                f"Ray at {address or 'this machine'}: {reason}; check --address, and that all "
+                "machines have the same RAY_AUTH_TOKEN"
+            ) from error
         self._closing.callback(ray.shutdown)
 
     def __enter__(self) -> "Cluster":
