@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from command_line import require_one_line, run
 from readers import need
 from small_movies import Sound, counting, make_movie
@@ -35,11 +36,22 @@ from rvdtool.files import exclusive, lock_of
 from rvdtool.network.checkpoint import load_model
 from rvdtool.network.device import load_placed
 from rvdtool.raw.dng import write_dng
+from rvdtool.reconstruct.compiled import threads
 from rvdtool.reconstruct.references import Result
+from rvdtool.reconstruct.threads import use_threads
 
 FRAMES = 30
 SECOND_PART = 20
 KILLED_AT = 27  # after the checkpoint of frame 24
+
+
+@pytest.fixture(autouse=True, scope="module")
+def same_threads() -> Iterator[None]:
+    """Leave the other tests their threads: parts are made in this process, too, with one."""
+    own, of_torch = threads(), torch.get_num_threads()
+    yield
+    use_threads(own)
+    torch.set_num_threads(of_torch)
 
 
 @pytest.fixture(scope="module")
