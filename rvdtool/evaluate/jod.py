@@ -60,13 +60,13 @@ class _Source:
         self, pair: Callable[[int], tuple[DisplayRgb, DisplayRgb]], count: int, metric: Any
     ) -> None:
         self._pair = lru_cache(maxsize=1)(pair)
-        self._count = count
+        height, width = self._pair(0)[0].shape[:2]
+        self._size = height, width, count  # asked for with every frame
         self._photometry = metric.display_photometry
 
     def get_video_size(self) -> tuple[int, int, int]:
         """Height, width, number of frames."""
-        height, width = self._pair(0)[0].shape[:2]
-        return height, width, self._count
+        return self._size
 
     def get_frames_per_second(self) -> float:
         """Frames per second."""
