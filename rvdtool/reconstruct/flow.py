@@ -8,6 +8,7 @@ current one by sampling at `grid + flow`; zero flow is the identity.
 
 from pathlib import Path
 from tokenize import TokenError
+from typing import Any
 
 import cv2
 import numpy as np
@@ -192,6 +193,20 @@ def bridge(flow: Flow, grey: NDArray[np.uint8], blank: NDArray[np.bool_]) -> Flo
     return (own * flow + (1 - own) * around).astype(np.float32)
 
 
+def map_array(path: Path) -> NDArray[Any]:
+    """Map the array of a .npy file: read it only when it is used, as a header may claim any size.
+
+    Raises:
+        InputError: the file isn't a .npy file, or is damaged.
+    """
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except NPY_DAMAGE as error:
+        raise InputError(
+            f"{path}: can't be read: not a NumPy array, or cut short: {brief(error)}"
+        ) from error
+
+
 def read_flow(path: Path, size: tuple[int, int]) -> Flow:
     """Read a flow as published with RVD, and invert it: from the next frame back to this one.
 
@@ -215,10 +230,7 @@ def read_flow_to_next(path: Path, size: tuple[int, int]) -> Flow:
         MismatchError: the array isn't [H, W, 2], has another aspect ratio, or has NaN, infinity or
             values too large for pixels.
     """
-    try:
-        forward = np.lib.format.open_memmap(path, mode="r")
-    except NPY_DAMAGE as error:
-        raise InputError(f"{path}: can't be read as a .npy file: {brief(error)}") from error
+    forward = map_array(path)
     if forward.ndim != 3 or forward.shape[2] != 2 or 0 in forward.shape:
         raise MismatchError(
             f"{path}: a flow is numbers [height, width, 2]; this is {list(forward.shape)}"

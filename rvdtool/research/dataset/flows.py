@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rvdtool.errors import InputError, MismatchError, brief
+from rvdtool.errors import InputError, MismatchError
 from rvdtool.files import require_file
-from rvdtool.reconstruct.flow import NPY_DAMAGE
+from rvdtool.reconstruct.flow import map_array
 from rvdtool.research.dataset.rvd import Flow, RvdFolder, RvdVideo, write_frame_flow
 from rvdtool.research.dataset.tags import dis_flow
 
@@ -67,10 +67,7 @@ def open_given(given: Path, video: RvdVideo, index: int, size: tuple[int, ...]) 
         MismatchError: its size isn't `size`, (height, width).
     """
     path = require_file(given_path(given, video, index), "a flow field")
-    try:
-        flow = np.load(path, mmap_mode="r", allow_pickle=False)
-    except NPY_DAMAGE as error:
-        raise InputError(f"{path}: not a NumPy array, or cut short: {brief(error)}") from error
+    flow = map_array(path)
     if flow.ndim != 3 or flow.shape[2] != 2 or flow.dtype.kind != "f":
         raise InputError(f"{path}: {flow.dtype} {list(flow.shape)}; a flow is float [H, W, 2]")
     if flow.shape[:2] != size:

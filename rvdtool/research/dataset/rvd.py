@@ -29,7 +29,7 @@ from rvdtool.errors import InputError, MismatchError, OutputError, RawError, bri
 from rvdtool.files import describe, require_file, write_beside
 from rvdtool.raw.frame import CameraProfile, CfaPhase, Levels4, Mosaic, RawFrame
 from rvdtool.raw.read import read_mosaic_tiff
-from rvdtool.reconstruct.flow import NPY_DAMAGE
+from rvdtool.reconstruct.flow import map_array
 from rvdtool.video.picture import require_plausible
 from rvdtool.video.png import decode_png, read_header
 
@@ -192,11 +192,7 @@ class RvdFolder:
             InputError: the file is missing, or isn't a flow field.
         """
         path = require_file(self.flow_path(video, index), "a flow field")
-        try:
-            # Mapped, since a header may claim any size.
-            flow = np.load(path, mmap_mode="r", allow_pickle=False)
-        except NPY_DAMAGE as error:
-            raise InputError(f"{path}: not a NumPy array: {brief(error)}") from error
+        flow = map_array(path)
         if flow.ndim != 3 or flow.shape[2] != 2:
             raise InputError(f"{path}: {list(flow.shape)}; a flow is [H, W, 2]")
         return np.asarray(flow, np.float32)
