@@ -1,6 +1,6 @@
 """Adds the sensor noise that reconstructed frames lack, so that they look like real ones."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import cv2
@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import percentile_filter
 from scipy.optimize import nnls
 
+from rvdtool.bundle.store import Bundle
+from rvdtool.notes import Say
 from rvdtool.raw.bayer import denormalise, normalise
 from rvdtool.raw.frame import RawFrame
 from rvdtool.raw.move import NOISE_PROFILE
@@ -23,6 +25,9 @@ from rvdtool.reconstruct.statistics import (
     noise_variance,
     per_position,
 )
+
+GRAINED = "noise of the sensor added by rvdtool derender --grain"
+"""ImageDescription tag of frames with grain."""
 
 SEED = 0x52415721
 """Seed of the grain, combined with the frame's index."""
@@ -64,6 +69,28 @@ class ReferenceNoise:
         for curve, (row, column) in zip(self.curves, POSITIONS, strict=True):
             result[row::2, column::2] = curve(values[row::2, column::2])
         return result
+
+
+class Grain:
+    """Adds grain to the frames of a clip: the noise of the previous reference, or, before the first
+    one, of that."""
+
+    def __init__(self, bundle: Bundle, span: range, say: Say) -> None:
+        """Measure the noise of the references that frames in `span` need."""
+        self._noise: dict[int, ReferenceNoise] = {}
+        references = list(zip(bundle.references, bundle.manifest.references, strict=True))
+        start = max((one.index for one, _ in references if one.index <= span.start), default=0)
+        needed = [pair for pair in references if start <= pair[0].index < span.stop]
+        for one, entry in needed or references[:1]:
+            # A copy of the reference, since the bundle's own would keep its frame in memory.
+            noise = self._noise[one.index] = ReferenceNoise.of(replace(one).frame)
+            how = "its NoiseProfile" if noise.stated else "measurements in it"
+            say(f"--grain: reconstructed frames get the noise of {entry.raw.name}, from {how}")
+
+    def add(self, frame: RawFrame, index: int) -> RawFrame:
+        """Add the grain of a frame with this index."""
+        source = max((k for k in self._noise if k <= index), default=min(self._noise))
+        return with_grain(frame, self._noise[source], index)
 
 
 def with_grain(frame: RawFrame, noise: ReferenceNoise, index: int) -> RawFrame:

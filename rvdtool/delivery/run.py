@@ -14,7 +14,7 @@ import numpy as np
 from rvdtool._version import __version__
 from rvdtool.bundle.store import Bundle
 from rvdtool.delivery.confidence import ConfidenceMaps
-from rvdtool.delivery.grain import ReferenceNoise, with_grain
+from rvdtool.delivery.grain import GRAINED, Grain
 from rvdtool.delivery.labels import exposed, label
 from rvdtool.delivery.need import Need, disk_need, require_space
 from rvdtool.delivery.options import DerenderOptions
@@ -74,10 +74,6 @@ def make_clip(bundle: Bundle, options: DerenderOptions, scratch: Path | None) ->
     )
 
 
-GRAINED = "noise of the sensor added by rvdtool derender --grain"
-"""ImageDescription tag of frames with grain."""
-
-
 class Run:
     """A run of de-rendering: prepares its output folder, writes its files, resumes and finishes it.
 
@@ -131,7 +127,7 @@ class Run:
         self._stem = self.labels.stem
         whole = len(self.span) == self._info.frame_count
         self._output = OutputFolder(folder, self._stem, self.span, whole, parts)
-        self._noise = self._sensor_noise() if options.grain else {}
+        self._grain = Grain(bundle, self.span, say) if options.grain else None
         self._maps: ConfidenceMaps | None = None
         if options.confidence is not None:
             if options.confidence.resolve() == folder.resolve():
@@ -187,24 +183,9 @@ class Run:
             stack.enter_context(writing_alone(self._output.path, "output folder"))
             yield
 
-    def _sensor_noise(self) -> dict[int, ReferenceNoise]:
-        """The noise of each reference, by frame index."""
-        found = {}
-        for one in self.bundle.references:
-            # A copy of the reference, since the bundle's own would keep its frame in memory.
-            found[one.index] = ReferenceNoise.of(replace(one).frame)
-            how = "its NoiseProfile" if found[one.index].stated else "measurements in it"
-            name = self.bundle.manifest.references[len(found) - 1].raw.name
-            self._say(f"--grain: reconstructed frames get the noise of {name}, from {how}")
-        return found
-
     def grained(self, frame: RawFrame, index: int) -> RawFrame:
-        """A reconstructed frame, with grain if requested, from the previous reference (before the
-        first reference: from that one)."""
-        if not self._noise:
-            return frame
-        source = max((k for k in self._noise if k <= index), default=min(self._noise))
-        return with_grain(frame, self._noise[source], index)
+        """A reconstructed frame, with grain if requested."""
+        return frame if self._grain is None else self._grain.add(frame, index)
 
     @contextmanager
     def alone_in_part(self) -> Iterator[Start | None]:
