@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from rvdtool.bundle.store import Bundle
     from rvdtool.delivery.cluster import Network
     from rvdtool.delivery.folder import DerenderReport
-    from rvdtool.delivery.rehearsal import RunEstimate
     from rvdtool.network.checkpoint import Model
 
 
@@ -271,28 +270,38 @@ def derender(
     def folder_of(path: Path) -> Path:
         return output / path.stem if several else output
 
+    def label_of(path: Path) -> str:
+        return f"{path}: " if several else ""
+
+    def opened_with_options(path: Path) -> "tuple[Bundle, DerenderOptions]":
+        opened = open_bundle(path)
+        wanted = parse_frames(frames, opened.video_info.frame_count)
+        return opened, replace(settings, frames=wanted)
+
     def begin(path: Path) -> "tuple[Bundle, DerenderOptions, Callable[[], DerenderReport]]":
-        opened, folder = open_bundle(path), folder_of(path)
-        options = replace(settings, frames=parse_frames(frames, opened.video_info.frame_count))
+        (opened, options), folder = opened_with_options(path), folder_of(path)
         if cluster is not None:
             recorder = record if page else None
             make = cluster.begin(opened, folder, options, advance, console.note, recorder)
             return opened, options, make
-        of = f"{path}: " if several else ""
-        estimated = partial(_say_estimate, of)
-        watch = record.watch if page else None
         make = partial(
-            derender_to_folder, opened, folder, options, advance, console.note, watch, estimated
+            derender_to_folder,
+            opened,
+            folder,
+            options,
+            advance,
+            console.note,
+            record.watch if page else None,
+            lambda estimate: console.note(label_of(path) + estimate_in_words(estimate)),
         )
         return opened, options, make
 
     def measure(path: Path) -> None:
-        opened = open_bundle(path)
-        options = replace(settings, frames=parse_frames(frames, opened.video_info.frame_count))
+        opened, options = opened_with_options(path)
         estimate = rehearse(opened, folder_of(path), options, advance, console.note)
         results.append(estimate_as_json(estimate))
         if not as_json:
-            console.print_line((f"{path}: " if several else "") + estimate_in_words(estimate))
+            console.print_line(label_of(path) + estimate_in_words(estimate))
 
     def run(path: Path) -> None:
         try:
@@ -387,10 +396,6 @@ def _frames(bundles: list[Path], frames: str | None) -> int:
             # Frames before a range count as well: the chain may have to run over them.
             total += wanted.stop if wanted else count
     return total
-
-
-def _say_estimate(of: str, estimate: "RunEstimate") -> None:
-    console.note(of + estimate_in_words(estimate))
 
 
 def _shared(name: str, device: str | None, bf16: bool | None) -> "tuple[Model, Network]":

@@ -24,7 +24,7 @@ from rvdtool.delivery.folder import DerenderReport, make_frames, report_of
 from rvdtool.delivery.options import DerenderOptions
 from rvdtool.delivery.resume import Figures, Written
 from rvdtool.delivery.run import Run
-from rvdtool.errors import MismatchError, RvdError, UsageError
+from rvdtool.errors import MismatchError, RvdError, UsageError, brief
 from rvdtool.notes import Say
 from rvdtool.reconstruct.compiled import cores
 from rvdtool.reconstruct.references import Result
@@ -223,10 +223,9 @@ class Cluster:
         try:
             ray.init(address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UsageError(
-                f"Ray at {address or 'this machine'}: {reason}; check --address, and that all "
-                "machines have the same RAY_AUTH_TOKEN"
+                f"Ray at {address or 'this machine'}: {brief(error)}; check --address, and that "
+                "all machines have the same RAY_AUTH_TOKEN"
             ) from error
         self._closing.callback(ray.shutdown)
 
@@ -383,9 +382,8 @@ class Cluster:
         except exceptions.RayTaskError as error:
             raise error.cause from error  # no error of the user's: a fault, or the system's
         except exceptions.RayError as error:
-            reason = " ".join(str(error).split())[:200]
             return RvdError(
                 f"{run.folder}: frames {span.start} to {span.stop - 1} aren't done, as workers "
-                f"were lost {RETRIES + 1} times; --resume continues ({reason})"
+                f"were lost {RETRIES + 1} times; --resume continues ({brief(error)})"
             )
         return result
