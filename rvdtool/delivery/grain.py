@@ -1,4 +1,7 @@
-"""Adds the sensor noise that reconstructed frames lack, so that they look like real ones."""
+"""Adds the sensor noise that reconstructed frames lack, so that they look like real ones.
+
+SciPy takes a quarter of a second to import, so it is imported only where grain is added.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -6,8 +9,6 @@ from typing import Self
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import percentile_filter
-from scipy.optimize import nnls
 
 from rvdtool.bundle.store import Bundle
 from rvdtool.notes import Say
@@ -118,6 +119,8 @@ def _present(values: Array, variance: Array, full: NDArray[np.bool_]) -> Array:
     Like `noise_variance`, it assumes that the tenth of the surrounding places that varies least is
     flat. If none is, texture counts as noise, so the fraction is overestimated.
     """
+    from scipy.ndimage import percentile_filter
+
     ratio = fine_power(values) / (LOWEST_TENTH * np.maximum(variance, ROUNDING))
     ratio[full] = 1
     lowest = percentile_filter(ratio[::_STEP, ::_STEP], 10, _WINDOW, mode="reflect")
@@ -144,6 +147,8 @@ def _measured(
     At a brightness without flat areas, texture is measured instead. Least squares of the relative
     error keep the line near the lowest values: values far above it count as 1 at most.
     """
+    from scipy.optimize import nnls
+
     usable = np.zeros_like(unclipped)
     usable[place[0] :: 2, place[1] :: 2] = unclipped[place[0] :: 2, place[1] :: 2]
     found = noise_variance(values, level, usable)
