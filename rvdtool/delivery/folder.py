@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rvdtool.bundle.store import Bundle
 from rvdtool.delivery.labels import Labels, exposed
 from rvdtool.delivery.options import DerenderOptions
-from rvdtool.delivery.rehearsal import RunEstimate, estimate
+from rvdtool.delivery.rehearsal import MEASURED, Pace, RunEstimate
 from rvdtool.delivery.resume import Figures
 from rvdtool.delivery.run import Run, make_clip
 from rvdtool.errors import UsageError
@@ -139,8 +139,8 @@ def derender_to_folder(
             work.
         say: called with a line of text for everything that was assumed or left out.
         watch: called with every frame of this run when it is done.
-        estimated: called, before anything is replaced or written, with an estimate of what the run
-            will take; None to skip the measurement.
+        estimated: called, after a few frames, with an estimate of what the run takes in all; not
+            called for shorter runs.
 
     Raises:
         BundleError: the bundle has no RAW, or a damaged one; or it has none for frame 0, which the
@@ -161,24 +161,30 @@ def derender_to_folder(
     run = Run(bundle, folder, options, note)
     need = run.need()
     with run.alone():
-        if estimated:
-            estimated(estimate(run, need))
-        report = _derender(run, run.prepare(), advance, note, watch)
+        pace = Pace(run, need) if estimated else None
+        start, sound = run.prepare(), run.write_sound(note)
+        if estimated and pace:
+            run.clip = replace(run.clip, made=_told_once(pace, estimated))
+        make_frames(run, start, advance, watch)
+        run.finish()
+    resumed_at = 0 if start is None or start.index < run.span.start else start.index + 1
+    report = report_of(run, resumed_at, sound)
     return replace(report, notes=tuple(notes))
 
 
-def _derender(
-    run: Run,
-    start: Start | None,
-    advance: Callable[[int], None] | None,
-    say: Say,
-    watch: Callable[[Result], None] | None,
-) -> DerenderReport:
-    sound = run.write_sound(say)
-    make_frames(run, start, advance, watch)
-    run.finish()
-    resumed_at = 0 if start is None or start.index < run.span.start else start.index + 1
-    return report_of(run, resumed_at, sound)
+def _told_once(
+    pace: Pace, estimated: Callable[[RunEstimate], None]
+) -> Callable[[RawFrame, int], None]:
+    """Start to time a run; returns what to call with each frame that its chains make."""
+    pace.start()
+
+    def made(frame: RawFrame, index: int) -> None:
+        if pace.frames < MEASURED:
+            pace.made(frame, index)
+            if pace.frames == MEASURED:
+                estimated(pace.estimate())
+
+    return made
 
 
 def make_frames(

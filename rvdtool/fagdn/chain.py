@@ -213,12 +213,10 @@ def reconstruct_fagdn(
             if frame.index <= done:
                 yield None
                 continue
-            yield Result(
-                frame.index,
-                raw.with_mosaic(chain.mosaic()),
-                state=chain.state,
-                is_reference=reference is not None,
-            )
+            made = raw.with_mosaic(chain.mosaic())
+            if clip.made and reference is None:
+                clip.made(made, frame.index)
+            yield Result(frame.index, made, state=chain.state, is_reference=reference is not None)
 
 
 def _flow_to_next(files: Sequence[Path] | None, begin: int) -> FlowToNext | None:

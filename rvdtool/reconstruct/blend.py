@@ -132,7 +132,7 @@ def trace(
     reference: RawFrame,
     pictures: Iterable[Rgb],
     spool: Spool,
-    step_done: Callable[[], None],
+    done: Callable[[int, Mosaic], None],
     arrival: RawFrame | None = None,
     agreement: Array | None = None,
 ) -> Trace:
@@ -143,7 +143,7 @@ def trace(
         reference: the chain's reference.
         pictures: sRGB frames in the chain's direction; the last is `arrival`'s frame, if given.
         spool: an empty spool.
-        step_done: called after each frame.
+        done: called after each frame, with its distance to the reference and its RAW.
         arrival: the reference at the other end.
         agreement: confidence that `arrival` shows the same as its frame, 0..1, [H, W]; None if
             everywhere 1.
@@ -155,7 +155,7 @@ def trace(
         spool.append(step.mosaic, resize_flow(state.far, blocks), step.expected)
         exposure, prior = np.float32(state.exposure), step.prior
         waypoints.append(Waypoint(state.brightness, prior.trusted, prior.carried, exposure))
-        step_done()
+        done(state.index, step.mosaic)
     error = None
     if arrival is not None:
         difference = _normalised(reference, step.mosaic) - _normalised(arrival, arrival.mosaic)

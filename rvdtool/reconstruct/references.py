@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 from rvdtool.bundle.store import Reference
 from rvdtool.errors import BundleError, MismatchError
 from rvdtool.raw.bayer import denormalise
-from rvdtool.raw.frame import RawFrame
+from rvdtool.raw.frame import Mosaic, RawFrame
 from rvdtool.reconstruct.blend import Trace, blend, steps, trace
 from rvdtool.reconstruct.calibration import Calibration
 from rvdtool.reconstruct.chain import Chain, ChainState, GainMode
@@ -86,7 +86,8 @@ class Clip:
         exposures: relative exposure of each frame; None if not known.
         network: the network that fuses the candidates; None to use their variances only.
         scratch: folder for temporary files; None for the system's.
-        first: the first reference, if it was read before; None to read it.
+        made: called with each frame that a chain has made, and its index; the frames of two chains
+            aren't blended yet.
     """
 
     references: Sequence[Reference]
@@ -95,7 +96,7 @@ class Clip:
     exposures: Sequence[float] | None = None
     network: "CalibratedFagdn | None" = None
     scratch: Path | None = None
-    first: Anchor | None = None
+    made: Callable[[RawFrame, int], None] | None = None
 
 
 class State(Protocol):
@@ -219,8 +220,7 @@ def reconstruct(
                     if todo and frame.index >= needed:
                         pictures.append(frame.rgb)
                 rgb = next(decoded).rgb
-                known = before is None and clip.first
-                after = known or Anchor.of(reference, rgb)
+                after = Anchor.of(reference, rgb)
                 if todo:
                     yield from _before(clip, before, after, pictures, todo, advance)
             if stop is not None and stop <= after.index:
@@ -315,14 +315,16 @@ def _after(
         chain.resume(checked_state(start.state, chain.state, start.index - before.index))
     for step in steps(chain, pictures):
         state = step.state
-        index = before.index + state.index
+        index, raw = before.index + state.index, before.raw.with_mosaic(step.mosaic)
+        if clip.made:
+            clip.made(raw, index)
         if start and index <= start.index:  # before the requested frames
             del step
             yield None
             continue
         result = Result(
             index=index,
-            raw=before.raw.with_mosaic(step.mosaic),
+            raw=raw,
             brightness=state.brightness,
             exposure=state.exposure,
             trusted=step.prior.trusted,
@@ -346,13 +348,20 @@ def _trace(
 ) -> Trace:
     """Run a chain from one reference to another one, or to the clip's beginning."""
     forward = end is not None and end.index > start.index
+    direction: Literal[1, -1] = 1 if forward else -1
     order = range(len(pictures)) if forward else reversed(range(len(pictures)))
     way = (pictures[number][0] for number in order)
-    chain = start_chain(clip, start, 1 if forward else -1)
+    chain = start_chain(clip, start, direction)
+
+    def done(age: int, mosaic: Mosaic) -> None:
+        if clip.made:
+            clip.made(start.raw.with_mosaic(mosaic), start.index + direction * age)
+        step_done()
+
     if end is None:
-        return trace(chain, start.raw, way, spool, step_done)
+        return trace(chain, start.raw, way, spool, done)
     whole = itertools.chain(way, [end.rgb])
-    return trace(chain, start.raw, whole, spool, step_done, end.raw, end.match.agreement)
+    return trace(chain, start.raw, whole, spool, done, end.raw, end.match.agreement)
 
 
 def start_chain(clip: Clip, start: Anchor, direction: Literal[1, -1]) -> Chain:

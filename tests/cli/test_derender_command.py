@@ -58,7 +58,7 @@ def test_a_bundle_becomes_a_sequence(
     out = tmp_path / "raws"
     assert run("derender", shot.bundle, "-o", out) == 0
     printed = capsys.readouterr()
-    # Before anything is done, what it will take.
+    # After a few frames, what all will take.
     assert re.fullmatch(
         rf"{FRAMES} frames: about \d+ s, 0 MB \([\d.]+ GB free\)\n", without_progress(printed.err)
     )

@@ -14,7 +14,7 @@ from rvdtool.delivery import folder
 from rvdtool.delivery.folder import derender_to_folder
 from rvdtool.delivery.need import Need, stretches
 from rvdtool.delivery.options import DerenderOptions
-from rvdtool.delivery.rehearsal import rehearse
+from rvdtool.delivery.rehearsal import MEASURED, RunEstimate, rehearse
 from rvdtool.errors import OutputError
 from rvdtool.raw.dng import write_dng
 
@@ -56,6 +56,38 @@ def test_a_rehearsal_writes_nothing_and_comes_close(bundle: Bundle, tmp_path: Pa
     derender_to_folder(bundle, out, DerenderOptions(frames=range(1, 6)))
     assert estimate.need.dngs == pytest.approx(size_of(out), rel=0.1)
     assert estimate.need.temporary == 0
+
+
+@pytest.mark.parametrize("clip", ["bundle", "between"])
+def test_a_run_tells_once_what_it_takes(
+    clip: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, told = request.getfixturevalue(clip), list[RunEstimate]()
+    derender_to_folder(opened, tmp_path, estimated=told.append)
+    (first,) = told
+    assert first.frames == FRAMES
+    assert first.seconds > 0
+    assert first.need.dngs == pytest.approx(size_of(tmp_path), rel=0.1)
+    disk_of(monkeypatch, 10**6)  # what is replaced makes room
+    again = DerenderOptions(existing="overwrite")
+    derender_to_folder(opened, tmp_path, again, estimated=told.append)
+    assert (told[1].need.free or 0) > 10**6 + size_of(tmp_path)
+
+
+def test_a_run_is_estimated_by_its_first_frames(bundle: Bundle, tmp_path: Path) -> None:
+    done, told = list[int](), list[int]()
+
+    def run(name: str, frames: range | None = None) -> None:
+        options = DerenderOptions(frames=frames)
+        derender_to_folder(bundle, tmp_path / name, options, done.append, estimated=note)
+
+    def note(_: RunEstimate) -> None:
+        told.append(sum(done))
+
+    run("all")
+    assert told == [MEASURED]  # with the reference's own frame, but without the one under way
+    run("few", range(MEASURED))  # over before it could be estimated
+    assert told == [MEASURED]
 
 
 def test_a_rehearsal_refuses_what_the_run_would(bundle: Bundle, tmp_path: Path) -> None:
@@ -143,3 +175,7 @@ def test_of_a_resumed_run_only_what_is_left_counts(
     assert whole.frames == FRAMES
     assert estimate.need.dngs * 2 == whole.need.dngs
     assert estimate.need.free == 10**6 < (whole.need.free or 0)
+    told: list[RunEstimate] = []
+    resume = DerenderOptions(existing="resume")
+    derender_to_folder(bundle, tmp_path, resume, estimated=told.append)
+    assert [one.frames for one in told] == [FRAMES - 4]
