@@ -220,6 +220,20 @@ def score_edits(
     }
 
 
+def frame_delta_e(predicted: RawFrame, true: RawFrame, look: Look) -> dict[str, float]:
+    """Mean CIEDE2000 of one frame after each of `EDITS`, measured as `score_edits` does.
+
+    Args:
+        predicted, true: upright frames of one size.
+        look: the clip's, `look_of` its first true frame.
+    """
+    light = _light(predicted, look), _light(true, look)
+    return {
+        name: float(delta_e(*(edit(one)[::2, ::2] for one in light)).mean())
+        for name, edit in EDITS.items()
+    }
+
+
 def _light(frame: RawFrame, look: Look) -> LinearRgb:
     return develop_linear(replace(frame, profile=look.profile)) * np.float32(look.brightness)
 

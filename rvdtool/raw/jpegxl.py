@@ -18,11 +18,9 @@ _EFFORT = 2
 
 def encode(mosaic: Mosaic) -> bytes:
     """Encode a mosaic [H, W] as a JPEG XL file, with the cell positions in quarters."""
-    rows = [np.concatenate([mosaic[y::2, x::2] for x in (0, 1)], 1) for y in (0, 1)]
-    quarters = np.ascontiguousarray(np.concatenate(rows, 0))
     return bytes(
         imagecodecs.jpegxl_encode(
-            quarters, lossless=True, effort=_EFFORT, bitspersample=16, numthreads=1
+            to_quarters(mosaic), lossless=True, effort=_EFFORT, bitspersample=16, numthreads=1
         )
     )
 
@@ -43,11 +41,21 @@ def decode(data: bytes, size: tuple[int, int], *, quarters: bool) -> Mosaic:
         imagecodecs.jpegxl_decode(data, out=stored, numthreads=1)
     except (imagecodecs.JpegxlError, *DAMAGE) as error:
         raise RawError(f"damaged: its JPEG XL can't be decoded ({brief(error)})") from error
-    if not quarters:
-        return stored
-    mosaic = np.empty_like(stored)
-    middle = ((size[0] + 1) // 2, (size[1] + 1) // 2)
+    return from_quarters(stored) if quarters else stored
+
+
+def to_quarters(mosaic: Mosaic) -> Mosaic:
+    """Rearrange a mosaic [H, W]: each of the four cell positions becomes a picture in a quarter."""
+    rows = [np.concatenate([mosaic[y::2, x::2] for x in (0, 1)], 1) for y in (0, 1)]
+    return np.ascontiguousarray(np.concatenate(rows, 0))
+
+
+def from_quarters(quarters: Mosaic) -> Mosaic:
+    """Rearrange quarters [H, W] into the mosaic; the inverse of `to_quarters`."""
+    mosaic = np.empty_like(quarters)
+    height, width = quarters.shape
+    middle = ((height + 1) // 2, (width + 1) // 2)
     for y, rows in enumerate((slice(None, middle[0]), slice(middle[0], None))):
         for x, columns in enumerate((slice(None, middle[1]), slice(middle[1], None))):
-            mosaic[y::2, x::2] = stored[rows, columns]
+            mosaic[y::2, x::2] = quarters[rows, columns]
     return mosaic

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -37,6 +38,13 @@ class BenchmarkClip:
 
     def __len__(self) -> int:
         return len(self.video.frames)
+
+    @property
+    def encoded(self) -> Path | None:
+        """The video as a camera stored it, video/NAME.* in the data set; None if there is none."""
+        folder = self.folder.root / "video"
+        files = sorted(folder.iterdir()) if folder.is_dir() else []
+        return next((file for file in files if file.stem == self.name), None)
 
     @cached_property
     def reference(self) -> RawFrame:

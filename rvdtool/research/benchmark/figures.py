@@ -62,7 +62,7 @@ def draw_curves(results: Sequence[VideoResult], path: Path) -> None:
         axes.set_ylabel(what)
         axes.grid(alpha=0.3)
     left.legend(fontsize="small")
-    _save(figure, path)
+    save_png(figure, path)
 
 
 def draw_error_maps(results: Sequence[VideoResult], folder: Path, path: Path) -> None:
@@ -102,7 +102,7 @@ def draw_error_maps(results: Sequence[VideoResult], folder: Path, path: Path) ->
         bar.set_label("|error| / (white − black) [%]", fontsize="x-small")
     for one in grid.flat:
         one.set_axis_off()
-    _save(figure, path)
+    save_png(figure, path)
 
 
 def _map(result: VideoResult, folder: Path) -> ErrorMap:
@@ -110,7 +110,12 @@ def _map(result: VideoResult, folder: Path) -> ErrorMap:
     return place.read_error_map(result.record.frames[-1].index)
 
 
-def _save(figure: "Figure", path: Path) -> None:
+def save_png(figure: "Figure", path: Path) -> None:
+    """Write a figure as PNG, replacing an earlier one.
+
+    Raises:
+        OutputError: the file can't be written.
+    """
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=110)  # a Figure without pyplot uses Agg
     with write_beside(path, overwrite=True) as file:

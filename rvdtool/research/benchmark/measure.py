@@ -2,14 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import tee, zip_longest
 from pathlib import Path
 
+import numpy as np
+
 from rvdtool.errors import MismatchError
+from rvdtool.evaluate.edits import frame_delta_e
 from rvdtool.evaluate.metrics import score_values
+from rvdtool.raw.frame import RawFrame
+from rvdtool.raw.render import Look, look_of
 from rvdtool.research.benchmark.clip import BenchmarkClip
 from rvdtool.research.benchmark.fusion import ChainMethod, run_chain
-from rvdtool.research.benchmark.method import Method, PredictedFrame
+from rvdtool.research.benchmark.method import Codec, Method, PredictedFrame
 from rvdtool.research.benchmark.record import FrameRecord, Place, Record, error_map
 
 
@@ -38,6 +44,7 @@ def measure(
     frames: int | None,
     every: int,
     machine: str,
+    edits: bool = False,
 ) -> list[VideoResult]:
     """Score methods on a video, except for known figures. Chain methods share one chain.
 
@@ -52,20 +59,21 @@ def measure(
         every: for methods that treat frames separately, score only every n-th frame, counted
             backwards from the last.
         machine: description of the machine.
+        edits: also measure ΔE after edits, of every n-th frame likewise.
 
     Raises:
         InputError: a frame is missing or damaged.
         MismatchError: a method's result has NaN, or frames differ in size.
         OutputError: figures can't be written.
     """
-    runs = [_Run(method, clip, results, frames, every, machine) for method in methods]
+    runs = [_Run(method, clip, results, frames, every, machine, edits) for method in methods]
     lasts = [run.missing[-1] for run in runs if run.missing and isinstance(run.method, ChainMethod)]
     links = iter(tee(run_chain(clip, max(lasts)), len(lasts)) if lasts else ())
     scored = [
         run.score(
             run.method.read(clip, next(links))
             if isinstance(run.method, ChainMethod)
-            else run.method.predict(clip, run.missing)
+            else run.predict()
         )
         for run in runs
         if run.missing
@@ -93,12 +101,18 @@ class _Run:
         frames: int | None,
         every: int,
         machine: str,
+        edits: bool,
     ) -> None:
         self.method, self._clip = method, clip
         self._place = Place(results, method.name, clip.name, clip.half)
         self._every = every if method.alone else 1
         self._wanted = wanted_frames(len(clip), frames, self._every)
+        self._edited = wanted_frames(len(clip), frames, every) if edits else range(0)
         key = {**method.key(), "clip": clip.fingerprint(), "size": "half" if clip.half else "full"}
+        if isinstance(method, Codec):
+            key["frames"] = str(self._wanted[-1] + 1)
+        if edits:
+            key["edits"] = f"every {every}"
         self._record = self._place.read(key) or Record(
             key=key, machine=machine, metadata_bytes=method.metadata_bytes(clip), frames=()
         )
@@ -109,6 +123,20 @@ class _Run:
         if self.missing and machine not in self._record.machine:
             both = f"{self._record.machine}; {machine}"
             self._record = self._record.model_copy(update={"machine": both})
+
+    def predict(self) -> Iterator[PredictedFrame]:
+        """The method's predictions of the missing frames; a codec's rates are recorded."""
+        if not isinstance(self.method, Codec):
+            return self.method.predict(self._clip, self.missing)
+        count = self._wanted[-1] + 1
+        encoding = self.method.encode(self._clip, count)
+        rates = {
+            "metadata_bytes": sum(encoding.parts.values()) / count,
+            "parts": dict(encoding.parts),
+            "encode_seconds": encoding.seconds,
+        }
+        self._record = self._record.model_copy(update=rates)
+        return encoding.frames
 
     def score(self, predictions: Iterator[PredictedFrame]) -> Iterator[None]:
         """Score predictions; yields after each frame. If the method treats frames separately,
@@ -122,7 +150,8 @@ class _Run:
                 raise MismatchError(
                     f"{self.method.name}, {self._clip.name}, frame {index}: {error}"
                 ) from error
-            frames[index] = FrameRecord.of(index, prediction.seconds, scores)
+            edited = self._delta_e(prediction, true) if index in self._edited else None
+            frames[index] = FrameRecord.of(index, prediction.seconds, scores, edited)
             if index == self.missing[-1]:
                 self._place.write_error_map(index, error_map(prediction.values, true))
             ordered = tuple(frames[index] for index in sorted(frames))
@@ -131,6 +160,14 @@ class _Run:
                 self._place.write(self._record)
             yield
         self._place.write(self._record)
+
+    def _delta_e(self, prediction: PredictedFrame, true: RawFrame) -> dict[str, float]:
+        inside = np.clip(np.rint(prediction.values), 0, 2**true.bits - 1).astype(np.uint16)
+        return frame_delta_e(true.with_mosaic(inside), true, self._look)
+
+    @cached_property
+    def _look(self) -> Look:
+        return look_of(self._clip.reference)
 
     def result(self) -> VideoResult:
         """The figures of all requested frames."""

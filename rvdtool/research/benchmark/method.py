@@ -42,12 +42,14 @@ class Method(ABC):
     Attributes:
         name: name in tables and file names.
         alone: whether frames are predicted separately, so that some may be left out.
+        needs_video: whether frames are predicted from the sRGB video, besides RAW data.
         switches: the model's switches, which define an ablation.
         sources: packages and modules below rvdtool whose code the figures depend on.
     """
 
     name: str
     alone: ClassVar[bool] = False
+    needs_video: ClassVar[bool] = True
     switches: Mapping[str, bool] = MappingProxyType({})
     sources: ClassVar[tuple[str, ...]]
 
@@ -75,6 +77,42 @@ class Method(ABC):
     def key(self) -> Mapping[str, str]:
         """All that figures depend on besides the clip; they are stale when it changes."""
         return {"name": self.name, "code": code_fingerprint(self.sources)}
+
+
+@dataclass(frozen=True, eq=False)
+class Encoding:
+    """What a `Codec` has stored of a clip.
+
+    Attributes:
+        parts: bytes of the files, or of the members of a file, by kind; without the sRGB video.
+        seconds: processor seconds that storing took.
+        frames: decodes all frames but the first, in order; `seconds` are processor seconds.
+    """
+
+    parts: Mapping[str, int]
+    seconds: float
+    frames: Iterator[PredictedFrame]
+
+
+class Codec(Method):
+    """A method whose RAW data are files, so that its rate is their size."""
+
+    @abstractmethod
+    def encode(self, clip: BenchmarkClip, count: int) -> Encoding:
+        """Store the first `count` frames of a clip.
+
+        Raises:
+            InputError: a frame is missing or damaged.
+            UsageError: the clip can't be stored like this.
+        """
+
+    def predict(self, clip: BenchmarkClip, wanted: Sequence[int]) -> Iterator[PredictedFrame]:
+        """As `Method.predict`."""
+        return self.encode(clip, wanted[-1] + 1).frames
+
+    def metadata_bytes(self, clip: BenchmarkClip) -> float:
+        """0: what `encode` stores is known afterwards."""
+        return 0.0
 
 
 class TrainedMethod(Method):

@@ -1,5 +1,6 @@
 """Find methods by name, as given on the command line."""
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,9 @@ UNTRAINED = (CopyWarp.name, Inverse.name, Fusion.name)
 NAMES = (*UNTRAINED, "inf", *PARTS, KnownGain.name)
 """All methods that need no trained model."""
 
+CODECS = ("hevc-CRF", "jxl-DISTANCE", "dng-ljpeg", "dng-log10", "dng-jxl")
+"""Codecs of the RAW frames themselves."""
+
 TUNED = "+tuned"
 KNOWN_PREVIOUS = "+known-previous"
 _KINDS = {
@@ -29,8 +33,9 @@ def find_method(name: str, device: str = "cpu") -> Method:
     """The method of a given name.
 
     Args:
-        name: one of `NAMES`, or a trained model's name or folder. A CAM may be followed by
-            `+tuned`, a calibrated FAGDN by `+known-previous`.
+        name: one of `NAMES`, one of `CODECS` with a number, or a trained model's name or folder.
+            A CAM may be followed by `+tuned`, a calibrated FAGDN by `+known-previous`; that and
+            `fusion` by `+4raw`, to reconstruct a bundle with that many RAWs.
         device: the networks' device, in PyTorch's syntax.
 
     Raises:
@@ -44,11 +49,32 @@ def find_method(name: str, device: str = "cpu") -> Method:
         return untrained[name]()
     if name in PARTS:
         return Part(name)
+    codec = _codec(name, device)
+    if codec is not None:
+        return codec
     if name == "inf":
         from rvdtool.research.benchmark.inf import Inf
 
         return Inf(device)
     return _trained(name, device)
+
+
+def _codec(name: str, device: str) -> Method | None:
+    """The codec of a given name; None if it is the name of another method or of a model."""
+    from rvdtool.research.benchmark.bundled import Bundled
+    from rvdtool.research.benchmark.codecs import DNGS, Dng, Hevc, JpegXl
+
+    if found := re.fullmatch(r"(.+)\+(\d+)raw", name):
+        model = None if found[1] == Fusion.name else found[1]
+        return Bundled(model, int(found[2]), device)
+    kind, _, setting = name.partition("-")
+    if kind == "dng" and setting in DNGS:
+        return Dng(DNGS[setting])
+    if kind == "hevc" and re.fullmatch(r"\d+", setting):
+        return Hevc(int(setting))
+    if kind == "jxl" and re.fullmatch(r"\d+(\.\d+)?", setting):
+        return JpegXl(float(setting))
+    return None
 
 
 def _trained(name: str, device: str) -> Method:
@@ -59,7 +85,8 @@ def _trained(name: str, device: str) -> Method:
     model_name = name.removesuffix(suffix)
     if model_name not in list_models() and not Path(model_name).exists():
         raise UsageError(
-            f"{name}: neither a method ({', '.join(NAMES)}) nor a trained model's name or folder"
+            f"{name}: neither a method ({', '.join((*NAMES, *CODECS))}) nor a trained model's "
+            "name or folder"
         )
     model = load_model(model_name)
     if suffix:

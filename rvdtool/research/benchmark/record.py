@@ -33,7 +33,8 @@ ErrorMap = NDArray[np.float32]
 class FrameRecord(BaseModel):
     """One frame's figures; see `rvdtool.evaluate.metrics.Scores`.
 
-    A PSNR is None if the prediction equals the truth (infinite).
+    A PSNR is None if the prediction equals the truth (infinite). `delta_e` is the mean CIEDE2000
+    after each edit, None if that wasn't measured.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,9 +45,16 @@ class FrameRecord(BaseModel):
     ssim: float
     psnr_paper: float | None
     ssim_paper: float
+    delta_e: dict[str, float] | None = None
 
     @classmethod
-    def of(cls, index: int, seconds: float, scores: Scores) -> "FrameRecord":
+    def of(
+        cls,
+        index: int,
+        seconds: float,
+        scores: Scores,
+        delta_e: dict[str, float] | None = None,
+    ) -> "FrameRecord":
         """Make a record from a frame's scores."""
         psnr, published = (
             value if np.isfinite(value) else None for value in (scores.psnr, scores.psnr_paper)
@@ -58,6 +66,7 @@ class FrameRecord(BaseModel):
             ssim=scores.ssim,
             psnr_paper=published,
             ssim_paper=scores.ssim_paper,
+            delta_e=delta_e,
         )
 
 
@@ -68,6 +77,8 @@ class Record(BaseModel):
         key: all that the figures depend on; they are stale when it changes.
         machine: description of the machine.
         metadata_bytes: bytes of RAW that the method needs per frame.
+        parts: bytes of what a `Codec` stored of the clip, by kind.
+        encode_seconds: processor seconds that this took.
         frames: the frames' figures, by index.
     """
 
@@ -76,6 +87,8 @@ class Record(BaseModel):
     key: dict[str, str]
     machine: str
     metadata_bytes: float
+    parts: dict[str, int] = {}
+    encode_seconds: float = 0.0
     frames: tuple[FrameRecord, ...]
 
 

@@ -98,7 +98,9 @@ def _videos(results: Sequence[VideoResult]) -> dict[str, object]:
                 result.method: {
                     "every": result.every,
                     "metadata_bytes": result.record.metadata_bytes,
-                    "frames": [frame.model_dump() for frame in result.record.frames],
+                    "frames": [
+                        frame.model_dump(exclude={"delta_e"}) for frame in result.record.frames
+                    ],
                 }
                 for result in group
             },
@@ -121,7 +123,7 @@ def _frames(results: Sequence[VideoResult]) -> str:
         for frame in result.record.frames:
             figures = {
                 name: "inf" if value is None else value
-                for name, value in frame.model_dump().items()
+                for name, value in frame.model_dump(exclude={"delta_e"}).items()
             }
             writer.writerow(where | figures)
     return text.getvalue()

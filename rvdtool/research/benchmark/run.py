@@ -36,6 +36,7 @@ class Plan:
         low_resolution: also measure everything at half size.
         jobs: number of videos processed at the same time.
         device: the networks' device, in PyTorch's syntax; None for the fastest available.
+        edits: also measure ΔE after edits, of every n-th frame, counted likewise.
 
     Raises:
         UsageError: no method, a method given twice, or a number below 1 (2 for frames).
@@ -49,6 +50,7 @@ class Plan:
     low_resolution: bool = False
     jobs: int = 2
     device: str | None = None
+    edits: bool = False
 
     def __post_init__(self) -> None:
         if not self.methods or len(set(self.methods)) < len(self.methods):
@@ -152,5 +154,11 @@ def _measure(task: _Task, device: str, threads: int) -> list[VideoResult]:
     methods = [find_method(name, device) for name in task.names]
     clip = BenchmarkClip(task.folder, task.video, task.half)
     return measure(
-        methods, clip, plan.results, frames=plan.frames, every=plan.every, machine=machine
+        methods,
+        clip,
+        plan.results,
+        frames=plan.frames,
+        every=plan.every,
+        machine=machine,
+        edits=plan.edits,
     )

@@ -1,0 +1,191 @@
+"""Codecs of the RAW frames themselves: what a camera could store instead of a bundle.
+
+Lossy ones code the four positions of the CFA cell as pictures side by side (`raw.jpegxl`), in the
+square root of the light, 12 bits: shot noise is then the same everywhere.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import process_time
+
+import av
+import imagecodecs
+import numpy as np
+from av.video.frame import VideoFrame as AvFrame
+
+from rvdtool.errors import UsageError
+from rvdtool.raw.dng import Compression, write_dng
+from rvdtool.raw.frame import Mosaic, RawFrame
+from rvdtool.raw.jpegxl import from_quarters, to_quarters
+from rvdtool.raw.read import read_raw
+from rvdtool.research.benchmark.clip import BenchmarkClip
+from rvdtool.research.benchmark.method import Codec, Encoding, PredictedFrame
+
+DNGS: dict[str, Compression] = {"ljpeg": "ljpeg", "log10": "log10", "jxl": "jxl"}
+"""Compressions of DNGs by name."""
+
+_TOP = 4095
+"""Largest code of a companded value."""
+
+_LARGEST_CRF = 51
+_LARGEST_DISTANCE = 15
+
+
+def compand(frame: RawFrame) -> Mosaic:
+    """A frame's values as codes 0..4095, by the square root of DN; positions in quarters."""
+    full = 2**frame.bits - 1
+    codes = np.rint(_TOP * np.sqrt(np.minimum(frame.mosaic, full) / full))
+    return to_quarters(codes.astype(np.uint16))
+
+
+def expand(codes: Mosaic, frame: RawFrame) -> Mosaic:
+    """The mosaic of codes, in DN of `frame`'s bits; the inverse of `compand` but for rounding."""
+    values = np.rint((codes / _TOP) ** 2 * (2**frame.bits - 1))
+    return from_quarters(values.astype(np.uint16))
+
+
+class FileCodec(Codec):
+    """A codec that stores nothing but the RAW frames, so that it needs no sRGB video."""
+
+    needs_video = False
+    sources = ("research.benchmark.codecs", "raw")
+
+    def encode(self, clip: BenchmarkClip, count: int) -> Encoding:
+        """As `Codec.encode`."""
+        scratch = TemporaryDirectory()
+        folder = Path(scratch.name)
+        seconds = self.write(clip, count, folder)
+        size = sum(file.stat().st_size for file in folder.iterdir())
+        return Encoding({"raw": size}, seconds, self._decoded(clip, scratch))
+
+    @abstractmethod
+    def write(self, clip: BenchmarkClip, count: int, folder: Path) -> float:
+        """Write files of the first `count` frames; return processor seconds."""
+
+    @abstractmethod
+    def read(self, clip: BenchmarkClip, folder: Path) -> Iterator[Mosaic]:
+        """Decode the files that `write` has written; yield all frames."""
+
+    def _decoded(
+        self, clip: BenchmarkClip, scratch: TemporaryDirectory[str]
+    ) -> Iterator[PredictedFrame]:
+        with scratch:
+            mosaics = self.read(clip, Path(scratch.name))
+            index, start = 0, process_time()
+            for mosaic in mosaics:
+                seconds = process_time() - start
+                if index:
+                    yield PredictedFrame(index, mosaic, seconds)
+                index, start = index + 1, process_time()
+
+
+class Dng(FileCodec):
+    """A DNG for each frame, as `derender` writes them: lossless, but for `log10`."""
+
+    def __init__(self, compression: Compression) -> None:
+        self.name = f"dng-{compression}"
+        self._compression = compression
+
+    def write(self, clip: BenchmarkClip, count: int, folder: Path) -> float:
+        """As `FileCodec.write`."""
+        seconds = 0.0
+        for index in range(count):
+            raw, start = clip.raw(index), process_time()
+            write_dng(raw, _file(folder, index, "dng"), compression=self._compression)
+            seconds += process_time() - start
+        return seconds
+
+    def read(self, clip: BenchmarkClip, folder: Path) -> Iterator[Mosaic]:
+        """As `FileCodec.read`."""
+        for file in sorted(folder.iterdir()):
+            yield read_raw(file).mosaic
+
+
+class JpegXl(FileCodec):
+    """A lossy JPEG XL for each frame.
+
+    Grey values of JPEG XL are sRGB's, whose curve is close to a square root.
+    """
+
+    def __init__(self, distance: float) -> None:
+        """Set up the codec.
+
+        Args:
+            distance: Butteraugli distance; 1 is meant to look the same.
+
+        Raises:
+            UsageError: it isn't above 0, or above 15.
+        """
+        if not 0 < distance <= _LARGEST_DISTANCE:
+            raise UsageError(f"jxl-{distance:g}: a distance is above 0 and at most 15; give jxl-1")
+        self.name = f"jxl-{distance:g}"
+        self._distance = distance
+
+    def write(self, clip: BenchmarkClip, count: int, folder: Path) -> float:
+        """As `FileCodec.write`."""
+        seconds = 0.0
+        for index in range(count):
+            raw, start = clip.raw(index), process_time()
+            data = imagecodecs.jpegxl_encode(
+                compand(raw) << 4, distance=self._distance, bitspersample=16, numthreads=1
+            )
+            _file(folder, index, "jxl").write_bytes(data)
+            seconds += process_time() - start
+        return seconds
+
+    def read(self, clip: BenchmarkClip, folder: Path) -> Iterator[Mosaic]:
+        """As `FileCodec.read`."""
+        for file in sorted(folder.iterdir()):
+            codes = imagecodecs.jpegxl_decode(file.read_bytes(), numthreads=1)
+            yield expand(np.rint(np.minimum(codes / 16, _TOP)).astype(np.uint16), clip.reference)
+
+
+class Hevc(FileCodec):
+    """One HEVC stream, 12 bits, by x265 with its default preset, tuned for PSNR."""
+
+    def __init__(self, crf: int) -> None:
+        """Set up the codec.
+
+        Args:
+            crf: x265's constant rate factor, 0 (best) to 51.
+
+        Raises:
+            UsageError: it is outside that range.
+        """
+        if not 0 <= crf <= _LARGEST_CRF:
+            raise UsageError(f"hevc-{crf}: a CRF is 0 to 51; give hevc-16")
+        self.name = f"hevc-{crf}"
+        self._crf = crf
+
+    def write(self, clip: BenchmarkClip, count: int, folder: Path) -> float:
+        """As `FileCodec.write`."""
+        with av.open(folder / "clip.hevc", "w", format="hevc") as container:
+            stream = container.add_stream("libx265", rate=24)
+            stream.height, stream.width = clip.reference.size
+            stream.pix_fmt = "gray12le"
+            stream.options = {
+                "crf": str(self._crf),
+                "tune": "psnr",
+                # As in video.encode; one frame at a time, so that bytes don't depend on timing.
+                "x265-params": "log-level=none:pools=none:frame-threads=1",
+            }
+            seconds = 0.0
+            for index in range(count):
+                raw, start = clip.raw(index), process_time()
+                container.mux(stream.encode(AvFrame.from_ndarray(compand(raw), format="gray12le")))
+                seconds += process_time() - start
+            start = process_time()
+            container.mux(stream.encode(None))
+            return seconds + process_time() - start
+
+    def read(self, clip: BenchmarkClip, folder: Path) -> Iterator[Mosaic]:
+        """As `FileCodec.read`."""
+        with av.open(folder / "clip.hevc", format="hevc") as container:
+            for frame in container.decode(video=0):
+                yield expand(frame.to_ndarray().astype(np.uint16), clip.reference)
+
+
+def _file(folder: Path, index: int, suffix: str) -> Path:
+    return folder / f"{index:06d}.{suffix}"
