@@ -13,11 +13,19 @@ from small_clips import BLACK, WHITE, disturbed, random_mosaic, small_frame, wri
 from small_shots import pan, raw_frame
 
 from rvdtool.evaluate.compare import compare, match_frames
-from rvdtool.evaluate.edits import AREAS, EDITS, adaptation, delta_e, score_edits
+from rvdtool.evaluate.edits import (
+    AREAS,
+    EDITS,
+    adaptation,
+    delta_e,
+    frame_delta_e,
+    score_edits,
+)
 from rvdtool.evaluate.jod import Visibility, is_installed
 from rvdtool.raw.bayer import denormalise
 from rvdtool.raw.color import white_xy
 from rvdtool.raw.frame import RawFrame
+from rvdtool.raw.render import look_of
 
 needs_jod = pytest.mark.skipif(
     not is_installed(), reason="cvvdp isn't installed: pip install 'rvdtool[jod]'"
@@ -188,3 +196,13 @@ def test_the_json_is_as_its_schema_says(
     row = (scores["film"].delta_e, scores["film"].delta_e_95)
     assert line.split()[1:3] == [f"{value:.2f}" for value in row]
     assert line.split()[5] == "–"
+
+
+def test_a_single_frame_is_measured_like_a_clip(tmp_path: Path) -> None:
+    true = [raw_frame(scene, noise=0) for scene in pan(2)]
+    predicted = [raw_frame(scene, noise=0.02) for scene in pan(2)]
+    folders = write_clip(tmp_path / "predicted", predicted), write_clip(tmp_path / "true", true)
+    clip = score_edits(compare(match_frames(*folders)))
+    frame = frame_delta_e(predicted[1], true[1], look_of(true[0]))
+    # DNGs store the camera's white as fractions, so the developed colours differ a little.
+    assert frame == pytest.approx({name: one.delta_e for name, one in clip.items()}, rel=1e-3)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import process_time
 
 from rvdtool.bundle.store import Bundle, open_bundle
@@ -60,7 +59,7 @@ class Bundled(Codec):
         """As `Method.key`."""
         return {**super().key(), "model": "" if self._model is None else self._model.sha256}
 
-    def encode(self, clip: BenchmarkClip, count: int) -> Encoding:
+    def encode(self, clip: BenchmarkClip, count: int, scratch: Path) -> Encoding:
         """As `Codec.encode`.
 
         If the data set has no file of the video, the sRGB frames are packed as PNGs.
@@ -75,8 +74,7 @@ class Bundled(Codec):
             raise UsageError(
                 f"{clip.name}: {count} frames are too few for {self.name}; give fewer RAWs"
             )
-        scratch = TemporaryDirectory()
-        bundle, seconds = self._pack(clip, count, Path(scratch.name))
+        bundle, seconds = self._pack(clip, count, scratch)
         if bundle.video_info.frame_count != len(clip):
             raise MismatchError(
                 f"{clip.name}: its video has {bundle.video_info.frame_count} frames, but data.json "
@@ -88,7 +86,7 @@ class Bundled(Codec):
         }
         known = sum(member.size for member in bundle.manifest.members)
         parts["archive"] = bundle.path.stat().st_size - known
-        return Encoding(parts, seconds, self._decoded(bundle, count, scratch))
+        return Encoding(parts, seconds, self._decoded(bundle, count, scratch / "frames"))
 
     def _pack(self, clip: BenchmarkClip, count: int, folder: Path) -> tuple[Bundle, float]:
         frames = [number * count // self._raws for number in range(self._raws)]
@@ -101,15 +99,11 @@ class Bundled(Codec):
         path = pack(video, stills, folder / "clip.rvd", force=True)
         return open_bundle(path), process_time() - start
 
-    def _decoded(
-        self, bundle: Bundle, count: int, scratch: TemporaryDirectory[str]
-    ) -> Iterator[PredictedFrame]:
-        with scratch:
-            folder = Path(scratch.name) / "frames"
-            options = DerenderOptions(model=self._model, audio=False, frames=range(count))
-            start = process_time()
-            derender_to_folder(bundle, folder, options)
-            seconds = (process_time() - start) / count
-            for index, file in enumerate(list_sequence(folder)):
-                if index:
-                    yield PredictedFrame(index, read_raw(file).mosaic, seconds)
+    def _decoded(self, bundle: Bundle, count: int, folder: Path) -> Iterator[PredictedFrame]:
+        options = DerenderOptions(model=self._model, audio=False, frames=range(count))
+        start = process_time()
+        derender_to_folder(bundle, folder, options)
+        seconds = (process_time() - start) / count
+        for index, file in enumerate(list_sequence(folder)):
+            if index:
+                yield PredictedFrame(index, read_raw(file).mosaic, seconds)

@@ -7,7 +7,6 @@ square root of the light, 12 bits: shot noise is then the same everywhere.
 from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import process_time
 
 import av
@@ -52,12 +51,10 @@ class FileCodec(Codec):
     needs_video = False
     sources = ("research.benchmark.codecs", "raw")
 
-    def encode(self, clip: BenchmarkClip, count: int) -> Encoding:
+    def encode(self, clip: BenchmarkClip, count: int, scratch: Path) -> Encoding:
         """As `Codec.encode`."""
-        scratch = TemporaryDirectory()
-        folder = Path(scratch.name)
-        seconds = self.write(clip, count, folder)
-        size = sum(file.stat().st_size for file in folder.iterdir())
+        seconds = self.write(clip, count, scratch)
+        size = sum(file.stat().st_size for file in scratch.iterdir())
         return Encoding({"raw": size}, seconds, self._decoded(clip, scratch))
 
     @abstractmethod
@@ -68,17 +65,13 @@ class FileCodec(Codec):
     def read(self, clip: BenchmarkClip, folder: Path) -> Iterator[Mosaic]:
         """Decode the files that `write` has written; yield all frames."""
 
-    def _decoded(
-        self, clip: BenchmarkClip, scratch: TemporaryDirectory[str]
-    ) -> Iterator[PredictedFrame]:
-        with scratch:
-            mosaics = self.read(clip, Path(scratch.name))
-            index, start = 0, process_time()
-            for mosaic in mosaics:
-                seconds = process_time() - start
-                if index:
-                    yield PredictedFrame(index, mosaic, seconds)
-                index, start = index + 1, process_time()
+    def _decoded(self, clip: BenchmarkClip, folder: Path) -> Iterator[PredictedFrame]:
+        index, start = 0, process_time()
+        for mosaic in self.read(clip, folder):
+            seconds = process_time() - start
+            if index:
+                yield PredictedFrame(index, mosaic, seconds)
+            index, start = index + 1, process_time()
 
 
 class Dng(FileCodec):

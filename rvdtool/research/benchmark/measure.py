@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import tee, zip_longest
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -69,18 +70,19 @@ def measure(
     runs = [_Run(method, clip, results, frames, every, machine, edits) for method in methods]
     lasts = [run.missing[-1] for run in runs if run.missing and isinstance(run.method, ChainMethod)]
     links = iter(tee(run_chain(clip, max(lasts)), len(lasts)) if lasts else ())
-    scored = [
-        run.score(
-            run.method.read(clip, next(links))
-            if isinstance(run.method, ChainMethod)
-            else run.predict()
-        )
-        for run in runs
-        if run.missing
-    ]
-    # All methods advance together, so that only one step of the chain is in memory.
-    for _ in zip_longest(*scored):
-        pass
+    with TemporaryDirectory() as scratch:
+        scored = [
+            run.score(
+                run.method.read(clip, next(links))
+                if isinstance(run.method, ChainMethod)
+                else run.predict(Path(scratch))
+            )
+            for run in runs
+            if run.missing
+        ]
+        # All methods advance together, so that only one step of the chain is in memory.
+        for _ in zip_longest(*scored):
+            pass
     return [run.result() for run in runs]
 
 
@@ -124,12 +126,14 @@ class _Run:
             both = f"{self._record.machine}; {machine}"
             self._record = self._record.model_copy(update={"machine": both})
 
-    def predict(self) -> Iterator[PredictedFrame]:
+    def predict(self, scratch: Path) -> Iterator[PredictedFrame]:
         """The method's predictions of the missing frames; a codec's rates are recorded."""
         if not isinstance(self.method, Codec):
             return self.method.predict(self._clip, self.missing)
         count = self._wanted[-1] + 1
-        encoding = self.method.encode(self._clip, count)
+        folder = scratch / self.method.name
+        folder.mkdir()
+        encoding = self.method.encode(self._clip, count, folder)
         rates = {
             "metadata_bytes": sum(encoding.parts.values()) / count,
             "parts": dict(encoding.parts),

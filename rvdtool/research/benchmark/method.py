@@ -3,6 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -98,8 +100,8 @@ class Codec(Method):
     """A method whose RAW data are files, so that its rate is their size."""
 
     @abstractmethod
-    def encode(self, clip: BenchmarkClip, count: int) -> Encoding:
-        """Store the first `count` frames of a clip.
+    def encode(self, clip: BenchmarkClip, count: int, scratch: Path) -> Encoding:
+        """Store the first `count` frames of a clip in an empty folder, which decoding reads.
 
         Raises:
             InputError: a frame is missing or damaged.
@@ -108,7 +110,8 @@ class Codec(Method):
 
     def predict(self, clip: BenchmarkClip, wanted: Sequence[int]) -> Iterator[PredictedFrame]:
         """As `Method.predict`."""
-        return self.encode(clip, wanted[-1] + 1).frames
+        with TemporaryDirectory() as scratch:
+            yield from self.encode(clip, wanted[-1] + 1, Path(scratch)).frames
 
     def metadata_bytes(self, clip: BenchmarkClip) -> float:
         """0: what `encode` stores is known afterwards."""
