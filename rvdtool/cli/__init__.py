@@ -27,6 +27,7 @@ from rvdtool.cli import (
     metrics,
     models,
     pack,
+    plan,
     render,
     unpack,
     verify,
@@ -50,6 +51,7 @@ app = typer.Typer(
 # New commands are registered here, one line each, in the order in which users need them.
 app.command()(pack.pack)
 app.command()(derender.derender)
+app.command()(plan.plan)
 app.command()(info.info)
 app.command()(verify.verify)
 app.command()(unpack.unpack)
