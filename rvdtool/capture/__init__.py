@@ -10,5 +10,6 @@ register   finds the homography between them, and the lens distortion; imports O
            itself imported only when sizes aren't enough
 guess      finds starting points for registration
 exposures  reads each frame's exposure from a CSV file
+trigger    decides while filming at which frames a RAW is kept
 preview    draws a picture for judging an alignment by eye
 """

@@ -260,6 +260,7 @@ def _bundle(name: str, path: Path, folder: Path) -> Iterator[Run]:
     yield name, ["verify", str(path)]
     yield name, ["unpack", str(path), "-o", str(out)]
     yield name, ["derender", str(path), "-o", str(out) + "-raws", "--model", "none"]
+    yield name, ["plan", str(path), "--count", "1"]
 
 
 def _file(folder: Path, name: str, data: bytes) -> Path:
