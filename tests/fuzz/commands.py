@@ -5,7 +5,7 @@
 
 Every file has less than 10 MB and asks for much more memory or time than it is worth. A command
 must refuse it with one line of an error, or succeed because it needs nothing of what is forged (as
-`unpack` does, which copies bytes), within 500 MB of memory and 5 seconds of processor beyond
+`unpack` does, which copies bytes), within 250 MB of memory and 5 seconds of processor beyond
 those with which Python and the libraries start. One JSON on stdout; exits with 1 if any run
 did otherwise.
 """
