@@ -117,7 +117,7 @@ def main() -> int:
                 seeds, arguments.kills, arguments.first
             )
     failures = sum(report["failures"] for report in reports.values())
-    limits = {"resident memory beyond the start, MB": round(MEMORY / 1e6), "seconds of processor": SECONDS}
+    limits = {"MB beyond the start": round(MEMORY / 1e6), "seconds of processor": SECONDS}
     _say(sys.stdout, json.dumps({"failures": failures, "limits": limits, **reports}, indent=2))
     return 1 if failures else 0
 
