@@ -20,6 +20,7 @@ from rvdtool.cli.derendered import (
     report_in_words,
 )
 from rvdtool.cli.frames import parse_frames
+from rvdtool.cli.imports import quick_import
 from rvdtool.cli.rates import parse_rate
 from rvdtool.cli.several import Ahead, for_each
 from rvdtool.errors import RvdError, UsageError
@@ -202,18 +203,19 @@ def derender(
 
     Example: rvdtool derender clip.rvd -o raws/
     """
-    from rvdtool.bundle.store import open_bundle
-    from rvdtool.delivery.cluster import CLIPS_AHEAD, Cluster
-    from rvdtool.delivery.folder import derender_to_folder
-    from rvdtool.delivery.options import DerenderOptions
-    from rvdtool.delivery.output import CompleteError, can_resume, require_beside
-    from rvdtool.delivery.preview import require_preview, write_preview
-    from rvdtool.delivery.rehearsal import rehearse
-    from rvdtool.reconstruct.compiled import cores, must_compile
-    from rvdtool.reconstruct.stages import stage
-    from rvdtool.reconstruct.threads import use_threads
-    from rvdtool.report.pictures import MOST_FRAMES
-    from rvdtool.report.run import ConfidenceRecord, write_run_report
+    with quick_import("numba"):
+        from rvdtool.bundle.store import open_bundle
+        from rvdtool.delivery.cluster import CLIPS_AHEAD, Cluster
+        from rvdtool.delivery.folder import derender_to_folder
+        from rvdtool.delivery.options import DerenderOptions
+        from rvdtool.delivery.output import CompleteError, can_resume, require_beside
+        from rvdtool.delivery.preview import require_preview, write_preview
+        from rvdtool.delivery.rehearsal import rehearse
+        from rvdtool.reconstruct.compiled import cores, must_compile
+        from rvdtool.reconstruct.stages import stage
+        from rvdtool.reconstruct.threads import use_threads
+        from rvdtool.report.pictures import MOST_FRAMES
+        from rvdtool.report.run import ConfidenceRecord, write_run_report
 
     if overwrite and resume:
         raise UsageError("--overwrite and --resume can't be combined; give one of them")
@@ -242,12 +244,13 @@ def derender(
     threads = threads or (2 if engine == "ray" else cores())
     use_threads(threads)
     loaded, network = None, None
-    if model != "none" and engine == "ray":
-        loaded, network = _shared(model, device, bf16)
-    elif model != "none":
-        from rvdtool.network.device import load_placed
+    with quick_import("torch"):
+        if model != "none" and engine == "ray":
+            loaded, network = _shared(model, device, bf16)
+        elif model != "none":
+            from rvdtool.network.device import load_placed
 
-        loaded = load_placed(model, device, bf16, threads)
+            loaded = load_placed(model, device, bf16, threads)
     settings = DerenderOptions(
         compression=compression,
         flow=flow,
