@@ -178,11 +178,16 @@ class InverseIsp:
         """
         features = Features(rgb)
         weight = np.ones_like(raw) if weight is None else weight
-        positions = {}
-        for at in POSITIONS:
+        fitted: dict[tuple[int, int], Position] = {}
+
+        def fit(number: int, _end: int) -> None:
+            at = POSITIONS[number]
             own = np.s_[at[0] :: 2, at[1] :: 2]
             color = int(phase.pattern[at])
-            positions[at] = _fit_position(features, raw[own], weight[own], at, color, by_libraw)
+            fitted[at] = _fit_position(features, raw[own], weight[own], at, color, by_libraw)
+
+        in_strips(len(POSITIONS), fit, step=1)
+        positions = {at: fitted[at] for at in POSITIONS}
         estimate = _apply(positions, None, features)
         # LibRaw's curve is known, in any light.
         beyond = None if by_libraw else Beyond.fit(features, raw, estimate.value, weight)

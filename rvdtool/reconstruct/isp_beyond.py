@@ -78,7 +78,7 @@ class Beyond:
         for at in POSITIONS:
             own = np.s_[at[0] :: 2, at[1] :: 2]
             usable = (features.clipped[own] == 0) & (raw[own] < 1 - DARK) & (weight[own] > 0)
-            coded, y = features.coded[own][usable], raw[own][usable]
+            coded, y = features.values[features.rgb[own][usable]], raw[own][usable]
             each = weight[own][usable] / (np.maximum(y, 0) + DARK) ** 2
             samples.append((coded, y, each, regressed[own][usable]))
         curve = choose_curve([(coded, y, each) for coded, y, each, _ in samples])
@@ -121,7 +121,7 @@ class Beyond:
         result, stray = value.copy(), np.zeros_like(value)
         for at in POSITIONS:
             own = np.s_[at[0] :: 2, at[1] :: 2]
-            channels = light_of(features.coded[own], self.curve)
+            channels = light_of(features.values[features.rgb[own]], self.curve)
             mix = np.maximum(channels @ self.mix[at], np.float32(LOWEST))
             z = np.log(mix)
             low, high = (np.float32(end) for end in self.ends[at])

@@ -52,6 +52,7 @@ class Features:
     Attributes:
         rgb: the frame.
         size: (height, width) of the frame.
+        values: each code as 0..1, [codes].
         table: linearised value of each code, [codes].
         clipped: clip state, [H, W].
     """
@@ -60,8 +61,8 @@ class Features:
         peak = np.iinfo(rgb.dtype).max
         self.rgb = rgb if rgb.flags.c_contiguous else rgb.copy()
         self.size = rgb.shape[0], rgb.shape[1]
-        self._codes: Array = np.arange(peak + 1, dtype=np.float32) / np.float32(peak)
-        self.table = linearise(self._codes)
+        self.values: Array = np.arange(peak + 1, dtype=np.float32) / np.float32(peak)
+        self.table = linearise(self.values)
         self.clipped = np.empty(self.size, np.uint8)
         brightness = np.empty(self.size, np.float32)
         limit = int(np.ceil(CLIP * peak))
@@ -73,16 +74,6 @@ class Features:
         small = _smaller(brightness / np.float32(peak), 8)
         self.tones: list[Array] = [_blurred(small, 1 / scale) for scale in TONE_SCALES]
         """The local mean brightness, one small map per scale."""
-
-    @cached_property
-    def coded(self) -> Array:
-        """[H, W, 3], 0..1."""
-        return self._codes[self.rgb]
-
-    @cached_property
-    def linear(self) -> Array:
-        """[H, W, 3], 0..1."""
-        return self.linear_of(EVERYWHERE)
 
     @cached_property
     def context(self) -> list[Array]:
@@ -219,21 +210,23 @@ def _distance(height: int, width: int) -> Array:
 def design(features: Features, at: tuple[int, int], keep: NDArray[np.bool_]) -> Array:
     """Design matrix [samples, columns] of the regression at one CFA position, for photosites in
     `keep`."""
-    rows, columns = slice(at[0], None, 2), slice(at[1], None, 2)
-    linear = features.linear[rows, columns][keep]
-    coded = features.coded[rows, columns][keep]
+    height, width = features.size
+    y, x = (2 * index + first for index, first in zip(np.nonzero(keep), at, strict=True))
+    pixels, codes = features.rgb.reshape(-1, 3), features.rgb[y, x]
+    linear, coded = features.table[codes], features.values[codes]
     parts = [coded, coded * coded, linear]
-    padded = cv2.copyMakeBorder(
-        features.linear, RADIUS, RADIUS, RADIUS, RADIUS, cv2.BORDER_REFLECT_101
-    )
-    height, width = features.linear.shape[:2]
-    for dy in range(2 * RADIUS + 1):
-        for dx in range(2 * RADIUS + 1):
-            if (dy, dx) != (RADIUS, RADIUS):
-                shifted = padded[at[0] + dy : height + dy : 2, at[1] + dx : width + dx : 2]
-                parts.append(shifted[keep] - linear)
+    for dy in range(-RADIUS, RADIUS + 1):
+        for dx in range(-RADIUS, RADIUS + 1):
+            if dy or dx:
+                near = _mirrored(y + dy, height) * width + _mirrored(x + dx, width)
+                parts.append(features.table[pixels.take(near, axis=0)] - linear)
     for context in features.context:
-        m = context[rows, columns][keep][:, None]
+        m = context[y, x][:, None]
         basis = np.concatenate([linear, np.ones_like(m)], axis=1)
         parts += [basis * m, basis * (m * m)]
     return np.concatenate(parts, axis=1)
+
+
+def _mirrored(index: Indices, size: int) -> Indices:
+    """Indices up to `size` outside of 0..size − 1, mirrored at the first and the last one."""
+    return size - 1 - np.abs(size - 1 - np.abs(index))

@@ -51,11 +51,12 @@ class Moments:
     @classmethod
     def of(cls, design: Array, target: Array, count: int, weight: Array | None = None) -> Self:
         """Compute from `design` [samples, COLUMNS] and `target` [samples], divided by `count`."""
-        full = np.concatenate([design, np.ones((len(design), 1), np.float32)], axis=1)
-        full, target = full.astype(np.float64), target.astype(np.float64)
+        full, target = np.ones((len(design), design.shape[1] + 1)), target.astype(np.float64)
+        full[:, :-1] = design
         if weight is not None:
             root = np.sqrt(weight.astype(np.float64))
-            full, target = full * root[:, None], target * root
+            full *= root[:, None]
+            target = target * root
         return cls(full.T @ full / count, full.T @ target / count, float(target @ target) / count)
 
     def __add__(self, other: Self) -> "Moments":

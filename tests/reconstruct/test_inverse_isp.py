@@ -78,8 +78,10 @@ def test_clip_states_are_their_regressions(size: tuple[int, int]) -> None:
     }
     value = InverseIsp(positions, ErrorModel({}, np.ones(8, bool)))(features.rgb).value
     rows, columns = np.nonzero(features.clipped)
-    around = [mean - features.linear[rows, columns] for mean in features.around(rows, columns)]
-    seen = [features.linear[rows, columns], features.coded[rows, columns], *around]
+    codes = features.rgb[rows, columns]
+    linear, coded = features.table[codes], features.values[codes]
+    around = [mean - linear for mean in features.around(rows, columns)]
+    seen = [linear, coded, *around]
     own = states[rows % 2, columns % 2, features.clipped[rows, columns]]
     wanted = (np.concatenate(seen, axis=1) * own[:, :-1]).sum(axis=1) + own[:, -1]
     wanted = np.where(np.isnan(wanted), 0.3, wanted)
