@@ -16,7 +16,7 @@ Where the current pixel is clipped, *anchored* and *previous* are the warped RAW
 the clipped fit has no information.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import cv2
@@ -84,13 +84,13 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Prior:
-    """The temporal affinity prior of one frame; see the module's docstring.
+class SharedPrior:
+    """What a frame's prior and its evidence have in common.
 
     Attributes:
-        fit, anchored, previous: their variances leave out the *fine* error, which they share.
-        fine: variance of the unpredictable part of the fit's error, [H, W].
+        fit, anchored: their variances leave out the *fine* error, which they share.
         warped: the warped reference RAW; its variance is that of the total error.
+        fine: variance of the unpredictable part of the fit's error, [H, W].
         clipped: the current frame's clip state, [H, W].
         brightness: the current frame's brightness relative to the reference frame, which is removed
             from all candidates.
@@ -103,7 +103,6 @@ class Prior:
 
     fit: Candidate
     anchored: Candidate
-    previous: Candidate
     warped: Candidate
     fine: Array
     clipped: NDArray[np.uint8]
@@ -113,6 +112,17 @@ class Prior:
     first_fit: Array
     previous_fit: Array
     far: Flow
+
+
+@dataclass(frozen=True)
+class Prior(SharedPrior):
+    """The temporal affinity prior of one frame; see the module's docstring.
+
+    Attributes:
+        previous: the candidate from the previous RAW; its variance leaves out the *fine* error.
+    """
+
+    previous: Candidate
 
     @property
     def carried(self) -> float:
@@ -129,12 +139,10 @@ class Prior:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Evidence(SharedPrior):
     """A prior without the candidate from the previous RAW, on which nothing here depends.
 
     Attributes:
-        fit, anchored, warped, fine, clipped, brightness, exposure, trusted, first_fit,
-            previous_fit, far: see `Prior`.
         near: flow to the previous frame, [H, W, 2].
         shade: ratio of the lens shading here and at the source in the previous frame, [H, W].
         flow_variance: variance of values warped by `near`, [H, W].
@@ -143,17 +151,6 @@ class Evidence:
         lower_bound: lowest possible normalised RAW of a clipped photosite, [H, W].
     """
 
-    fit: Candidate
-    anchored: Candidate
-    warped: Candidate
-    fine: Array
-    clipped: NDArray[np.uint8]
-    brightness: Ratio
-    exposure: float
-    trusted: float
-    first_fit: Array
-    previous_fit: Array
-    far: Flow
     near: Flow
     shade: Array
     flow_variance: Array
@@ -217,20 +214,8 @@ class Evidence:
             )  # fmt: skip
 
         in_strips(raw.shape[0], strip)
-        return Prior(
-            fit=self.fit,
-            anchored=self.anchored,
-            previous=previous,
-            warped=self.warped,
-            fine=self.fine,
-            clipped=self.clipped,
-            brightness=self.brightness,
-            exposure=self.exposure,
-            trusted=self.trusted,
-            first_fit=self.first_fit,
-            previous_fit=self.previous_fit,
-            far=self.far,
-        )
+        shared = {field.name: getattr(self, field.name) for field in fields(SharedPrior)}
+        return Prior(**shared, previous=previous)
 
 
 def gather(

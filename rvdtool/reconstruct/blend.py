@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -22,12 +21,11 @@ from rvdtool.reconstruct.brightness import BLOCK, block_means
 from rvdtool.reconstruct.chain import Chain, Step
 from rvdtool.reconstruct.compiled import threads
 from rvdtool.reconstruct.flow import Flow, resize_flow, sample
+from rvdtool.reconstruct.pipeline import ReadAhead
 from rvdtool.reconstruct.spool import Spool
 from rvdtool.reconstruct.stages import stage
 from rvdtool.reconstruct.statistics import Array, box
 from rvdtool.video.frame import Rgb
-
-T = TypeVar("T")
 
 MOST_ANSWERS = 4
 """Largest number of frames that wait for the network or are processed by it."""
@@ -92,9 +90,12 @@ def steps(chain: Chain, pictures: Iterable[Rgb]) -> Iterator[Step]:
     """
     workers = max(1, threads() - 1)
     answers: deque[Future[Step]] = deque()
-    followed = _ahead(map(chain.follow, pictures))
-    with ThreadPoolExecutor(workers) as answerers:
-        observed = _ahead(map(chain.compare, followed))
+    with (
+        ThreadPoolExecutor(workers) as answerers,
+        ReadAhead(map(chain.follow, pictures), depth=1) as followed,
+        ReadAhead(map(chain.compare, followed), depth=1) as compared,
+    ):
+        observed = iter(compared)
         while True:
             with stage("waiting for candidates"):
                 seen = next(observed, None)
@@ -106,20 +107,6 @@ def steps(chain: Chain, pictures: Iterable[Rgb]) -> Iterator[Step]:
                 yield _first(answers)
         while answers:
             yield _first(answers)
-
-
-def _ahead(items: Iterator[T]) -> Iterator[T]:
-    """Yield the same items; while one is used, the next one is computed in a thread."""
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, items, None)
-        while True:
-            made = coming.result()
-            if made is None:
-                return
-            coming = thread.submit(next, items, None)
-            kept = [made]
-            del made
-            yield kept.pop()  # keep no reference to it
 
 
 def _first(answers: "deque[Future[Step]]") -> Step:

@@ -3,33 +3,34 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from queue import Empty, Full, Queue
-from threading import Event, Thread
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 T = TypeVar("T")
 
-_POLL = 0.1
-
 
 class _End:
-    """Marks the end of the items, with the error that ended them, if any."""
-
-    def __init__(self, error: BaseException | None) -> None:
-        self.error = error
+    """Comes after the last item."""
 
 
 class ReadAhead(Generic[T]):
-    """A context manager that reads items from an iterable in a thread, at most `depth` ahead."""
+    """A context manager that yields an iterable's items, of which a thread makes some ahead."""
 
     def __init__(self, items: Iterable[T], depth: int = 2) -> None:
-        self._queue: Queue[T | _End] = Queue(depth)
-        self._stopped = Event()
-        self._thread = Thread(target=self._fill, args=(items,), daemon=True)
+        """Nothing is read before the context is entered.
+
+        Args:
+            items: read in a thread. Its error is raised after the items before it.
+            depth: number of items that are made or being made while one is used.
+        """
+        self._items = iter(items)
+        self._depth = depth
+        self._coming: deque[Future[T | _End]] = deque()
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._thread = ThreadPoolExecutor(1)
+        for _ in range(self._depth):
+            self._read()
         return self
 
     def __exit__(
@@ -38,39 +39,20 @@ class ReadAhead(Generic[T]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stopped.set()
-        self._thread.join()
+        self._thread.shutdown(cancel_futures=True)
 
     def __iter__(self) -> Iterator[T]:
         while True:
-            try:
-                item = self._queue.get(timeout=_POLL)
-            except Empty:
-                continue
+            item = self._coming.popleft().result()
             if isinstance(item, _End):
-                if item.error is not None:
-                    raise item.error
                 return
-            yield item
+            self._read()
+            kept = [item]
+            del item
+            yield kept.pop()  # keep no reference to it
 
-    def _fill(self, items: Iterable[T]) -> None:
-        end = _End(None)
-        try:
-            for item in items:
-                if not self._put(item):
-                    return
-        except BaseException as error:  # noqa: BLE001 - handed over to whoever iterates
-            end = _End(error)
-        self._put(end)
-
-    def _put(self, item: T | _End) -> bool:
-        while not self._stopped.is_set():
-            try:
-                self._queue.put(item, timeout=_POLL)
-            except Full:
-                continue
-            return True
-        return False
+    def _read(self) -> None:
+        self._coming.append(self._thread.submit(next, self._items, _End()))
 
 
 class WriteBehind:
