@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from rvdtool.errors import OutputError, brief
 from rvdtool.files import describe, write_beside
+from rvdtool.npy import NPY_DAMAGE
 from rvdtool.reconstruct.chain import ChainState
-from rvdtool.reconstruct.flow import NPY_DAMAGE
 from rvdtool.reconstruct.references import Start
 
 if TYPE_CHECKING:

@@ -194,14 +194,14 @@ class CalibratedFagdn(nn.Module):
         """
         planes = _known(planes, self.config)
         variances = planes.variances.clamp_min(SMALLEST)
-        fused, total = fuse(planes.values, variances, planes.fine)
+        fused, total = fuse_planes(planes.values, variances, planes.fine)
         expected = total.sqrt()
         sigma = expected if self.config.calibrated else torch.full_like(expected, 0.01)
         first = self.encoder.stem(_last(self._inputs(planes, variances, fused, sigma)))
         out = self.decide(first, reference, planes.flow).float()
         out = out.reshape(out.shape[0], CANDIDATES + 1, 4, *out.shape[-2:])
         change = STEEPEST * torch.tanh(out[:, :CANDIDATES] / STEEPEST)
-        value, _ = fuse(planes.values, variances, planes.fine, change)
+        value, _ = fuse_planes(planes.values, variances, planes.fine, change)
         value = value + sigma * out[:, CANDIDATES]
         if self.training:  # no clamping: it would stop the gradient
             return value
@@ -269,7 +269,7 @@ INPUTS = 12 + 12 + 4 * (CANDIDATES + 2) + CANDIDATES + 1 + 1 + 4 + 2 + 3 * 4
 _REFERENCE_INPUTS = 12 + 12 + 4 + 4 + 4
 
 
-def fuse(
+def fuse_planes(
     values: Tensor, variances: Tensor, fine: Tensor, change: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Fuse candidates as `rvdtool.reconstruct.fusion.fuse` does, with learned changes.

@@ -7,14 +7,13 @@ current one by sampling at `grid + flow`; zero flow is the identity.
 """
 
 from pathlib import Path
-from tokenize import TokenError
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rvdtool.errors import InputError, MismatchError, brief
+from rvdtool.errors import InputError, MismatchError
+from rvdtool.npy import map_array
 from rvdtool.reconstruct.buffers import empty
 from rvdtool.reconstruct.candidates import sample_strip
 from rvdtool.reconstruct.compiled import in_strips
@@ -32,19 +31,6 @@ Where = tuple[NDArray[np.intp], NDArray[np.intp]]
 WORKING_SIDE = 960
 """Flow is estimated on frames whose longer side is at most this, and enlarged: finer grids cost
 much and gain nothing measurable (docs/method/reconstruction.md)."""
-NPY_DAMAGE = (
-    OSError,
-    ValueError,
-    EOFError,
-    LookupError,
-    TypeError,
-    ArithmeticError,
-    MemoryError,
-    RuntimeError,
-    SyntaxError,
-    TokenError,
-)
-"""Errors that NumPy raises for a damaged .npy file, whose header is a Python expression."""
 FARTHEST = 100_000
 """Largest flow in pixels; larger numbers would overflow when they are sampled."""
 
@@ -191,20 +177,6 @@ def bridge(flow: Flow, grey: NDArray[np.uint8], blank: NDArray[np.bool_]) -> Flo
     around = cv2.resize(total / share[..., None], (width, height))
     own = np.minimum(2 * cv2.GaussianBlur(weight, (0, 0), 3), 1)[..., None]
     return (own * flow + (1 - own) * around).astype(np.float32)
-
-
-def map_array(path: Path) -> NDArray[Any]:
-    """Map the array of a .npy file: read it only when it is used, as a header may claim any size.
-
-    Raises:
-        InputError: the file isn't a .npy file, or is damaged.
-    """
-    try:
-        return np.lib.format.open_memmap(path, mode="r")
-    except NPY_DAMAGE as error:
-        raise InputError(
-            f"{path}: can't be read: not a NumPy array, or cut short: {brief(error)}"
-        ) from error
 
 
 def read_flow(path: Path, size: tuple[int, int]) -> Flow:

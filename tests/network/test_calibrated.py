@@ -16,7 +16,7 @@ from rvdtool.network.calibrated import (
     CalibratedFagdn,
     Planes,
     ReferencePlanes,
-    fuse,
+    fuse_planes,
 )
 from rvdtool.network.gla import PATCH, WarpedGla, warp
 from rvdtool.raw.bayer import to_planes
@@ -24,7 +24,7 @@ from rvdtool.raw.frame import CfaPhase
 from rvdtool.reconstruct.affinity import Candidate, Prior
 from rvdtool.reconstruct.answer import Answer
 from rvdtool.reconstruct.brightness import Ratio, Shading
-from rvdtool.reconstruct.fusion import fuse as fuse_mosaics
+from rvdtool.reconstruct.fusion import fuse
 from rvdtool.reconstruct.packing import Packing, pack_prior
 
 SMALL = CalibratedConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1), heads=2)
@@ -96,7 +96,7 @@ def test_an_untrained_network_is_the_fusion(phase: CfaPhase, size: tuple[int, in
     network = CalibratedFagdn(replace(SMALL, gla=False)).eval()
     with torch.no_grad():
         value = network(pack_prior(packing, given, rgb, True), None)
-    wanted, _ = fuse_mosaics(given)
+    wanted, _ = fuse(given)
     assert np.allclose(packing.unpack(value), wanted, atol=1e-5)
 
 
@@ -116,7 +116,7 @@ def test_a_cpu_s_one_pass_is_what_training_sees(
             shown = F.interpolate(shown, planes.flow.shape[2:])
         wanted = packing.unpack(network(planes, shown))
         value = Answer(network, packing, True)(given, rgb, shown)
-    assert np.abs(wanted - fuse_mosaics(given)[0]).max() > 1e-3
+    assert np.abs(wanted - fuse(given)[0]).max() > 1e-3
     assert np.allclose(value, wanted, atol=2e-5)
 
 
@@ -196,7 +196,7 @@ def test_errors_are_seen_in_units_of_sigma() -> None:
     network = randomised(replace(SMALL, gla=False))
     given = planes()._replace(fine=torch.full((1, 4, 32, 32), 1e-4))
     with torch.no_grad():
-        fused, total = fuse(given.values, given.variances, given.fine)
+        fused, total = fuse_planes(given.values, given.variances, given.fine)
         value = network(given, None)
     assert float(((value - fused) / total.sqrt()).abs().max()) > 1e-3
     assert bool(torch.isfinite(value).all())
@@ -207,7 +207,7 @@ def test_the_answer_hardly_leaves_the_candidates_range() -> None:
     with torch.no_grad():
         for parameter in network.head.parameters():
             parameter *= 1000
-        _, total = fuse(given.values, given.variances, given.fine)
+        _, total = fuse_planes(given.values, given.variances, given.fine)
         sigma = total.sqrt()
         low, high = given.values.amin(dim=1) - 3 * sigma, given.values.amax(dim=1) + 3 * sigma
         assert bool((network.train()(given, None) < low - 1).any())
@@ -222,7 +222,7 @@ def test_where_nothing_can_be_told_half_of_the_answer_counts() -> None:
     with torch.no_grad():
         for fine, halved in ((9e-4, torch.zeros_like(clipped)), (1.1e-3, clipped)):
             given = given._replace(fine=torch.full_like(given.fine, fine))
-            fused, total = fuse(given.values, given.variances, given.fine)
+            fused, total = fuse_planes(given.values, given.variances, given.fine)
             slack = 3 * total.sqrt()
             low, high = given.values.amin(dim=1) - slack, given.values.amax(dim=1) + slack
             free = network.train()(given, None)

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rvdtool.errors import OutputError, brief
+from rvdtool.errors import InputError, OutputError
 from rvdtool.evaluate.metrics import Scores
 from rvdtool.files import describe, write_beside
+from rvdtool.npy import map_array
 from rvdtool.raw.frame import Mosaic, RawFrame
-from rvdtool.reconstruct.flow import NPY_DAMAGE
 from rvdtool.research.benchmark.method import Values
 
 SCORES = "scores"
@@ -132,12 +132,9 @@ class Place:
         """
         path = self._path(f"{index}.npy")
         try:
-            # Mapped, since a header may claim any size.
-            return np.array(np.load(path, mmap_mode="r", allow_pickle=False), np.float32)
-        except NPY_DAMAGE as error:
-            raise OutputError(
-                f"{path}: can't be read; remove it and run again: {brief(error)}"
-            ) from error
+            return np.array(map_array(path), np.float32)
+        except InputError as error:
+            raise OutputError(f"{error}; remove it and run again") from error
 
     def write_error_map(self, index: int, error: ErrorMap) -> None:
         """Store a frame's error map.

@@ -7,7 +7,7 @@ import numpy as np
 
 from rvdtool.errors import InputError, MismatchError
 from rvdtool.files import require_file
-from rvdtool.reconstruct.flow import map_array
+from rvdtool.npy import map_array
 from rvdtool.research.dataset.rvd import Flow, RvdFolder, RvdVideo, write_frame_flow
 from rvdtool.research.dataset.tags import dis_flow
 

@@ -27,9 +27,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 
 from rvdtool.errors import InputError, MismatchError, OutputError, RawError, brief
 from rvdtool.files import describe, require_file, write_beside
+from rvdtool.npy import map_array
 from rvdtool.raw.frame import CameraProfile, CfaPhase, Levels4, Mosaic, RawFrame
 from rvdtool.raw.read import read_mosaic_tiff
-from rvdtool.reconstruct.flow import map_array
 from rvdtool.video.picture import require_plausible
 from rvdtool.video.png import decode_png, read_header
 

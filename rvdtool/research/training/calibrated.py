@@ -14,8 +14,13 @@ from pydantic import JsonValue
 from torch import Tensor, nn
 
 from rvdtool.errors import UsageError
-from rvdtool.network.calibrated import SMALLEST, STRIDE, CalibratedConfig, CalibratedFagdn
-from rvdtool.network.calibrated import fuse as fuse_planes
+from rvdtool.network.calibrated import (
+    SMALLEST,
+    STRIDE,
+    CalibratedConfig,
+    CalibratedFagdn,
+    fuse_planes,
+)
 from rvdtool.raw.frame import CfaPhase
 from rvdtool.reconstruct.fusion import fuse
 from rvdtool.reconstruct.learned import Learned
