@@ -64,14 +64,17 @@ class Outlook:
 
     @property
     def every(self) -> int:
-        """Every how many frames one may get a RAW."""
+        """Every how many frames one may get a RAW: 1 for all but long clips."""
         return -(-len(self.looks) // MOST_PLACES)
 
-    def plans(self) -> Iterator[Plan]:
+    def plans(self, every: int = 0) -> Iterator[Plan]:
         """The best plan with no further RAW, then with 1, 2, …, until all possible frames have one.
 
         Exact for the losses expected (dynamic programming): RAWs only affect the frames up to the
         next one. The plans aren't nested.
+
+        Args:
+            every: every how many frames one may get a RAW, counted from 0; 0 for `self.every`.
 
         Raises:
             UsageError: every frame has a RAW.
@@ -79,7 +82,7 @@ class Outlook:
         count = len(self.looks)
         if len(self.known) == count:
             raise UsageError("every frame of the video has a RAW; there is nothing to plan")
-        places = sorted({*self.known, *range(0, count, self.every)})
+        places = sorted({*self.known, *range(0, count, every or self.every)})
         chart = _Chart(self, places)
         values = chart.values()
         is_new = [False, *(place not in self.known for place in places), False]

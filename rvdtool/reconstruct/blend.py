@@ -147,11 +147,11 @@ def trace(
     if arrival is not None:
         difference = _normalised(reference, step.mosaic) - _normalised(arrival, arrival.mosaic)
         difference /= waypoints[-1].exposure
-        error = _error(difference * difference, agreement)
+        error = arrival_error(difference * difference, agreement)
     return Trace(reference, tuple(waypoints), chain.tracks_gain, spool, error)
 
 
-def _error(squared: Array, agreement: Array | None) -> Array:
+def arrival_error(squared: Array, agreement: Array | None) -> Array:
     """Mean squared error by block, [H//8, W//8], where the arrival's RAW agrees with its frame.
 
     Where it doesn't, the error of the surroundings is used.

@@ -1,7 +1,7 @@
 """Tells from two video frames how much a RAW of one helps to reconstruct the other.
 
 Works without torch and OpenCV, so that a camera can use it. The two constants were fitted to the
-true errors of RVD-Sim's training and validation clips (docs/method/plan.md).
+true errors of 25 clips of RVD-Sim's phones (docs/method/plan.md).
 """
 
 import numpy as np
@@ -12,8 +12,8 @@ from rvdtool.video.frame import Rgb
 Tones = NDArray[np.float32]
 """Share of a frame's pixels at each of 32 levels of red, green and blue, [96]; the sum is 1."""
 
-PER_DECADE, PER_TONES = 2.0, 40.0
-"""Loss in dB for each tenfold distance, and for a frame that has none of the RAW's tones."""
+PER_DECADE, PER_TONES = 3.0, 25.0
+"""Loss in dB for each tenfold distance + 1, and for a frame that has none of the RAW's tones."""
 _LEVELS = 32
 _PIXELS = 20_000
 """About as many pixels are counted; more change nothing."""
