@@ -94,10 +94,7 @@ def plan(
         if further & (further - 1) == 0 or one is plans[-1]:  # 0, 1, 2, 4, 8, …
             console.print_line(_in_words(one, plans[0], each))
     if wanted is not None and plans[-1].mean < wanted:
-        console.note(
-            f"{wanted:g} dB isn't expected with any number of RAWs: no frame gets better than the "
-            "best one is now"
-        )
+        console.note(f"{wanted:g} dB isn't expected with any number of RAWs")
 
 
 def _up_to(plans: "Iterable[Plan]", count: int, wanted: float | None) -> "Iterator[Plan]":

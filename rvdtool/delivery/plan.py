@@ -1,9 +1,10 @@
 """Plans at which frames of a clip further RAWs help most.
 
-What a frame's expected PSNR lacks, compared with the best frame, is due to its distance from the
-RAWs: it changes in proportion to the loss that is expected from the video
-(`rvdtool.video.tones.loss`). Of the two RAWs around a frame the better one counts: a blend of both
-results is about as good.
+A frame's expected PSNR is that of a run with the RAWs there are, plus what further RAWs save of the
+loss that is expected from the video (`rvdtool.video.tones.loss`). The saving counts as far as the
+loss shows in the expected PSNRs: by the ratio of what the frames around lack, compared with the
+clip's best frame, to their loss. Of the two RAWs around a frame the better one counts: a blend of
+both results is about as good.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,9 +28,11 @@ from rvdtool.video.tones import Tones, loss, tones
 
 MOST_PLACES = 250
 """In longer clips, only every second, third, … frame may get a RAW."""
+_AROUND = 8.0
+"""Standard deviation in frames of the weights of frames around: single frames' values are noisy."""
 _LEAST_SHARE = 1e-3
-"""Lower limit of the share of the expected loss that counts, so that RAWs spread evenly over frames
-that are all equally good."""
+"""Lower limit of the share of a loss that counts, so that RAWs spread evenly over frames that are
+all equally good."""
 
 Floats = NDArray[np.float64]
 
@@ -129,16 +133,17 @@ class _Chart:
         self._loss = {place: loss(frames - place, looks, looks[place]) for place in places}
         self._loss |= {-1: none, len(looks): none}
         self._known, self._places = outlook.known, places
-        self._best = outlook.expected.max()
-        before = self._losses([-1, *outlook.known, len(looks)])
-        lacks = np.where(before > 0, self._best - outlook.expected, 0)
-        self._share = np.maximum(lacks / np.where(before > 0, before, 1), _LEAST_SHARE)
+        self._now = outlook.expected
+        self._before = self._losses([-1, *outlook.known, len(looks)])
+        lacks = np.where(self._before > 0, self._now.max() - self._now, 0)
+        self._share = np.maximum(_around(lacks) / _around(self._before), _LEAST_SHARE)
 
     def expected(self, ends: Sequence[int]) -> Floats:
         """Expected PSNR in dB of each frame from `ends[0]` + 1 to `ends[-1]` − 1, if `ends` are the
         RAWs there, −1 and the number of frames standing for none."""
         span = slice(ends[0] + 1, ends[-1])
-        return np.asarray(self._best - self._share[span] * self._losses(ends))
+        saved = self._before[span] - self._losses(ends)
+        return np.asarray(self._now[span] + self._share[span] * saved)
 
     def _losses(self, ends: Sequence[int]) -> Floats:
         parts = []
@@ -161,6 +166,12 @@ class _Chart:
                 if two in self._known:
                     break
         return values
+
+
+def _around(values: Floats) -> Floats:
+    """Weighted sum of the values around each."""
+    row, size = values[None], (2 * int(3 * _AROUND) + 1, 1)
+    return cv2.GaussianBlur(row, size, _AROUND, borderType=cv2.BORDER_CONSTANT)[0]
 
 
 def look(bundle: Bundle, advance: Callable[[int], None]) -> Outlook:

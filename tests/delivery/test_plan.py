@@ -38,15 +38,18 @@ def random_outlook(known: tuple[int, ...]) -> Outlook:
 def expected_of(outlook: Outlook, frame: int, raws: tuple[int, ...]) -> float:
     """The model as its module states it, frame by frame."""
 
-    def nearest(raws: tuple[int, ...]) -> float:
+    def nearest(frame: int, raws: tuple[int, ...]) -> float:
         around = [max((r for r in raws if r < frame), default=None)]
         around += [min((r for r in raws if r > frame), default=None)]
         look = outlook.looks[frame : frame + 1]
         far = [(np.array([frame - r]), outlook.looks[r]) for r in around if r is not None]
         return min(float(loss(distance, look, other)[0]) for distance, other in far)
 
-    best = outlook.expected.max()
-    return best - (best - outlook.expected[frame]) * nearest(raws) / nearest(outlook.known)
+    now, others = outlook.expected, [f for f in range(9) if f not in outlook.known]
+    weights = {f: np.exp(-0.5 * ((f - frame) / 8) ** 2) for f in others}
+    lacks = sum(weight * (now.max() - now[f]) for f, weight in weights.items())
+    share = lacks / sum(weight * nearest(f, outlook.known) for f, weight in weights.items())
+    return now[frame] + share * (nearest(frame, outlook.known) - nearest(frame, raws))
 
 
 @pytest.mark.parametrize("known", [(0,), (4,), (0, 5, 6), (8,)])
@@ -59,9 +62,9 @@ def test_plans_are_the_best_of_all(known: tuple[int, ...]) -> None:
             raws = tuple(sorted((*known, *chosen)))
             left = [frame for frame in range(9) if frame not in raws]
             means[chosen] = np.mean([expected_of(clip, frame, raws) for frame in left])
-        # The best frame gets the least share of the loss instead of none: 0.001 of 20 dB.
-        assert found.mean == pytest.approx(max(means.values()), abs=0.03)
-        assert means[found.frames] == pytest.approx(max(means.values()), abs=0.06)
+        # Losses are float32.
+        assert found.mean == pytest.approx(max(means.values()), abs=1e-4)
+        assert means[found.frames] == pytest.approx(max(means.values()), abs=1e-4)
 
 
 def test_a_cut_gets_a_raw() -> None:
@@ -97,12 +100,12 @@ def test_a_scene_that_was_found_again_needs_none() -> None:
     assert frame >= 21
 
 
-def test_more_raws_are_expected_to_be_better_and_no_frame_gets_better_than_the_best() -> None:
-    clip = random_outlook((0,))
-    plans = list(clip.plans())
+def test_there_is_a_plan_for_every_number_of_raws_that_leaves_a_frame_without() -> None:
+    plans = list(random_outlook((0,)).plans())
     assert [len(one.frames) for one in plans] == list(range(8))
-    assert all(one.worst[1] <= one.mean <= clip.expected.max() for one in plans)
-    assert plans[1].mean > plans[0].mean
+    for one in plans:
+        assert list(one.frames) == sorted({*one.frames} - {0, one.worst[0]})
+        assert one.worst[1] <= one.mean
 
 
 def test_a_long_clip_considers_some_frames_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,5 +132,4 @@ def test_without_further_raws_a_bundle_is_expected_to_be_as_derender_says(
     assert sum(done) == bundle.video_info.frame_count
     frames = read_frames(bundle.checked_video(), bundle.video_info)
     assert np.array_equal(clip.looks, [tones(frame.rgb) for frame in frames])
-    # Within what the best frame's least share makes.
-    assert next(clip.plans()).mean == pytest.approx(np.mean(clip.expected[1:]), abs=0.02)
+    assert next(clip.plans()).mean == pytest.approx(np.mean(clip.expected[1:]))
