@@ -82,7 +82,7 @@ def plan(
             outlook = look_at_video(read_frames(source, info), advance)
         console.note(f"{clip}: a RAW of frame 0 is assumed, and expected PSNRs are relative to it")
     if outlook.every > 1:
-        console.note(f"long clip: only every {outlook.every}. frame is considered for a RAW")
+        console.note(f"long clip: only one frame in {outlook.every} is considered for a RAW")
     if most is not None and each is not None:
         count = most // each
     plans = list(_up_to(outlook.plans(), 3 if count is None else count, wanted))
