@@ -86,8 +86,13 @@ class Answer:
     def _first_layer(self, maps: tuple[Array, ...], rgb: Rgb, prior: Prior) -> Tensor:
         """Features of the network's first layer, [1, C, h, w], channels last."""
         height, width = self._rows.size // 2, self._columns.size // 2
-        shape = (height, width, self._weights.shape[1])
-        features = torch.empty(shape, dtype=self._dtype)
+        channels = self._weights.shape[1]
+        # Allocated as a batch: PyTorch wouldn't recognise channels last in `[None]`, since the
+        # stride of the batch differs, and would convert at every layer.
+        features = torch.empty(
+            (1, channels, height, width), dtype=self._dtype, memory_format=torch.channels_last
+        )
+        by_cell = features[0].permute(1, 2, 0)
         rgb = rgb if rgb.flags.c_contiguous else rgb.copy()
         peak = np.float32(np.iinfo(rgb.dtype).max)
         flat = np.array([5 * shown_brightness(prior), self._gain_tracked], np.float32)
@@ -99,10 +104,10 @@ class Answer:
             with torch.inference_mode():  # applies to this thread only
                 cells = torch.from_numpy(planes).view(INPUTS, -1).t()
                 made = torch.addmm(self._constants, cells, self._weights)
-                features[first:last] = made.view(last - first, *shape[1:])
+                by_cell[first:last] = made.view(last - first, width, channels)
 
         in_strips(height, show, _ROWS)
-        return features.permute(2, 0, 1)[None]
+        return features
 
 
 def _maps(prior: Prior) -> tuple[Array, ...]:
