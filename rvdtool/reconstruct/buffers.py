@@ -18,15 +18,16 @@ _SMALL = 1 << 18
 """Elements below which NumPy's own allocation is as fast."""
 _free: dict[int, deque[Array]] = {}
 
-# glibc serves blocks up to the size of the largest one freed so far (at most 32 MB) from memory
-# that it keeps. This halves the page faults of OpenCV's and PyTorch's temporary images, which can't
-# be allocated here.
-np.empty(31 << 20, np.uint8)
-
-# It keeps such memory for each thread, unless told to share it: 300 MB at 1600×900.
-_M_ARENA_MAX = -8
+# glibc returns large blocks to the system as soon as they are free, and keeps some memory for each
+# thread. Here it keeps large blocks, for all threads together. OpenCV's and PyTorch's temporary
+# images, which can't be allocated here, then cause no page faults, which took up to a fifth of a
+# frame's time; and the peak is 300 MB lower at 1600×900.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+_NEVER = 2**31 - 1
 if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
-    ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+    ctypes.CDLL(None).mallopt(_TRIM_THRESHOLD, _NEVER)
+    ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _NEVER)
+    ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
 
 
 def empty(shape: tuple[int, ...]) -> Array:
