@@ -146,7 +146,9 @@ def _show(
         planes: the result, [INPUTS, rows of cells, w].
     """
     count = columns.size // 2
-    here = np.empty((14, count), np.float32)  # `maps`, then values derived from them
+    here = np.empty((11, count), np.float32)
+    fused, whole = np.empty(count, np.float32), np.empty(count, np.float32)
+    per_sigma = np.empty(count, np.float32)
     states = np.empty(count, np.uint8)
     for row in range(rows.size):
         y, into = rows[row], row // 2
@@ -163,7 +165,7 @@ def _show(
                 state = planes[12 + 4 * channel + position, into]
                 for i in range(count):
                     state[i] = np.float32((states[i] >> channel) & 1)
-            _show_position(here, position, planes, into)
+            _show_position(here, fused, whole, per_sigma, position, planes, into)
     for number in range(48, 53):
         sums = planes[number].reshape(-1)
         for i in range(sums.size):
@@ -190,9 +192,22 @@ def _take(source: NDArray[Any], columns: NDArray[np.uint64], dx: int, result: ND
 
 
 @inline
-def _show_position(here: Array, position: int, planes: Array, into: int) -> None:
-    """Compute the planes from the candidates, at one position of a row's cells."""
-    fused, whole, per_sigma = here[11], here[12], here[13]
+def _show_position(
+    here: Array,
+    fused: Array,
+    whole: Array,
+    per_sigma: Array,
+    position: int,
+    planes: Array,
+    into: int,
+) -> None:
+    """Compute the planes from the candidates, at one position of a row's cells.
+
+    Args:
+        here: `maps` there.
+        fused, whole, per_sigma: overwritten.
+        position, planes, into: the position in the cell, and the row of `planes` to fill.
+    """
     _blend(here, fused, whole, per_sigma)
     for k in range(6):
         _squashed(
@@ -276,37 +291,41 @@ def _change(
         before: padding rows above and columns left of the mosaic on the packed grid.
         value: the result, [H, W].
     """
-    count = changes.shape[1]
-    told = np.empty((CANDIDATES + 1, count), np.float32)
+    told = np.empty((CANDIDATES + 1, value.shape[1]), np.float32)
     for y in range(first_row, last_row):
         for dx in range(2):
             position = 2 * ((y + before[0]) % 2) + (dx + before[1]) % 2
             cells = changes[(y + before[0]) // 2 - top, (dx + before[1]) // 2 :]
             for k in range(CANDIDATES + 1):
-                for i in range(cells.shape[0]):
-                    told[k, i] = cells[i, 4 * k + position]
-            a0, a1, a2, a3 = maps[0][y, dx:], maps[1][y, dx:], maps[2][y, dx:], maps[3][y, dx:]
-            u0, u1, u2, u3 = maps[4][y, dx:], maps[5][y, dx:], maps[6][y, dx:], maps[7][y, dx:]
-            fine_variance, state, result = maps[10][y, dx:], clipped[y, dx:], value[y, dx:]
-            for i in range((result.size + 1) // 2):
-                x = 2 * i
-                v0, v1 = max(u0[x], _SMALLEST), max(u1[x], _SMALLEST)
-                v2, v3 = max(u2[x], _SMALLEST), max(u3[x], _SMALLEST)
-                fit, anchored, previous, warped = a0[x], a1[x], a2[x], a3[x]
-                fine = fine_variance[x]
-                p0, p1, p2, p3 = _1 / v0, _1 / v1, _1 / v2, _1 / v3
-                fused, total, share = _fuse(fit, anchored, previous, warped, p0, p1, p2, p3, fine)
-                sigma = np.sqrt(max((_1 - share) * (min(_3 / total, v0) + fine), _SMALLEST))
-                p0, p1 = p0 * _factor(told[0, i]), p1 * _factor(told[1, i])
-                p2, p3 = p2 * _factor(told[2, i]), p3 * _factor(told[3, i])
-                made, _, _ = _fuse(fit, anchored, previous, warped, p0, p1, p2, p3, fine)
-                made += sigma * told[4, i]
-                untold = state[x] > 0 and fine >= _UNTOLD
-                made = _HALF * (fused + made) if untold else made
-                slack = _BEYOND * sigma
-                least = min(min(fit, anchored), min(previous, warped)) - slack
-                most = max(max(fit, anchored), max(previous, warped)) + slack
-                result[x] = min(max(made, least), most)
+                _tell(cells, 4 * k + position, told[k, dx:])
+        a0, a1, a2, a3 = maps[0][y], maps[1][y], maps[2][y], maps[3][y]
+        u0, u1, u2, u3 = maps[4][y], maps[5][y], maps[6][y], maps[7][y]
+        fine_variance, state, result = maps[10][y], clipped[y], value[y]
+        for x in range(result.size):
+            v0, v1 = max(u0[x], _SMALLEST), max(u1[x], _SMALLEST)
+            v2, v3 = max(u2[x], _SMALLEST), max(u3[x], _SMALLEST)
+            fit, anchored, previous, warped = a0[x], a1[x], a2[x], a3[x]
+            fine = fine_variance[x]
+            p0, p1, p2, p3 = _1 / v0, _1 / v1, _1 / v2, _1 / v3
+            fused, total, share = _fuse(fit, anchored, previous, warped, p0, p1, p2, p3, fine)
+            sigma = np.sqrt(max((_1 - share) * (min(_3 / total, v0) + fine), _SMALLEST))
+            p0, p1 = p0 * _factor(told[0, x]), p1 * _factor(told[1, x])
+            p2, p3 = p2 * _factor(told[2, x]), p3 * _factor(told[3, x])
+            made, _, _ = _fuse(fit, anchored, previous, warped, p0, p1, p2, p3, fine)
+            made += sigma * told[4, x]
+            untold = state[x] > 0 and fine >= _UNTOLD
+            made = _HALF * (fused + made) if untold else made
+            slack = _BEYOND * sigma
+            least = min(min(fit, anchored), min(previous, warped)) - slack
+            most = max(max(fit, anchored), max(previous, warped)) + slack
+            result[x] = min(max(made, least), most)
+
+
+@inline
+def _tell(cells: Array, number: int, result: Array) -> None:
+    """Take one output of the network; every second element of the result is filled."""
+    for i in range((result.size + 1) // 2):
+        result[2 * i] = cells[i, number]
 
 
 @inline

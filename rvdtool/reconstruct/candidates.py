@@ -17,6 +17,8 @@ FINE, NOISE, SMOOTH, FLOOR_FAR, FLOOR_NEAR, ERROR = 0, 1, 2, 3, 4, 5
 Tables = tuple[Array, Array, Array]
 """Curves as tables, [curves, steps]; the start of each, and its steps per unit."""
 
+Corners = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
+
 
 def tables_of(curves: Sequence[Curve]) -> Tables:
     """Convert curves to tables for the kernels."""
@@ -43,17 +45,21 @@ def sample_strip(
     height, width, count = mosaic.shape
     flat = mosaic.reshape(-1)
     half = (width + 1) // 2
-    corners = np.empty((4, half), np.uint64)
-    shares = np.empty((2, half), np.float32)
+    one, two = np.empty(half, np.int32), np.empty(half, np.int32)
+    three, four = np.empty(half, np.int32), np.empty(half, np.int32)
+    right, below = np.empty(half, np.float32), np.empty(half, np.float32)
+    to_x, to_y = np.empty(half, np.float32), np.empty(half, np.float32)
+    corners, shares = (one, two, three, four), (right, below)
     for y in range(first, last):
         for dx in range(2):
-            _corners(y, dx, flow[y, dx:], (height, width, count), corners, shares)
+            _parted(flow[y, dx::2], to_x, to_y)
+            _corners(y, dx, to_x, to_y, (height, width, count), corners, shares)
             for c in range(count):
                 _between(flat[c:], corners, shares, result[c][y, dx:])
 
 
 @inline
-def _between(samples: Array, corners: NDArray[np.uint64], shares: Array, result: Array) -> None:
+def _between(samples: Array, corners: Corners, shares: tuple[Array, Array], result: Array) -> None:
     """Interpolate bilinearly; every second element of the result is filled."""
     upper_left, upper_right, lower_left, lower_right = corners
     right, down = shares
@@ -68,29 +74,37 @@ def _between(samples: Array, corners: NDArray[np.uint64], shares: Array, result:
 def _corners(
     y: int,
     dx: int,
-    flow: Array,
+    to_x: Array,
+    to_y: Array,
     shape: tuple[int, int, int],
-    corners: NDArray[np.uint64],
-    shares: Array,
+    corners: Corners,
+    shares: tuple[Array, Array],
 ) -> None:
     """Positions of the four samples around each point, for one column of the cells."""
     height, width, count = shape
     own_y, columns = np.float32(y - y % 2), (width - dx + 1) // 2
-    most_y = np.float32((height - y % 2 + 1) // 2 - 1)
-    most_x = np.float32(columns - 1)
+    most_y, most_x = np.float32((height - y % 2 + 1) // 2 - 1), np.float32(columns - 1)
+    start = np.int32((y % 2 * width + dx) * count)
+    row, cell, none = np.int32(2 * width * count), np.int32(2 * count), np.int32(0)
     one, two, three, four = corners
     right, below = shares
     for i in range(columns):
-        across = min(max(flow[2 * i, 0] * _HALF + np.float32(i), _0), most_x)
-        down = min(max((flow[2 * i, 1] + own_y) * _HALF, _0), most_y)
+        across = min(max(to_x[i] * _HALF + np.float32(np.int32(i)), _0), most_x)
+        down = min(max((to_y[i] + own_y) * _HALF, _0), most_y)
         left, top = np.floor(across), np.floor(down)
-        row = (2 * np.int64(top) + y % 2) * width
-        next_row = row + (2 * width if top < most_y else 0)
-        column = 2 * np.int64(left) + dx
-        next_column = column + (2 if left < most_x else 0)
-        one[i], two[i] = (row + column) * count, (row + next_column) * count
-        three[i], four[i] = (next_row + column) * count, (next_row + next_column) * count
+        here = np.int32(start + np.int32(np.int32(top) * row) + np.int32(np.int32(left) * cell))
+        under = np.int32(here + (row if top < most_y else none))
+        beside = cell if left < most_x else none
+        one[i], two[i] = here, np.int32(here + beside)
+        three[i], four[i] = under, np.int32(under + beside)
         right[i], below[i] = across - left, down - top
+
+
+@inline
+def _parted(pairs: Array, first: Array, second: Array) -> None:
+    """Part the pairs of a row, since the compiler vectorises no loop that computes with pairs."""
+    for i in range(pairs.shape[0]):
+        first[i], second[i] = pairs[i, 0], pairs[i, 1]
 
 
 @kernel
@@ -107,12 +121,14 @@ def shade_strip(first: int, last: int, flow: Array, terms: Array, shade: Array) 
     middle_x, middle_y = np.float32(width - 1) * _HALF, np.float32(height - 1) * _HALF
     per_square = _1 / (middle_x * middle_x + middle_y * middle_y)
     end_x, end_y = np.float32(width - 1), np.float32(height - 1)
+    to_x, to_y = np.empty((2, width), np.float32)
     for y in range(first, last):
-        along, result = flow[y], shade[y]
+        result = shade[y]
+        _parted(flow[y], to_x, to_y)
         for x in range(width):
-            own_x, own_y = np.float32(x), np.float32(y)
-            other_x = min(max(own_x + along[x, 0], _0), end_x)
-            other_y = min(max(own_y + along[x, 1], _0), end_y)
+            own_x, own_y = np.float32(np.int32(x)), np.float32(y)
+            other_x = min(max(own_x + to_x[x], _0), end_x)
+            other_y = min(max(own_y + to_y[x], _0), end_y)
             own = _shading(own_x - middle_x, own_y - middle_y, per_square, terms)
             other = _shading(other_x - middle_x, other_y - middle_y, per_square, terms)
             result[x] = exp(own - other)
@@ -229,8 +245,10 @@ def gather_strip(
     width = value.shape[1]
     kappa, reliable, noisiest = constants[0], constants[1], constants[2]
     no_way, certain = constants[3], constants[4]
-    lines = np.empty((7, width), np.float32)
-    brightest, noise, smooth, floor_far, floor_near, out_far, out_near = lines
+    lines = np.empty((5, width), np.float32)
+    brightest, noise, smooth, floor_far, floor_near = lines
+    out_far, out_near = np.empty(width, np.float32), np.empty(width, np.float32)
+    down = np.empty(width, np.float32)
     for y in range(first, last):
         fit, first_fit, residual = value[y], brought[0][y], brought[1][y]
         first_raw, blurred, shade = brought[2][y], brought[3][y], shade_far[y]
@@ -242,8 +260,8 @@ def gather_strip(
         _read(tables, SMOOTH, fit, smooth)
         _read(tables, FLOOR_FAR, fit, floor_far)
         _read(tables, FLOOR_NEAR, fit, floor_near)
-        _outside(y, flows[0], missing[0], out_far)
-        _outside(y, flows[1], missing[1], out_near)
+        _outside(y, flows[0], missing[0], out_far, down)
+        _outside(y, flows[1], missing[1], out_near, down)
         of_fine, of_total, of_fit, of_warped = (
             fine[y],
             total[y],
@@ -303,13 +321,13 @@ def previous_strip(
         carried: value and variance of the result.
     """
     width = value.shape[1]
-    out = np.empty(width, np.float32)
+    out, down = np.empty(width, np.float32), np.empty(width, np.float32)
     for y in range(first, last):
         fit, state, bound, factor = value[y], clipped[y], lower_bound[y], shade[y]
         of_raw, raws, before = brought[1][y], brought[0][y], previous_fit[y]
         of_near, of_residual = near_variance[y], residual_variance[y]
         result, variance = carried[0][y], carried[1][y]
-        _outside(y, flow, False, out)
+        _outside(y, flow, False, out, down)
         for x in range(width):
             raw, inside = raws[x] * factor[x], state[x] > 0
             of_flow = no_way if out[x] > _0 else of_raw[x] + of_near[x]
@@ -370,13 +388,13 @@ def whole_strip(
 
 
 @inline
-def _outside(y: int, flow: Array, everywhere: bool, result: Array) -> None:
+def _outside(y: int, flow: Array, everywhere: bool, result: Array, down: Array) -> None:
     """Set 1 where a row's flow leaves the other frame (or everywhere), else 0; see
-    `flow.outside`."""
-    along, most_x = flow[y], np.float32(flow.shape[1]) - _HALF
-    own_y, most_y = np.float32(y), np.float32(flow.shape[0]) - _HALF
-    always = _1 if everywhere else _0
+    `flow.outside`. `down` is overwritten."""
+    _parted(flow[y], result, down)
+    most_x, most_y = np.float32(flow.shape[1]) - _HALF, np.float32(flow.shape[0]) - _HALF
+    own_y, always = np.float32(y), _1 if everywhere else _0
     for x in range(result.size):
-        at_x, at_y = np.float32(x) + along[x, 0], own_y + along[x, 1]
-        inside = (at_x >= -_HALF) & (at_y >= -_HALF) & (at_x <= most_x) & (at_y <= most_y)
-        result[x] = always if inside else _1
+        at_x, at_y = np.float32(np.int32(x)) + result[x], own_y + down[x]
+        inside = min(min(at_x, at_y) + _HALF, min(most_x - at_x, most_y - at_y))
+        result[x] = always if inside >= _0 else _1

@@ -29,8 +29,10 @@ _RELAXED = {"contract", "nsz", "arcp", "reassoc"}
 
 
 # To vectorise a loop over many arrays, the compiler must add runtime checks for overlapping arrays;
-# by default it adds at most 8.
-binding.set_option("", "-runtime-memory-check-threshold=1000")
+# by default it adds few. Two rows of one array count as overlapping if one of them is written, so
+# rows that a loop writes must be arrays of their own.
+for _limit in ("runtime-memory-check", "vectorize-memory-check"):
+    binding.set_option("", f"-{_limit}-threshold=1000")
 
 
 def kernel(function: Callable[..., None]) -> Callable[..., None]:
