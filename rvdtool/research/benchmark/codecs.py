@@ -1,18 +1,20 @@
 """Codecs of the RAW frames themselves: what a camera could store instead of a bundle.
 
-Lossy ones code the four positions of the CFA cell as pictures side by side (`raw.jpegxl`), in the
-square root of the light, 12 bits: shot noise is then the same everywhere.
+Lossy ones code the four positions of the CFA cell as pictures side by side (`raw.jpegxl`), by the
+square root of the light, in 12 bits: shot noise is then the same everywhere.
 """
 
 from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from time import process_time
+from typing import Any, TypeVar
 
 import av
 import imagecodecs
 import numpy as np
 from av.video.frame import VideoFrame as AvFrame
+from numpy.typing import NDArray
 
 from rvdtool.errors import UsageError
 from rvdtool.raw.dng import Compression, write_dng
@@ -28,21 +30,42 @@ DNGS: dict[str, Compression] = {"ljpeg": "ljpeg", "log10": "log10", "jxl": "jxl"
 _TOP = 4095
 """Largest code of a companded value."""
 
+_READ_NOISE = 1e-3
+"""Light below which the square root becomes a straight line, as a fraction of the range: there,
+read noise is larger than shot noise (as in `raw.companding`)."""
+
+Real = TypeVar("Real", float, NDArray[np.floating[Any]])
+
 _LARGEST_CRF = 51
 _LARGEST_DISTANCE = 15
 
 
 def compand(frame: RawFrame) -> Mosaic:
-    """A frame's values as codes 0..4095, by the square root of DN; positions in quarters."""
-    full = 2**frame.bits - 1
-    codes = np.rint(_TOP * np.sqrt(np.minimum(frame.mosaic, full) / full))
+    """A frame's values as codes 0..4095, by the square root of the light; positions in quarters."""
+    black, full = sum(frame.black) / 4, 2**frame.bits - 1
+    bottom, top = (_root((end - black) / (full - black)) for end in (0, full))
+    light = (np.minimum(frame.mosaic, full) - black) / (full - black)
+    codes = np.rint(_TOP * (_root(light) - bottom) / (top - bottom))
     return to_quarters(codes.astype(np.uint16))
 
 
 def expand(codes: Mosaic, frame: RawFrame) -> Mosaic:
-    """The mosaic of codes, in DN of `frame`'s bits; the inverse of `compand` but for rounding."""
-    values = np.rint((codes / _TOP) ** 2 * (2**frame.bits - 1))
+    """The mosaic of codes, in DN of `frame`'s levels; the inverse of `compand` but for rounding."""
+    black, full = sum(frame.black) / 4, 2**frame.bits - 1
+    bottom, top = (_root((end - black) / (full - black)) for end in (0, full))
+    light = _square(codes / _TOP * (top - bottom) + bottom)
+    values = np.clip(np.rint(light * (full - black) + black), 0, full)
     return from_quarters(values.astype(np.uint16))
+
+
+def _root(light: Real) -> Real:
+    """The square root of light and `_READ_NOISE`, 0 in the dark; odd, for noise below black."""
+    return np.sign(light) * (np.sqrt(_READ_NOISE + np.abs(light)) - np.sqrt(_READ_NOISE))
+
+
+def _square(root: Real) -> Real:
+    """The inverse of `_root`."""
+    return np.sign(root) * ((np.abs(root) + np.sqrt(_READ_NOISE)) ** 2 - _READ_NOISE)
 
 
 class FileCodec(Codec):

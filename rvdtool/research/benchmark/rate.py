@@ -23,7 +23,7 @@ from rvdtool.video.source import DEFAULT_IMAGE_RATE, open_source
 RAWS = (1, 2, 4, 8)
 """Numbers of RAW frames in a bundle that are compared."""
 
-HEVC = ("hevc-4", "hevc-10", "hevc-16", "hevc-22", "hevc-28")
+HEVC = ("hevc-0", "hevc-6", "hevc-12", "hevc-18", "hevc-24", "hevc-30")
 JPEG_XL = ("jxl-0.1", "jxl-0.3", "jxl-1", "jxl-3")
 RIVALS = (*HEVC, *JPEG_XL, "dng-log10", "dng-ljpeg")
 """Codecs of the RAW frames that bundles are compared with."""
