@@ -158,39 +158,53 @@ class Versus:
     """A bundle against codecs of the RAW, on one video. None: beyond the rates measured.
 
     Attributes:
-        hevc_db: how much better HEVC is in dB at the bundle's total rate.
+        hevc_db: HEVC's PSNR at the bundle's total rate minus the bundle's, in dB.
+        hevc_delta_e: HEVC's mean ΔE after edits at that rate minus the bundle's.
         jxl_ratio: JPEG XL's rate for the bundle's PSNR, divided by the bundle's total rate.
-        break_even: number of frames from which on the bundle adds less to the sRGB video than HEVC
+        same_psnr: number of frames from which on the bundle adds less to the sRGB video than HEVC
             of the RAW would at the bundle's PSNR.
-        break_even_raw: the same, counting only the RAW files: planes can be made from them.
+        same_delta_e: the same at the bundle's mean ΔE after edits.
+        raw_share: share of the RAW files in what the bundle adds: planes can be made from them.
+            Numbers of frames times this share are those for a camera that stores no planes.
     """
 
     hevc_db: float | None
+    hevc_delta_e: float | None
     jxl_ratio: float | None
-    break_even: float | None
-    break_even_raw: float | None
+    same_psnr: float | None
+    same_delta_e: float | None
+    raw_share: float
 
 
 def versus(result: VideoResult, rates: Mapping[str, Rate]) -> Versus:
     """Compare a bundle with codecs.
 
-    Between measured rates, PSNR is interpolated linearly over the logarithm of the rate.
+    Between measured rates, PSNR and ΔE are interpolated linearly over the logarithm of the rate.
 
     Args:
         result: the bundle's.
         rates: those of all methods on the same video.
     """
-    ours = rates[result.method]
+    ours, parts = rates[result.method], result.record.parts
     hevc, jxl = ([rates[name] for name in names] for names in (HEVC, JPEG_XL))
     better = _at(_logs(hevc), _psnrs(hevc), math.log(ours.total))
-    hevc_rate, jxl_rate = (_rate_for(curve, ours.psnr) for curve in (hevc, jxl))
-    count = result.record.frames[-1].index + 1
-    raw = 8 * result.record.parts["raw"] / result.clip.reference.mosaic.size
+    closer = _at(_logs(hevc), [one.mean_delta_e for one in hevc], math.log(ours.total))
+    psnr = math.inf if ours.psnr is None else ours.psnr
+    jxl_log = _at(_psnrs(jxl), _logs(jxl), psnr)
+
+    def frames(log_rate: float | None) -> float | None:
+        bits = ours.added * (result.record.frames[-1].index + 1)
+        return None if log_rate is None else bits / math.exp(log_rate)
+
     return Versus(
-        hevc_db=None if better is None or ours.psnr is None else better - ours.psnr,
-        jxl_ratio=None if jxl_rate is None else jxl_rate / ours.total,
-        break_even=None if hevc_rate is None else ours.added * count / hevc_rate,
-        break_even_raw=None if hevc_rate is None else raw / hevc_rate,
+        hevc_db=None if better is None else better - psnr,
+        hevc_delta_e=None if closer is None else closer - ours.mean_delta_e,
+        jxl_ratio=None if jxl_log is None else math.exp(jxl_log) / ours.total,
+        same_psnr=frames(_at(_psnrs(hevc), _logs(hevc), psnr)),
+        same_delta_e=frames(
+            _at([one.mean_delta_e for one in hevc], _logs(hevc), ours.mean_delta_e)
+        ),
+        raw_share=parts["raw"] / sum(parts.values()),
     )
 
 
@@ -200,14 +214,6 @@ def _logs(curve: Sequence[Rate]) -> list[float]:
 
 def _psnrs(curve: Sequence[Rate]) -> list[float]:
     return [math.inf if one.psnr is None else one.psnr for one in curve]
-
-
-def _rate_for(curve: Sequence[Rate], psnr: float | None) -> float | None:
-    """Bits per photosite at which a codec reaches a PSNR in dB."""
-    if psnr is None:
-        return None
-    found = _at(_psnrs(curve), _logs(curve), psnr)
-    return None if found is None else math.exp(found)
 
 
 def _at(xs: Iterable[float], ys: Iterable[float], x: float) -> float | None:

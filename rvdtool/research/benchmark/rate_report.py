@@ -20,11 +20,15 @@ RATES_NOTE = (
     "INF's samples are counted as uncompressed."
 )
 VERSUS_NOTE = (
-    "HEVC's gain: its PSNR at the bundle's total rate, minus the bundle's. JPEG XL: its rate for "
-    "the bundle's PSNR, divided by the bundle's total rate. Break-even: number of frames from "
-    "which on the bundle adds less to the sRGB video than HEVC of the RAW does at the same PSNR; "
-    "in brackets for the RAW files alone. Mean, and lowest to highest video."
+    "HEVC's gain: its PSNR, or ΔE after edits, at the bundle's total rate, minus the bundle's. "
+    "JPEG XL: its rate for the bundle's PSNR, divided by the bundle's total rate. Break-even: "
+    "number of frames from which on the bundle adds less to the sRGB video than HEVC of the RAW "
+    "does at the same PSNR, or the same ΔE; in brackets for the RAW files alone, as planes can be "
+    "made from them. Mean, and lowest to highest video."
 )
+
+
+_SEE = "See the notes below."
 
 
 def rate_tables(rates: Rates) -> list[ResultTable]:
@@ -175,7 +179,7 @@ def _rates_table(tag: str, means: Mapping[str, Rate]) -> ResultTable:
         "s to store",
         "s to get back",
     )
-    return ResultTable("rates", f"Rate and distortion: {tag}", "See the notes below.", header, rows)
+    return ResultTable("rates", f"Rate and distortion: {tag}", _SEE, header, rows)
 
 
 def _versus_table(tag: str, found: Mapping[str, Sequence[Versus]]) -> ResultTable:
@@ -183,16 +187,29 @@ def _versus_table(tag: str, found: Mapping[str, Sequence[Versus]]) -> ResultTabl
         (
             method,
             _spread([one.hevc_db for one in group], "+.2f"),
+            _spread([one.hevc_delta_e for one in group], "+.2f"),
             _spread([one.jxl_ratio for one in group], ".2f"),
-            f"{_spread([one.break_even for one in group], '.0f')} "
-            f"[{_spread([one.break_even_raw for one in group], '.0f')}]",
+            _break_even([(one.same_psnr, one.raw_share) for one in group]),
+            _break_even([(one.same_delta_e, one.raw_share) for one in group]),
         )
         for method, group in found.items()
     )
-    header = ("bundle", "HEVC's gain [dB]", "JPEG XL's rate ÷ ours", "break-even [frames]")
-    return ResultTable(
-        "versus", f"Bundles against codecs: {tag}", "See the notes below.", header, rows
+    header = (
+        "bundle",
+        "HEVC's gain [dB]",
+        "HEVC's ΔE − ours",
+        "JPEG XL's rate ÷ ours",
+        "break-even at the same PSNR [frames]",
+        "at the same ΔE",
     )
+    return ResultTable("versus", f"Bundles against codecs: {tag}", _SEE, header, rows)
+
+
+def _break_even(found: Sequence[tuple[float | None, float]]) -> str:
+    """Numbers of frames for the bundles, and for their RAW files alone."""
+    whole = [frames for frames, _ in found]
+    raw = [None if frames is None else frames * share for frames, share in found]
+    return f"{_spread(whole, '.0f')} [{_spread(raw, '.0f')}]"
 
 
 def _spread(values: Sequence[float | None], form: str) -> str:

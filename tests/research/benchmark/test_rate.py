@@ -250,26 +250,29 @@ def test_frames_known_exactly_count_in_no_mean(clip: BenchmarkClip) -> None:
     assert mean_rate([lossless, lossless]).psnr is None
 
 
-def at(total: float, quality: float | None) -> Rate:
-    return Rate(total, total, 1.0, quality, quality, {"none": 1.0}, 0.0, 0.0)
+def at(total: float, quality: float | None, delta_e: float = 1.0) -> Rate:
+    return Rate(total, total, 1.0, quality, quality, {"none": delta_e}, 0.0, 0.0)
 
 
 def test_comparisons_interpolate_over_the_logarithm_of_the_rate(clip: BenchmarkClip) -> None:
-    hevc = {name: at(4 / 2**step, 48 - 4 * step) for step, name in enumerate(HEVC)}  # 4 dB per bit
-    jxl = {name: at(8 / 2**step, 48 - 4 * step) for step, name in enumerate(JPEG_XL)}
+    # For each halving of the rate, 4 dB less and a ΔE of 1 more.
+    hevc = {name: at(4 / 2**n, 48 - 4 * n, 1 + n) for n, name in enumerate(HEVC)}
+    jxl = {name: at(8 / 2**n, 48 - 4 * n) for n, name in enumerate(JPEG_XL)}
     result = result_of(clip, "fusion+1raw", [42, 42, 42])
-    ours = Rate(0.5, 2**0.5, 1.0, 42, 42, {"none": 1.0}, 0.0, 0.0)
+    ours = replace(at(2**0.5, 42, delta_e=3.5), added=0.5)
     found = versus(result, {"fusion+1raw": ours, **hevc, **jxl})
-    assert found.hevc_db == pytest.approx(42 - 42)  # 4 dB · (log2(√2) − log2(4)) below 48
+    assert found.hevc_db == pytest.approx(0)  # 1.5 halvings below 4 bits
+    assert found.hevc_delta_e == pytest.approx(2.5 - 3.5)
     assert found.jxl_ratio == pytest.approx(2)
-    assert found.break_even == pytest.approx(0.5 * FRAMES / 2**0.5)
-    assert found.break_even_raw == pytest.approx(8 * 250 / clip.reference.mosaic.size / 2**0.5)
+    assert found.same_psnr == pytest.approx(0.5 * FRAMES / 2**0.5)
+    assert found.same_delta_e == pytest.approx(0.5 * FRAMES / 2**-0.5)
+    assert found.raw_share == 250 / 600
 
     better = versus(result, {"fusion+1raw": replace(ours, psnr=50), **hevc, **jxl})
     assert better.hevc_db == pytest.approx(-8)
-    assert (better.jxl_ratio, better.break_even) == (None, None)  # no codec was measured there
+    assert (better.jxl_ratio, better.same_psnr) == (None, None)  # no codec was measured there
     cheap = versus(result, {"fusion+1raw": replace(ours, total=0.01), **hevc, **jxl})
-    assert cheap.hevc_db is None
+    assert (cheap.hevc_db, cheap.hevc_delta_e) == (None, None)
 
 
 def test_the_plan_has_bundles_and_codecs(clip: BenchmarkClip, tmp_path: Path) -> None:
