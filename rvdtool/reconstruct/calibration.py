@@ -6,13 +6,14 @@ calibration, and their RAW is replaced by the inverse ISP's estimate.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.raw.frame import CfaPhase
-from rvdtool.reconstruct.inverse_isp import InverseIsp, find
+from rvdtool.reconstruct.inverse_isp import Estimate, InverseIsp, find
 from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.lights import RareStates, lights
 from rvdtool.reconstruct.match import FOLLOWED, Match, softened, unexplained
@@ -88,8 +89,8 @@ class Calibration:
             match: how RAW and frame match.
             by_libraw: whether `rgb` was rendered by LibRaw's defaults.
         """
-        inverse_isp = _fit(rgb, raw, phase, match, by_libraw)
-        estimate, agreement = inverse_isp(rgb), match.agreement
+        inverse_isp, estimate = _fit(rgb, raw, phase, match, by_libraw)
+        agreement = match.agreement
         if agreement is not None:
             agreement = agreement * softened(unexplained(raw, estimate, agreement == 1))
         agrees = where_to_learn(raw, agreement)
@@ -123,28 +124,29 @@ class Calibration:
         )
 
 
-def _fit(rgb: Rgb, raw: Array, phase: CfaPhase, match: Match, by_libraw: bool) -> InverseIsp:
-    """Fit the inverse ISP to the areas that RAW and frame have in common.
+def _fit(
+    rgb: Rgb, raw: Array, phase: CfaPhase, match: Match, by_libraw: bool
+) -> tuple[InverseIsp, Estimate]:
+    """Fit the inverse ISP to the areas that RAW and frame have in common, and estimate the frame.
 
     If they were taken at different times, there are finer differences than `match` has found. These
     get lower weights by iteratively reweighted least squares, unless no other area has their
     colours.
     """
-    start = where_to_learn(raw, match.agreement)
+    fit = partial(InverseIsp.calibrate_and_apply, rgb, phase=phase, by_libraw=by_libraw)
     if match.agreement is None:
-        return InverseIsp.calibrate(rgb, raw, phase, by_libraw=by_libraw)
+        return fit(raw)
+    start = where_to_learn(raw, match.agreement)
     weight = start.astype(np.float32)
     if match.elsewhere is not None:
         followed = match.elsewhere.agrees & ~start
         raw = np.where(followed, match.elsewhere.raw, raw)
         weight = np.where(followed, FOLLOWED, weight)
-    inverse_isp = InverseIsp.calibrate(rgb, raw, phase, weight=weight, by_libraw=by_libraw)
+    inverse_isp, estimate = fit(raw, weight=weight)
     for _ in range(ROUNDS):
-        doubt = (1 + unexplained(raw, inverse_isp(rgb), start)) ** 2
-        inverse_isp = InverseIsp.calibrate(
-            rgb, raw, phase, weight=weight / doubt, by_libraw=by_libraw
-        )
-    return inverse_isp
+        doubt = (1 + unexplained(raw, estimate, start)) ** 2
+        inverse_isp, estimate = fit(raw, weight=weight / doubt)
+    return inverse_isp, estimate
 
 
 def where_to_learn(raw: Array, agreement: Array | None) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ quality (docs/research/training-log.md).
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -190,9 +191,11 @@ class Chain:
         release_with(self)
         grey = flow_image(rgb)
         self._reference = reference
-        raw = self._normalised(reference.mosaic)
         match = Match.of(reference, rgb) if match is None else match
-        by_libraw = has_auto_brightness(reference, rgb, match.agreement)
+        with ThreadPoolExecutor(1) as beside:  # LibRaw develops while Numba loads its compiler
+            judged = beside.submit(has_auto_brightness, reference, rgb, match.agreement)
+            raw = self._normalised(reference.mosaic)
+        by_libraw = judged.result()
         self.calibration = calibration or Calibration.measure(
             rgb, raw, reference.phase, grey, match=match, by_libraw=by_libraw
         )

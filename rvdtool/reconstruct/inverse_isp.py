@@ -176,6 +176,19 @@ class InverseIsp:
             weight: weight of each photosite, 0..1, [H, W]; None if all are 1.
             by_libraw: whether `rgb` was rendered by LibRaw's defaults.
         """
+        return cls.calibrate_and_apply(rgb, raw, phase, weight=weight, by_libraw=by_libraw)[0]
+
+    @classmethod
+    def calibrate_and_apply(
+        cls,
+        rgb: Rgb,
+        raw: Array,
+        phase: CfaPhase,
+        *,
+        weight: Array | None = None,
+        by_libraw: bool = False,
+    ) -> tuple[Self, Estimate]:
+        """`calibrate`, and the estimate of the reference frame itself."""
         features = Features(rgb)
         weight = np.ones_like(raw) if weight is None else weight
         fitted: dict[tuple[int, int], Position] = {}
@@ -191,7 +204,8 @@ class InverseIsp:
         estimate = _apply(positions, None, features)
         # LibRaw's curve is known, in any light.
         beyond = None if by_libraw else Beyond.fit(features, raw, estimate.value, weight)
-        return cls(positions, ErrorModel.measure(estimate, raw, weight >= TYPICAL), beyond)
+        error = ErrorModel.measure(estimate, raw, weight >= TYPICAL)
+        return cls(positions, error, beyond), estimate
 
     def __call__(self, rgb: Rgb) -> Estimate:
         """Estimate the normalised RAW of one sRGB frame of the calibrated clip."""
