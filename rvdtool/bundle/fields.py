@@ -99,6 +99,4 @@ Positive3 = tuple[Positive, Positive, Positive]
 class StrictModel(BaseModel):
     """Base of the format's objects: refuses unknown fields and doesn't convert between types."""
 
-    model_config = ConfigDict(
-        strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")

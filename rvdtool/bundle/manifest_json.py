@@ -1,11 +1,15 @@
 """Reads and writes `manifest.json`, and generates its JSON Schema."""
 
+import ast
+import inspect
 import json
 import reprlib
+from itertools import pairwise
 
 from pydantic import BaseModel, ValidationError
 
 from rvdtool.bundle import convert
+from rvdtool.bundle.fields import StrictModel
 from rvdtool.bundle.manifest import FORMAT, VERSION, Manifest
 from rvdtool.errors import BundleError, RawError, brief
 
@@ -65,11 +69,27 @@ def manifest_bytes(manifest: Manifest) -> bytes:
 
 def schema_text() -> str:
     """The JSON Schema of `manifest.json`, stored as docs/formats/manifest.schema.json."""
-    schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Manifest.model_json_schema(),
-    }
+    schema = Manifest.model_json_schema()
+    models = {model.__name__: model for model in StrictModel.__subclasses__()}
+    for name, part in {**schema["$defs"], "Manifest": schema}.items():
+        _describe(part["properties"], models[name])
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _describe(properties: dict[str, dict[str, object]], model: type[BaseModel]) -> None:
+    """Add the fields' descriptions to a model's schema: the texts below them in the source.
+
+    pydantic can do this (`use_attribute_docstrings`), but then reads the source whenever it makes
+    the models, which takes a twentieth of a second at every start.
+    """
+    (source,) = ast.parse(inspect.getsource(model)).body
+    statements = source.body if isinstance(source, ast.ClassDef) else []
+    for field, below in pairwise(statements):
+        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
+            name, text = ast.unparse(field.target), ast.literal_eval(below.value)
+            described = {**properties[name], "description": inspect.cleandoc(text)}
+            properties[name] = dict(sorted(described.items()))
 
 
 def _fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
