@@ -46,7 +46,7 @@ from rvdtool.reconstruct.isp_features import (
     design,
 )
 from rvdtool.reconstruct.isp_prior import IspPrior, Moments, own_gain
-from rvdtool.reconstruct.statistics import POSITIONS, Array, Curve
+from rvdtool.reconstruct.statistics import POSITIONS, Array, Curve, at_positions
 
 _STATE_COLUMNS = 3 * (2 + len(NEAR) + len(FAR))
 RIDGE = 1e-6
@@ -191,16 +191,13 @@ class InverseIsp:
         """`calibrate`, and the estimate of the reference frame itself."""
         features = Features(rgb)
         weight = np.ones_like(raw) if weight is None else weight
-        fitted: dict[tuple[int, int], Position] = {}
 
-        def fit(number: int, _end: int) -> None:
-            at = POSITIONS[number]
+        def fit(at: tuple[int, int]) -> Position:
             own = np.s_[at[0] :: 2, at[1] :: 2]
             color = int(phase.pattern[at])
-            fitted[at] = _fit_position(features, raw[own], weight[own], at, color, by_libraw)
+            return _fit_position(features, raw[own], weight[own], at, color, by_libraw)
 
-        in_strips(len(POSITIONS), fit, step=1)
-        positions = {at: fitted[at] for at in POSITIONS}
+        positions = dict(zip(POSITIONS, at_positions(fit), strict=True))
         estimate = _apply(positions, None, features)
         # LibRaw's curve is known, in any light.
         beyond = None if by_libraw else Beyond.fit(features, raw, estimate.value, weight)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.reconstruct.isp_features import Features
-from rvdtool.reconstruct.statistics import POSITIONS, Array
+from rvdtool.reconstruct.statistics import POSITIONS, Array, at_positions
 from rvdtool.reconstruct.tone_curves import choose_curve, light_of, mix_of
 
 Line = tuple[float, float]
@@ -73,22 +73,27 @@ class Beyond:
             regressed: the regression's estimate, [H, W].
             weight: weight of each photosite, 0..1, [H, W].
         """
-        mix, ends = np.zeros((2, 2, 3), np.float32), np.zeros((2, 2, 2), np.float32)
-        above, over, samples = [], [], []
-        for at in POSITIONS:
+
+        def samples_at(at: tuple[int, int]) -> tuple[Array, Array, Array, Array]:
             own = np.s_[at[0] :: 2, at[1] :: 2]
             usable = (features.clipped[own] == 0) & (raw[own] < 1 - DARK) & (weight[own] > 0)
             coded, y = features.values[features.rgb[own][usable]], raw[own][usable]
             each = weight[own][usable] / (np.maximum(y, 0) + DARK) ** 2
-            samples.append((coded, y, each, regressed[own][usable]))
-        curve = choose_curve([(coded, y, each) for coded, y, each, _ in samples])
-        for at, (coded, y, each, by) in zip(POSITIONS, samples, strict=True):
+            return coded, y, each, regressed[own][usable]
+
+        samples = dict(zip(POSITIONS, at_positions(samples_at), strict=True))
+        curve = choose_curve([(coded, y, each) for coded, y, each, _ in samples.values()])
+        mix, ends = np.zeros((2, 2, 3), np.float32), np.zeros((2, 2, 2), np.float32)
+
+        def compared(at: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+            coded, y, each, by = samples[at]
             x = light_of(coded, curve).astype(np.float64)
             mix[at] = mix_of(x, y, each)
             z = np.log(np.maximum(x @ mix[at], LOWEST))
             ends[at] = np.quantile(z, (ENDS, 1 - ENDS)) if z.size else 0
-            above.append(z - ends[at].mean())
-            over.append(np.log(np.maximum(by, LOWEST)) - z)
+            return z - ends[at].mean(), np.log(np.maximum(by, LOWEST)) - z
+
+        above, over = zip(*at_positions(compared), strict=True)
         tones = tuple((float(tone.min()), float(tone.max())) for tone in features.tones)
         middle = ends.mean(axis=2, keepdims=True)
         low, high = (ends - middle).mean(axis=(0, 1))

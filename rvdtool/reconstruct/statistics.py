@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Self, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rvdtool.reconstruct.compiled import in_strips
+
 Array = NDArray[np.float32]
+T = TypeVar("T")
 
 POSITIONS = ((0, 0), (0, 1), (1, 0), (1, 1))
 """The four positions of the 2×2 CFA cell; at each, a mosaic has a plane of one colour."""
@@ -90,6 +93,17 @@ def per_position(mosaic: Array, function: Callable[[Array], Array]) -> Array:
         plane = np.ascontiguousarray(mosaic[row::2, column::2])
         result[row::2, column::2] = function(plane)
     return result
+
+
+def at_positions(job: Callable[[tuple[int, int]], T]) -> list[T]:
+    """The results of `job` for the four positions of the cell, computed in parallel."""
+    found: dict[int, T] = {}
+
+    def one(number: int, _end: int) -> None:
+        found[number] = job(POSITIONS[number])
+
+    in_strips(len(POSITIONS), one, step=1)
+    return [found[number] for number in range(len(POSITIONS))]
 
 
 def fine_power(mosaic: Array, side: int = 5) -> Array:
