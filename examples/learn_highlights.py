@@ -26,7 +26,7 @@ from rvdtool.reconstruct.highlights import INPUTS, LEAST, highlight_inputs
 from rvdtool.research.training.crops import whole
 from rvdtool.research.training.evidence import EvidenceClip
 
-STRANGE, KNOWN = 400, 150
+UNSEEN, SEEN = 400, 150
 """Photosites taken per frame: of clip states that the reference frame lacks, and of others."""
 UNKNOWN = 1e-3
 """Variance of the fine error above which a clip state counts as lacking in the reference frame."""
@@ -43,11 +43,10 @@ def read(folder: Path, step: int) -> np.ndarray:
     rng = np.random.default_rng(len(clip))
     for index in range(2, len(clip), step):
         evidence = clip.evidence(index, augmentation)
-        own, strange = evidence.lower_bound > 0, evidence.fine >= UNKNOWN
-        places = [np.argwhere(own & mask) for mask in (strange, ~strange)]
+        own, unseen = evidence.lower_bound > 0, evidence.fine >= UNKNOWN
+        places = [np.argwhere(own & mask) for mask in (unseen, ~unseen)]
         chosen = [
-            rng.permutation(part)[:most]
-            for part, most in zip(places, (STRANGE, KNOWN), strict=True)
+            rng.permutation(part)[:most] for part, most in zip(places, (UNSEEN, SEEN), strict=True)
         ]
         where = np.concatenate(chosen)
         if len(where) < 30:

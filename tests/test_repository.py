@@ -155,6 +155,12 @@ def test_every_command_is_shown_on_a_page_of_the_docs() -> None:
     assert missing == set()
 
 
+def test_the_readme_links_to_every_page_of_the_docs() -> None:
+    linked = re.findall(r"\]\(([^)#\s]+)", (ROOT / "README.md").read_text())
+    pages = {path for path in DOCUMENTS if path.is_relative_to(ROOT / "docs")}
+    assert pages - {ROOT / target for target in linked} == set()
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_within_the_repository_lead_somewhere(document: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)", document.read_text())

@@ -144,7 +144,7 @@ def derender_to_folder(
 
     Raises:
         BundleError: the bundle has no RAW, or a damaged one; or it has none for frame 0, which the
-            published network needs.
+            paper's network needs.
         MismatchError: its RAWs have different CFA phases.
         UsageError: an option doesn't apply to the model or video, or the model can't de-render.
         VideoError: the video can't be decoded, has another number of frames than the bundle says,

@@ -63,7 +63,7 @@ class Pace:
         self._left = run.left() if run.folder.is_dir() else run.span
         resumed = self._left != run.span
         work = list(stretches(run.bundle, self._left)) if self._left else []
-        if run.is_published:  # it always starts at frame 0
+        if run.uses_fagdn:  # it always starts at frame 0
             work = [(1, run.span.stop - (self._left.start if resumed else 1))]
         self._chains = sum(count for count, _ in work)
         self._steps = sum(count * length for count, length in work)
@@ -171,10 +171,10 @@ def _measure(
     pace.start()
     anchor = Anchor.of(run.bundle.references[0], rgb)
     mosaics: Iterator[Mosaic]
-    if run.options.model is not None and run.is_published:
+    if run.options.model is not None and run.uses_fagdn:
         from rvdtool.fagdn.chain import FagdnChain
 
-        mosaics = _published(FagdnChain(run.options.model.network, anchor.raw, rgb), pictures)
+        mosaics = _fagdn_mosaics(FagdnChain(run.options.model.network, anchor.raw, rgb), pictures)
     else:
         chain = start_chain(run.clip, anchor, direction)
         mosaics = (one.mosaic for one in steps(chain, pictures))
@@ -185,7 +185,7 @@ def _measure(
             advance(1)
 
 
-def _published(chain: "FagdnChain", pictures: Sequence[Rgb]) -> Iterator[Mosaic]:
+def _fagdn_mosaics(chain: "FagdnChain", pictures: Sequence[Rgb]) -> Iterator[Mosaic]:
     for picture in pictures:
         chain.step(picture)
         yield chain.mosaic()

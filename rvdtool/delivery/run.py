@@ -147,13 +147,13 @@ class Run:
         need = disk_need(
             self.bundle, folder, self.span, self.labels, options.compression, options.audio
         )
-        if self.is_published:  # its chain keeps no frames in temporary files
+        if self.uses_fagdn:  # its chain keeps no frames in temporary files
             need = replace(need, temporary=0)
         require_space(need, folder, options.compression)
         return need
 
     @property
-    def is_published(self) -> bool:
+    def uses_fagdn(self) -> bool:
         """Whether the paper's network is used, which has its own chain."""
         return self.options.model is not None and self.options.model.kind == "fagdn"
 

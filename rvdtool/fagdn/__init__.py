@@ -1,1 +1,1 @@
-"""The published FAGDN (CVPR 2024): its network, its chain, and its authors' checkpoints."""
+"""The paper's FAGDN (CVPR 2024): its network, its chain, and its authors' checkpoints."""

@@ -30,7 +30,7 @@ def import_authors(file: Path, folder: Path, *, overwrite: bool = False) -> None
 
     Raises:
         ModelError: the file isn't such a checkpoint, contains code, is damaged, or its weights
-            don't fit the published network.
+            don't fit the network.
         InputError: the file doesn't exist.
         OutputError: the folder has a model already (without `overwrite`), or can't be written.
     """

@@ -1,4 +1,4 @@
-"""The published FAGDN's chain: how its authors run the network over a clip.
+"""The chain of the paper's FAGDN: how its authors run the network over a clip.
 
     sRGB and flow to half size → everything padded with zeros → network → padding zeroed → state
 
@@ -94,7 +94,7 @@ class FagdnChain:
             MismatchError: RAW and video frame differ in size.
         """
         if not isinstance(network, Fagdn):
-            raise ModelError(f"the published chain runs Fagdn; got {type(network).__name__}")
+            raise ModelError(f"FagdnChain runs a Fagdn; got {type(network).__name__}")
         if reference.size != rgb.shape[:2]:
             raise MismatchError(
                 f"the RAW frame has {reference.size[1]}×{reference.size[0]} photosites, the video "
@@ -191,7 +191,7 @@ def reconstruct_fagdn(
         start: the state at which an earlier run of the same clip stopped.
 
     Raises:
-        ModelError: `network` isn't the published network.
+        ModelError: `network` isn't a `Fagdn`.
         BundleError: a reference is damaged.
         MismatchError, InputError: see `FagdnChain` and `read_flow_to_next`.
     """

@@ -1,4 +1,4 @@
-"""What the page says of several reconstructions of one clip."""
+"""The page that compares several reconstructions of one clip."""
 
 from collections.abc import Mapping
 from dataclasses import astuple
@@ -13,7 +13,7 @@ from rvdtool.report.page import Chart, Page, Table
 def against_page(
     comparisons: Mapping[str, Comparison], title: str, errors: Mapping[str, ErrorTable]
 ) -> Page:
-    """Curves over one another, the winner of each row, and by how much it leads.
+    """Curves of all reconstructions, the winner of each figure, and its lead.
 
     Args:
         comparisons: by name, all with the same true frames.
@@ -25,7 +25,7 @@ def against_page(
     summary = [
         f"{', '.join(comparisons)}: {counted} of {len(one.frames)} frames counted. A lead is the "
         "mean difference between the best and the second, with its 95 % confidence interval "
-        "(Newey–West, since neighbouring frames err alike)."
+        "(Newey–West, since errors of neighbouring frames are correlated)."
     ]
     charts = [
         Chart(
@@ -49,7 +49,7 @@ def _ranking(comparisons: Mapping[str, Comparison]) -> Table:
     rows = []
     for row, (name, unit) in zip(rank(comparisons), FIGURES.items(), strict=True):
         lead = row.lead
-        winner = row.winner if lead.is_clear else f"{row.winner}, not surely"
+        winner = row.winner if lead.is_clear else f"{row.winner}, not certain"
         mean, interval = lead.words(2 if unit else 4)
         rows.append(
             [

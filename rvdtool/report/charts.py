@@ -8,12 +8,12 @@ if TYPE_CHECKING:
     from bokeh.plotting import figure as Figure
 
 COLORS = ("#2f86d6", "#d9781c", "#2a9d6f", "#b45bb0", "#c2453d", "#8a8a00")
-"""Told apart by people with colour blindness, and on light and dark ground."""
+"""Distinguishable with colour blindness, and on light and dark backgrounds."""
 
 _DASHES = ("solid", "dashed", "dotted", "dotdash")
 
 _MARKED = 60
-"""Points up to which each is drawn."""
+"""Largest number of points for which each gets a mark."""
 
 _TO_VIEWER = "document.dispatchEvent(new CustomEvent('frame', {detail: Math.round(cb_obj.x)}))"
 
@@ -26,7 +26,7 @@ def library() -> str:
 
 
 def item(chart: Chart) -> Any:
-    """What Bokeh draws, as JSON for `Bokeh.embed.embed_item`."""
+    """A chart as JSON for `Bokeh.embed.embed_item`."""
     from bokeh.embed import json_item
 
     return json_item(_figure(chart))

@@ -1,4 +1,4 @@
-"""Where errors of RAW frames lie: by CFA site and by how bright the truth is."""
+"""Errors of RAW frames by CFA site and true value."""
 
 from dataclasses import dataclass, field
 from typing import Self
@@ -11,7 +11,7 @@ from rvdtool.raw.bayer import PLANES
 from rvdtool.raw.frame import CfaPhase
 
 BINS = 16
-"""Equal steps of the true value, black to white; what lies beyond goes to the first or last."""
+"""Equal steps of the true value, black to white; values beyond count in the first or last."""
 
 SITES = ("R", "Gr", "Gb", "B")
 
@@ -21,7 +21,7 @@ def _zeros() -> NDArray[np.float64]:
 
 
 def _site(phase: CfaPhase, y: int, x: int) -> str:
-    """What lies at a place of the 2×2 cell: Gr is the green in the red row."""
+    """The site at a position of the 2×2 cell: Gr is the green in the red row."""
     color, beside = phase.value[2 * y + x], phase.value[2 * y + 1 - x]
     return color + beside.lower() if color == "G" else color
 
@@ -35,7 +35,7 @@ class ErrorTable:
 
     @classmethod
     def of(cls, pair: Loaded) -> Self:
-        """Those of one pair of frames."""
+        """The errors of one pair of frames."""
         table = cls()
         for y, x in PLANES:
             site = SITES.index(_site(pair.true.phase, y, x))
@@ -52,7 +52,7 @@ class ErrorTable:
         self.counts += other.counts
 
     def rms(self) -> NDArray[np.float64]:
-        """Root of the mean squared error in % of white − black; NaN without any photosite."""
+        """RMS error in % of white − black, [4, BINS]; NaN where there is no photosite."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return 100 * np.sqrt(self.squares / self.counts)
 

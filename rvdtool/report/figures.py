@@ -1,4 +1,4 @@
-"""The figures of RAW frames: their names, units and words."""
+"""Names, units and text of the figures of RAW frames."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,11 @@ FIGURES = {
     "PSNR, paper's protocol": "dB",
     "SSIM, paper's protocol": "",
 }
-"""What `Scores` holds, in its order, with units."""
+"""The fields of `Scores` in their order, with units."""
 
 
 def cell(value: float, unit: str) -> str:
-    """A figure for a table; an infinite PSNR says that the frames are equal."""
+    """A figure for a table; an infinite PSNR is shown as "equal"."""
     if not math.isfinite(value):
         return "equal"
     return f"{value:.2f} {unit}" if unit else f"{value:.4f}"
@@ -32,7 +32,7 @@ def known(comparison: Comparison, values: Sequence[float]) -> list[float]:
 
 
 def error_chart(title: str, curves: Mapping[str, Sequence[float]]) -> Chart:
-    """RMS errors over the true value, of `BINS` steps each."""
+    """A chart of RMS errors over the true value; each curve has `BINS` values."""
     middles = [100 * (index + 0.5) / BINS for index in range(BINS)]
     axes = ("true value, % of white − black", "RMS error, %")
     return Chart(title, axes, middles, curves)

@@ -62,15 +62,15 @@ class Viewer:
 
     Attributes:
         size: (width, height) of a picture.
-        frames: which frames there are.
-        labels: what is said about each of them.
+        frames: indices of these frames.
+        labels: text about each of them.
         series: name → data URI of each of these frames.
-        pair: the series that are shown at first, left and right.
-        start: which picture is shown first.
+        pair: the series shown at first, left and right.
+        start: position in `frames` of the picture shown first.
         rate: frames per second.
         about: how the pictures were made.
-        scale: name of a series → its colour scale as a data URI, what its left end means, and what
-            its right end.
+        scale: name of a series → its colour scale as a data URI, and the meanings of its left and
+            right ends.
     """
 
     size: tuple[int, int]
@@ -86,7 +86,7 @@ class Viewer:
 
 @dataclass(frozen=True)
 class Page:
-    """What a report says.
+    """The content of a report.
 
     Attributes:
         title: of the page.
@@ -104,7 +104,7 @@ class Page:
 
 
 def require_report(path: Path, overwrite: bool) -> None:
-    """Refuse a report that can't be written, before the work.
+    """Refuse a report that can't be written, before any work.
 
     Raises:
         UsageError: Bokeh isn't installed.
@@ -120,7 +120,7 @@ def require_report(path: Path, overwrite: bool) -> None:
 
 
 def room_for_pictures(page: Page) -> int:
-    """How many bytes of pictures the page can hold, before they are made text (base64)."""
+    """How many bytes of pictures fit on the page, before they are encoded in base64."""
     return int((LIMIT - len(_html(page, None).encode()) - 50_000) * 3 / 4)
 
 
@@ -128,7 +128,7 @@ def write_page(page: Page, viewer: Viewer | None, path: Path, *, overwrite: bool
     """Write a report.
 
     Args:
-        page: what it says.
+        page: its content.
         viewer: its pictures, within `room_for_pictures`.
         path: the HTML file.
         overwrite: replace an existing file.

@@ -1,4 +1,4 @@
-"""Pictures in a page: WebP as data URIs, as good as the room allows."""
+"""Pictures of a page: WebP as data URIs, at the best quality that fits."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import numpy as np
 from rvdtool.evaluate.sheet import Picture, color_error, fit
 
 MOST_FRAMES = 120
-"""In one page; of longer clips it has some, evenly spaced."""
+"""Largest number on a page; of longer clips, it has frames at even intervals."""
 
 _SCALES = (1.0, 3 / 4, 1 / 2, 3 / 8, 1 / 4, 1 / 8)
 _QUALITIES = (85, 75, 65, 50, 35, 20, 5)
@@ -20,18 +20,18 @@ _GOOD_ENOUGH = 2
 
 @dataclass(frozen=True)
 class Room:
-    """What each picture of a page may take.
+    """How large each picture of a page may be.
 
     Attributes:
         size: (width, height).
-        share: bytes.
+        share: bytes of its file.
     """
 
     size: tuple[int, int]
     share: int
 
     def place(self, picture: Picture) -> str:
-        """A picture as a data URI; its quality falls until it fits, at last its size, too."""
+        """A picture as a data URI; first its quality is lowered until it fits, then its size."""
         for scale in (1.0, 0.5, 0.25, 0.125):
             width, height = (max(1, round(side * scale)) for side in self.size)
             small = fit(picture, (width, height))
@@ -68,7 +68,7 @@ def share_room(samples: Sequence[Picture], pictures: int, room: int) -> Room:
 
 
 def data_uri(data: bytes) -> str:
-    """A WebP file as an address."""
+    """A WebP file as a data URI."""
     return "data:image/webp;base64," + b64encode(data).decode()
 
 

@@ -1,4 +1,4 @@
-"""The page of `rvdtool derender`: what was made of a video, without any truth."""
+"""The page of `rvdtool derender`: a reconstruction, without the true frames."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -53,14 +53,14 @@ def write_run_report(
     overwrite: bool = False,
     advance: Callable[[int], None] = lambda count: None,
 ) -> None:
-    """Write a page about a run: its frames beside the input, and how sure they are.
+    """Write a page about a run: input, result and confidence of its frames.
 
     Args:
         bundle: what was reconstructed.
         report: of the run; the frames are read from its folder.
         record: of the run, too; it lacks the frames of an earlier run that this one resumed.
         path: the HTML file.
-        summary: sentences at the top.
+        summary: sentences at the top of the page.
         overwrite: replace an existing file.
         advance: called with 1 after every frame that is shown.
 
@@ -87,9 +87,10 @@ def write_run_report(
         pair=("Input", "Result"),
         start=0,
         rate=float(report.labels.rate),
-        about="LibRaw develops all results alike, with the first reference's white balance and "
-        "colours, and with the exposure at which that is as bright as its video frame; without "
-        f"lens corrections. Pictures of {room.size[0]}×{room.size[1]}, WebP.{some}",
+        about="LibRaw develops all results with the same settings: the first reference's white "
+        "balance and colours, and the exposure at which that reference is as bright as its video "
+        f"frame. Lens corrections aren't applied. Pictures of {room.size[0]}×{room.size[1]}, "
+        f"WebP.{some}",
         scale={"Confidence": (color_bar(1), f"{POOR} dB or less", f"{GOOD} dB or more")},
     )
     write_page(page, viewer, path, overwrite=overwrite)
@@ -115,8 +116,8 @@ def _pictures(
 def _confidence(
     bundle: Bundle, report: DerenderReport, record: ConfidenceRecord, index: int, like: Picture
 ) -> Picture:
-    """The expected PSNR in colours; grey where it isn't known: for a frame of an earlier run, or
-    the published network's."""
+    """The expected PSNR in colours; grey where it isn't known: for frames of an earlier run, and
+    with the paper's network."""
     height, width = like.shape[:2]
     given = any(reference.index == index for reference in bundle.references)
     if index in record.maps:
@@ -137,13 +138,13 @@ def _words(report: DerenderReport, bundle: Bundle, index: int) -> list[str]:
     """What is known about a frame."""
     figures, words = report.figures[index], []
     if index < report.resumed_at:
-        words.append("made by the earlier run, which this one resumed")
+        words.append("made by the earlier run that this one resumed")
     if any(reference.index == index for reference in bundle.references):
         words.append("has a RAW of its own")
     if not math.isnan(figures.expected):
         words.append(f"expected PSNR {figures.expected:.1f} dB")
     if figures.cut:
-        words.append("scene change, or blank")
+        words.append("cut, or blank frame")
     return [*words, f"brightness {figures.brightness:.3f}, exposure {figures.exposure:.3f}"]
 
 
@@ -156,11 +157,11 @@ def _page(bundle: Bundle, report: DerenderReport, summary: Sequence[str]) -> Pag
     }
     charts = [
         Chart("Expected PSNR", ("frame", "dB"), span, expected, by_frame=True),
-        Chart("Light against the reference", ("frame", "factor"), span, light, by_frame=True),
+        Chart("Relative to the reference frame", ("frame", "factor"), span, light, by_frame=True),
     ]
     references = Table(
         "RAW frames given",
-        ("file", "frame", "match", "share that differs from the video"),
+        ("file", "frame", "match score", "share that differs from the video"),
         [
             (
                 one.raw.name,
@@ -185,10 +186,10 @@ def _page(bundle: Bundle, report: DerenderReport, summary: Sequence[str]) -> Pag
 
 
 def _notes(bundle: Bundle, report: DerenderReport) -> list[str]:
-    """What the run said, and what `pack` had assumed or dropped."""
+    """The run's notes, and what `pack` assumed or dropped."""
     manifest = bundle.manifest
     assumed = [
-        f"{manifest.video.name}: {name} assumed to be {tag.value}, as the video doesn't say"
+        f"{manifest.video.name}: {name} assumed to be {tag.value}, as the video doesn't state it"
         for name, tag in manifest.video.color
         if tag.source == "assumed"
     ]

@@ -19,10 +19,10 @@ from rvdtool.report.page import Chart, Page, Table, Viewer, room_for_pictures, w
 from rvdtool.report.pictures import Room, choose_frames, color_bar, share_room
 
 LAST = 10
-"""Frames at the end, whose mean shows whether errors grow."""
+"""Number of frames at the end, whose mean shows whether errors grow."""
 
 RATE = 24.0
-"""Frames per second at which the viewer plays: RAW frames needn't say their own."""
+"""Frames per second at which the viewer plays, as RAW frames needn't have a rate."""
 
 
 def write_metrics_report(
@@ -35,10 +35,10 @@ def write_metrics_report(
     overwrite: bool = False,
     advance: Callable[[int], None] = lambda count: None,
 ) -> None:
-    """Write a page with the figures of one or more comparisons and their frames, developed alike.
+    """Write a page with the figures of one or more comparisons, and all frames developed alike.
 
-    White balance and colours are the first true frame's; the exposure is the one at which that is
-    as bright as its video frame, or as LibRaw's auto-brightness makes it without a video.
+    White balance and colours are those of the first true frame. The exposure makes that frame
+    as bright as its video frame or, without a video, as LibRaw's auto-brightness does.
 
     Args:
         comparisons: by name, all with the same true frames.
@@ -69,7 +69,7 @@ def write_metrics_report(
     scale = error_scale([pair.error for pair in sample.values()])
     inputs = {} if opening is None else {"Input": opening}
     samples = {**inputs, **_pictures(sample, look, scale)}
-    # The tables of errors take the same room, whatever is in them.
+    # Tables of errors have the same size, whatever their values.
     errors = {name: ErrorTable() for name in comparisons}
     rest = room_for_pictures(_page(comparisons, title, errors))
     room = share_room(list(samples.values()), len(samples) * len(shown), rest)
@@ -131,12 +131,12 @@ def _label(comparisons: Mapping[str, Comparison], index: int) -> str:
 
 
 def _about(room: Room, size: tuple[int, int], shown: int, count: int, video: Path | None) -> str:
-    brightness = "its video frame" if video else "LibRaw's auto-brightness makes it"
+    brightness = "its video frame" if video else "LibRaw's auto-brightness does"
     some = "" if shown == count else f" {shown} of {count} frames, evenly spaced."
     return (
-        "LibRaw develops result and truth alike: white balance and colours of the first true "
-        f"frame, which is as bright as {brightness}. Pictures of {room.size[0]}×{room.size[1]} "
-        f"(the frames are {size[1]}×{size[0]}), WebP.{some}"
+        "LibRaw develops results and truth with the same settings: the first true frame's white "
+        f"balance and colours, and an exposure that makes it as bright as {brightness}. Pictures "
+        f"of {room.size[0]}×{room.size[1]} (the frames are {size[1]}×{size[0]}), WebP.{some}"
     )
 
 
@@ -201,7 +201,7 @@ def _worst(comparison: Comparison) -> int:
 
 
 def _summary_table(values: Mapping[str, Sequence[float]]) -> Table:
-    """Means leave out infinite values, as `compare` does; the median and the worst needn't."""
+    """Means leave out infinite values, as in `compare`; medians and worst values include them."""
     rows = [
         (
             name,

@@ -1,4 +1,4 @@
-"""The published FAGDN, in its authors' chain."""
+"""The paper's FAGDN, in its authors' chain."""
 
 from collections.abc import Iterator, Sequence
 from time import perf_counter
@@ -10,7 +10,7 @@ from rvdtool.research.benchmark.method import PredictedFrame, TrainedMethod, swi
 
 
 class PaperFagdn(TrainedMethod):
-    """The published FAGDN in float32, with the authors' weights or weights trained here.
+    """The paper's FAGDN in float32, with the authors' weights or weights trained here.
 
     Flow is that of the data set (UniMatch's in RVD) if it has any, else it is estimated.
     """

@@ -29,7 +29,7 @@ class PredictedFrame:
 
     Attributes:
         index: number of the frame: 1, 2, ….
-        values: DN, [H, W]: float if the protocol shall round, uint16 if the method has rounded.
+        values: DN, [H, W]: float if the protocol is to round, uint16 if the method has rounded.
         seconds: computing time, without reading and scoring; the first includes calibration.
     """
 

@@ -43,7 +43,7 @@ def rate_tables(rates: Rates) -> list[ResultTable]:
 
 
 def rate_markdown(rates: Rates) -> str:
-    """All tables as Markdown, then what their figures mean."""
+    """All tables as Markdown, with notes on their figures."""
     text = "\n".join(table.markdown() for table in rate_tables(rates))
     text += f"\n{RATES_NOTE}\n\n{VERSUS_NOTE}\n"
     machines = sorted({one.record.machine for one in rates.results})

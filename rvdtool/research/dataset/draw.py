@@ -1,4 +1,4 @@
-"""Draw cameras, ISPs, codecs and motion at random, from ranges that real ones span.
+"""Draw cameras, ISPs, codecs and motion at random, from the ranges of real ones.
 
 Sources of the ranges:
 
@@ -188,7 +188,7 @@ def draw_isp(rng: np.random.Generator, ranges: IspRanges = TRAINING_ISP) -> Came
 
 
 def draw_phone_isp(rng: np.random.Generator, frames: int) -> PhoneIsp:
-    """A phone-like ISP: base and detail, or (one in three) fusion and some of it."""
+    """Draw a phone-like ISP: base and detail, or (one in three) fusion and less of both."""
     camera = draw_isp(rng, PHONE_CAMERA)
 
     def between(low: float, high: float) -> float:

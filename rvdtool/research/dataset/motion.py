@@ -1,7 +1,7 @@
 """Simulated motion: smooth paths, occluding layers, exposure over time, and the true flow.
 
-All is a function of continuous time in units of frames: frame t is exposed around time t, and its
-row r around t + readout·(r/H − ½). Coordinates are (x, y) in pixels; output pixels are relative to
+Everything is a function of continuous time in units of frames: frame t is exposed around time t,
+and its row r around t + readout·(r/H − ½). Coordinates are (x, y) in pixels; output pixels are relative to
 the picture's centre.
 """
 

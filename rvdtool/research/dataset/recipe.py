@@ -220,7 +220,7 @@ class CameraIsp(_Model):
 
 
 class PhoneIsp(_Model):
-    """A phone-like ISP; `phone.py` shows what each number does, `draw.py` where ranges come from.
+    """Parameters of a phone-like ISP; `phone.py` applies them, `draw.py` has their ranges.
 
     Attributes:
         camera: the steps that it shares with a camera-like ISP; `local_tone` must be 0.
@@ -229,16 +229,17 @@ class PhoneIsp(_Model):
             corrected.
         exposures: synthetic exposures that are fused; 1 fuses none.
         exposure_step: stops between two of them.
-        compression: how much of the base's contrast (in log2) is taken away.
-        pivot: linear brightness that the compression leaves alone.
-        detail: factor on what the base lacks.
+        compression: how much of the base's contrast (in log2) is removed.
+        pivot: linear brightness that the compression doesn't change.
+        detail: factor on the detail, which is what the base lacks.
         base_sigma: the base's spatial scale as a share of the width.
         settle: time constant in seconds with which gain and base follow the content.
         white: coded value to which white is rolled off.
         sky: stops by which bright areas near the top are changed.
         face: stops by which an oval is changed, as if a face had been found there.
-        face_center, face_radius: of the oval, as shares of width and height, and of the width.
-        face_start: the frame in which it is found; the gain then follows with `settle`.
+        face_center: centre of the oval, as shares of width and height.
+        face_radius: its radii, as shares of the width.
+        face_start: the frame in which the face is found; the gain then follows with `settle`.
     """
 
     kind: Literal["phone"]
@@ -262,7 +263,7 @@ class PhoneIsp(_Model):
     @model_validator(mode="after")
     def _one_tone_mapping(self) -> Self:
         if self.camera.local_tone:
-            raise ValueError("camera.local_tone must be 0: a phone-like ISP has its own")
+            raise ValueError("camera.local_tone must be 0: a phone-like ISP has its own tone map")
         return self
 
 

@@ -240,7 +240,7 @@ def _parse(
     try:
         content = json.loads(path.read_bytes())
         if not isinstance(content, kind):
-            raise ValueError(f"it is no {'list' if kind is list else 'object'}")
+            raise ValueError(f"it isn't {'a list' if kind is list else 'an object'}")
         items = enumerate(content) if isinstance(content, list) else content.items()
         for key, value in items:
             where = brief(str(key))

@@ -265,7 +265,7 @@ def _draw_walk(index: int) -> Recipe:
 def _draw_soft(index: int) -> Recipe:
     """Draw a recipe of drawn pictures out of focus, behind one or two others, with any noise level.
 
-    The background has no texture, so all that a network adds to it is noise.
+    The background has no texture, so anything that a network adds to it is noise.
     """
     rng = np.random.default_rng([PARTS.index("soft"), index])
     defocus = round(float(np.exp(rng.uniform(*np.log((1.5, 10))))), 2)

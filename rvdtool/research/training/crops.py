@@ -20,7 +20,7 @@ from rvdtool.reconstruct.packing import Packing, pack_prior, pack_reference
 from rvdtool.research.dataset.augment import Augmentation, draw, fit
 from rvdtool.research.training.evidence import EvidenceClip
 
-MISLED = 0.5
+CORRUPTED_SHARE = 0.5
 """Fraction of the crops in which a region of the flow to the reference frame is corrupted. In the
 training scenes, the flow of clipped areas is rarely wrong, and without this the network would
 trust it there too much."""
@@ -72,7 +72,7 @@ class Crops:
         if not self._chained:
             raw, variance = clip.raw(index - 1, augmentation), np.zeros_like(variance)
         evidence = clip.evidence(index, augmentation)
-        if rng.uniform() < MISLED:
+        if rng.uniform() < CORRUPTED_SHARE:
             evidence = evidence.with_corrupted_flow(
                 _blob(rng, evidence.clipped > 0), _shift(rng, self._crop)
             )

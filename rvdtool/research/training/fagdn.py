@@ -1,4 +1,4 @@
-"""Train the published FAGDN as described in its paper, or as its authors' code does.
+"""Train the paper's FAGDN as described in its paper, or as its authors' code does.
 
 Sources: "Leveraging Frame Affinity for sRGB-to-RAW Video De-rendering", CVPR 2024, section 3.3 and
 4.1; github.com/zhangchen98/RAW_CVPR24 at 874cfd8, loss.py, config.py, README. Both train with the
@@ -51,7 +51,7 @@ class PairBatch(NamedTuple):
 
 
 class FagdnTask(CropTask):
-    """Training of the published FAGDN; the loss is MSE + SSIM on the output, and λ times the same
+    """Training of the paper's FAGDN; the loss is MSE + SSIM on the output, and λ times the same
     on the side outputs."""
 
     kind: ClassVar[str] = "fagdn"

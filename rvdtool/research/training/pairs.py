@@ -110,7 +110,7 @@ def read_batches(
 
 
 def flow_to_next(folder: RvdFolder, video: RvdVideo, index: int, before: Rgb8, after: Rgb8) -> Flow:
-    """Flow to the next frame, from the folder, or else estimated as in the published chain.
+    """Flow to the next frame, from the folder, or else estimated as in `FagdnChain`.
 
     Raises:
         InputError, MismatchError: the folder's flow can't be used.
@@ -123,7 +123,7 @@ def flow_to_next(folder: RvdFolder, video: RvdVideo, index: int, before: Rgb8, a
 
 
 def half_srgb(snippet: Snippet) -> Tensor:
-    """A snippet's sRGB as input of the published network: [T, 3, h / 2, w / 2], 0..1."""
+    """A snippet's sRGB as input of the paper's FAGDN: [T, 3, h / 2, w / 2], 0..1."""
     return torch.from_numpy(np.stack([half_size(rgb, CfaPhase.RGGB) for rgb in snippet.srgb]))
 
 
