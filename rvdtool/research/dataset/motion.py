@@ -1,8 +1,8 @@
 """Simulated motion: smooth paths, occluding layers, exposure over time, and the true flow.
 
 Everything is a function of continuous time in units of frames: frame t is exposed around time t,
-and its row r around t + readout·(r/H − ½). Coordinates are (x, y) in pixels; output pixels are relative to
-the picture's centre.
+and its row r around t + readout·(r/H − ½). Coordinates are (x, y) in pixels; output pixels are
+relative to the picture's centre.
 """
 
 from collections.abc import Sequence
