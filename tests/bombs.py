@@ -1,4 +1,5 @@
-"""How much memory and time reading small, hostile files takes: measured in a process of its own."""
+"""How much memory and time it takes to read small, hostile files, measured in a separate
+process."""
 
 import json
 import struct
@@ -69,7 +70,7 @@ def claiming_mosaics(side: int) -> dict[str, bytes]:
 
 
 def claiming_png(side: int, picture: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
-    """A small picture as a PNG whose header claims side × side pixels."""
+    """A small PNG whose header claims side × side pixels."""
     png = bytearray(imagecodecs.png_encode(picture))
     struct.pack_into(">II", png, 16, side, side)
     struct.pack_into(">I", png, 29, zlib.crc32(png[12:29]))
@@ -78,7 +79,7 @@ def claiming_png(side: int, picture: NDArray[np.uint8] | NDArray[np.uint16]) -> 
 
 @dataclass(frozen=True)
 class Cost:
-    """What reading a file came to: the error in words or `accepted`, memory, processor time."""
+    """The cost of reading a file: the error text or `accepted`, memory, processor time."""
 
     said: str
     peak_mb: float
@@ -86,7 +87,7 @@ class Cost:
 
 
 def measure(paths: list[str], imports: str, use: str) -> list[Cost]:
-    """Run the statement `use` for each file, whose path is in `name`."""
+    """Run the statement `use` for each file; it finds the path in `name`."""
     code = _MEASURE.format(imports=f"from rvdtool.errors import RvdError\n{imports}", use=use)
     done = subprocess.run(
         [sys.executable, "-c", code, json.dumps(paths)], capture_output=True, text=True, check=False
@@ -96,7 +97,7 @@ def measure(paths: list[str], imports: str, use: str) -> list[Cost]:
 
 
 def require_cheap(costs: list[Cost], refusals: list[str]) -> None:
-    """Check that all were refused, for the reasons given, at no great cost."""
+    """Check that all files were refused, for the given reasons, at low cost."""
     for cost, reason in zip(costs, refusals, strict=True):
         assert reason in cost.said, cost
         assert cost.peak_mb < MEMORY_MB, cost

@@ -34,7 +34,7 @@ class Shot:
 
 
 def scene(index: int) -> NDArray[np.float64]:
-    """Linear light [H, W, 3], 0..1: a landscape that looks the same from no other side."""
+    """Linear light [H, W, 3], 0..1: a landscape without symmetry."""
     y, x = np.mgrid[: SIZE[0], : SIZE[1]] / SIZE[1]
     light = 0.15 + 0.5 * x * y + 0.3 * ((x + index / 200 - 0.3) ** 2 + (y - 0.2) ** 2 < 0.02)
     return np.stack([light, 0.9 * light + 0.02, 0.6 * light + 0.05], -1)

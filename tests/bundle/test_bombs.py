@@ -1,4 +1,4 @@
-"""A manifest that asks for much memory or time is refused before it gets it."""
+"""Manifests that would take much memory or time are refused first."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ MB = 2**20
 
 
 def filled(before: str, element: str, after: str) -> bytes:
-    """Nine megabytes of one element."""
+    """Nine megabytes of one element, repeated."""
     return (HEAD + before + element * (9 * MB // len(element)) + after).encode()
 
 

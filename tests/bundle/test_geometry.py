@@ -1,4 +1,4 @@
-"""A homography in words: where the grid's middle lies, how it is scaled and turned."""
+"""A homography in words: its centre, scale and rotation."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from rvdtool.bundle.transform import Homography
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("degrees", [0.0, 2.5, -90.0, 135.0])
 def test_a_similarity_is_named_by_its_parts(mirrored: bool, degrees: float) -> None:
-    """Built the way a RAW gets onto the grid: mirrored, turned clockwise, shrunk, shifted."""
+    """Built as a RAW gets onto the grid: mirrored, rotated clockwise, scaled down, shifted."""
     turn = np.deg2rad(degrees)
     # Clockwise where y points down
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])

@@ -1,4 +1,4 @@
-"""The manifest: what it may say, what it may not, and that its schema says the same."""
+"""The manifest: what is accepted and refused, and that its schema agrees."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What holds for any manifest, valid or not; each starts from one that pack wrote."""
+"""Properties of all manifests, valid or not; each is made from one that pack wrote."""
 
 import copy
 import io
@@ -72,7 +72,7 @@ values = st.one_of(
 
 @pytest.fixture(scope="module")
 def written(shot: Any) -> Json:
-    """With a second RAW, which was resampled, and exposures."""
+    """A manifest with a second, resampled RAW, and exposures."""
     said: Json = json.loads(manifest_bytes(open_bundle(shot.bundle).manifest))
     other = copy.deepcopy(said["references"][0])
     other["frame_index"] = 3
@@ -90,7 +90,8 @@ def written(shot: Any) -> Json:
 
 @st.composite
 def manifests(draw: st.DrawFn, written: Json) -> Json:
-    """Valid ones: other sizes, times, names, levels, cameras, numbers of frames and references."""
+    """Valid manifests with other sizes, times, names, levels, cameras, numbers of frames and
+    references."""
     said = copy.deepcopy(written)
     video = said["video"]
     name = draw(names.filter(lambda name: len(name.encode()) <= 255))
@@ -163,7 +164,7 @@ def references(draw: st.DrawFn, written: Json, index: int) -> Json:
 
 
 def places(node: Any) -> Iterator[Place]:
-    """Everywhere in a JSON tree."""
+    """All positions in a JSON tree."""
     for key in list(node) if isinstance(node, dict) else range(len(node)):
         yield node, key
         if isinstance(node[key], dict | list):
@@ -204,7 +205,8 @@ def test_any_valid_manifest_survives(data: st.DataObject, written: Json) -> None
 def test_a_value_replaced_is_valid_or_refused(
     data: st.DataObject, value: Any, written: Json
 ) -> None:
-    """What the model takes, the schema takes: a reader that has only the schema misses nothing."""
+    """Whatever the model accepts, the schema accepts, so a reader with only the schema reads all
+    bundles."""
     said = copy.deepcopy(written)
     node, key = data.draw(st.sampled_from(list(places(said))))
     node[key] = value
@@ -229,7 +231,7 @@ said_texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
 
 @st.composite
 def tag_entries(draw: st.DrawFn) -> Json:
-    """Tags that are copied from a camera's file, in forms that fit and in others."""
+    """Tags copied from a camera's file, in valid and invalid forms."""
     code = draw(st.sampled_from(sorted(CARRIED)))
     form = CARRIED[code]
     count = draw(st.sampled_from(form.counts or (form.unit, 2 * form.unit, 1, 7)))
@@ -248,7 +250,7 @@ def tag_entries(draw: st.DrawFn) -> Json:
 
 @st.composite
 def cameras(draw: st.DrawFn, written: Json) -> Json:
-    """What a manifest says of a camera and an exposure, sound or not."""
+    """Cameras and exposures in a manifest, valid or not."""
     said = copy.deepcopy(written)
     reference = said["references"][0]
     rows = st.lists(st.lists(numbers, min_size=3, max_size=3), min_size=3, max_size=3)
@@ -309,7 +311,7 @@ def test_what_a_manifest_may_say_of_a_camera_can_be_written_as_a_dng(
 
 
 def require_said(frame: RawFrame, rate: Fraction, dng: bytes) -> None:
-    """Check that tifffile finds in a DNG what the frame says."""
+    """Check that tifffile finds the frame's values in a DNG."""
     with tifffile.TiffFile(io.BytesIO(dng)) as tiff:
         tags = tiff.pages.first.tags
         exif = tags["ExifTag"].value
@@ -420,7 +422,7 @@ def test_absurd_numbers_of_frames_are_refused(written: Json, count: int) -> None
 
 @pytest.mark.parametrize("value", [1e-200, 1e200])
 def test_exposures_whose_product_is_no_number_are_refused(written: Json, value: float) -> None:
-    """Time × ISO would be 0 or infinite, and is divided by."""
+    """Time × ISO would be 0 or infinite, but something is divided by it."""
     said = copy.deepcopy(written)
     said["exposures"] |= {"time": [value] * 6, "iso": [value] * 6}
     with pytest.raises(BundleError, match="exposures"):

@@ -1,4 +1,4 @@
-"""The planes member: every phase and odd size there and back, and one that anybody opens."""
+"""The planes member: all phases and odd sizes survive, and other programs can open it."""
 
 import io
 from pathlib import Path

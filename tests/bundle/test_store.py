@@ -1,4 +1,4 @@
-"""Bundles on disk: what is written, that others can read it, and what is refused."""
+"""Bundles on disk: their content, other readers, and what is refused."""
 
 import hashlib
 import json
@@ -105,7 +105,7 @@ def test_the_reference_is_the_raw_frame(shot: Any) -> None:
 
 
 def test_opening_reads_neither_the_video_nor_pixels(shot: Any, tmp_path: Path) -> None:
-    """Their bytes may be anything: opening stays quick, however large they are."""
+    """Opening is quick whatever their size, and their bytes may be anything."""
     slices = open_bundle(shot.bundle).slices
     data = bytearray(shot.bundle.read_bytes())
     for name in MEMBERS[1:4]:
@@ -121,7 +121,7 @@ def test_opening_reads_neither_the_video_nor_pixels(shot: Any, tmp_path: Path) -
 def repacked(
     bundle: Path, out: Path, change: Callable[[str, bytes], list[tuple[str, bytes]]]
 ) -> Path:
-    """A ZIP file of the bundle's members, each replaced by what `change` makes of it."""
+    """A ZIP file of the bundle's members, each replaced by the result of `change`."""
     with zipfile.ZipFile(bundle) as source, zipfile.ZipFile(out, "w") as target:
         for info in source.infolist():
             for name, data in change(info.filename, source.read(info)):
@@ -217,7 +217,7 @@ def test_a_bundle_cut_anywhere_is_refused(shot: Any, tmp_path: Path) -> None:
 
 
 def test_flipped_bytes_in_the_structure_never_crash(shot: Any, tmp_path: Path) -> None:
-    """Outside the members' data nearly all of them are noticed; none does anything else."""
+    """Outside of the members' data, nearly all of them are detected; none has any other effect."""
     data = shot.bundle.read_bytes()
     slices = open_bundle(shot.bundle).slices
     covered = {i for s in slices.values() for i in range(s.offset, s.offset + s.size)}

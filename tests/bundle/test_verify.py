@@ -1,4 +1,4 @@
-"""Verifying finds what was altered and says which part; unpacking gives the user's files back."""
+"""Verifying detects changes and names the part; unpacking restores the user's files."""
 
 import hashlib
 import io
@@ -44,7 +44,7 @@ def flipped(bundle: Path, out: Path, member: str, position: int = 0) -> Path:
 
 
 def resealed(bundle: Path, out: Path, changes: dict[str, bytes], **manifest: Any) -> Path:
-    """A bundle with other members, whose hashes and CRCs are right: a forgery, or a bug."""
+    """A bundle with other members and matching hashes and CRCs: a forgery, or a bug."""
     with (
         zipfile.ZipFile(bundle) as source,
         out.open("wb") as file,
@@ -130,7 +130,7 @@ def test_levels_that_are_not_the_raws_are_found(shot: Any, tmp_path: Path) -> No
 
 
 def test_a_video_with_frames_missing_is_found(shot: Any, tmp_path: Path) -> None:
-    """Its hash is right (it was packed like that), but it isn't what the manifest promises."""
+    """Its hash is right, since it was packed like that, but it differs from the manifest."""
     data = shot.video.read_bytes()
     bundle = resealed(shot.bundle, tmp_path / "forged.rvd", {VIDEO: data[:-400]})
     failed = [check.name for check in verify(open_bundle(bundle)) if not check.ok]
@@ -138,7 +138,7 @@ def test_a_video_with_frames_missing_is_found(shot: Any, tmp_path: Path) -> None
 
 
 def test_every_byte_of_the_file_is_answered_for(shot: Any, tmp_path: Path) -> None:
-    """One flipped bit is found wherever it is: on opening, or by hashes and headers alone."""
+    """Any flipped bit is detected: on opening, or by hashes and headers alone."""
     data = shot.bundle.read_bytes()
     inside = {name: range(s.offset, s.offset + s.size) for name, s in slices(shot.bundle).items()}
     path = tmp_path / "flipped.rvd"
@@ -163,7 +163,7 @@ def test_every_byte_of_the_file_is_answered_for(shot: Any, tmp_path: Path) -> No
 def test_headers_of_large_archives_are_known_too(
     shot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """ZIP64's fields, which members and offsets from 2 GiB on need, written by zipfile."""
+    """The ZIP64 fields of members and offsets beyond 2 GiB, as zipfile writes them."""
     monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 3000)
     monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 4)
     bundle = pack(shot.video, shot.raw, tmp_path / "large.rvd")
@@ -177,7 +177,7 @@ def test_headers_of_large_archives_are_known_too(
 
 
 def test_a_zip_that_others_made_is_told_from_what_was_packed(shot: Any, tmp_path: Path) -> None:
-    """It opens, and all of its members are right; but it is another file."""
+    """It opens and all its members are right, but it is a different file."""
     out = tmp_path / "again.rvd"
     with zipfile.ZipFile(shot.bundle) as source, zipfile.ZipFile(out, "w") as target:
         for name in source.namelist():
@@ -191,7 +191,7 @@ def test_a_zip_that_others_made_is_told_from_what_was_packed(shot: Any, tmp_path
 def test_no_decoder_sees_altered_bytes(
     shot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """They are C code, which damaged data may crash: the hash comes first, everywhere."""
+    """Decoders are C code, which damaged data may crash, so hashes are checked first."""
 
     def decode(*_: Any, **__: Any) -> None:
         raise AssertionError("was asked to decode")
@@ -219,7 +219,7 @@ def test_no_decoder_sees_altered_bytes(
 def test_planes_that_would_fill_the_memory_are_not_read(
     shot: Any, tmp_path: Path, kind: str
 ) -> None:
-    """A TIFF of zeros shrinks a thousandfold; a bundle's is never compressed."""
+    """A TIFF of zeros can be compressed a thousandfold; planes in a bundle are never compressed."""
     pixels = np.zeros((24, 33, 4), np.uint16)
     buffer = io.BytesIO()
     compression = "zlib" if kind == "compressed" else None
@@ -288,7 +288,7 @@ def test_a_bundle_replaced_by_a_shorter_one_is_noticed(shot: Any, tmp_path: Path
 def test_a_manifest_without_later_fields_is_verified_by_what_it_says(
     shot: Any, tmp_path: Path
 ) -> None:
-    """Bundles of earlier versions know nothing of streams and pixel shapes."""
+    """Bundles of earlier versions have no fields for streams and pixel shapes."""
     later = ("stream", "sample_aspect", "taken_as_progressive", "undecodable")
     with zipfile.ZipFile(shot.bundle) as source:
         manifest = json.loads(source.read("manifest.json"))

@@ -1,4 +1,4 @@
-"""Where a RAW frame lies on the video's grid: size first, then the picture itself."""
+"""The position of a RAW frame on the video's grid: by size first, then by the picture."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -31,7 +31,7 @@ def info(size: tuple[int, int], rotation: int = 0) -> VideoInfo:
 
 
 def light_at(x: NDArray[np.float64], y: NDArray[np.float64], seed: int = 0) -> NDArray[np.float64]:
-    """Linear light, 0..1: waves in all directions, so that it is known between pixels, too."""
+    """Linear light, 0..1: waves in all directions, defined between pixels, too."""
     rng = np.random.default_rng(seed)
     total = np.zeros(np.broadcast(x, y).shape)
     for length in np.geomspace(7, 90, 60):
@@ -59,7 +59,7 @@ def video(shade: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 
 def look(frame: RawFrame, shown: NDArray[np.float64], rotation: int = 0) -> tuple[Any, RawFrame]:
-    """Align with one video frame: what was found, and the RAW on the grid."""
+    """Align with one video frame; returns the alignment and the RAW on the grid."""
     size = shown.shape[0], shown.shape[1]
     found = align(frame, info(size, rotation), {0: frame_picture(video(shown))})
     return found, on_grid(frame, found.transform, rotation)
@@ -117,7 +117,7 @@ def test_a_video_saved_upright_is_met_by_the_raws_orientation(
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 def test_both_as_the_sensor_has_them_need_no_turn(rotation: int) -> None:
-    """A phone held upright: the sensor's pixels, and both files say how to turn them."""
+    """A phone held upright: both files have the sensor's pixels and a tag for the rotation."""
     shade = light((44, 62))
     frame = raw(shade, orientation=UPRIGHT_AFTER[rotation])
     _, placed = look(frame, shade, rotation)
@@ -127,7 +127,7 @@ def test_both_as_the_sensor_has_them_need_no_turn(rotation: int) -> None:
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 def test_the_grids_orientation_shows_it_as_the_video_is_shown(rotation: int) -> None:
-    """The RAW knows which side is up; the video's pixels lie otherwise and say how to turn."""
+    """The RAW's tag says which side is up; the video's pixels are rotated in another way."""
     shade = light((44, 62))
     frame = raw(shade, orientation=1)
     pixels = np.rot90(shade, rotation // 90)  # counter-clockwise: a player turns it back
@@ -137,7 +137,7 @@ def test_the_grids_orientation_shows_it_as_the_video_is_shown(rotation: int) -> 
 
 
 def test_where_several_fit_the_picture_decides() -> None:
-    """A tag says 180° but the video's pixels are as the sensor has them, or the other way round."""
+    """A tag says 180°, but the video's pixels are as on the sensor, or the other way round."""
     shade = light((44, 62))
     frame = raw(shade, orientation=3)
     as_is, _ = look(frame, shade)
@@ -167,7 +167,7 @@ def test_frames_that_cannot_be_told_apart_count_as_the_first() -> None:
 
 
 def onto(scale: float, degrees: float, size: tuple[int, int], at: tuple[float, float]) -> Any:
-    """(x, y, 1) on a grid of `size` → on the sensor, the grid's middle lying at (x, y)."""
+    """(x, y, 1) on a grid of `size` → on the sensor, where the grid's centre is at (x, y)."""
     turn = np.deg2rad(degrees)
     linear = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     shift = np.array(at) - linear @ ((size[1] - 1) / 2, (size[0] - 1) / 2)
@@ -187,7 +187,8 @@ def shown_through(
 
 
 def error(found: Any, matrix: Any, size: tuple[int, int], lens: Lens | None = None) -> float:
-    """Mean distance on the grid from the true place, in video pixels, by the similarity's scale."""
+    """Mean distance on the grid from the true position, in video pixels, by the similarity's
+    scale."""
     y, x = np.mgrid[: size[0] : 9, : size[1] : 9]
     points = np.stack([x.ravel(), y.ravel(), np.ones(x.size)])
 
@@ -232,7 +233,7 @@ def test_a_mirrored_raw_is_registered_if_its_tag_says_so() -> None:
 
 
 def test_a_video_of_the_same_size_that_lies_elsewhere_is_registered() -> None:
-    """Stabilised or corrected for its lens: pixel on pixel would be two pixels off."""
+    """Stabilised or corrected for its lens: pixel on pixel would be off by two pixels."""
     size = SENSOR
     matrix = onto(1.0, 0.0, size, (241.3, 180.5))
     found, _ = look(raw(light(SENSOR)), shown_through(matrix, size))
@@ -255,7 +256,7 @@ def test_photosites_of_another_shape_than_the_videos_pixels(
     sample_aspect: Fraction | None,
     degrees: float,
 ) -> None:
-    """Both look at a scene of 960×720, the RAW through photosites of this width and height."""
+    """Both show a scene of 960×720, the RAW with photosites of this width and height."""
     wide, high = photosite
     scene = np.array([[wide, 0, (wide - 1) / 2], [0, high, (high - 1) / 2], [0, 0, 1]])
     y, x = np.mgrid[: 720 // high, : 960 // wide].astype(float)
@@ -273,7 +274,7 @@ def test_photosites_of_another_shape_than_the_videos_pixels(
 
 
 def test_registration_finds_the_frame_too_where_frames_differ() -> None:
-    """The other frames show other scenes: there is one that can be registered."""
+    """The other frames show other scenes, so only one can be registered."""
     size = (150, 200)
     matrix = onto(2.0, 1.0, size, (239.5, 179.5))
     pictures = {k: frame_picture(video(light(size, seed=9 + k))) for k in range(7)}
@@ -313,13 +314,13 @@ def test_no_lens_is_made_up(noise: float) -> None:
 
 @pytest.mark.parametrize("size", [SENSOR, (150, 200)])
 def test_another_scene_scores_far_below_the_threshold(size: tuple[int, int]) -> None:
-    """Of a small video, the likest of all places, sizes and turns is a little like by chance."""
+    """In a small video, the best of all positions, sizes and rotations fits a little by chance."""
     found, _ = look(raw(light(SENSOR)), light(size, seed=5))
     assert found.score < (MATCH / 2 if size == SENSOR else 0.7 * MATCH)
 
 
 def test_what_the_raw_does_not_show_is_measured() -> None:
-    """The middle of the grid lies on the right edge: half of it has no RAW."""
+    """The grid's centre is on the right edge, so half of the grid has no RAW."""
     size = (150, 200)
     matrix = onto(1.0, 0.0, size, (SENSOR[1] - 60.0, 179.5))
     found, _ = look(raw(light(SENSOR)), shown_through(matrix, size))

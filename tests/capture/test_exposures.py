@@ -1,4 +1,4 @@
-"""Exposures from a CSV file: read exactly, or refused with the line."""
+"""Exposures from a CSV file: read exactly, or refused with the line number."""
 
 from fractions import Fraction
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Packing: nothing lost, nothing written that shouldn't be, the same input the same bytes."""
+"""Packing: nothing is lost, nothing else is written, and the same input gives the same bytes."""
 
 import os
 import shutil
@@ -128,7 +128,7 @@ def left(folder: Path) -> list[str]:
 def test_a_file_that_changes_while_it_is_packed_is_noticed(
     shot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str
 ) -> None:
-    """For example a recording that still runs. The change comes when its own copy is complete."""
+    """For example a recording in progress. The change comes when the file has been copied."""
     video, raw = (Path(shutil.copy(path, tmp_path)) for path in (shot.video, shot.raw))
     victim = {"video": video, "raw": raw}[which]
     real = ArchiveWriter.add_file
@@ -183,7 +183,7 @@ def test_names_that_other_systems_lack_are_refused(shot: Any, tmp_path: Path) ->
 
 @pytest.mark.parametrize("opencv", [True, False])
 def test_packing_needs_neither_torch_nor_opencv(shot: Any, tmp_path: Path, opencv: bool) -> None:
-    """Where sizes tell. What moved isn't looked for without OpenCV, and that is said."""
+    """If sizes are equal. Without OpenCV, motion isn't looked for, and `pack` says so."""
     script = (
         "import sys; from rvdtool.cli import main\n"
         f"if not {opencv}: sys.modules['cv2'] = None\n"
@@ -198,7 +198,7 @@ def test_packing_needs_neither_torch_nor_opencv(shot: Any, tmp_path: Path, openc
 
 
 def test_importing_capture_imports_neither_torch_nor_opencv() -> None:
-    """All of it but registration, which is imported when sizes don't tell."""
+    """All modules but registration, which is imported when sizes differ."""
     script = (
         "import pkgutil, sys, importlib, rvdtool.capture as capture\n"
         "names = {module.name for module in pkgutil.iter_modules(capture.__path__)}\n"
@@ -212,7 +212,7 @@ def test_importing_capture_imports_neither_torch_nor_opencv() -> None:
 
 
 def sensor_of_twice_the_size(shot: Any) -> RawFrame:
-    """Each cell as 4×4 photosites, with a border of 8: the video shows its middle."""
+    """Each cell as 4×4 photosites, with a border of 8; the video shows the centre."""
     planes = to_planes(shot.frame.mosaic, shot.frame.phase)
     light = np.stack([planes[0], (planes[1] + planes[2]) / 2, planes[3]], -1)
     light = np.pad(np.kron(light, np.ones((4, 4, 1))), ((8, 8), (8, 8), (0, 0)), "edge")
@@ -223,7 +223,7 @@ def sensor_of_twice_the_size(shot: Any) -> RawFrame:
 
 
 def test_a_larger_raw_is_resampled_and_verified(shot: Any, tmp_path: Path) -> None:
-    """Its features are few at this size, so whether it is found is not asked: `force` takes it."""
+    """At this size it has few features and may not be matched, hence `force`."""
     raw = tmp_path / "large.dng"
     write_dng(sensor_of_twice_the_size(shot), raw)
     path = pack(shot.video, raw, tmp_path / "clip.rvd", force=True)
@@ -290,7 +290,7 @@ def test_a_raw_of_another_frame_is_found(shot: Any, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("programs")
 def test_pixel_shape_goes_into_the_dngs_tags(shot: Any, tmp_path: Path) -> None:
-    """Anamorphic: the video's shape counts on its grid; square, or unknown, the camera's own."""
+    """For anamorphic video, its own shape; if it is square or unknown, the camera's."""
     path = tmp_path / "clip.mkv"
     copied = ["-i", str(shot.video), "-c", "copy", "-aspect", "16:9", str(path)]
     subprocess.run(["ffmpeg", "-v", "error", *copied], check=True)
@@ -304,7 +304,7 @@ def test_pixel_shape_goes_into_the_dngs_tags(shot: Any, tmp_path: Path) -> None:
 
 
 def test_lens_corrections_that_are_not_carried_are_named_once(shot: Any, tmp_path: Path) -> None:
-    """The camera lay upside down: gain maps turn with the picture, a warp can't."""
+    """The camera was upside down: gain maps are rotated with the picture, a warp can't be."""
     points = struct.pack(">2I4dI4f", 2, 2, 1, 1, 0, 0, 1, 1, 1.5, 1.5, 2)
     gain_map = struct.pack(">8I", 0, 0, *shot.frame.size, 0, 1, 1, 1) + points
     lists = [

@@ -1,4 +1,4 @@
-"""Nothing that goes into a bundle is overwritten by it, under whatever name it is reached."""
+"""Nothing that goes into a bundle is overwritten by it, whatever path it is given by."""
 
 import shutil
 import subprocess
@@ -22,7 +22,7 @@ from rvdtool.raw.dng import write_dng
 
 @pytest.fixture
 def place(shot: Any, tmp_path: Path) -> Path:
-    """Everything that people pack: each kind of video and RAW, and exposures."""
+    """All that people pack: each kind of video and RAW, and exposures."""
     shutil.copy(shot.video, tmp_path / "clip.mp4")
     shutil.copy(shot.raw, tmp_path / "first.dng")
     (tmp_path / "clip.mlv").write_bytes(mlv_bytes(random_mosaics(2), Clip(file_count=2)))
@@ -119,7 +119,7 @@ def test_a_bundle_beside_its_inputs_may_be_replaced(place: Path) -> None:
 
 
 def test_two_packs_to_one_name_at_once_leave_a_whole_bundle(place: Path) -> None:
-    """Whichever is first; the other one is refused by name, while it runs or after."""
+    """Whichever is first; the other one is refused, during the first or after it."""
     command = [sys.executable, "-m", "rvdtool", "pack", "clip.mp4", "--raw", "0=first.dng"]
     runs = [
         subprocess.Popen([*command, "-o", "one.rvd"], cwd=place, stderr=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""Registration: how near it comes where that is hard, and what must not pass for a match."""
+"""Registration: its accuracy in difficult cases, and what must not be accepted as a match."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ VIDEO = (150, 220)
 
 
 def waves(shortest: float, longest: float, seed: int = 0) -> Shade:
-    """In all directions, of about the same strength each; -1..1, mostly."""
+    """Waves in all directions of about the same strength, mostly within -1..1."""
     rng = np.random.default_rng(seed)
     lengths = np.geomspace(shortest, longest, 40)
     angles, phases = rng.uniform(0, 2 * np.pi, (2, 40))
@@ -43,7 +43,7 @@ def steps(x: Plane, y: Plane) -> Plane:
 
 
 def smooth(x: Plane, y: Plane) -> Plane:
-    """A sky: nothing in it is smaller than 40 photosites."""
+    """Like a sky: no detail smaller than 40 photosites."""
     return 0.3 + 0.1 * waves(40, 200)(x, y)
 
 
@@ -54,7 +54,7 @@ def rich(x: Plane, y: Plane) -> Plane:
 def pictures(
     shade: Shade, matrix: Matrix, *, curve: float = 0.45, noise: float = 0.0
 ) -> tuple[GreyPicture, GreyPicture]:
-    """A RAW and a video frame that `matrix` leads from; `noise` is the standard deviation."""
+    """A RAW and a video frame related by `matrix`; `noise` is the standard deviation."""
     rng = np.random.default_rng(0)
 
     def shown(size: tuple[int, int], onto: Matrix, power: float) -> GreyPicture:
@@ -70,7 +70,7 @@ def pictures(
 
 
 def onto(scale: float, degrees: float, at: tuple[float, float] = (212.0, 148.0)) -> Matrix:
-    """(x, y, 1) on the video → on the sensor, the video's middle lying at (x, y)."""
+    """(x, y, 1) on the video → on the sensor, where the video's centre is at (x, y)."""
     turn = np.deg2rad(degrees)
     linear = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     shift = np.array(at) - linear @ ((VIDEO[1] - 1) / 2, (VIDEO[0] - 1) / 2)
@@ -96,7 +96,7 @@ NEAR = np.array([[1.004, 0.006, 1.5], [-0.006, 1.004, -1.2], [0, 0, 1]])
 def test_from_two_pixels_off_it_comes_within_a_fraction_of_one(
     shade: Shade, curve: float, noise: float
 ) -> None:
-    """Noise weighs less than what little a smooth scene has, and a steep curve moves no edge."""
+    """Even if noise exceeds the detail of a smooth scene, or a steep curve shifts edges."""
     truth = onto(1.7, 1.3)
     raw, video = pictures(shade, truth, curve=curve, noise=noise)
     found, _ = refined(raw, video, truth @ NEAR)

@@ -1,4 +1,4 @@
-"""Which RAW belongs to which frame, as the user says it; several of them in one bundle."""
+"""Which RAW belongs to which frame, as given by the user; several in one bundle."""
 
 from fractions import Fraction
 from pathlib import Path

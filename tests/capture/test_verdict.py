@@ -1,4 +1,4 @@
-"""What `pack` says of a match: good, doubtful or refused, and the reason."""
+"""The verdict of `pack` on a match: good, doubtful or refused, and the reason."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -59,7 +59,7 @@ def test_a_raw_of_the_very_frame_is_good_and_gets_no_preview(
 def test_a_frame_that_is_clearly_wrong_is_refused_with_the_right_one(
     lights: list[NDArray[Any]], tmp_path: Path, named: int, right: int
 ) -> None:
-    """The usual one: somebody counts from 1."""
+    """The usual mistake: counting from 1."""
     raw = tmp_path / "raw.dng"
     write_dng(raw_frame(lights[right]), raw)
     video = write_video(tmp_path, lights)
@@ -117,7 +117,7 @@ def test_an_overexposed_frame_is_doubtful(lights: list[NDArray[Any]], tmp_path: 
 def test_a_wrong_phase_is_refused_with_the_right_one(
     lights: list[NDArray[Any]], tmp_path: Path, wrong: CfaPhase
 ) -> None:
-    """Of a mosaic that doesn't describe itself. GRBG for GBRG swaps red and blue, nothing else."""
+    """For a mosaic without metadata. GRBG instead of GBRG swaps red and blue, and nothing else."""
     frame = raw_frame(lights[0], CfaPhase.GBRG)
     tifffile.imwrite(tmp_path / "raw.tiff", frame.mosaic)
     video = write_video(tmp_path, lights[:1])

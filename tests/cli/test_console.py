@@ -1,4 +1,4 @@
-"""What all commands print with."""
+"""How all commands print."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""`rvdtool derender`: what it prints; every failure is one line and leaves whole frames only."""
+"""`rvdtool derender`: its output; each failure is one line and leaves only complete frames."""
 
 import errno
 import json
@@ -34,7 +34,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def flows(shot: Any, tmp_path: Path) -> Path:
-    """Flows of the shot as RVD has them."""
+    """Flows of the shot in RVD's format."""
     folder = tmp_path / "flows"
     folder.mkdir()
     for index in range(FRAMES - 1):
@@ -47,7 +47,7 @@ PROGRESS = ("De-rendering: ", "first run ")
 
 
 def without_progress(text: str) -> str:
-    """What is on stderr but for the lines that a slow run prints now and then."""
+    """The lines on stderr, without the progress lines that a slow run prints."""
     lines = text.splitlines(keepends=True)
     return "".join(line for line in lines if not line.startswith(PROGRESS))
 
@@ -198,7 +198,7 @@ def test_an_interrupted_run_is_resumed(
 
 @pytest.fixture
 def clips(shot: Any, tmp_path: Path) -> list[Path]:
-    """Three bundles, of which the second one is cut short."""
+    """Three bundles, of which the second is truncated."""
     data = shot.bundle.read_bytes()
     paths = [tmp_path / f"{name}.rvd" for name in "abc"]
     for path in paths:
@@ -228,7 +228,7 @@ def test_several_clips_go_on_after_a_bad_one(
 def test_several_clips_are_resumed(
     clips: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Those that are complete stay, and those that weren't begun are made."""
+    """Complete ones are kept, the others are made."""
     out = tmp_path / "raws"
     assert run("derender", clips[0], "-o", out / "a") == 0
     before = {path: path.stat().st_mtime_ns for path in (out / "a").iterdir()}
@@ -324,7 +324,7 @@ def truncated(folder: Path, shot: Any) -> Path:
 
 
 def damaged(member: str) -> Callable[[Path, Any], Path]:
-    """The bundle with a stretch of one member's bytes inverted."""
+    """The bundle with a range of one member's bytes inverted."""
 
     def make(folder: Path, shot: Any) -> Path:
         path = folder / "clip.rvd"
@@ -480,7 +480,7 @@ def test_flows_that_do_not_exist(
 
 
 def test_help_comes_without_the_heavy_libraries(shot: Any) -> None:
-    """Asking for help must not cost the start of OpenCV, FFmpeg and the like."""
+    """Help must not wait for OpenCV, FFmpeg and the like to be imported."""
     program = (
         "import sys; from rvdtool.cli import main; main(['derender', '--help']);"
         "print(sorted({'numpy', 'cv2', 'av', 'rawpy', 'torch'} & set(sys.modules)))"

@@ -1,4 +1,4 @@
-"""`rvdtool info`, `verify` and `unpack`: what they print, and that failures are one line."""
+"""`rvdtool info`, `verify` and `unpack`: their output, and failures in one line."""
 
 import json
 import shutil

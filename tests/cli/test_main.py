@@ -1,4 +1,4 @@
-"""What every command shares: errors in one line, exit codes, no traceback."""
+"""What all commands share: errors in one line, exit codes, no traceback."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""`rvdtool pack`: what it prints, and that every failure is one line and leaves nothing behind."""
+"""`rvdtool pack`: its output; each failure is one line and leaves nothing behind."""
 
 import errno
 import os
@@ -274,7 +274,7 @@ def test_a_disk_that_is_full_when_the_system_writes_is_one_line(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Many file systems find out only when what was written has to reach the disk."""
+    """Many file systems report it only when buffers are written to the disk."""
 
     def fsync(handle: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -290,7 +290,8 @@ def test_a_disk_that_is_full_when_the_system_writes_is_one_line(
 
 @pytest.mark.parametrize("room", [0, 100, 2000, -60, -1])
 def test_a_disk_that_fills_up_anywhere_is_one_line(shot: Any, tmp_path: Path, room: int) -> None:
-    """The system's limit on file size stands in for the disk: writing fails just as well."""
+    """The system's limit on file size takes the place of a full disk: writing fails in the same
+    way."""
     resource = pytest.importorskip("resource")
     limit = room if room >= 0 else shot.bundle.stat().st_size + room
 

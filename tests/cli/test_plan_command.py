@@ -1,4 +1,4 @@
-"""`rvdtool plan`: what it prints, and what it refuses."""
+"""`rvdtool plan`: its output, and what it refuses."""
 
 import json
 from typing import Any

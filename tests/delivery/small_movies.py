@@ -1,4 +1,4 @@
-"""MOVs as cameras write them: picture, PCM sound, time code, rotation, at any times."""
+"""MOVs as cameras write them: picture, PCM sound, time code, rotation, any frame times."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ NTSC = Fraction(30000, 1001)
 
 @dataclass(frozen=True)
 class Sound:
-    """A track: samples [n, channels] (int16, int32 or float32), from a moment on."""
+    """A track: samples [n, channels] (int16, int32 or float32), and the time at which it starts."""
 
     samples: NDArray[np.generic]
     start: Fraction = Fraction(0)
@@ -24,7 +24,7 @@ class Sound:
 
 
 def counting(count: int, channels: int = 2, seed: int = 0) -> NDArray[np.int32]:
-    """24-bit samples, filled from the top, of which each can be told from its neighbours."""
+    """24-bit samples in the high bits, each different from its neighbours."""
     values = np.random.default_rng(seed).integers(-(2**23), 2**23, (count, channels))
     return (values << 8).astype(np.int32)
 

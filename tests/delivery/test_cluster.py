@@ -1,4 +1,4 @@
-"""De-rendering on a Ray cluster: the same folder as on one machine, whoever dies on the way."""
+"""De-rendering on a Ray cluster gives the same folder as one machine, whichever process dies."""
 
 import json
 import os
@@ -47,7 +47,8 @@ KILLED_AT = 27  # after the checkpoint of frame 24
 
 @pytest.fixture(autouse=True, scope="module")
 def same_threads() -> Iterator[None]:
-    """Leave the other tests their threads: parts are made in this process, too, with one."""
+    """Keep the other tests' number of threads: parts are also made in this process, with one
+    thread."""
     own, of_torch = threads(), torch.get_num_threads()
     yield
     use_threads(own)
@@ -87,7 +88,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="module")
 def alone(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> DerenderReport:
-    """What one process makes of it."""
+    """The folder that one process makes."""
     folder = tmp_path_factory.mktemp("alone")
     model = load_placed(DEFAULT_MODEL, "cpu", False, 1)
     options = DerenderOptions(model=model, confidence=folder / "maps")
@@ -120,7 +121,7 @@ def part_of(bundle: Bundle, folder: Path, spec: Network | None) -> ClipPart:
 
 
 class Killer:
-    """Records which process made a frame, and kills the one that makes a certain frame first."""
+    """Records which process made a frame, and kills the first one that makes a certain frame."""
 
     def __init__(self, victim: Path) -> None:
         self.maps: dict[int, int] = {}
@@ -164,7 +165,7 @@ def test_another_driver_goes_on(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The folder is that of a run whose first part was done when it ended."""
+    """The folder has a complete first part, as if the driver had ended then."""
     _, spec = network()
     assert isinstance(make_part(part_of(bundle, tmp_path, spec)), Made)
     command = ("derender", bundle.path, "-o", tmp_path, "--fp32", "--device", "cpu")

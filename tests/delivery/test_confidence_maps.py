@@ -1,4 +1,4 @@
-"""`--confidence`: a map beside every frame, and nothing of the user's touched."""
+"""`--confidence`: a map for every frame, and no file of the user's is touched."""
 
 from pathlib import Path
 

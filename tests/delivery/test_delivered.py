@@ -1,4 +1,4 @@
-"""A camera's clip from end to end; what comes out is read by ffprobe, exiftool and tifffile."""
+"""A camera's clip from end to end; the result is read by ffprobe, exiftool and tifffile."""
 
 import json
 import subprocess
@@ -235,7 +235,7 @@ def test_the_raws_time_code_counts_where_the_video_has_none(tmp_path: Path) -> N
 
 
 def test_each_frame_says_its_own_exposure(tmp_path: Path) -> None:
-    """Time and ISO as said; ISO times gain; a reference keeps what its file says."""
+    """Time and ISO as given; ISO times gain; references keep their files' values."""
     scenes = pan(3)
     first = replace(raw_frame(scenes[0]), exposure=Exposure(time=Fraction(1, 50), iso=200))
     write_dng(first, tmp_path / "still.dng")
@@ -264,7 +264,7 @@ class StoppedError(Exception):
 
 
 def test_an_interrupted_run_keeps_its_sound(delivered: Delivered, tmp_path: Path) -> None:
-    """Whatever has become of it since."""
+    """Whatever happened to the file since."""
     bundle = open_bundle(delivered.folder.parent / "packed.rvd")
     whole = {path.name: path.read_bytes() for path in delivered.folder.iterdir()}
 
@@ -298,7 +298,7 @@ def test_stopped_between_sound_and_frames(delivered: Delivered, tmp_path: Path) 
 def test_somebodys_own_sound_is_left_alone(
     existing: Any, delivered: Delivered, tmp_path: Path
 ) -> None:
-    """Of a recorder, named after the clip as recorders' files are."""
+    """Such as a recorder's file that is named like the clip."""
     bundle = open_bundle(delivered.folder.parent / "packed.rvd")
     own = delivered.wav.read_bytes().replace(b"rvdtool 0", b"Recorder0")
     (tmp_path / "A001_C003.wav").write_bytes(own)
