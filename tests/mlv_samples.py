@@ -1,4 +1,4 @@
-"""Magic Lantern videos written from scratch, after the structures of its mlv.h and raw.h."""
+"""Magic Lantern videos written from scratch, following the structures of its mlv.h and raw.h."""
 
 import struct
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ GUID = 0x1234567890ABCDEF
 
 @dataclass(frozen=True)
 class Clip:
-    """What a test may want to vary; the rest is fixed."""
+    """What tests vary; everything else is fixed."""
 
     bits: int = 14
     black: int = 2048
@@ -90,7 +90,7 @@ def frame(clip: Clip, mosaic: NDArray[np.uint16], number: int) -> bytes:
 
 
 def mlv_bytes(mosaics: Mosaics, clip: Clip | None = None, order: Iterable[int] = ()) -> bytes:
-    """A whole recording; `order` says how its frames lie in the file."""
+    """A complete recording; `order` is the order of its frames in the file."""
     clip = clip or Clip()
     places = list(order) or range(len(mosaics))
     frames = [frame(clip, mosaics[k], clip.first + k) for k in places]

@@ -1,4 +1,4 @@
-"""All pairs: few cases in which any two parameters meet in every combination of their values."""
+"""Pairwise testing: few cases that cover all combinations of values of any two parameters."""
 
 from collections.abc import Iterable
 from itertools import combinations, product

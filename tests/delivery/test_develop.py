@@ -1,4 +1,4 @@
-"""`rvdtool render`: curves, colours and tags as other programs read them; steady over the clip."""
+"""`rvdtool render`: curves, colours and tags as other programs read them, steady over the clip."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ NEUTRAL = np.array(CAMERA.as_shot_neutral)
 
 
 def card(light: float | NDArray[np.floating], neutral: Sequence[float] = NEUTRAL) -> RawFrame:
-    """A frame of a grey card: `light` of white, for the least sensitive channel."""
+    """A frame of a grey card at `light` of white, for the least sensitive channel."""
     colors = np.asarray(neutral)[color_index(CfaPhase.RGGB, SIZE)] / min(neutral)
     values = (np.asarray(light) * min(neutral) * colors).astype(np.float32)
     mosaic = denormalise(np.broadcast_to(values, SIZE), BLACK, WHITE)

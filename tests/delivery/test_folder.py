@@ -1,4 +1,4 @@
-"""A folder of DNGs: right, whole, resumable, and nothing of the user's touched."""
+"""A folder of DNGs: correct, complete, resumable, and no file of the user's is touched."""
 
 import csv
 import errno
@@ -67,7 +67,7 @@ def existing(what: Any) -> DerenderOptions:
 
 
 class StoppedError(Exception):
-    """Somebody pulled the plug."""
+    """The run was interrupted."""
 
 
 def interrupt(
@@ -77,7 +77,7 @@ def interrupt(
     at: int,
     options: DerenderOptions = DerenderOptions(),
 ) -> None:
-    """A run that ends in the middle of frame `at`."""
+    """A run that is interrupted in the middle of frame `at`."""
     answer = Chain.answer
 
     def until(chain: Chain, step: Step, rgb: Any) -> Step:
@@ -199,7 +199,7 @@ def test_a_video_of_one_frame(tmp_path: Path) -> None:
 
 
 def test_given_flows_lead_the_chain(bundle: Bundle, tmp_path: Path) -> None:
-    """The pan's true motion, forward: the pixel at x goes to x − step."""
+    """The pan's true forward motion: the pixel at x moves to x − step."""
     flows = tmp_path / "flows"
     flows.mkdir()
     for index in range(FRAMES - 1):
@@ -271,7 +271,7 @@ def test_strangers_are_never_replaced(bundle: Bundle, tmp_path: Path, what: str,
 def test_overwriting_leaves_nothing_of_the_earlier_run(
     bundle: Bundle, whole: dict[str, bytes], tmp_path: Path
 ) -> None:
-    """It was longer, and was interrupted while it wrote."""
+    """It was longer, and was interrupted while writing."""
     names = ["clip_000000.dng", "clip_000123.dng", "clip_1000000.dng", "clip_timestamps.csv"]
     for name in [*names, ".rvdtool-0123456789abcdef.part", STATE_FILE]:
         (tmp_path / name).write_text("old")
@@ -366,7 +366,7 @@ def test_a_run_may_be_interrupted_twice(
 def test_half_a_file_of_a_killed_run_does_not_disturb(
     bundle: Bundle, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed outright, it couldn't remove what it was writing."""
+    """A killed process can't remove the file that it was writing."""
     interrupt(bundle, tmp_path, monkeypatch, 5)
     (tmp_path / ".rvdtool-0123456789abcdef.part").write_bytes(b"half")
     derender_to_folder(bundle, tmp_path, existing("resume"))
@@ -413,7 +413,7 @@ def other_video(bundle: Bundle, folder: Path) -> DerenderReport:
 
 
 def other_colors(bundle: Bundle, folder: Path) -> DerenderReport:
-    """The same video and RAW, but read in another way: the frames would be others."""
+    """The same video and RAW, but read with other colours, so that frames would differ."""
     manifest = bundle.manifest
     color = manifest.video.color
     read = color.model_copy(
@@ -452,7 +452,7 @@ def test_another_run_is_not_resumed(
 def test_the_state_comes_back_as_it_was(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All of it, also what only matters in clips that lose sight of frame 1."""
+    """All of it, including what only matters in clips that lose sight of the reference frame."""
     step = Chain.fuse
     states: list[ChainState] = []
 
@@ -480,7 +480,8 @@ def test_the_state_comes_back_as_it_was(
 
 
 def damaged_versions(good: bytes) -> Iterator[bytes]:
-    """Cut anywhere, with any bits flipped (most of them in the headers), or something else."""
+    """Truncated anywhere, with any bits flipped (mostly in the headers), or replaced by something
+    else."""
     rng = random.Random(0)
     yield from (b"", b"text", b"\x93NUMPY\x01\x00", good[: len(good) - 1], good[100:])
     for _ in range(10):
@@ -537,7 +538,7 @@ def test_a_full_disk_leaves_whole_frames_only(
     monkeypatch: pytest.MonkeyPatch,
     call: int,
 ) -> None:
-    """And when there is space again, the run can be resumed."""
+    """Once there is space again, the run can be resumed."""
     sync = os.fsync
     calls = iter(range(1, 10_000))
 
@@ -561,7 +562,7 @@ def test_a_full_disk_leaves_whole_frames_only(
 def test_a_full_disk_at_the_very_end(
     bundle: Bundle, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All frames are there, the timestamps don't fit."""
+    """All frames fit, but the timestamps don't."""
     replace_file = Path.replace
 
     def full(part: Path, target: Path) -> Path:
@@ -603,7 +604,7 @@ def test_a_damaged_video_leaves_whole_frames_only(
 def test_without_its_checkpoint_a_run_is_not_resumed(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever made these frames: they are not written over."""
+    """The frames aren't overwritten, whoever made them."""
     interrupt(bundle, tmp_path, monkeypatch, 4)
     (tmp_path / STATE_FILE).unlink()
     left = contents(tmp_path)

@@ -94,7 +94,7 @@ def test_no_chain_runs_further_than_it_must(
 
 
 class StoppedError(Exception):
-    """Somebody pulled the plug."""
+    """The run was interrupted."""
 
 
 @pytest.mark.parametrize("at", [5, 6, 9, 10])

@@ -1,4 +1,4 @@
-"""Grain: the sensor's noise where it is missing, the same each time, and never on a true RAW."""
+"""Grain: the sensor's noise where it is missing, repeatable, and never added to a true RAW."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What a run needs: refused in time if the disk is too small, and told if it is long."""
+"""What a run needs: a disk that is too small is refused in time, and long runs are announced."""
 
 import shutil
 from collections import namedtuple
@@ -146,7 +146,7 @@ def test_which_chains_are_needed(
 
 
 def test_a_disk_that_is_probably_too_small_is_told() -> None:
-    """Frames may turn out smaller than the reference, so it isn't refused."""
+    """Frames may be smaller than the reference, so it isn't refused."""
     assert Need(2 * 10**9, 10**9, 0, 5 * 10**9).words == "3.0 GB (5.0 GB free)"
     words = Need(2 * 10**9, 10**9, 0, 2 * 10**9).words
     assert words == "3.0 GB (2.0 GB free, which is too little)"

@@ -1,4 +1,4 @@
-"""An output folder: whose files are in it, and one run at a time."""
+"""An output folder: the owner of its files, and one run at a time."""
 
 import subprocess
 import sys
@@ -53,7 +53,7 @@ def test_what_file_managers_leave_there_neither_blocks_nor_changes(
 def test_frames_that_a_camera_wrote_are_not_overwritten(
     bundle: Bundle, tmp_path: Path, content: bytes
 ) -> None:
-    """A camera's own sequence may have the very names, if its video has its name."""
+    """A camera's own sequence may have the same names, if its video does."""
     derender_to_folder(bundle, tmp_path)
     (tmp_path / frame_name("clip", 3)).write_bytes(content)
     before = contents(tmp_path)
@@ -74,7 +74,7 @@ def test_frames_of_the_video_are_no_maps(bundle: Bundle, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("what", ["refuse", "overwrite", "resume"])
 def test_a_second_run_into_a_folder_is_refused(bundle: Bundle, tmp_path: Path, what: Any) -> None:
-    """By its name, and it changes nothing that the first one has written."""
+    """The message names the first run, whose files don't change."""
     with pytest.raises(KeyboardInterrupt):
         derender_to_folder(bundle, tmp_path, advance=stop)
     with writing_alone(tmp_path, "output folder"):

@@ -36,7 +36,7 @@ def random_outlook(known: tuple[int, ...]) -> Outlook:
 
 
 def expected_of(outlook: Outlook, frame: int, raws: tuple[int, ...]) -> float:
-    """The model as its module states it, frame by frame."""
+    """The model as its module describes it, frame by frame."""
 
     def nearest(frame: int, raws: tuple[int, ...]) -> float:
         around = [max((r for r in raws if r < frame), default=None)]

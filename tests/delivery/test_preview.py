@@ -1,4 +1,4 @@
-"""The preview: every frame developed alike, tagged right, and beside its input."""
+"""The preview: all frames developed alike, with the right tags, beside the input."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -28,7 +28,7 @@ SCENES = pan(FRAMES, step=(0.5, 0.25))
 
 @pytest.fixture(scope="module")
 def delivered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, DerenderReport]:
-    """Two RAWs; the second says another white balance."""
+    """Two RAWs with different white balance."""
     folder = tmp_path_factory.mktemp("clip")
     stills = [Still(folder / f"{index}.dng", index) for index in (0, 3)]
     warm = replace(CAMERA, as_shot_neutral=(0.9, 1.0, 0.4))

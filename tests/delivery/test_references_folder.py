@@ -1,4 +1,4 @@
-"""Bundles with several RAWs, or with exposures: the folder is the same however often it stops."""
+"""Bundles with several RAWs or exposures: interruptions don't change the folder."""
 
 import os
 from itertools import pairwise
@@ -32,7 +32,7 @@ RESUME = DerenderOptions(existing="resume")
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """RAWs of frames 2 and 6; from frame 4 on, exposed twice as long."""
+    """RAWs of frames 2 and 6; from frame 4 on, the exposure time is doubled."""
     folder = tmp_path_factory.mktemp("clip")
     stills = []
     for index in REFERENCES:
@@ -75,7 +75,7 @@ def test_true_frames_and_exposures_reach_the_folder(
 
 
 class StoppedError(Exception):
-    """Somebody pulled the plug."""
+    """The run was interrupted."""
 
 
 @pytest.mark.parametrize("at", [1, 4, 8, 11, 12])
@@ -86,7 +86,7 @@ def test_a_resumed_run_gives_the_same_bytes(
     monkeypatch: pytest.MonkeyPatch,
     at: int,
 ) -> None:
-    """Stopped while a chain runs: before the first RAW (2 steps), between (2 × 4), after (2)."""
+    """Interrupted in a chain: before the first RAW (2 steps), between (2 × 4), after (2)."""
     monkeypatch.setattr(delivery, "CHECKPOINT_EVERY", 2)
     step, taken = Chain.fuse, iter(range(1, 100))
 
@@ -110,7 +110,7 @@ def test_a_resumed_run_gives_the_same_bytes(
 def test_progress_is_told_while_chains_run_ahead(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the references, two chains of 4 steps come before the first of 3 frames."""
+    """Between the references, two chains of 4 steps run before the first of 3 frames."""
     step, told, since = Chain.fuse, [], [0]
 
     def counted(chain: Chain, seen: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A resumed run trusts nothing that lies in its folder."""
+"""A resumed run doesn't trust the files in its folder."""
 
 import shutil
 from collections.abc import Callable
@@ -196,7 +196,7 @@ def test_a_forged_state_is_refused(
 def test_what_a_library_says_of_a_damaged_state_is_quoted_in_one_short_line(
     bundle: Bundle, begun: Path
 ) -> None:
-    """zipfile quotes as much of the file as the length of a member's name says."""
+    """zipfile quotes as many bytes of the file as the length of a member's name says."""
     state = begun / STATE_FILE
     data = bytearray(state.read_bytes())
     place = data.index(b"PK\3\4", 4)  # the second member's header; the length is at byte 26

@@ -1,4 +1,4 @@
-"""Sound beside the frames: every sample where it belongs, whatever the container does."""
+"""Sound beside the frames: every sample at its place, whatever the container."""
 
 import subprocess
 from fractions import Fraction
@@ -48,7 +48,7 @@ def write(
 
 
 def decoded(path: Path, form: str = "s32") -> np.ndarray:
-    """[n, channels], as ffmpeg decodes the file."""
+    """[n, channels], as decoded by ffmpeg."""
     with av.open(str(path)) as container:
         channels = container.streams.audio[0].codec_context.layout.nb_channels
     raw = subprocess.run(
@@ -68,7 +68,7 @@ def length(rate: int) -> int:
 @pytest.mark.parametrize("late", [Fraction(1, 20), Fraction(-1, 20), Fraction(0)])
 @pytest.mark.parametrize("short", [False, True])
 def test_offset_and_length(suffix: str, late: Fraction, short: bool, tmp_path: Path) -> None:
-    """Sound that begins after or before the picture, and ends after or before it."""
+    """Sound that starts and ends before or after the picture."""
     rate = 48000
     samples = counting(4800 if short else 24000)
     source = movie(tmp_path / f"clip{suffix}", Sound(samples, start=late))
@@ -118,7 +118,7 @@ def tone(count: int) -> np.ndarray:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".ts"])
 def test_aac_is_in_time(suffix: str, tmp_path: Path) -> None:
-    """Its encoder puts a thousand samples in front, which players know to leave out."""
+    """Its encoder adds a thousand samples at the start, which players skip."""
     samples = tone(12_000)
     source = movie(tmp_path / f"clip{suffix}", Sound(samples, codec="aac"))
     (path,) = write(source, tmp_path / "out")
@@ -144,7 +144,7 @@ def test_compressed_sound_that_begins_late_and_ends_early(tmp_path: Path) -> Non
 
 
 def test_tracks_of_one_rate_are_channels_of_one_file(tmp_path: Path) -> None:
-    """The deepest of their depths, each where it belongs."""
+    """With the largest bit depth of them, each at its place."""
     first = (counting(12000, 1, seed=1) >> 16).astype(np.int16)
     second = counting(12000, 2, seed=2)
     source = movie(
@@ -170,7 +170,7 @@ def test_tracks_of_different_rates_are_files_of_their_own(tmp_path: Path) -> Non
 
 
 def test_a_gap_is_silence(tmp_path: Path) -> None:
-    """A recorder that drops sound must not shift what follows."""
+    """A gap in the recording must not shift the sound after it."""
     samples = counting(9600)
     whole = movie(tmp_path / "whole.mkv", Sound(samples, codec="pcm_s24le"))
     source = FileSource(tmp_path / "gap.mkv")
@@ -211,7 +211,7 @@ def test_what_is_written_second_by_second_is_whole(tmp_path: Path) -> None:
 
 
 def test_tracks_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a program may write them that doesn't interleave; waiting for one has an end."""
+    """As programs write them that don't interleave; waiting for the second track must end."""
     tracks = [counting(120_000, 1, seed=seed) for seed in (1, 2)]
     source = movie(tmp_path / "clip.mov", *map(Sound, tracks))
     read = sound.read_sound

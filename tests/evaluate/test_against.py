@@ -1,4 +1,4 @@
-"""Reconstructions against each other: the interval covers the truth as often as it says."""
+"""Comparing reconstructions: the interval contains the true value as often as it claims."""
 
 import math
 from pathlib import Path

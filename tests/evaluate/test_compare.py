@@ -1,4 +1,4 @@
-"""Two folders → a row per frame: who is held against whom, and what the mean is over."""
+"""Comparing two folders: how frames are paired, and what the mean covers."""
 
 import math
 import re
@@ -68,7 +68,7 @@ def test_a_missing_frame_is_named(tmp_path: Path) -> None:
 
 
 def test_names_that_only_partly_agree_are_not_paired_by_order(tmp_path: Path) -> None:
-    """Else, frames numbered from 1 would silently be held against their neighbours."""
+    """Otherwise, frames numbered from 1 would be compared with their neighbours."""
     predicted, true = write_pair(tmp_path)
     for number in (3, 2, 1, 0):
         (predicted / f"clip_{number:06d}.dng").rename(predicted / f"clip_{number + 1:06d}.dng")
@@ -192,7 +192,8 @@ def test_more_noise_scores_lower(tmp_path: Path) -> None:
 
 
 def test_a_recording_is_a_ground_truth(tmp_path: Path) -> None:
-    """Its frames pair by order, or by name with what derender makes of a video of the same name."""
+    """Its frames are paired by order, or by the names that derender gives the frames of a video of
+    that name."""
     mosaics = random_mosaics(3, (24, 32))
     recording = write_mlv(tmp_path / "M24-1337.mlv", mosaics)
     video = read_mlv(recording)

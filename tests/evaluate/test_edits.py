@@ -1,4 +1,4 @@
-"""Edits and what is measured after them: by definition, and against independent figures."""
+"""Edits, and the measurements after them: by definition, and against independent figures."""
 
 import json
 import math
@@ -70,7 +70,7 @@ def test_edits_do_what_their_names_say() -> None:
 
 
 def test_the_white_balance_is_bradfords() -> None:
-    """White of the source becomes white of the target, and back again nothing has changed."""
+    """The source's white becomes the target's, and the inverse restores it."""
     to_xyz = np.array(
         [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
     )

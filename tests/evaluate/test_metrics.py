@@ -1,4 +1,4 @@
-"""PSNR and SSIM: agreement with scikit-image and with their definitions, and their properties."""
+"""PSNR and SSIM: their properties, and agreement with scikit-image and with their definitions."""
 
 import math
 from dataclasses import astuple
@@ -25,7 +25,7 @@ def two_images(seed: int, size: tuple[int, int], peak: float = 1.0) -> tuple[Ima
 
 
 def ssim_by_definition(predicted: Image, true: Image, data_range: float) -> float:
-    """Wang et al. 2004, eq. 13, one window after the other, with NumPy's own covariance."""
+    """Wang et al. 2004, eq. 13, window by window, with NumPy's own covariance."""
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     values = []
     for top in range(true.shape[0] - 6):
@@ -139,7 +139,7 @@ def test_the_published_ssim_flatters() -> None:
 
 
 def test_clipping_nothing_counts_errors_above_white() -> None:
-    """A normalised value may be above 1, and an error there is an error."""
+    """Normalised values may exceed 1, and errors there count."""
     true = np.full((32, 32), 4090, np.uint16)
     worse = np.full((32, 32), 4050, np.uint16)
     assert score(small_frame(worse), small_frame(true)).psnr < 41

@@ -1,4 +1,4 @@
-"""`rvdtool metrics`: what it prints and writes, and how it fails."""
+"""`rvdtool metrics`: what it prints and writes, and its errors."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""The contact sheet: right picture in the right place, errors on a scale that is true."""
+"""The contact sheet: the right pictures in the right places, and errors on a correct scale."""
 
 from dataclasses import replace
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""The published network's chain: inputs as its authors make them, any CFA phase, resumable."""
+"""The chain of the paper's FAGDN: inputs as its authors make them, any CFA phase, resumable."""
 
 import shutil
 from dataclasses import asdict, replace
@@ -43,7 +43,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 class Echo(Fagdn):
-    """Gives back the previous RAW, and keeps what it was given."""
+    """Returns the previous RAW, and records its inputs."""
 
     def __init__(self) -> None:
         super().__init__(CONFIG)

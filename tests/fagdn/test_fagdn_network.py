@@ -1,4 +1,4 @@
-"""The port of the published network: held to what its authors' code gave, oddities included."""
+"""Our FAGDN gives the results of its authors' code, peculiarities included."""
 
 import importlib.util
 import sys
@@ -21,7 +21,7 @@ GOLDEN = Path(__file__).with_name("golden.npz")
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    """The script that made the golden file: it makes the same clip and weights again."""
+    """The script that made the golden file; it makes the same clip and weights again."""
     path = ROOT / "examples" / "compare_with_authors.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec
@@ -64,7 +64,7 @@ def test_the_side_outputs_are_theirs(script: ModuleType, network: Fagdn) -> None
 
 
 def put_right_warp(image: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
-    """As `warp`, but zero flow is the identity."""
+    """`warp`, corrected so that zero flow is the identity."""
     height, width = flow.shape[-2:]
     shrink = torch.tensor([width / (width - 1), height / (height - 1)])[:, None, None]
     grid = torch.stack(torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij"))

@@ -1,4 +1,5 @@
-"""What the RAW shows otherwise is found; what only the camera's processing changed isn't."""
+"""Differences of content between RAW and frame are found; the camera's processing isn't taken as
+one."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +32,7 @@ def raw() -> RawFrame:
 
 
 def local_tone(rgb: Rgb8) -> Rgb8:
-    """Shadows raised, by place."""
+    """Raise shadows locally."""
     light = cv2.GaussianBlur(rgb.mean(2).astype(np.float32), (0, 0), 25) / 255
     return to_codes(rgb * (0.35 / light)[..., None] ** 0.4)
 
@@ -101,7 +102,7 @@ def test_an_object_in_one_of_them_is_found_and_nothing_else(
 def test_half_a_frame_that_disagrees_doesnt_spoil_the_other_half(
     frame: Rgb8, raw: RawFrame
 ) -> None:
-    """The left half shows the scene mirrored: of the same colours and textures."""
+    """The left half shows the scene mirrored, so it has the same colours and textures."""
     shown = frame.copy()
     shown[:, :216] = frame[::-1, 432:215:-1]
     mask = disagreement(shown, raw) > 0.5
@@ -110,7 +111,7 @@ def test_half_a_frame_that_disagrees_doesnt_spoil_the_other_half(
 
 
 def test_what_was_there_in_the_raw_only_is_found_on_a_flat_wall() -> None:
-    """No structure in the video: the wall's colour and the object's tell."""
+    """Without structure in the video, only the colours of wall and object differ."""
     y, x = np.mgrid[:240, :320] / 320
     light = np.stack([0.25 + 0.1 * x, 0.25 + 0.1 * y, 0.3 - 0.1 * x], -1)
     light += (
@@ -136,7 +137,7 @@ def test_what_was_there_in_the_raw_only_is_found_on_a_flat_wall() -> None:
 @pytest.mark.parametrize("level", [0, 400, 1023])
 @pytest.mark.parametrize("code", [0, 90, 255])
 def test_every_size_and_level_gives_a_mask(size: tuple[int, int], level: int, code: int) -> None:
-    """Flat against flat: nothing says that they show different things."""
+    """Flat pictures on both sides: nothing shows that they differ."""
     mosaic = np.full(size, level, np.uint16)
     profile = CameraProfile("x", (1, 1, 1))
     raw = RawFrame(mosaic, CfaPhase.GBRG, (64.0,) * 4, 1023, 10, profile)

@@ -1,4 +1,5 @@
-"""Our network: it starts as the fusion, keeps its promises on size, and does what its parts say."""
+"""Our network: untrained, it is the fusion; it supports all sizes; its parts do what they
+should."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Models: what is saved comes back; whatever else lies in a model's folder is refused, typed."""
+"""Models: saving and loading changes nothing; anything else in a model's folder is refused."""
 
 import json
 import os
@@ -25,7 +25,7 @@ CONFIG = FagdnConfig(features=2)
 
 
 class Bomb:
-    """Unpickling it makes a file."""
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace
@@ -54,7 +54,7 @@ def describe(folder: Path, **changes: Any) -> None:
 
 
 def put_weights(folder: Path, state: dict[str, torch.Tensor]) -> None:
-    """Other weights, with a hash that fits."""
+    """Replace the weights, with a matching hash."""
     data = safetensors.torch.save(state)
     (folder / "weights.safetensors").write_bytes(data)
     describe(folder, weights_sha256=checkpoint.hashlib.sha256(data).hexdigest())
@@ -218,7 +218,7 @@ def test_names_are_those_of_the_shipped_folder(
 
 @pytest.fixture
 def theirs(monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
-    """Their weights, but of a small network, which the import is made to expect."""
+    """The authors' weights, but of a small network, which the import is made to expect."""
     monkeypatch.setattr(authors, "FagdnConfig", lambda: CONFIG)
     return {f"module.{name}": one for name, one in fresh().items()}
 
@@ -287,7 +287,7 @@ def test_hostile_checkpoints_are_refused(theirs: dict[str, torch.Tensor], tmp_pa
 
 
 def nested(depth: int) -> tuple[Any, ...]:
-    """Few instructions; but its hash and its text take 2**depth steps."""
+    """Few instructions, but hashing or printing the object takes 2**depth steps."""
     one: tuple[Any, ...] = (1, 2)
     for _ in range(depth):
         one = (one, one)
@@ -322,7 +322,7 @@ def test_a_pickle_is_refused_before_it_runs(program: bytes, tmp_path: Path) -> N
 
 
 def test_damaged_checkpoints_are_refused_or_lose_nothing(tmp_path: Path) -> None:
-    """Any byte may be wrong; only typed errors come out."""
+    """Any byte may be wrong; only rvdtool's errors may be raised."""
     whole = saved(tmp_path / "small.pth", {"state_dict": {"a": torch.zeros(3)}}).read_bytes()
     file = tmp_path / "damaged.pth"
     for position in range(0, len(whole), 29):

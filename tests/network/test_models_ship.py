@@ -1,4 +1,4 @@
-"""The models' folder travels with the package, and `rvdtool models` shows what is in it."""
+"""The models are part of the package, and `rvdtool models` shows them."""
 
 import json
 import tomllib
@@ -33,7 +33,7 @@ def test_wheels_hold_every_package_and_the_models() -> None:
 
 @pytest.fixture
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of models that ship: one, called small."""
+    """A folder of shipped models with one model, called small."""
     monkeypatch.setattr(checkpoint, "shipped_models", lambda: tmp_path / "models")
     state = Fagdn(CONFIG).state_dict()
     folder = tmp_path / "models" / "small"

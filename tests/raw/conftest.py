@@ -119,7 +119,7 @@ def rawtherapee(tmp_path: Path) -> Callable[[Path], np.ndarray[Any, Any]]:
 
 
 def _developed(command: list[str], out: Path, home: Path) -> np.ndarray[Any, Any]:
-    """Run a program that develops, with nothing of the user's settings; its picture, linear."""
+    """The linear picture that a developing program makes, without the user's settings."""
     fresh = {f"XDG_{name}_HOME": str(home / name) for name in ("CONFIG", "CACHE", "DATA")}
     environment = {**os.environ, **fresh, "HOME": str(home)}
     subprocess.run(command, capture_output=True, check=True, env=environment)

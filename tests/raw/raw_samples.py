@@ -1,4 +1,4 @@
-"""Frames and DNGs of an invented camera, small enough to read at a glance."""
+"""Frames and DNGs of an invented camera, small enough to check by eye."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -26,7 +26,7 @@ def make_frame(
     bits: int = 12,
     **changes: Any,
 ) -> RawFrame:
-    """A frame of noise that uses every bit, from a camera with an uncommon look."""
+    """A frame of noise that uses all bits, from a camera with unusual colours."""
     rng = np.random.default_rng([*size, bits])
     frame = RawFrame(
         mosaic=rng.integers(0, 2**bits, size).astype(np.uint16),
@@ -79,7 +79,7 @@ def write_camera_dng(
     without: tuple[int, ...] = (),
     **options: Any,
 ) -> Path:
-    """A camera's DNG as tifffile writes it; `tags` replace CAMERA_TAGS of the same code."""
+    """A camera's DNG, written by tifffile; `tags` replace CAMERA_TAGS of the same code."""
     used = {**CAMERA_TAGS, **{tag[0]: tag for tag in tags}}
     extratags = [(*tag, True) for code, tag in sorted(used.items()) if code not in without]
     options = {"photometric": "CFA", "metadata": None, "software": False, **options}

@@ -26,7 +26,7 @@ POSITIONS = {"R": 0, "Gr": 1, "Gb": 2, "B": 3}
 
 
 def site_names(phase, size):
-    """[H, W], each photosite as its plane's number, worked out from the colours around it."""
+    """[H, W], the plane number of each photosite, found from the colours around it."""
     colors = np.array(list("RGB"))[color_index(phase, (size[0] + 1, size[1] + 1))]
     in_red_row = (colors[:-1, :-1] == "R") | (colors[:-1, 1:] == "R")
     here = colors[:-1, :-1]
@@ -125,7 +125,7 @@ def cut(frame):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_turning_is_what_libraw_does(orientation):
-    """LibRaw reads the orientation tag itself; both pictures show the same."""
+    """LibRaw reads the orientation tag itself; both pictures must be equal."""
     ramp = np.add.outer(np.arange(40) ** 2, 3 * np.arange(60)).astype(np.uint16)
     frame = make_frame(
         (40, 60), mosaic=ramp, orientation=orientation, black=(0, 0, 0, 0), phase=CfaPhase.GBRG

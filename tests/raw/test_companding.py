@@ -1,4 +1,4 @@
-"""Ten bits whose steps stay below the noise."""
+"""Ten bits with steps below the noise."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ LEVELS = [(256.0, 4095), (512.0, 16383), (2047.25, 15000), (0.0, 16383), (4096.0
 
 @pytest.mark.parametrize(("black", "white"), LEVELS)
 def test_the_error_is_below_the_noise(black, white):
-    """Shot noise of 60,000 electrons, the least that cameras have, with a read noise of 4."""
+    """Shot noise of 60,000 electrons, the lowest of any camera, with a read noise of 4."""
     found = companding_curve(black, white)
     levels = np.linspace(black, black + 0.95 * (white - black), 40)
     scale = 60_000 / (white - black)

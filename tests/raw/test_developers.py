@@ -1,4 +1,4 @@
-"""A moved frame and the camera's DNG look alike in programs that people develop with."""
+"""A moved frame and the camera's DNG look alike in developing programs."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -48,7 +48,7 @@ def camera_dng(tmp_path: Path) -> Path:
 
 
 def patch(picture: np.ndarray, at: np.ndarray, side: int) -> np.ndarray:
-    """The mean colour around a place."""
+    """The mean colour around a position."""
     row, column = np.rint(at).astype(int)
     half = side // 2
     return picture[row - half : row + half, column - half : column + half].mean((0, 1))
@@ -74,7 +74,7 @@ def test_darktable_shows_the_same_corners(darktable, camera_dng):
 
 
 def test_darktable_shows_ten_bits_as_it_shows_all(darktable, tmp_path):
-    """Noise as cameras have it dithers the steps."""
+    """The camera's noise dithers the steps."""
     light = np.tile(np.linspace(300, 3000, 240), (180, 1))
     noisy = np.random.default_rng(0).normal(light, np.sqrt(light / 2))
     frame = make_frame(mosaic=np.rint(noisy).astype(np.uint16))
@@ -88,12 +88,12 @@ def test_darktable_shows_ten_bits_as_it_shows_all(darktable, tmp_path):
 
 
 def test_rawtherapee_shows_the_same_corners(rawtherapee, camera_dng):
-    """Debian's 5.9 applies no gain maps (5.10 was the first), to the camera's DNG neither."""
+    """Debian's 5.9 doesn't apply gain maps (5.10 was the first to), in the camera's DNG neither."""
     compare(rawtherapee, camera_dng, border=4, compression="none")
 
 
 def test_rawtherapee_takes_no_moved_frame_for_a_cameras_own(rawtherapee, tmp_path):
-    """It takes columns off the right side of what says it is an ILCE-7RM3."""
+    """It crops columns at the right of frames whose Model is ILCE-7RM3."""
     profile = replace(CAMERA, make="SONY", model="ILCE-7RM3", unique_model="Sony ILCE-7RM3")
     frame = RawFrame(
         np.full((400, 500), 1000, np.uint16), CfaPhase.RGGB, (64.0,) * 4, 4095, 12, profile

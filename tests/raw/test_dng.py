@@ -1,4 +1,4 @@
-"""What stands in the DNGs we write, as ExifTool, tifffile and rawpy see it."""
+"""The DNGs we write, as ExifTool, tifffile and rawpy read them."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -20,7 +20,7 @@ from rvdtool.raw.timecode import TimeCode
 
 @pytest.fixture
 def tags(tmp_path, exiftool):
-    """Write a frame and return what ExifTool reads."""
+    """Write a frame and return the tags that ExifTool reads."""
 
     def write(frame, **options):
         path = tmp_path / "CLIP_000000.dng"
@@ -90,7 +90,7 @@ def test_fractions_of_black_levels_are_kept(tags):
 
 
 def test_levels_with_long_fractions(tmp_path):
-    """A rational's parts have 32 bits: large numbers get coarser fractions."""
+    """A rational's parts have 32 bits, so large numbers have coarser fractions."""
     black = (2048.123456, 8191.1234567, 65000.1234567, 0.3333333333)
     path = tmp_path / "a.dng"
     write_dng(make_frame(bits=16, black=black), path)
@@ -104,7 +104,7 @@ def test_nothing_is_said_that_nobody_knows(tags):
 
 
 def test_a_camera_without_matrix_gets_a_neutral_one(tmp_path, adobe, tags):
-    """Adobe's SDK opens no colour DNG without ColorMatrix1."""
+    """Adobe's SDK doesn't open colour DNGs without ColorMatrix1."""
     profile = CameraProfile(unique_model="unknown camera", as_shot_neutral=(1.0, 1.0, 1.0))
     frame = make_frame(profile=profile)
     assert tags(frame)["IFD0:ColorMatrix1"].startswith("3.2406 -1.5372")
@@ -122,7 +122,7 @@ def test_exif_as_adobe_reads_it(tmp_path, adobe):
 
 @pytest.mark.parametrize("compression", ["ljpeg", "none"])
 def test_the_raw_image_is_one_strip_in_the_only_ifd(compression):
-    """Resolve looks only there; LibRaw fails at several strips of lossless JPEG."""
+    """Resolve looks only there; LibRaw fails on several strips of lossless JPEG."""
     with tifffile.TiffFile(BytesIO(encode_dng(make_frame(), compression=compression))) as tiff:
         assert len(tiff.pages) == 1
         page = tiff.pages.first
@@ -218,7 +218,7 @@ def test_nothing_is_overwritten_unasked(tmp_path):
 
 
 def test_a_turned_frame_looks_like_its_source(tmp_path):
-    """Both ways of saying "upright" give the same picture in a reader we didn't write."""
+    """Rotated pixels and an orientation tag give the same picture in an independent reader."""
     frame = make_frame((48, 64), mosaic=smooth((48, 64)), orientation=6)
     by_tag = develop(encode_dng(frame))
     by_pixels = develop(encode_dng(orient(frame)))
@@ -227,7 +227,7 @@ def test_a_turned_frame_looks_like_its_source(tmp_path):
 
 
 def test_our_frame_looks_like_the_cameras_own(tmp_path):
-    """Same colour, same brightness, same orientation: DNG as the camera wrote it and ours of it."""
+    """The camera's DNG and ours have the same colours, brightness and orientation."""
     border = np.pad(smooth((48, 64)), ((2, 2), (4, 4)))
     source = write_camera_dng(
         tmp_path / "camera.dng",

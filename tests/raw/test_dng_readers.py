@@ -1,4 +1,4 @@
-"""All pairs of what we write, read back bit for bit by rawpy, dcraw and Adobe's DNG SDK."""
+"""DNGs of all variants (pairwise), read back bit for bit by rawpy, dcraw and Adobe's DNG SDK."""
 
 from fractions import Fraction
 
@@ -76,7 +76,7 @@ def test_we_read_all_of_it_back(path, frame, compression):
 
 @pytest.mark.parametrize("compression", ["ljpeg", "none"])
 def test_extreme_pixels_survive(tmp_path, dcraw, adobe, compression):
-    """Neighbours that differ by all 16 bits are where lossless JPEG coders break."""
+    """Neighbours that differ in all 16 bits, at which lossless JPEG coders may fail."""
     mosaic = np.zeros((24, 40), np.uint16)
     mosaic[::2, 2::4] = 65535
     mosaic[1::2] = np.random.default_rng(0).choice([0, 32767, 32768, 65535], (12, 40))
@@ -111,7 +111,7 @@ def test_pixels_in_any_memory_order():
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("bits", [12, 14, 16])
 def test_ten_bits_are_read_alike(tmp_path, dcraw, adobe, exiftool, size, bits):
-    """LibRaw and dcraw apply the table; Adobe's SDK gives the codes, ExifTool the table."""
+    """LibRaw and dcraw apply the table; Adobe's SDK returns the codes, and ExifTool the table."""
     frame = make_frame(size, bits=bits)
     path = tmp_path / "a.dng"
     write_dng(frame, path, compression="log10")
@@ -135,7 +135,7 @@ def test_ten_bits_are_read_alike(tmp_path, dcraw, adobe, exiftool, size, bits):
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("bits", [10, 16])
 def test_adobe_and_we_read_jpeg_xl(tmp_path, adobe, size, bits):
-    """LibRaw, dcraw, darktable 4.2 and RawTherapee 5.9 don't."""
+    """LibRaw, dcraw, darktable 4.2 and RawTherapee 5.9 can't."""
     frame = make_frame(size, CfaPhase.GBRG, bits)
     path = tmp_path / "a.dng"
     write_dng(frame, path, compression="jxl")
@@ -164,7 +164,7 @@ def test_damaged_jpeg_xl(tmp_path, cut):
 
 
 def test_jpeg_xl_that_breaks_off_is_refused():
-    """imagecodecs raises one error at some places and another at others."""
+    """imagecodecs raises different errors depending on the position."""
     frame = make_frame()
     data = jpegxl.encode(frame.mosaic)
     for end in range(len(data) - 1):
@@ -173,7 +173,7 @@ def test_jpeg_xl_that_breaks_off_is_refused():
 
 
 def test_jpeg_xl_of_another_size_is_refused(tmp_path):
-    """Before anything is decoded into memory that the tags don't speak of."""
+    """Before more memory is allocated than the tags imply."""
     picture = jpegxl.encode(make_frame((400, 400)).mosaic)
     with pytest.raises(RawError, match="JPEG XL can't be decoded"):
         jpegxl.decode(picture, (40, 40), quarters=True)

@@ -14,7 +14,7 @@ LEVELS = MosaicLevels(black=(25.0,) * 4, white=65535, phase=CfaPhase.GRBG, bits=
 
 
 def write_fits(path, mosaic=MOSAIC, *, data=None, **changes):
-    """The file after the standard: 80 characters a card, 2880 bytes a block."""
+    """A file by the standard: 80 characters per card, 2880 bytes per block."""
     cards = {
         "SIMPLE": "T", "BITPIX": "16", "NAXIS": "2", "NAXIS1": str(mosaic.shape[1]),
         "NAXIS2": str(mosaic.shape[0]), "BSCALE": "1", "BZERO": "32768 / unsigned",
@@ -36,7 +36,7 @@ def test_every_value_is_read(tmp_path, order):
 
 
 def test_the_top_row_comes_first(tmp_path):
-    """Whichever end BAYERPAT counts from: the phase that was given holds at the top."""
+    """Wherever BAYERPAT counts from, the given phase is that of the top row."""
     for pattern in ("GRBG", "BGGR"):
         path = write_fits(tmp_path / "a.fit", BAYERPAT=f"'{pattern}'", ROWORDER="'BOTTOM-UP'")
         assert np.array_equal(read_raw(path, levels=LEVELS).mosaic, MOSAIC[::-1])
