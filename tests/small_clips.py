@@ -1,4 +1,4 @@
-"""Small RAW frames and clips for these tests."""
+"""Small RAW frames and clips for tests."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,7 +33,7 @@ def random_mosaic(seed: int, size: tuple[int, int] = (32, 48)) -> NDArray[np.uin
 
 
 def disturbed(mosaic: NDArray[np.uint16], seed: int, by: int = 20) -> NDArray[np.uint16]:
-    """The mosaic with every value moved by -by or +by, but kept within 0..WHITE."""
+    """The mosaic with ±by added to each value, within 0..WHITE."""
     sign = np.random.default_rng(seed).choice([-by, by], mosaic.shape)
     return np.clip(mosaic + sign, 0, WHITE).astype(np.uint16)
 

@@ -75,7 +75,7 @@ def render(linear: Array, gain: float = 1.0) -> NDArray[np.uint8]:
 
 
 def mosaic(linear: Array, phase: CfaPhase = CfaPhase.RGGB) -> Array:
-    """What the photosites see: normalised, [H, W], without noise."""
+    """The noise-free normalised mosaic of a scene, [H, W]."""
     index = color_index(phase, (linear.shape[0], linear.shape[1]))
     return np.ascontiguousarray(np.take_along_axis(linear, index[..., None], axis=2)[..., 0])
 

@@ -1,4 +1,4 @@
-"""Nothing of the user's is overwritten, followed or half-written, and nothing is left lying."""
+"""No file of the user's is overwritten, no link followed, nothing half-written or left behind."""
 
 import os
 import subprocess

@@ -66,7 +66,7 @@ def test_importing_costs_nothing_until_a_name_is_used() -> None:
 
 
 def test_names_stay_functions_when_packages_are_imported_by_name() -> None:
-    """A public name that were also a package's would turn into it once that is imported."""
+    """A public name that is also a package's would become the package once that is imported."""
     script = (
         "import pkgutil, rvdtool;"
         "print({m.name for m in pkgutil.iter_modules(rvdtool.__path__)} & set(rvdtool.__all__))"

@@ -1,4 +1,4 @@
-"""Checks of the repository as a whole: layers, pins, file sizes, documentation that is true."""
+"""Checks of the whole repository: layers, pins, file sizes, and documentation."""
 
 import itertools
 import re
@@ -76,7 +76,7 @@ def test_every_package_has_its_place_among_the_layers() -> None:
 
 
 def dependencies() -> list[str]:
-    """All direct ones, with their ranges."""
+    """All direct dependencies, with their ranges."""
     declared = project()["project"]
     extras = declared["optional-dependencies"].values()
     return [*declared["dependencies"], *itertools.chain.from_iterable(extras)]
@@ -89,7 +89,7 @@ def test_every_dependency_is_pinned() -> None:
 
 
 def test_every_dependency_has_a_lower_bound() -> None:
-    """.ci/test-releases reads them like this, and would leave out all others."""
+    """.ci/test-releases reads them with this pattern, and would miss all others."""
     lines = (ROOT / "pyproject.toml").read_text()
     read = re.findall(r'^  "([A-Za-z0-9-]+>=[\d.]+)', lines, re.MULTILINE)
     assert read == [dependency.partition(",")[0] for dependency in dependencies()]

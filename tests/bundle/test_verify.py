@@ -137,7 +137,7 @@ def test_a_video_with_frames_missing_is_found(shot: Any, tmp_path: Path) -> None
     assert failed == [DECODING]
 
 
-def test_every_byte_of_the_file_is_answered_for(shot: Any, tmp_path: Path) -> None:
+def test_every_byte_of_the_file_is_checked(shot: Any, tmp_path: Path) -> None:
     """Any flipped bit is detected: on opening, or by hashes and headers alone."""
     data = shot.bundle.read_bytes()
     inside = {name: range(s.offset, s.offset + s.size) for name, s in slices(shot.bundle).items()}

@@ -302,7 +302,7 @@ def test_a_lens_that_only_the_video_was_corrected_for_is_found(terms: tuple[floa
 
 
 @pytest.mark.parametrize("noise", [0, 12])
-def test_no_lens_is_made_up(noise: float) -> None:
+def test_no_lens_is_found_where_there_is_none(noise: float) -> None:
     size = (150, 200)
     shown = video(shown_through(onto(2.0, 1.0, size, (239.5, 179.5)), size))
     grain = np.random.default_rng(0).normal(0, noise, (*size, 1))

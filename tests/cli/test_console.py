@@ -56,7 +56,7 @@ def test_progress_is_a_line_now_and_then_when_piped(
     ]
 
 
-def test_what_a_terminal_would_obey_is_shown_as_an_escape(
+def test_control_characters_are_escaped(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     console.print_line("a\x1b[31mb\u202egnp.exe\ud800 ü×")
@@ -64,7 +64,7 @@ def test_what_a_terminal_would_obey_is_shown_as_an_escape(
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437"])
-def test_no_console_is_too_old(shot: Any, encoding: str) -> None:
+def test_output_works_in_every_encoding(shot: Any, encoding: str) -> None:
     command = [sys.executable, "-m", "rvdtool", "info", str(shot.bundle)]
     environment = os.environ | {"PYTHONIOENCODING": encoding}
     done = subprocess.run(command, env=environment, capture_output=True, check=False)
@@ -73,7 +73,7 @@ def test_no_console_is_too_old(shot: Any, encoding: str) -> None:
 
 
 @pytest.mark.parametrize("closing", [">&-", "| true"])
-def test_nobody_reading_is_no_failure(shot: Any, closing: str) -> None:
+def test_a_closed_pipe_is_no_failure(shot: Any, closing: str) -> None:
     script = f'set -o pipefail; "$@" {closing}'
     command = ["bash", "-c", script, "bash", sys.executable, "-m", "rvdtool", "info", shot.bundle]
     done = subprocess.run(command, capture_output=True, check=False)

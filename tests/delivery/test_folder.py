@@ -260,7 +260,9 @@ def test_a_folder_with_files_is_not_touched(bundle: Bundle, tmp_path: Path, name
         "other_timestamps.csv",
     ],
 )
-def test_strangers_are_never_replaced(bundle: Bundle, tmp_path: Path, what: str, name: str) -> None:
+def test_foreign_files_are_never_replaced(
+    bundle: Bundle, tmp_path: Path, what: str, name: str
+) -> None:
     (tmp_path / name).write_text("mine")
     (tmp_path / "clip_000000.dng").write_text("old")
     with pytest.raises(OutputError, match="one clip per folder"):

@@ -175,7 +175,7 @@ def test_sound_and_time_code_are_those_of_the_range(tmp_path: Path) -> None:
     assert [int(row["frame"]) for row in rows] == list(range(3, 8))
 
 
-def test_frames_that_owe_nothing_to_the_raw_but_its_colours_are_named(
+def test_frames_made_by_the_inverse_isp_alone_are_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     same, others = pan(2), pan(2, seed=5)

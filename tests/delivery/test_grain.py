@@ -69,7 +69,7 @@ def test_a_noise_profile_is_by_color(phase: CfaPhase) -> None:
 
 
 @pytest.mark.parametrize("pairs", [(np.nan, 0.0), (-1e-4, 0.0), (2.0, 0.0), (1e-4,) * 8])
-def test_what_no_sensor_has_is_not_believed(pairs: tuple[float, ...]) -> None:
+def test_implausible_noise_is_not_used(pairs: tuple[float, ...]) -> None:
     noise = ReferenceNoise.of(frame(noisy(ramp()), profile(*pairs)))
     assert not noise.stated
     assert np.isfinite(noise.variance(ramp())).all()

@@ -128,7 +128,7 @@ def test_progress_is_told_while_chains_run_ahead(
     assert max(since) <= 3 + MOST_ANSWERS  # that may be fused before the first one is told
 
 
-def test_who_names_the_cause_overrides_the_exposures(bundle: Bundle, tmp_path: Path) -> None:
+def test_gain_overrides_the_exposures(bundle: Bundle, tmp_path: Path) -> None:
     report = derender_to_folder(bundle, tmp_path, DerenderOptions(gain="fixed"))
     assert not report.knows_exposures
 

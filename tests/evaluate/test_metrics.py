@@ -132,7 +132,7 @@ def test_a_frame_scores_as_both_protocols_define_it(phase: CfaPhase, size: tuple
     assert scores.ssim_paper == pytest.approx(expected, abs=1e-6)
 
 
-def test_the_published_ssim_flatters() -> None:
+def test_the_papers_ssim_is_higher() -> None:
     true = random_mosaic(8)
     scores = score(small_frame(disturbed(true, 9, by=200)), small_frame(true))
     assert scores.ssim < scores.ssim_paper < 1

@@ -165,7 +165,7 @@ def test_as_small_as_promised() -> None:
     [
         ("gla", "reference"),
         ("full_resolution", "rgb"),
-        ("anchored", "frame 1"),
+        ("anchored", "the reference frame"),
         ("warping", "all but the fit"),
         ("confidence_map", "variances"),
     ],
@@ -185,8 +185,8 @@ def test_what_is_switched_off_is_not_seen(switch: str, changed: str) -> None:
                 given = given._replace(variances=2 * given.variances, fine=0.1 * given.fine)
             else:
                 values, fits = given.values.clone(), given.fits.clone()
-                values[:, [1, 3] if changed == "frame 1" else [1, 2, 3]] = 0.5
-                fits[:, : 1 if changed == "frame 1" else 2] = 0
+                values[:, [1, 3] if changed == "the reference frame" else [1, 2, 3]] = 0.5
+                fits[:, : 1 if changed == "the reference frame" else 2] = 0
                 given = given._replace(values=values, fits=fits)
             after = network(given, network.encode_reference(shown))
         seen[on] = float((before - after).abs().max())

@@ -1,4 +1,4 @@
-"""CR3 and RAF files say which camera wrote them."""
+"""The camera's name is read from CR3 and RAF files."""
 
 import struct
 

@@ -1,4 +1,4 @@
-"""Magic Lantern videos, held to FFmpeg's demuxer and to what was written."""
+"""Magic Lantern videos, compared with FFmpeg's demuxer and with the values written."""
 
 import struct
 from fractions import Fraction
@@ -35,7 +35,7 @@ def _read(path: Path) -> list[NDArray[np.uint16]]:
 
 
 def _ffmpeg(path: Path, bits: int) -> list[NDArray[np.uint16]]:
-    """FFmpeg gives 16 bits per photosite, the value in the highest ones."""
+    """FFmpeg's output has 16 bits per photosite, with the value in the high bits."""
     with av.open(str(path)) as container:
         frames = []
         for picture in container.decode(video=0):

@@ -1,4 +1,4 @@
-"""What a camera's tags become on another grid."""
+"""A camera's tags on another grid."""
 
 from dataclasses import replace
 
@@ -42,7 +42,7 @@ def test_on_another_grid_no_program_takes_the_frame_for_the_cameras_own():
 @pytest.mark.parametrize("scale", [1.0, 1.4, 3.0])
 @pytest.mark.parametrize("given", [(2e-4, 1e-6), (1e-4, 1e-6, 2e-4, 1e-6, 3e-4, 1e-6)])
 def test_the_noise_profile_says_what_averaging_leaves(scale, given):
-    """Measured against frames of noise alone."""
+    """Compared with measurements on frames of pure noise."""
     noise = np.random.default_rng(0).normal(2000, 100, (400, 400))
     frame = make_frame(mosaic=np.rint(noise).astype(np.uint16), phase=CfaPhase.GBRG)
     tag = Tag(51041, 12, len(given), given)

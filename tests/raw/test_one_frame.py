@@ -1,4 +1,4 @@
-"""One frame out of a recording or a folder: read as such, and as a file that can be kept."""
+"""One frame of a recording or a folder: read, and as a file to keep."""
 
 import struct
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Lens shading stays on the light it was made for, however a frame is moved."""
+"""Lens shading is corrected alike, however a frame is moved."""
 
 import struct
 from dataclasses import replace
@@ -39,7 +39,7 @@ def shaded(*tags, **changes):
 
 
 def smooth_gains(seed, shape=(9, 12), planes=1):
-    """From 1 in the middle to 2 in the corners, each its own."""
+    """Gains from 1 in the centre to 2 in the corners, different for each map."""
     y, x = np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
     tilt = np.random.default_rng(seed).uniform(-0.04, 0.04, (planes, 2, 1, 1))
     return np.stack([1 + (y * y + x * x) / 2 + a * y + b * x + 0.2 for a, b in tilt], -1)
@@ -52,7 +52,8 @@ def site_maps(size=SIZE, points=(9, 12)):
 
 
 def gains_of(frame: RawFrame, code=MOSAIC, plane=0):
-    """Each photosite's gain, written anew after the specification (DNG 1.7.1, GainMap)."""
+    """Each photosite's gain, independently implemented from the specification (DNG 1.7.1,
+    GainMap)."""
     (blob,) = [tag.value for tag in frame.profile.tags if tag.code == code]
     gains = np.ones(frame.size)
     position = 4
@@ -78,7 +79,7 @@ def gains_of(frame: RawFrame, code=MOSAIC, plane=0):
 
 
 def corrected(frame: RawFrame):
-    """The frame's light after shading correction, as a mosaic to compare."""
+    """The frame after shading correction, as a mosaic."""
     return gains_of(frame) * frame.mosaic
 
 
@@ -103,7 +104,7 @@ def test_maps_are_cut_with_the_frame_and_keep_their_sites(rect, orientation):
 
 @pytest.mark.parametrize("phase", [CfaPhase.RGGB, CfaPhase.GRBG])
 def test_a_resampled_frame_is_corrected_as_the_resampled_corrected_frame(phase):
-    """A flat scene behind a lens: dark corners in both colours and all, flat when corrected."""
+    """A flat scene behind a lens: the corners are dark, and flat after correction."""
     frame = shaded(opcode_list(MOSAIC, *site_maps()), phase=phase, black=(0.0,) * 4)
     behind_lens = frame.with_mosaic(np.rint(3000 / gains_of(frame)).astype(np.uint16))
     degrees = np.deg2rad(4)
@@ -118,7 +119,7 @@ def test_a_resampled_frame_is_corrected_as_the_resampled_corrected_frame(phase):
 
 
 def test_one_map_for_all_sites_and_a_margin_around_it():
-    """A single map, whose points begin inside of the border; beyond them it goes on as it ends."""
+    """One map whose points start inside of the border; beyond them, the outermost gain applies."""
     area = (0, 0, *SIZE, 0, 1, 1, 1)
     tag = opcode_list(MOSAIC, gain_map(area, smooth_gains(9), origin=(0.1, 0.1)))
     frame = shaded(tag, orientation=6)

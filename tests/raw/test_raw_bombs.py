@@ -1,4 +1,4 @@
-"""Small files that ask for much memory or time are refused before they get it."""
+"""Small files that would take much memory or time are refused first."""
 
 import sys
 from pathlib import Path
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="measures with /
 
 
 def bombs(folder: Path) -> dict[str, str]:
-    """File → a part of the message that refuses it."""
+    """File → part of the message that refuses it."""
     said = {}
 
     def bomb(name: str, data: bytes, message: str) -> None:
@@ -52,7 +52,7 @@ def test_bombs_are_refused_before_they_take_memory(tmp_path: Path) -> None:
 def test_dark_frames_in_lossy_jpeg_xl_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lossy compression leaves nothing of the noise of a covered lens: a kilobyte per megapixel."""
+    """Lossy compression removes the noise of a covered lens: a kilobyte per megapixel."""
     dark = np.random.default_rng(1).integers(60, 69, (4000, 6000)).astype(np.uint16)
     options = {"lossless": False, "distance": 3, "effort": 1, "bitspersample": 16}
     monkeypatch.setattr(
@@ -69,7 +69,7 @@ def test_dark_frames_in_lossy_jpeg_xl_are_read(
 
 
 def test_large_pictures_of_little_content_are_read(tmp_path: Path) -> None:
-    """What bombs are told by must not refuse what people have: a dark frame, well compressed."""
+    """The limits must not refuse real files, such as a dark frame, well compressed."""
     path = tmp_path / "dark.tif"
     noise = np.random.default_rng(1).integers(64, 66, (4500, 6000)).astype(np.uint16)
     tifffile.imwrite(path, noise, compression="zlib", predictor=True)

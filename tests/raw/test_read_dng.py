@@ -1,4 +1,4 @@
-"""Reading cameras' DNGs: each trap that LibRaw or the format lays (tifffile writes the files)."""
+"""Reading cameras' DNGs: pitfalls of LibRaw and of the format (tifffile writes the files)."""
 
 import struct
 from fractions import Fraction
@@ -44,7 +44,7 @@ def test_a_plain_dng(path, byteorder):
 @pytest.mark.parametrize("phase", CfaPhase)
 @pytest.mark.parametrize(("top", "left"), [(0, 0), (1, 0), (0, 1), (1, 1), (3, 2)])
 def test_odd_active_areas_lose_nothing_and_keep_the_phase(path, phase, top, left):
-    """LibRaw drops a row or column at odd origins; the pattern begins at the area's corner."""
+    """LibRaw drops a row or column at odd origins; the pattern starts at the area's corner."""
     write_camera_dng(path, MOSAIC, PATTERNS[phase], active_area(top, left, 29, 39))
     frame = read_raw(path)
     assert np.array_equal(frame.mosaic, MOSAIC[top:29, left:39])
@@ -56,7 +56,7 @@ def test_odd_active_areas_lose_nothing_and_keep_the_phase(path, phase, top, left
 
 @pytest.mark.parametrize("phase", CfaPhase)
 def test_fractions_of_black_are_kept_per_position(path, phase):
-    """LibRaw truncates them and tells them by colour."""
+    """LibRaw truncates them, and has them per colour."""
     levels = (50714, 5, 4, (2561, 10, 2579, 10, 1023, 4, 256, 1))
     write_camera_dng(path, MOSAIC, PATTERNS[phase], (50713, 3, 2, (2, 2)), levels)
     assert read_raw(path).black == (256.1, 257.9, 255.75, 256.0)
@@ -96,7 +96,7 @@ REPEAT = (50713, 3, 2, (3, 1)), (50714, 10, 3, (60, 1, 70, 1, 641, 10))
 
 @pytest.mark.parametrize("tags", [[ROWS], [COLUMNS], [*REPEAT], [*REPEAT, ROWS, COLUMNS]])
 def test_black_that_varies_over_the_image_is_levelled(path, tags):
-    """What lies above black stays, noise below it too, and nothing falls below 0."""
+    """Values above black are kept, noise below it too, and nothing becomes negative."""
     rows, columns = np.mgrid[:30, :40]
     black = 64.0 * np.ones((30, 40))
     if len(tags) > 1:
@@ -138,7 +138,7 @@ def test_the_shape_of_pixels_is_read_whatever_its_type(path):
 
 
 def test_levels_count_after_the_linearization_table(path):
-    """LibRaw applies the table when it decodes; black and white are on its far side."""
+    """LibRaw applies the table when decoding; black and white refer to its output."""
     table = (np.arange(256) ** 2 // 16).astype(np.uint16)
     stored = np.random.default_rng(0).integers(0, 256, (30, 40)).astype(np.uint8)
     write_camera_dng(path, stored, (50712, 3, 256, tuple(table.tolist())))
@@ -153,7 +153,7 @@ def test_black_is_not_subtracted(path):
 
 
 def test_the_tags_matrix_counts_not_librawas_own(path):
-    """LibRaw replaces the matrix of cameras it knows."""
+    """LibRaw replaces the matrices of cameras it knows."""
     known = (271, 2, 0, "Canon"), (272, 2, 0, "Canon EOS 5D"), (50708, 2, 0, "Canon EOS 5D")
     frame = read_raw(write_camera_dng(path, MOSAIC, *known))
     assert frame.profile.color_matrix == CAMERA.color_matrix
@@ -202,7 +202,8 @@ def test_ways_to_store_the_pixels(path, options):
 
 
 def test_the_mosaic_in_a_sub_ifd_behind_a_preview(path):
-    """As Adobe DNG Converter and most cameras write it: the camera in IFD0, the mosaic below."""
+    """As Adobe DNG Converter and most cameras write it: camera tags in IFD0, the mosaic in a
+    SubIFD."""
     raw_codes = {33421, 33422, 50714, 50717}
     tags = {code: (*tag, True) for code, tag in CAMERA_TAGS.items()}
     camera = [tag for code, tag in sorted(tags.items()) if code not in raw_codes]
@@ -245,7 +246,7 @@ def test_texts_end_at_their_first_nul(path):
 
 
 def test_neutral_from_the_white_points_chromaticity(path):
-    """AsShotWhiteXY, which LibRaw ignores: the matrix's answer to D65 (DNG 1.7.1, chapter 6)."""
+    """AsShotWhiteXY, which LibRaw ignores: the camera's response to D65 (DNG 1.7.1, chapter 6)."""
     white = (50729, 5, 2, (3127, 10000, 3290, 10000))
     frame = read_raw(write_camera_dng(path, MOSAIC, white, without=(50728,)))
     response = np.array(CAMERA.color_matrix) @ [0.3127 / 0.329, 1, (1 - 0.3127 - 0.329) / 0.329]

@@ -1,4 +1,4 @@
-"""Cameras' own RAW files, here as TIFF/EP without DNG's tags: LibRaw says what the numbers mean."""
+"""Cameras' own RAW files, here TIFF/EP without DNG tags: levels and phase come from LibRaw."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_xtrans(write):
 
 
 def test_photosites_that_are_not_square(write):
-    """Nikon's D1X has photosites twice as high as wide; LibRaw knows it by its name."""
+    """Photosites of Nikon's D1X are twice as high as wide; LibRaw recognises it by its name."""
     frame = read_raw(write(make="NIKON CORPORATION", model="NIKON D1X"))
     (scale,) = frame.profile.tags
     assert (scale.code, scale.value) == (50718, (1, 1, 2, 1))
@@ -77,7 +77,7 @@ def test_without_white_balance(write):
 
 
 def test_full_colours(tmp_path):
-    """As small RAWs (sRAW) decode; only a DNG makes LibRaw do so here."""
+    """As small RAWs (sRAW) are decoded; here only a DNG makes LibRaw do so."""
     image = np.zeros((48, 60, 3), np.uint16)
     options = {"without": (33421, 33422), "photometric": 34892}
     path = write_camera_dng(tmp_path / "a.dng", image, **options)

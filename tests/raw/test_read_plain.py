@@ -1,4 +1,4 @@
-"""Plain 16-bit mosaics, whose levels the user gives."""
+"""Plain 16-bit mosaics with levels given by the user."""
 
 from dataclasses import replace
 

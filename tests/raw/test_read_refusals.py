@@ -1,4 +1,4 @@
-"""What can't be read as a RAW frame says what it is and what to do; nothing else comes out."""
+"""Files that can't be read as RAW frames are refused with the kind of file and what to do."""
 
 import contextlib
 
@@ -60,7 +60,7 @@ def test_dngs_that_are_not_what_is_needed(path, tags, message):
 
 
 def test_quad_bayer_really_is_misread_by_libraw(path):
-    """Why the tags are asked first: LibRaw reads 4×4 as 2×2 with two colours, without a word."""
+    """Why tags are checked first: LibRaw silently reads 4×4 as 2×2 with two colours."""
     import rawpy
 
     pattern = (0, 0, 1, 1) * 2 + (1, 1, 2, 2) * 2
@@ -117,7 +117,7 @@ def test_floating_point_mosaics(path):
 
 
 def test_jpeg_xl_mosaics(path):
-    """One strip is read; tiles, as cameras may write them, not."""
+    """One strip is read; tiles, which cameras may write, aren't."""
     write_camera_dng(path, MOSAIC, compression=52546)
     assert np.array_equal(read_raw(path).mosaic, MOSAIC)
     write_camera_dng(path, MOSAIC, compression=52546, tile=(16, 16))
@@ -188,7 +188,7 @@ def test_missing_files_and_folders(tmp_path):
 @pytest.mark.parametrize("compression", ["ljpeg", "none"])
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.999])
 def test_files_cut_short(path, compression, kept):
-    """LibRaw may read what is missing as zeros."""
+    """LibRaw may read missing data as zeros."""
     data = encode_dng(make_frame(mosaic=MOSAIC), compression=compression)
     path.write_bytes(data[: int(kept * len(data))])
     refused(path, "cut short|damaged")

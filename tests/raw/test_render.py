@@ -14,7 +14,7 @@ from rvdtool.raw.render import default_render, render
 
 
 def grey(level, phase=CfaPhase.RGGB, size=(40, 60), **changes):
-    """A frame of an evenly lit grey card: `level` of white, seen through the camera's neutral."""
+    """A frame of an evenly lit grey card at `level` of white, as seen by the camera."""
     frame = make_frame(size, phase, **changes)
     neutral = np.array(frame.profile.as_shot_neutral)
     light = level * neutral[color_index(phase, size)]
@@ -70,7 +70,7 @@ def test_too_small_for_libraw():
 
 
 def test_pixels_that_are_not_square_are_not_stretched():
-    """LibRaw would make 80 rows of 40, and the picture would no longer lie over the mosaic."""
+    """LibRaw would make 80 rows of 40, and the picture would no longer match the mosaic."""
     frame = grey(0.18)
     tall = replace(frame.profile, tags=(Tag(50718, 5, 2, (1, 1, 2, 1)),))
     assert np.array_equal(render(replace(frame, profile=tall)), render(frame))

@@ -1,4 +1,4 @@
-"""Resampling a mosaic: colours apart, light where it lies, nothing aliased."""
+"""Resampling a mosaic: colours don't mix, positions are right, nothing is aliased."""
 
 from typing import Any
 
@@ -31,14 +31,14 @@ def normalised(placed: RawFrame) -> NDArray[np.float64]:
 
 
 def scaled(scale: float, x: float = 0, y: float = 0) -> tuple[tuple[float, ...], ...]:
-    """A grid whose pixel (0, 0) covers the frame's from its top left corner on, shifted."""
+    """A grid whose pixel (0, 0) covers the frame's from its top left corner on, with a shift."""
     return (scale, 0, (scale - 1) / 2 + x), (0, scale, (scale - 1) / 2 + y), (0, 0, 1)
 
 
 @pytest.mark.parametrize("phase", CfaPhase)
 @pytest.mark.parametrize("scale", [1.0, 1.3, 2.0, 3.7])
 def test_colours_never_mix(phase: CfaPhase, scale: float) -> None:
-    """Three flat colours of very different strength stay what they are."""
+    """Three flat colours of very different strength don't change."""
     light = np.broadcast_to([0.1, 0.9, 0.4], (80, 80, 3))
     placed = resample(frame(light, phase), scaled(scale), (20, 18))
     assert placed.phase is CfaPhase.RGGB
@@ -49,7 +49,7 @@ def test_colours_never_mix(phase: CfaPhase, scale: float) -> None:
 @pytest.mark.parametrize("phase", CfaPhase)
 @pytest.mark.parametrize("scale", [1.0, 1.5, 2.0, 3.0, 3.3])
 def test_light_stays_where_it_lies(phase: CfaPhase, scale: float) -> None:
-    """Of a ramp, every site shows the value of its own place, whatever its colour."""
+    """In a ramp, each site has the value of its own position, whatever its colour."""
     y, x = np.mgrid[:160, :160]
     light = np.repeat((0.1 + 0.003 * x + 0.002 * y)[..., None], 3, 2)
     size = (24, 28)
@@ -79,7 +79,7 @@ def test_at_equal_scale_whole_cells_keep_their_values(phase: CfaPhase) -> None:
 
 
 def test_detail_finer_than_the_grid_is_averaged_away() -> None:
-    """Stripes three photosites wide on a grid of four: taking every fourth would beat."""
+    """Stripes of three photosites on a grid of four: taking every fourth would alias."""
     x = np.arange(480)
     light = np.broadcast_to((0.5 + 0.4 * np.sin(2 * np.pi * x / 4.6))[None, :, None], (96, 480, 3))
     placed = normalised(resample(frame(light), scaled(4, 8, 8), (20, 110)))
@@ -88,7 +88,7 @@ def test_detail_finer_than_the_grid_is_averaged_away() -> None:
 
 
 def test_every_photosite_counts() -> None:
-    """Where a colour's lattice is binned, noise falls as with the mean of all its photosites."""
+    """When a colour is binned, noise falls as in the mean of all its photosites."""
     rng = np.random.default_rng(1)
     light = 0.5 + rng.normal(0, 0.05, (256, 256, 3))
     placed = normalised(resample(frame(light), scaled(4), (64, 64)))[4:-4, 4:-4]
@@ -122,7 +122,7 @@ def test_impossible_homographies_are_refused(matrix: Any) -> None:
 
 @pytest.mark.parametrize("terms", [(-0.15, 0.0), (0.1, -0.04)])
 def test_a_lens_is_straightened(terms: tuple[float, float]) -> None:
-    """The sensor sees the picture bent; on the grid, light lies where it would without the lens."""
+    """The sensor's picture is distorted; on the grid, positions are as without the lens."""
     size = (120, 160)
     lens = Lens(terms, size)
 

@@ -1,4 +1,4 @@
-"""The TIFF files we lay out, as tifffile reads them."""
+"""The TIFF files we write, as tifffile reads them."""
 
 from io import BytesIO
 

@@ -1,4 +1,4 @@
-"""Time codes: labels, binary codes, and drop-frame as its rule says, counted out."""
+"""Time codes: labels, binary codes, and drop-frame compared with counting."""
 
 from collections.abc import Iterator
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""The prior: what isn't there has no weight, what doesn't fit has little."""
+"""Candidates: those that don't exist have no weight, those that don't fit have little."""
 
 import numpy as np
 from small_shots import Array, pan, raw_frame, render, texture
@@ -15,9 +15,8 @@ from rvdtool.reconstruct.motion import Motion
 def evidence_of(
     first: Array, now: Array, down: float, shading: Shading, flash: Array | None = None
 ) -> tuple[Evidence, Array]:
-    """Of a scene after another one, the flow to which leads `down` frame heights down; and the
-    other's RAW. After a `flash`, frame 1 can't be found any more.
-    """
+    """Evidence of `now` with the reference frame `first`, whose flow leads `down` frame heights
+    down, and the reference RAW. After a `flash`, the reference frame can't be matched any more."""
     reference = raw_frame(first)
     chain = Chain(reference, render(first))
     rgb = render(now)
@@ -40,7 +39,7 @@ def evidence_of(
 
 
 def test_shading_does_not_grow_beyond_the_frame() -> None:
-    """A flow to frame 1 that leads ten frame heights off, as after a long pan."""
+    """A flow that leads ten frame heights beyond the reference frame, as after a long pan."""
     known = np.column_stack([1e3 * np.eye(3), 1e3 * np.array([-0.4, -0.3, -0.1])])
     evidence, raw = evidence_of(*pan(2), 10, Shading(known))
     assert max(float(np.abs(x).max()) for x in (evidence.first_fit, evidence.anchored.value)) < 2
@@ -48,9 +47,9 @@ def test_shading_does_not_grow_beyond_the_frame() -> None:
     assert np.abs(value - evidence.fit.value).max() < 0.1
 
 
-def test_what_frame_1_shows_nowhere_is_not_taken_from_it() -> None:
-    """A dark scene after a bright one: nothing agrees at any of its intensities, so that how much
-    the best of it disagrees doesn't tell the noise."""
+def test_intensities_that_the_reference_lacks_are_not_taken_from_it() -> None:
+    """A dark scene after a bright one: no intensity occurs in both, so even the best agreement
+    doesn't show the noise."""
     evidence, raw = evidence_of(
         0.3 + texture((96, 128), 1), 0.2 * texture((96, 128), 2), 0, Shading()
     )
@@ -61,9 +60,9 @@ def test_what_frame_1_shows_nowhere_is_not_taken_from_it() -> None:
     assert np.median(np.abs(value - evidence.fit.value)) < 1e-3
 
 
-def test_what_a_flash_clipped_does_not_tell_how_bright_the_next_frame_is() -> None:
-    """All of it is clipped, so the flash wasn't seen as brighter; no more is the next frame to be
-    seen as darker."""
+def test_areas_clipped_by_a_flash_do_not_measure_the_next_frames_brightness() -> None:
+    """The flash is clipped everywhere, so it isn't seen as brighter; the next frame mustn't be seen
+    as darker."""
     scene = 0.05 + texture((96, 128), 1)
     evidence, _ = evidence_of(scene, scene, 0, Shading(), flash=8 * scene)
     assert evidence.brightness.value == 1

@@ -1,4 +1,4 @@
-"""Two chains weighed against each other, and what waits on disk for it."""
+"""Blending two chains, and their temporary files."""
 
 import os
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def constant(
     exposure: float = 1,
     flow: tuple[float, float] = (0, 0),
 ) -> Trace:
-    """A chain that makes the same grey of every frame."""
+    """A chain whose frames are all of the same grey."""
     mosaic = denormalise(np.full(REFERENCE.size, value, np.float32), BLACK, WHITE)
     for _ in range(COUNT):
         flows = np.full((*BLOCKS, 2), flow, np.float32)
@@ -44,7 +44,8 @@ def constant(
 
 
 def share(one: Trace, other: Trace, age: int, other_age: int) -> Array:
-    """How much of `one`, which makes 0.75, is in the blend with `other`, which makes 0.25."""
+    """The share of `one`, whose frames are 0.75, in the blend with `other`, whose frames are
+    0.25."""
     value, expected = blend(one, other, age, other_age)
     result = (value - 0.25) / 0.5
     # What is expected is weighed alike.
@@ -63,20 +64,21 @@ def test_the_nearer_one_counts_more(spools: tuple[Spool, Spool]) -> None:
     assert np.allclose(share(one, other, 3, 1), 0.25, atol=2e-3)
 
 
-def test_what_went_wrong_counts_less(spools: tuple[Spool, Spool]) -> None:
+def test_errors_reduce_the_weight(spools: tuple[Spool, Spool]) -> None:
     one, other = constant(spools[0], 0.75, 9e-4), constant(spools[1], 0.25, 1e-4)
     assert np.allclose(share(one, other, 2, 2), 0.1, atol=2e-3)
 
 
 def test_errors_are_those_of_the_raws_own_brightness(spools: tuple[Spool, Spool]) -> None:
-    """Errors as bright as their reference: three times the exposure, nine times the square."""
+    """Errors scale with brightness: three times the exposure, nine times the squared error."""
     one = constant(spools[0], 0.75, 1e-4, exposure=3)
     other = constant(spools[1], 0.25, 1e-4)
     assert np.allclose(share(one, other, 2, 2), 0.1, atol=2e-3)
 
 
 def test_errors_are_found_along_the_other_chains_flow(spools: tuple[Spool, Spool]) -> None:
-    """Where `one` arrived its left half is wrong; here that half lies four blocks further right."""
+    """At its arrival, the left half of `one` is wrong; in this frame, that half is four blocks
+    further right."""
     wrong = np.full(BLOCKS, 1e-5, np.float32)
     wrong[:, : BLOCKS[1] // 2] = 1e-1
     one = constant(spools[0], 0.75, wrong)
@@ -92,7 +94,7 @@ def test_neither_without_error_divides_by_nothing(spools: tuple[Spool, Spool]) -
     assert np.allclose(share(one, other, 2, 2), 0.5, atol=2e-3)
 
 
-def test_who_arrived_nowhere_cannot_be_weighed(spools: tuple[Spool, Spool]) -> None:
+def test_chains_that_reached_no_reference_are_not_weighted(spools: tuple[Spool, Spool]) -> None:
     one = constant(spools[0], 0.75, 1e-4)
     other = Trace(REFERENCE, one.waypoints, False, spools[0], None)
     with pytest.raises(UsageError, match="arrived nowhere"):

@@ -1,4 +1,4 @@
-"""The brightness of a frame against frame 1, and what is made of it."""
+"""The brightness of a frame relative to the reference frame, and whether it is exposure or gain."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def grain(deviation: float = 0.003) -> Array:
 
 
 def apart(shift: float) -> Array:
-    """Places that were `shift` blocks farther to the right in the other frame."""
+    """Positions that are `shift` blocks further right in the other frame."""
     y, x = np.mgrid[: BLOCKS[0], : BLOCKS[1]].astype(np.float32)
     return shading_terms(np.dstack([x, y]), x.shape) - shading_terms(
         np.dstack([x + shift, y]), x.shape
@@ -67,8 +67,8 @@ def test_the_brightness_is_found(factor: float) -> None:
 @pytest.mark.parametrize("share", [0.4, 0.65])
 @pytest.mark.parametrize("outlier", [0.5, 0.8, 1.5])
 @pytest.mark.parametrize("factor", [0.9, 1.1])
-def test_outliers_have_no_say(factor: float, outlier: float, share: float) -> None:
-    """Shadows and wrong matches: a mean follows a few of them, a median more than half."""
+def test_outliers_have_no_effect(factor: float, outlier: float, share: float) -> None:
+    """Shadows and wrong matches, which a mean would follow, and beyond one half also a median."""
     rng = np.random.default_rng(1)
     value = factor * blocks() * grain()
     wrong = rng.random(BLOCKS) < share
@@ -76,7 +76,7 @@ def test_outliers_have_no_say(factor: float, outlier: float, share: float) -> No
     assert found(value, blocks()) == pytest.approx(factor, rel=2e-3)
 
 
-def test_what_is_not_trusted_or_dark_has_no_say() -> None:
+def test_untrusted_or_dark_areas_have_no_effect() -> None:
     trusted = np.zeros(BLOCKS, bool)
     trusted[:, :4] = True
     value, reference = 1.3 * blocks(), blocks()
@@ -88,7 +88,7 @@ def test_what_is_not_trusted_or_dark_has_no_say() -> None:
     assert ratio(dark, dark) is None
 
 
-def test_too_few_blocks_say_nothing() -> None:
+def test_too_few_blocks_give_no_ratio() -> None:
     trusted = np.zeros(BLOCKS, bool)
     trusted[0, :3] = True
     assert ratio(blocks(), blocks(), trusted) is None
@@ -96,7 +96,7 @@ def test_too_few_blocks_say_nothing() -> None:
 
 
 @pytest.mark.parametrize("slope", [-0.4, 0.2])
-def test_shading_is_told_from_brightness_and_remembered(slope: float) -> None:
+def test_shading_is_separated_from_brightness_and_kept(slope: float) -> None:
     """A lens that darkens the corners changes the ratio from place to place."""
     far = apart(6)
     true = slope * far[..., :2].sum(axis=-1)
@@ -127,8 +127,9 @@ def test_shading_terms_are_measured_from_the_centre() -> None:
     assert np.allclose(terms, terms[::-1, ::-1])
 
 
-def test_noise_widens_the_search_and_owns_its_error() -> None:
-    """Blocks 5 % off each, as under a telescope: the mode of a narrow histogram is anywhere."""
+def test_noise_widens_the_search_and_the_standard_error() -> None:
+    """Blocks with 5 % of noise, as behind a telescope: in a narrow histogram, the mode is
+    arbitrary."""
     errors, claimed = [], []
     for seed in range(12):
         rng = np.random.default_rng(seed)
@@ -157,7 +158,7 @@ def test_changes_within_the_error_count_as_none() -> None:
     assert track(Ratio(8.02, UNKNOWN, error=0.01), None, known).value == 8.0
 
 
-def test_what_is_anchored_to_frame_1_comes_first() -> None:
+def test_the_ratio_to_the_reference_is_preferred() -> None:
     one, other, before = (Ratio(value, UNKNOWN) for value in (1.0005, 0.8, 1.1))
     assert track(one, other, before).value == pytest.approx(one.value)
     assert track(one, None, before).value == pytest.approx(one.value)
@@ -197,7 +198,7 @@ FACTORS = (1.0, 1.1, 0.9, 1.1, 0.9, 1.0, 1.1, 0.9, 1.05)
 
 
 def scores(gain: GainMode, isp: tuple[float, ...], light: tuple[float, ...]) -> list[float]:
-    """PSNR of each frame; the ISP's gain and the light change by these factors."""
+    """PSNR of each frame, with these factors on the ISP's gain and on the light."""
     scenes = [factor * scene for factor, scene in zip(light, pan(9), strict=True)]
     chain = Chain(raw_frame(scenes[0]), render(scenes[0]), gain=gain)
     result = []
@@ -209,7 +210,7 @@ def scores(gain: GainMode, isp: tuple[float, ...], light: tuple[float, ...]) -> 
 
 
 def test_an_isp_that_jumps_in_every_frame_costs_little() -> None:
-    """LibRaw's auto-brightness: ±10 % from frame to frame, while the RAW stays as it is."""
+    """LibRaw's auto-brightness: ±10 % from frame to frame, while the RAW is constant."""
     calm = scores("track", (1.0,) * 9, (1.0,) * 9)
     jumping = scores("track", FACTORS, (1.0,) * 9)
     assert min(jumping) > min(calm) - 4
@@ -218,7 +219,7 @@ def test_an_isp_that_jumps_in_every_frame_costs_little() -> None:
 
 @pytest.mark.parametrize("gain", ["fixed", "auto"])
 def test_light_that_jumps_in_every_frame_costs_little(gain: GainMode) -> None:
-    """The RAW follows; this ISP isn't LibRaw's, so that is what `auto` expects."""
+    """The RAW follows, as `auto` expects, since this ISP isn't LibRaw's."""
     calm = scores(gain, (1.0,) * 9, (1.0,) * 9)
     jumping = scores(gain, (1.0,) * 9, FACTORS)
     assert min(jumping) > min(calm) - 4

@@ -1,4 +1,4 @@
-"""Memory that is used again is never in use twice."""
+"""Memory is reused, but never while it is in use."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Frame after frame: nothing drifts, nothing breaks, and a rerun gives the same bytes."""
+"""The chain: nothing drifts or breaks, and a rerun gives the same bytes."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ Mosaics = list[NDArray[np.uint16]]
 
 
 def run(scenes: list[Array], phase: CfaPhase = CfaPhase.RGGB) -> Mosaics:
-    """The RAW of every frame; checks on the way what has to hold for each."""
+    """The RAW of every frame; also checks what must hold for each."""
     chain = Chain(raw_frame(scenes[0], phase), render(scenes[0]))
     result = [chain.state.mosaic]
     for index, scene in enumerate(scenes[1:], start=1):
@@ -60,10 +60,10 @@ def test_the_first_frame_is_the_true_one() -> None:
 
 @pytest.mark.parametrize("phase", list(CfaPhase), ids=lambda phase: phase.value)
 @pytest.mark.parametrize("size", [(64, 96), (63, 97)], ids=str)
-def test_a_pan_is_reconstructed_better_than_frame_1_was_recorded(
+def test_a_pan_has_less_error_than_the_reference_has_noise(
     phase: CfaPhase, size: tuple[int, int]
 ) -> None:
-    """The estimate has less noise than the sensor: against the noiseless truth, it wins."""
+    """The estimate has less noise than the sensor, so it is closer to the noiseless truth."""
     scenes = pan(5, size=size)
     first, *others = scores(scenes, run(scenes, phase), phase)
     assert first == pytest.approx(-20 * np.log10(NOISE), abs=0.5)
@@ -71,7 +71,7 @@ def test_a_pan_is_reconstructed_better_than_frame_1_was_recorded(
 
 
 def test_what_moves_by_itself_is_followed() -> None:
-    """A foreground with a motion of its own, and what it uncovers."""
+    """A foreground with its own motion, and what it uncovers."""
     scenes = pan(6)
     patch = 1.3 * texture((30, 40), 5)
     for index, scene in enumerate(scenes):
@@ -103,7 +103,7 @@ def test_the_same_input_gives_the_same_bytes() -> None:
         assert np.array_equal(one, two)
 
 
-def test_a_chain_goes_on_from_its_state() -> None:
+def test_a_chain_continues_from_its_state() -> None:
     scenes = pan(6)
     whole = Chain(raw_frame(scenes[0]), render(scenes[0]))
     states = [whole.step(render(scene)).state for scene in scenes[1:]]
@@ -120,16 +120,16 @@ WHITE_FRAME = np.ones((*SIZE, 3), np.float32)
 
 
 @pytest.mark.parametrize(
-    "strange",
+    "other",
     [
         pytest.param(BLACK_FRAME, id="black"),
         pytest.param(WHITE_FRAME, id="white"),
         pytest.param(texture(SIZE, 99), id="another scene"),
     ],
 )
-def test_a_strange_frame_in_between_does_no_lasting_harm(strange: Array) -> None:
+def test_a_frame_of_another_scene_has_no_lasting_effect(other: Array) -> None:
     scenes = pan(8)
-    scenes[3] = strange
+    scenes[3] = other
     result = scores(scenes, run(scenes))
     assert min(result[4:]) > 60
 
@@ -140,7 +140,7 @@ def test_a_first_frame_without_content_gives_finite_frames(first: Array) -> None
 
 
 def test_clipped_areas_without_noise_stay_finite() -> None:
-    """No noise and nothing to see: variances of zero, if nobody takes care."""
+    """Without noise and detail, variances could become zero."""
     scenes = pan(4)
     for scene in scenes:
         scene[20:60, 20:60] = 1
@@ -156,7 +156,7 @@ def test_clipped_areas_without_noise_stay_finite() -> None:
 
 
 @pytest.mark.parametrize("exposure", [1.0, 0.8])
-def test_how_far_what_never_clipped_before_goes_beyond_the_limit_is_owned_unknown(
+def test_unseen_clip_states_have_a_large_expected_error(
     exposure: float,
 ) -> None:
     scenes = [exposure * scene for scene in pan(2)]
@@ -165,7 +165,7 @@ def test_how_far_what_never_clipped_before_goes_beyond_the_limit_is_owned_unknow
     inside = np.s_[26:54, 26:54]
 
     def look(first: Array) -> tuple[Array, Array]:
-        """The fit's error in the box, and the standard deviation that is expected of it."""
+        """The fit's error in the box, and its expected standard deviation."""
         chain = Chain(raw_frame(first), render(first))
         evidence = chain.observe(render(bright)).evidence
         red = np.s_[inside[0].start : inside[0].stop : 2, inside[1].start : inside[1].stop : 2]
@@ -211,7 +211,7 @@ def test_frames_of_16_bits_give_the_same_picture() -> None:
 
 
 def hidden(seed: int) -> Array:
-    """Light that the video doesn't show, as a factor, smooth, [H, W, 1]."""
+    """A smooth factor on the light that the video doesn't show, [H, W, 1]."""
     return 0.7 + 1.5 * texture(SIZE, seed).mean(axis=2, keepdims=True)
 
 
@@ -220,7 +220,7 @@ THERE = slice(42, 74)
 
 
 @pytest.mark.parametrize("first", [30, None])
-def test_what_moves_leaves_nothing_behind_and_takes_nothing_along(first: int | None) -> None:
+def test_moving_objects_leave_no_trace_and_keep_their_own_detail(first: int | None) -> None:
     """The RAW has a detail in every surface that the video doesn't show, and the chain carries it.
 
     What moves off (`first`: its column in the reference frame) reveals what the RAW doesn't show;
@@ -242,7 +242,7 @@ def test_what_moves_leaves_nothing_behind_and_takes_nothing_along(first: int | N
     value, true = normalise(step.mosaic, BLACK, WHITE), mosaic(lit[-1])
 
     def gained(rows: slice, columns: slice) -> float:
-        """By how many dB the frame is better than its inverse ISP."""
+        """How much better the frame is than its inverse ISP, in dB."""
         place = rows, columns
         return psnr(value[place], true[place]) - psnr(step.prior.fit.value[place], true[place])
 

@@ -1,4 +1,4 @@
-"""The expected error: near the true one, place by place and frame by frame."""
+"""The expected error is near the true one, for places and frames."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_it_is_near_the_true_error() -> None:
 
 
 def test_places_that_nothing_shows_are_marked() -> None:
-    """A patch of a colour far from all that the reference shows comes into view."""
+    """A patch comes into view whose colour is far from all colours in the reference."""
     scenes = pan(2, size=(144, 192))
     scenes[1][40:104, 60:124] = (0.02, 0.02, 0.6)
     chain = Chain(raw_frame(scenes[0]), render(scenes[0]))

@@ -1,4 +1,4 @@
-"""Evidence whose flow to frame 1 is made wrong, from which training learns to be wary."""
+"""Evidence with a corrupted flow to the reference frame, which training uses to teach caution."""
 
 import numpy as np
 from small_shots import BLACK, WHITE, mosaic, pan, psnr, raw_frame, render
@@ -16,7 +16,7 @@ def evidence() -> Evidence:
     return Chain(REFERENCE, render(SCENES[0])).observe(render(SCENES[1])).evidence
 
 
-def test_what_is_right_stays_and_what_is_wrong_comes_from_elsewhere() -> None:
+def test_only_the_corrupted_region_changes() -> None:
     given = evidence()
     wrong = np.zeros(given.first_fit.shape, bool)
     wrong[:48] = True
@@ -31,7 +31,7 @@ def test_what_is_right_stays_and_what_is_wrong_comes_from_elsewhere() -> None:
     assert np.array_equal(corrupted.anchored.variance[48:], given.anchored.variance[48:])
 
 
-def test_the_fusion_sees_that_something_is_wrong() -> None:
+def test_the_fusion_gives_corrupted_candidates_less_weight() -> None:
     given = evidence()
     everywhere = np.ones(given.first_fit.shape, bool)
     first = normalise(REFERENCE.mosaic, BLACK, WHITE)

@@ -1,4 +1,4 @@
-"""Exposures that the ISP hides: seen by the noise, or left alone."""
+"""Exposures that the ISP hides are measured by the noise, or not at all."""
 
 import math
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ STEPPED = (1.0,) * 4 + (0.6,) * 3
 
 
 def scenes(count: int) -> list[Array]:
-    """Out of focus, so that much is flat."""
+    """Out of focus, so that many areas are flat."""
     return [cv2.GaussianBlur(scene, (0, 0), 8) for scene in pan(count, size=SIZE)]
 
 
 def shot(scene: Array, exposure: float, seed: int) -> RawFrame:
-    """A RAW frame with the noise of photons."""
+    """A RAW frame with photon noise."""
     signal = exposure * mosaic(scene)
     noisy = np.random.default_rng(seed).poisson(signal * ELECTRONS) / ELECTRONS
     frame = raw_frame(scene)
@@ -44,7 +44,7 @@ def film(exposures: Sequence[float]) -> list[tuple[Array, RawFrame]]:
 
 
 def chain_over(frames: list[tuple[Array, RawFrame]]) -> list[ChainState]:
-    """Its states when LibRaw's defaults have rendered the frames."""
+    """The chain's states if LibRaw's defaults have rendered the frames."""
     chain = Chain(frames[0][1], default_render(frames[0][1]))
     return [chain.step(default_render(frame)).state for _, frame in frames[1:]]
 
@@ -62,14 +62,14 @@ def test_without_a_step_nothing_changes() -> None:
     assert {state.exposure for state in chain_over(film(STEADY))} == {1.0}
 
 
-def test_what_is_known_is_not_measured() -> None:
+def test_given_exposures_are_not_measured() -> None:
     frames = film(STEPPED)
     chain = Chain(frames[0][1], default_render(frames[0][1]), exposures=STEADY)
     assert {chain.step(default_render(raw)).state.exposure for _, raw in frames[1:]} == {1.0}
 
 
 def test_a_video_without_noise_is_left_alone() -> None:
-    """As behind a codec: what noise there is tells nothing of the sensor's."""
+    """As behind a codec: its noise says nothing about the sensor's."""
     frames = film(STEPPED)
     pictures = [
         cv2.bilateralFilter(default_render(raw), 9, 60, 5).astype(np.uint8) for _, raw in frames
@@ -78,7 +78,7 @@ def test_a_video_without_noise_is_left_alone() -> None:
     assert {chain.step(picture).state.exposure for picture in pictures[1:]} == {1.0}
 
 
-def test_only_a_sure_reading_that_stands_out_is_a_step() -> None:
+def test_only_a_certain_and_isolated_measurement_is_a_step() -> None:
     step, calm = Reading(math.log(0.7), True), Reading(0.01, True)
     known = HiddenExposure()
     while known.readings < FEWEST:

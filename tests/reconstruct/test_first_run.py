@@ -1,4 +1,4 @@
-"""The first run on a machine says that it compiles; later ones find what it kept."""
+"""The first run on a machine announces that it compiles; later ones use the cache."""
 
 from pathlib import Path
 

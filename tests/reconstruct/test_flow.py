@@ -1,4 +1,4 @@
-"""Flow: its direction, exactness where exactness is possible, and files of flows."""
+"""Flow: its direction, where it must be exact, and flow files."""
 
 import io
 from pathlib import Path
@@ -96,7 +96,7 @@ def test_mosaics_are_shifted_exactly_by_whole_cells(
 
 
 def test_mosaics_follow_the_scene_between_photosites() -> None:
-    """A ramp in each colour is reproduced exactly at any fraction of a pixel."""
+    """A ramp in each colour is exact at any fraction of a pixel."""
     y, x = np.mgrid[:24, :32].astype(np.float32)
     mosaic = x + 10 * y
     moved = sample_mosaic(mosaic, constant_flow((24, 32), 1.25, -0.5))
@@ -204,7 +204,7 @@ def test_refining_leaves_its_start_alone() -> None:
 
 
 def test_flow_depends_on_its_pictures_alone() -> None:
-    """Not on what was estimated before: else a resumed chain would differ."""
+    """Not on earlier estimates, or a resumed chain would differ."""
     pictures = [flow_image(render(scene)) for scene in pan(8, size=(48, 64))]
     pairs = list(zip(pictures[1:], pictures, strict=False))
     fresh = [estimate_flow(now, before) for now, before in pairs]
@@ -231,7 +231,7 @@ def save(path: Path, flow: NDArray[Any]) -> Path:
 
 
 def test_published_flows_point_from_each_frame_to_the_next(tmp_path: Path) -> None:
-    """A square moves by (+6, −4): the file says so, and reading it gives the warp *back*."""
+    """A square moves by (+6, −4), as in the file; reading inverts it."""
     size = 48, 64
     before, after = np.zeros(size, np.float32), np.zeros(size, np.float32)
     before[20:30, 20:30] = 1
@@ -267,7 +267,7 @@ def test_flows_of_the_frames_shape_are_read(
 
 @pytest.mark.parametrize("size", [(800, 450), (480, 800), (1, 1), (33, 59), (450, 900)], ids=str)
 def test_flows_of_another_shape_are_refused(tmp_path: Path, size: tuple[int, int]) -> None:
-    """Upright, of another format, or next to nothing: of another video, most likely."""
+    """Upright, in another format, or tiny: probably of another video."""
     path = save(tmp_path / "0000.npy", constant_flow(size, 0, 0))
     with pytest.raises(MismatchError, match=f"a flow of {size[1]}×{size[0]} for frames of 960×540"):
         read_flow(path, (540, 960))

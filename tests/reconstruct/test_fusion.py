@@ -1,4 +1,4 @@
-"""Fusion: the limits that no tuning may break."""
+"""Fusion: limits that must hold whatever the parameters."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ def flat(value: float) -> Array:
 
 
 def prior(variance: float = 1e-4, fine: float = 1e-4, **special: float) -> Prior:
-    """Four flat candidates, all of one variance but those that are named."""
+    """Four flat candidates, all with the same variance except those named."""
     candidates = {
         name: Candidate(flat(value), flat(special.get(name, variance)))
         for name, value in VALUES.items()
@@ -51,7 +51,7 @@ def test_a_certain_warped_raw_is_taken() -> None:
 
 
 @pytest.mark.parametrize("name", list(VALUES))
-def test_what_is_not_there_has_no_say(name: str) -> None:
+def test_missing_candidates_have_no_weight(name: str) -> None:
     gone = prior(**{name: 1e6})
     other = replace(gone, **{name: Candidate(flat(0.95), flat(1e6))})
     assert np.allclose(fuse(gone)[0], fuse(other)[0], atol=1e-6)
@@ -89,7 +89,7 @@ def test_a_fine_error_that_all_share_favours_the_warped_raw() -> None:
 
 @pytest.mark.parametrize("level", [-0.01, 0.0, 1.2])
 def test_what_all_agree_on_stays(level: float) -> None:
-    """Noise around black, and light beyond white where the exposure has grown, are real."""
+    """Noise below black, and light beyond white after an increase of exposure, are real."""
     agreed = {name: Candidate(flat(level), flat(1e-4)) for name in VALUES}
     value, variance = fuse(replace(prior(), **agreed))
     assert value.dtype == variance.dtype == np.float32

@@ -1,4 +1,4 @@
-"""How far clipped colours go: a learned guess that stays between limit and white."""
+"""How far clipped colours exceed the limit: a learned estimate between limit and white."""
 
 import numpy as np
 from small_shots import mosaic, render, texture
@@ -9,8 +9,8 @@ from rvdtool.reconstruct.highlights import INPUTS, SURE, Highlights, highlight_i
 SIZE = (96, 128)
 
 
-def test_a_guess_is_a_share_and_owns_its_doubt() -> None:
-    """Whatever is asked: nonsense, too."""
+def test_estimates_lie_in_range_and_have_a_variance() -> None:
+    """Even for nonsensical inputs."""
     rng = np.random.default_rng(0)
     share, error = Highlights.load()(1e3 * rng.standard_normal((500, INPUTS)).astype(np.float32))
     assert ((share >= 0) & (share <= 1)).all()
@@ -18,8 +18,8 @@ def test_a_guess_is_a_share_and_owns_its_doubt() -> None:
     assert (error >= SURE).all()
 
 
-def test_what_is_described_is_seen_at_the_photosite() -> None:
-    """Own colour, the pixel's linear channels and codes come first, the limit last."""
+def test_inputs_are_read_at_the_photosite() -> None:
+    """First its own colour, the pixel's linear channels and codes; last the limit."""
     rgb = render(texture(SIZE, 1))
     where = np.array([[0, 0], [10, 21], [33, 40], [95, 127]])
     least = mosaic(texture(SIZE, 2))
@@ -30,8 +30,8 @@ def test_what_is_described_is_seen_at_the_photosite() -> None:
     assert np.allclose(seen[:, -1], least[tuple(where.T)])
 
 
-def test_wide_white_goes_farther_than_a_speck() -> None:
-    """A saturated window against a glint that is hardly above its surroundings."""
+def test_large_white_areas_exceed_the_limit_more_than_small_ones() -> None:
+    """A saturated window, and a glint that is hardly brighter than its surroundings."""
 
     def clipped(scene: np.ndarray) -> float:
         rgb = np.repeat(np.rint(255 * np.minimum(scene, 1))[..., None], 3, axis=2).astype(np.uint8)

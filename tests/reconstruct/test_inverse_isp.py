@@ -1,4 +1,4 @@
-"""The inverse ISP: it undoes what it was calibrated on, on frames it hasn't seen."""
+"""The inverse ISP inverts the ISP that it was calibrated on, in frames it hasn't seen."""
 
 import cv2
 import numpy as np
@@ -24,7 +24,7 @@ def sharpen(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def with_clipped_boxes(scene: Array) -> Array:
-    """White all over in one place, and red beyond the others in another."""
+    """One area is white, and in another one only red is clipped."""
     scene = scene.copy()
     scene[10:50, 10:60] = 1
     scene[60:90, 70:120, 0] = 0.7
@@ -34,7 +34,7 @@ def with_clipped_boxes(scene: Array) -> Array:
 @every_phase
 @pytest.mark.parametrize("size", [SIZE, (97, 128), (96, 127), (97, 127)], ids=str)
 def test_a_pointwise_isp_is_undone(phase: CfaPhase, size: tuple[int, int]) -> None:
-    """A colour matrix, a curve and 8 bits: what is lost is rounding alone."""
+    """A colour matrix, a curve and 8 bits: only rounding is lost."""
     known, other = texture(size, 1), texture(size, 2)
     isp = InverseIsp.calibrate(render(known), mosaic(known, phase), phase)
     estimate = isp(render(other))
@@ -47,7 +47,7 @@ def test_a_pointwise_isp_is_undone(phase: CfaPhase, size: tuple[int, int]) -> No
 @pytest.mark.parametrize("size", [(96, 128), (41, 75)], ids=str)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_one_pass_is_the_regression(size: tuple[int, int], dtype: type) -> None:
-    """What is fitted on `design`'s columns is what is computed, also at the borders."""
+    """The compiled loop computes the regression on `design`'s columns, also at the borders."""
     rng = np.random.default_rng(0)
     peak = np.iinfo(dtype).max
     features = Features(rng.integers(0, peak + 1, (*size, 3)).astype(dtype))
@@ -90,7 +90,7 @@ def test_clip_states_are_their_regressions(size: tuple[int, int]) -> None:
 
 
 def test_the_phase_matters() -> None:
-    """The estimate is of one phase only: the test above can't be met by a grey picture."""
+    """The estimate is valid for one phase only, so a grey picture can't pass the test above."""
     known, other = texture(SIZE, 1), texture(SIZE, 2)
     value = InverseIsp.calibrate(render(known), mosaic(known), RGGB)(render(other)).value
     assert psnr(value, mosaic(other, CfaPhase.BGGR)) < 40
@@ -126,7 +126,7 @@ def test_sharpening_is_undone() -> None:
 
 
 def test_local_tone_mapping_is_undone() -> None:
-    """An ISP that darkens bright surroundings: only the neighbourhood says what it did."""
+    """An ISP that darkens bright surroundings, which only the neighbourhood shows."""
 
     def tone_mapped(scene: Array) -> NDArray[np.uint8]:
         around = cv2.GaussianBlur(scene.mean(axis=2), (0, 0), 12)
@@ -156,8 +156,8 @@ def test_clip_states_name_the_clipped_channels() -> None:
         assert np.count_nonzero(clipped) == 200
 
 
-def test_what_is_clipped_has_a_regression_and_an_error_of_its_own() -> None:
-    """White surfaces lie at another RAW value in each shot; frame 1 tells at which."""
+def test_clip_states_have_their_own_regression_and_error() -> None:
+    """White surfaces have another RAW value in each shot, which the reference frame shows."""
     known, other = with_clipped_boxes(texture(SIZE, 1)), with_clipped_boxes(texture(SIZE, 2))
     isp = InverseIsp.calibrate(render(known), mosaic(known), RGGB)
     estimate = isp(render(other))
@@ -168,8 +168,8 @@ def test_what_is_clipped_has_a_regression_and_an_error_of_its_own() -> None:
     assert psnr(estimate.value[~inside], mosaic(other)[~inside]) > 40
 
 
-def test_how_far_a_channel_is_beyond_its_limit_is_told_by_what_is_around_it() -> None:
-    """Lamps whose red alone is clipped, as wide as they are bright; green and blue say nothing."""
+def test_surroundings_predict_how_far_a_channel_exceeds_its_limit() -> None:
+    """Lamps in which only red is clipped, and whose width grows with their brightness."""
 
     def lamps(seed: int) -> tuple[Array, NDArray[np.bool_]]:
         rng = np.random.default_rng(seed)
@@ -194,8 +194,8 @@ def test_how_far_a_channel_is_beyond_its_limit_is_told_by_what_is_around_it() ->
     assert np.var(value[reds] - true[reds]) < 0.3 * np.var(true[reds])
 
 
-def test_what_saturates_before_srgb_clips_is_known_as_full() -> None:
-    """Where all that isn't full is dark, an S-shaped curve says nothing of where it ends."""
+def test_raw_that_saturates_before_srgb_clips_is_predicted_as_saturated() -> None:
+    """If everything else is dark, the fit doesn't know where an S-shaped curve ends."""
 
     def darkened(scene: Array) -> NDArray[np.uint8]:
         light = np.clip(0.45 * np.minimum(scene, 1) @ np.diag([2.0, 1.2, 1.6]), 0, 1)

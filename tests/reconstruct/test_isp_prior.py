@@ -1,4 +1,4 @@
-"""What is known of ISPs: decides where frame 1 says nothing, and only there."""
+"""The prior of ISPs has an effect only where the reference frame has no information."""
 
 import numpy as np
 import pytest
@@ -14,13 +14,13 @@ every_color = pytest.mark.parametrize("color", range(3), ids=["R", "G", "B"])
 
 
 def seen(rng: np.random.Generator, samples: int) -> Array:
-    """Columns of a regression with no relation between them."""
+    """Columns of a regression that are independent of each other."""
     return rng.standard_normal((samples, COLUMNS)).astype(np.float32)
 
 
 @every_color
-def test_much_evidence_decides_alone(color: int) -> None:
-    """Then the weights are those of ordinary least squares, of whatever ISP."""
+def test_with_much_evidence_the_prior_has_no_effect(color: int) -> None:
+    """The weights are those of ordinary least squares, whatever the ISP."""
     rng = np.random.default_rng(1)
     columns, true = seen(rng, 4000), rng.standard_normal(COLUMNS)
     target = (columns @ true + 0.5).astype(np.float32)
@@ -40,7 +40,7 @@ def test_no_evidence_leaves_the_mean(color: int) -> None:
 
 
 def test_the_mean_is_an_inverse_isp() -> None:
-    """A grey's RAW grows with its code: more or less the own channel, whose gain is 1."""
+    """A grey's RAW grows with its code, mainly by its own channel, whose gain is 1."""
     grey = np.full((1, COLUMNS), 0, np.float32)
     values = []
     for light in (0.1, 0.3, 0.6):
@@ -57,8 +57,8 @@ def test_gain_is_the_own_channels() -> None:
 
 
 @pytest.mark.parametrize("contrast", [0.0, 0.5])
-def test_colours_and_brightnesses_that_frame_1_does_not_show(contrast: float) -> None:
-    """Frame 1 is dark and nearly grey; what comes into view is neither."""
+def test_colours_and_brightnesses_that_the_reference_does_not_show(contrast: float) -> None:
+    """The reference frame is dark and nearly grey; what comes into view is neither."""
 
     def shown(scene: Array) -> np.ndarray:
         light = np.clip(scene @ np.array([[1.7, -0.2, 0], [-0.3, 1.4, -0.3], [0, -0.2, 1.8]]), 0, 1)

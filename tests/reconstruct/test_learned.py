@@ -1,4 +1,4 @@
-"""The shipped network in the chain: what holds for the fusion holds for it, too."""
+"""The shipped network in the chain: all that holds for the fusion holds for it, too."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def scores(scenes: list[Array], mosaics: list, phase: CfaPhase = CfaPhase.RGGB) 
 
 @pytest.mark.parametrize("phase", [CfaPhase.RGGB, CfaPhase.BGGR], ids=lambda phase: phase.value)
 @pytest.mark.parametrize("size", [(64, 96), (63, 97)], ids=str)
-def test_a_pan_is_reconstructed_better_than_frame_1_was_recorded(
+def test_a_pan_has_less_error_than_the_reference_has_noise(
     network: CalibratedFagdn, phase: CfaPhase, size: tuple[int, int]
 ) -> None:
     scenes = pan(4, size=size)
@@ -74,19 +74,19 @@ WHITE_FRAME = np.ones((*SIZE, 3), np.float32)
 
 
 @pytest.mark.parametrize(
-    "strange",
+    "other",
     [
         pytest.param(BLACK_FRAME, id="black"),
         pytest.param(WHITE_FRAME, id="white"),
         pytest.param(texture(SIZE, 99), id="another scene"),
     ],
 )
-def test_a_strange_frame_in_between_does_no_lasting_harm(
-    network: CalibratedFagdn, strange: Array
+def test_a_frame_of_another_scene_has_no_lasting_effect(
+    network: CalibratedFagdn, other: Array
 ) -> None:
     scenes = pan(7)
     without = scores(scenes, run(scenes, network))
-    scenes[3] = strange
+    scenes[3] = other
     result = scores(scenes, run(scenes, network))
     assert min(a - b for a, b in zip(result[4:], without[4:], strict=True)) > -3
     assert min(result[4:]) > 54
@@ -114,7 +114,7 @@ def test_the_same_input_gives_the_same_bytes(network: CalibratedFagdn) -> None:
         assert np.array_equal(one, two)
 
 
-def test_the_chain_goes_on_from_what_no_network_touched(network: CalibratedFagdn) -> None:
+def test_the_chain_continues_from_the_fusion_not_the_network(network: CalibratedFagdn) -> None:
     scenes = pan(3)
     reference, first = raw_frame(scenes[0]), render(scenes[0])
     chains = Chain(reference, first, network=network), Chain(reference, first)

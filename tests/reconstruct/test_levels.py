@@ -1,4 +1,4 @@
-"""DN and normalised values: one pass gives what `raw.bayer` gives."""
+"""DN and normalised values: the compiled loop agrees with `raw.bayer`."""
 
 from dataclasses import replace
 

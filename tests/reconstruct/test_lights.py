@@ -1,4 +1,5 @@
-"""Lights that are full in the reference frame are full in the others; rare clip states."""
+"""Lights that are saturated in the reference frame are saturated in the others; rare clip
+states."""
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from rvdtool.reconstruct.lights import SHOWN, lights, still_full
 
 
 def night(count: int, radius: int = 4, radiance: float = 5.0) -> list[Array]:
-    """A dark street with three lamps, seen by a camera that moves."""
+    """A dark street with three lamps, filmed by a moving camera."""
     frames = []
     for index, scene in enumerate(pan(count)):
         lamps = np.zeros((8 * SIZE[0], 8 * SIZE[1], 3), np.float32)
@@ -28,7 +29,7 @@ def night(count: int, radius: int = 4, radiance: float = 5.0) -> list[Array]:
 
 @pytest.mark.parametrize("radius", [2, 5])
 def test_lamps_stay_full(radius: int) -> None:
-    """… in all colours, or they would come out pink or cyan; and the noise-free truth agrees."""
+    """In all colours, or they would become pink or cyan; the noise-free truth agrees."""
     scenes = night(4, radius)
     chain = Chain(raw_frame(scenes[0]), render(scenes[0]))
     for scene in scenes[1:]:

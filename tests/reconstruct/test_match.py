@@ -1,4 +1,4 @@
-"""Where the RAW shows something else than its own frame, the result shows what the video shows."""
+"""Where the RAW shows something else than its own frame, the result follows the video."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ LARGE = (144, 192)
 
 
 def with_object(scenes: Sequence[Array], kind: str) -> list[Array]:
-    """The scenes with something in them that stays where it is."""
+    """The scenes with an object that doesn't move."""
     height, width = (part.stop - part.start for part in WHERE)
     thing = {
         "textured": 1.2 * texture((height, width), 7),
@@ -32,7 +32,7 @@ def with_object(scenes: Sequence[Array], kind: str) -> list[Array]:
 
 
 def errors(estimate: np.ndarray, scene: Array) -> tuple[float, float]:
-    """PSNR where the object is, and well away from it."""
+    """PSNR at the object, and far from it."""
     value, true = normalise(estimate, BLACK, WHITE), mosaic(scene)
     away = np.ones(value.shape, bool)
     away[32:112, 52:148] = False
@@ -40,8 +40,8 @@ def errors(estimate: np.ndarray, scene: Array) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("kind", ["textured", "flat"])
-def test_what_came_in_after_the_still_is_in_every_frame(kind: str) -> None:
-    """Its colours are known from elsewhere in the frame, and so is what it is."""
+def test_objects_that_came_after_the_still_are_in_every_frame(kind: str) -> None:
+    """Its colours occur elsewhere in the frame, so its RAW is known."""
     scenes = pan(3, size=LARGE)
     shown = with_object(scenes, kind)
     chain = Chain(raw_frame(scenes[0]), render(shown[0]))
@@ -53,7 +53,7 @@ def test_what_came_in_after_the_still_is_in_every_frame(kind: str) -> None:
         assert away > 45
 
 
-def test_what_left_after_the_still_is_gone() -> None:
+def test_objects_that_left_after_the_still_are_gone() -> None:
     scenes = pan(2, size=LARGE)
     chain = Chain(raw_frame(with_object(scenes, "textured")[0]), render(scenes[0]))
     assert chain.first is not None
@@ -73,7 +73,7 @@ def test_half_a_frame_that_differs_spoils_nothing() -> None:
 
 
 def test_a_resampled_raw_is_not_the_frame() -> None:
-    """Interpolation blurs it; the frame is made as its neighbours are."""
+    """Interpolation blurs it, so its frame is reconstructed like the others."""
     scene = texture(SIZE, 1)
     reference = raw_frame(scene)
     match = Match.of(reference, render(scene), resampled=True)
@@ -85,7 +85,7 @@ def test_a_resampled_raw_is_not_the_frame() -> None:
 
 @dataclass(frozen=True)
 class Reference:
-    """Stands for a bundle's."""
+    """A substitute for a bundle's reference."""
 
     index: int
     frame: RawFrame
@@ -93,10 +93,10 @@ class Reference:
 
 
 @pytest.mark.parametrize("indices", [(0,), (2,), (0, 3), (1, 2)], ids=str)
-def test_every_reference_is_looked_at_and_every_frame_shows_what_the_video_shows(
+def test_all_references_are_checked_and_all_frames_follow_the_video(
     indices: tuple[int, ...],
 ) -> None:
-    """Forward, backward and blended chains; the references' own frames, too."""
+    """Forward, backward and blended chains, and the references' own frames."""
     scenes = pan(4, size=LARGE)
     shown = with_object(scenes, "textured")
     clip = Clip([Reference(i, raw_frame(scenes[i], seed=i)) for i in indices])  # type: ignore[misc]

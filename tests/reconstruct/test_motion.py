@@ -1,4 +1,4 @@
-"""Where pixels came from, over several frames."""
+"""Motion over several frames."""
 
 import numpy as np
 import pytest
@@ -33,12 +33,12 @@ def follow(
 
 
 def seen(flow: Flow, steps: int) -> Flow:
-    """The part of a flow whose target lies well inside the other frame."""
+    """The part of a flow whose target is well inside the other frame."""
     right, down = int(abs(STEP[0]) * steps) + 10, int(abs(STEP[1]) * steps) + 10
     return flow[down:-10, 10:-right]
 
 
-def test_a_pan_is_followed_back_to_frame_1() -> None:
+def test_a_pan_is_followed_back_to_the_reference() -> None:
     for index, motion in enumerate(follow(greys(pan(FRAMES, step=STEP))), start=1):
         near = np.abs(seen(motion.near, 1) - STEP)
         far = np.abs(seen(motion.far, index) - np.multiply(index, STEP))
@@ -48,12 +48,12 @@ def test_a_pan_is_followed_back_to_frame_1() -> None:
 
 
 def test_slow_drift_does_not_add_up() -> None:
-    """Two tenths of a pixel a frame: neighbours alone would lose track."""
+    """0.2 pixels per frame: from neighbours alone, errors would accumulate."""
     motions = follow(greys(pan(FRAMES, step=(0.2, 0.1))))
     assert np.abs(motions[-1].far[10:-10, 10:-10] - (2, 1)).mean() < 0.1
 
 
-def test_brightness_that_changes_does_not_disturb() -> None:
+def test_changes_of_brightness_do_not_disturb() -> None:
     scenes = pan(5, step=STEP)
     pictures = [flow_image(render(scene, 1 + 0.1 * (k % 2))) for k, scene in enumerate(scenes)]
     far = seen(follow(pictures)[-1].far, 4)
@@ -61,7 +61,7 @@ def test_brightness_that_changes_does_not_disturb() -> None:
 
 
 def test_given_flows_are_used() -> None:
-    """They are asked for by index, and composed to the flow to frame 1."""
+    """They are read by index, and composed to the flow to the reference frame."""
     step = (45.0, 0.0)
     pictures = greys(pan(3, step=step, size=(96, 192)))
     asked = []
@@ -77,7 +77,7 @@ def test_given_flows_are_used() -> None:
 
 
 def test_a_blank_place_moves_with_its_surroundings() -> None:
-    """Inside a white disc every flow explains the picture; only that of its rim makes sense."""
+    """Inside a white disc, any flow explains the picture; only that of its rim is plausible."""
     scenes = pan(6, step=(2, 1))
     y, x = np.mgrid[:96, :128]
     blanks = []
@@ -97,7 +97,7 @@ def test_a_blank_place_moves_with_its_surroundings() -> None:
     assert np.abs(motion.far[inside] - (10, 5)).max() < 3
 
 
-def test_what_covers_frame_1_is_not_trusted() -> None:
+def test_what_covers_the_reference_is_not_trusted() -> None:
     scenes = pan(2, step=(0, 0))
     scenes[1] = scenes[1].copy()
     scenes[1][30:70, 40:90] = texture((40, 50), 7)
@@ -115,14 +115,14 @@ def test_trust_is_blind_to_brightness_but_not_to_shifts() -> None:
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
-def test_nothing_to_see_is_nothing_to_trust(level: int) -> None:
+def test_frames_without_detail_are_not_trusted(level: int) -> None:
     flat = np.full((64, 96), level, np.uint8)
     assert not trust(flat, flat.astype(np.float32)).any()
     for motion in follow([flat, flat]):
         assert np.isfinite(motion.far).all()
 
 
-def test_a_cut_is_seen_and_frame_1_found_again() -> None:
+def test_a_cut_is_detected_and_the_reference_matched_again() -> None:
     scenes = pan(9, step=STEP)
     other = pan(3, step=STEP, seed=77)
     pictures = greys([*scenes[:3], *other, *scenes[3:6]])
@@ -164,8 +164,8 @@ def test_brightness_and_noise_are_no_cut() -> None:
     assert same_scene(noisy, flow_image(render(scene)).astype(np.float32))
 
 
-def test_noise_does_not_hide_what_is_the_same() -> None:
-    """Each frame's own noise, as large as the texture: 0 % were trusted."""
+def test_matches_are_trusted_in_spite_of_noise() -> None:
+    """Each frame has noise as strong as the texture; earlier, nothing was trusted."""
     scene, rng = 60 + 200 * texture((192, 256), 3)[..., 1], np.random.default_rng(0)
     first, now = (
         np.clip(scene + rng.normal(0, 12, scene.shape), 0, 255).astype(np.uint8) for _ in range(2)

@@ -1,4 +1,4 @@
-"""Light, or an exposure, that changes by many stops."""
+"""Light or exposure that changes by many stops."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ def after_step(
     scenes: list[Array],
     develop: Callable[[Array], NDArray[np.uint8]] = render,
 ) -> float:
-    """PSNR, against the scene's own peak, in the second frame after the light has changed."""
+    """PSNR, relative to the scene's peak, in the second frame after the change."""
     exposures = [1, 1, factor, factor] if known else None
     chain = Chain(raw_frame(base * scenes[0]), develop(base * scenes[0]), exposures=exposures)
     for index, scene in enumerate(scenes[1:4], start=1):
@@ -41,7 +41,7 @@ def after_step(
 def test_many_stops_cost_no_more_than_one(
     base: float, factor: float, moving: bool, known: bool
 ) -> None:
-    """One stop cost 35 dB, three stops 19, or -9 where the exposure was known."""
+    """Earlier, one stop gave 35 dB, three stops 19, or -9 if the exposure was known."""
     scenes = pan(4) if moving else [pan(1)[0]] * 4
     assert after_step(base, factor, known, scenes) > 35
 
@@ -49,7 +49,7 @@ def test_many_stops_cost_no_more_than_one(
 @pytest.mark.parametrize(("base", "factor"), [(0.2, 4), (0.1, 8), (1, 1 / 8)])
 @pytest.mark.parametrize("curve", ["srgb", "power 1.87"])
 def test_other_tone_curves_than_the_regressions(curve: str, base: float, factor: float) -> None:
-    """Two stops up behind sRGB's curve gave 24 dB, three stops 15."""
+    """Earlier, two stops up behind sRGB's curve gave 24 dB, three stops 15."""
 
     def developed(linear: Array) -> NDArray[np.uint8]:
         light = np.clip(linear @ COLOR.T, 0, 1).astype(np.float64)
@@ -88,7 +88,7 @@ def test_pictures_of_one_brightness_stay_as_they_are() -> None:
     assert equally_bright(one, two)[1] is two
 
 
-def test_networks_are_told_of_no_light_that_they_have_not_met() -> None:
+def test_networks_get_no_brightness_beyond_that_of_training() -> None:
     scene = pan(1)[0]
     chain = Chain(raw_frame(0.1 * scene), render(0.1 * scene))
     bright = chain.step(render(0.8 * scene)).prior

@@ -1,4 +1,5 @@
-"""Overlap: no error is lost, nothing hangs, and little is in flight. No test waits by time."""
+"""Pipelining: no error is lost, nothing hangs, and the queues are bounded. No test waits by
+time."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -34,8 +35,8 @@ def test_an_error_arrives_after_the_items_before_it(error: BaseException) -> Non
     assert caught.value is error
 
 
-def test_who_stops_early_stops_the_reading() -> None:
-    """An endless source, and nobody who takes from it any more: leaving must not hang."""
+def test_a_consumer_that_stops_early_stops_the_reading() -> None:
+    """An endless source whose consumer stops must not hang."""
     threads = active_count()
     taken = count()
     with ReadAhead(taken, depth=2) as ahead:
@@ -97,7 +98,7 @@ def test_waiting_waits_for_all() -> None:
 
 
 def test_jobs_overlap() -> None:
-    """Two jobs that wait for each other: one after the other, they never would meet."""
+    """Two jobs that wait for each other would never end one after the other."""
     meeting = Barrier(2, timeout=LONG)
     with WriteBehind(threads=2) as writer:
         for _ in range(2):
@@ -112,19 +113,19 @@ def fail() -> None:
     raise OutputError("disk full")
 
 
-def test_a_failed_job_is_told_at_the_end() -> None:
+def test_a_failed_job_is_raised_at_the_end() -> None:
     with pytest.raises(OutputError, match="disk full"), WriteBehind() as writer:
         writer.submit(fail)
 
 
-def test_a_failed_job_is_told_while_waiting() -> None:
+def test_a_failed_job_is_raised_while_waiting() -> None:
     with WriteBehind() as writer:
         writer.submit(fail)
         with pytest.raises(OutputError, match="disk full"):
             writer.wait()
 
 
-def test_a_failed_job_stops_who_submits_more() -> None:
+def test_a_failed_job_is_raised_at_the_next_submission() -> None:
     submitted = 0
     with pytest.raises(OutputError, match="disk full"), WriteBehind(depth=3) as writer:  # noqa: PT012
         for _ in range(100):
@@ -156,7 +157,7 @@ def test_no_more_than_depth_jobs_are_unfinished() -> None:
     assert most <= 5
 
 
-def test_after_an_error_what_has_not_begun_is_dropped() -> None:
+def test_after_an_error_jobs_that_have_not_started_are_dropped() -> None:
     begun: list[int] = []
     release = Event()
 

@@ -1,4 +1,4 @@
-"""Several references: true frames stay, what lies between gains, and nothing is lost on a stop."""
+"""Several references: true frames are kept, those between improve, nothing is lost on a stop."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -38,7 +38,7 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Reference:
-    """Stands for a bundle's."""
+    """A substitute for a bundle's reference."""
 
     index: int
     frame: RawFrame
@@ -56,7 +56,7 @@ def video(pictures: Sequence[Picture]) -> Iterator[VideoFrame]:
 def run(
     raws: Sequence[RawFrame], pictures: Sequence[Picture], indices: Sequence[int], **how: object
 ) -> list[Result]:
-    """All frames; checks that each comes once and in order, and that true ones are untouched."""
+    """All frames; checks that each comes once and in order, and that true ones don't change."""
     clip = Clip(references(raws, indices), **how)  # type: ignore[arg-type]
     results = [result for result in reconstruct(clip, video(pictures)) if result is not None]
     assert [result.index for result in results] == list(range(len(pictures)))
@@ -93,7 +93,7 @@ def test_backwards_is_the_mirror_image_of_forwards() -> None:
 
 
 def test_levels_may_differ_between_references() -> None:
-    """A camera that writes other levels at another ISO: frames have those of the one before."""
+    """A camera with other levels at another ISO: frames have the previous reference's."""
     other = replace(
         RAWS[8],
         mosaic=(4 * RAWS[8].mosaic).astype(np.uint16),
@@ -154,7 +154,7 @@ def simulate(
 
 
 def errors(results: Sequence[Result], raws: Sequence[RawFrame], chosen: Sequence[int]) -> float:
-    """Mean PSNR in dB over the chosen frames, DN / white."""
+    """Mean PSNR in dB over the given frames, on DN / white."""
     values = [
         psnr(results[k].raw.mosaic / raws[k].white, raws[k].mosaic / raws[k].white) for k in chosen
     ]
@@ -162,7 +162,7 @@ def errors(results: Sequence[Result], raws: Sequence[RawFrame], chosen: Sequence
 
 
 def test_references_halt_drift(tmp_path: Path) -> None:
-    """The ISP's white balance wanders; a reference every eight frames tells where it is."""
+    """The ISP's white balance drifts; there is a reference every eight frames."""
     raws, pictures = simulate(
         tmp_path, Light(exposure=0.5), [1.2] * 17, white_balance_drift=0.1, drift_period=34
     )
@@ -174,7 +174,7 @@ def test_references_halt_drift(tmp_path: Path) -> None:
 
 
 def test_known_exposures_give_what_the_isp_hides(tmp_path: Path) -> None:
-    """Twice the exposure, half the gain: the sRGB stays as bright, the RAW doesn't."""
+    """Twice the exposure, half the gain: the sRGB keeps its brightness, the RAW doesn't."""
     exposure = [1.0] * 3 + [2.0] * 3 + [0.5] * 3
     light = Light(exposure=0.25, steps=((3, 2), (6, 0.25)))
     raws, pictures = simulate(tmp_path, light, [2.4 / factor for factor in exposure])
@@ -198,7 +198,7 @@ def test_known_exposures_give_what_the_isp_hides(tmp_path: Path) -> None:
 
 
 def test_given_flows_are_turned_for_forward_chains_only(tmp_path: Path) -> None:
-    """File k leads from frame k to k+1: backward chains want that, forward ones its inverse."""
+    """File k leads from frame k to k+1, as backward chains need; forward ones invert it."""
     files = [tmp_path / f"{index}.npy" for index in range(5)]
     for index, file in enumerate(files):
         np.save(file, np.full((16, 24, 2), (index + 1, 0), np.float32))
@@ -221,7 +221,7 @@ def test_true_flows_serve_both_directions(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("indices", [(0,), (0, 8), (2, 6), (5,)], ids=str)
-def test_going_on_gives_the_same_frames(indices: tuple[int, ...]) -> None:
+def test_resuming_gives_the_same_frames(indices: tuple[int, ...]) -> None:
     clip = Clip(references(RAWS, indices))
     whole = run(RAWS, PICTURES, indices)
     for last in (1, 4, 7):

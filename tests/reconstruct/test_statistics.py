@@ -1,4 +1,4 @@
-"""Statistics of noise and signal, against synthetic noise of known variance."""
+"""Statistics of noise and signal, compared with synthetic noise of known variance."""
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ def white(size: tuple[int, int] = SIZE, deviation: float = 1.0) -> NDArray[np.fl
 
 
 def ramp() -> NDArray[np.float32]:
-    """0.05..0.95 from left to right."""
+    """From 0.05 to 0.95, left to right."""
     return np.tile(np.linspace(0.05, 0.95, SIZE[1], dtype=np.float32), (SIZE[0], 1))
 
 
@@ -89,13 +89,13 @@ def test_noise_variance_is_not_fooled_by_an_edge_or_the_mosaic() -> None:
     assert np.allclose(curve(at), 4e-6, rtol=0.2)
 
 
-def test_no_noise_is_a_variance_all_the_same() -> None:
-    """A saturated sensor; what has a variance of nothing can't be weighed."""
+def test_without_noise_the_variance_is_not_zero() -> None:
+    """For a saturated sensor; a variance of zero couldn't be used as a weight."""
     curve = noise_variance(np.ones(SIZE, np.float32), ramp(), np.ones(SIZE, bool))
     assert float(curve(ramp()).min()) > 0
 
 
-def test_what_may_not_be_used_has_no_say() -> None:
+def test_excluded_pixels_have_no_effect() -> None:
     mosaic = white(deviation=0.01)
     mosaic[:, 128:] = 1
     usable = np.zeros(SIZE, bool)
@@ -111,8 +111,8 @@ def test_fine_power_is_the_variance_of_white_noise() -> None:
     assert float(fine_power(ramp()).max()) < 1e-4
 
 
-def test_a_filter_sees_each_colour_by_itself() -> None:
-    """Four flat colours stay four flat colours, at odd sizes too."""
+def test_colours_are_filtered_separately() -> None:
+    """Four flat colours don't change, also at odd sizes."""
     for size in ((16, 20), (17, 21)):
         mosaic = np.tile(np.array([[1, 2], [3, 4]], np.float32), (9, 11))[: size[0], : size[1]]
         blurred = per_position(mosaic, lambda plane: cv2.blur(plane, (3, 3)))

@@ -27,7 +27,7 @@ pytest.importorskip("bokeh")
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
-    """The page of a small clip, and the folders that it is about."""
+    """The page of a small clip, and the folders that it shows."""
     folder = tmp_path_factory.mktemp("report")
     predicted, true = write_pair(folder, 5)
     video = folder / "clip.mkv"
@@ -39,7 +39,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
 
 
 def shown(page: Any) -> dict[str, Any]:
-    """What the viewer shows."""
+    """The viewer's visible state."""
     return page.evaluate(
         """() => {
             const value = (name) => document.getElementById(name).value;

@@ -1,4 +1,4 @@
-"""The page of `rvdtool derender`: input, result, confidence and what is known of each frame."""
+"""The page of `rvdtool derender`: input, result, confidence, and the figures of each frame."""
 
 import json
 from base64 import b64decode

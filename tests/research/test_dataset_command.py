@@ -1,4 +1,4 @@
-"""`rvdtool research dataset`: one clear line for what can't work, a folder for what can."""
+"""`rvdtool research dataset`: its output, and errors in one line."""
 
 from pathlib import Path
 

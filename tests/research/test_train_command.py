@@ -1,4 +1,4 @@
-"""`rvdtool research train`: one command, a model; errors in one line."""
+"""`rvdtool research train`: it makes a model; errors are one line."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Workers end with the process they work for."""
+"""Workers end with their parent process."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What two frames' tones say about a RAW's worth."""
+"""Tones of two frames, and the loss that they predict."""
 
 import numpy as np
 import pytest

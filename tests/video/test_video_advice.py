@@ -1,4 +1,4 @@
-"""The ffmpeg commands that refusals name do what they promise, with the ffmpeg installed here."""
+"""The ffmpeg commands in messages work with the installed ffmpeg."""
 
 import subprocess
 from pathlib import Path
@@ -17,7 +17,7 @@ INTERLACED = {"flags": "+ilme+ildct"}
 
 
 def follow_advice(path: Path) -> FileSource:
-    """Run the command that the refusal of a video names, on that video."""
+    """Run the command in the message that refuses a video, on that video."""
     with pytest.raises(VideoError) as error:
         probe(FileSource(path))
     command = str(error.value).split("(ffmpeg ")[1].split(")")[0].split()
@@ -33,7 +33,7 @@ def indices(source: FileSource) -> list[int]:
 
 
 def test_deinterlacing_keeps_the_count(tmp_path: Path) -> None:
-    """FFmpeg's deinterlacer makes a frame of every field, unless told otherwise."""
+    """By default, FFmpeg's deinterlacer makes a frame of every field."""
     path = make_clip(tmp_path / "tv.mp4", options=INTERLACED)
     assert indices(follow_advice(path)) == list(range(12))
 

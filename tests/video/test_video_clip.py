@@ -1,4 +1,4 @@
-"""Start time code and date, as ffmpeg writes them into the containers that have them."""
+"""Start time code and date, as ffmpeg writes them into containers that have them."""
 
 import struct
 import subprocess
@@ -51,7 +51,7 @@ def test_nothing_said(tmp_path: Path) -> None:
 
 
 def test_what_else_is_in_the_file(tmp_path: Path) -> None:
-    """Told as the file has it; time code and sound are no others, as they are delivered."""
+    """As in the file; time code and sound aren't listed, as they are delivered."""
     (tmp_path / "words.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nHello\n")
     (tmp_path / "places.bin").write_bytes(bytes(64))
     chapter = "[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=100\n"

@@ -1,4 +1,4 @@
-"""Colours against an independent reference: BT.601/709/2020 written down again, in float64."""
+"""Colours compared with an independent float64 implementation of BT.601, 709 and 2020."""
 
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def write_patches(
 
 
 def decoded_patches(path: Path, assume: Assume = Assume()) -> NDArray[np.integer]:
-    """[ROWS, COLUMNS, 3] the middles of the patches, far from chroma interpolation."""
+    """[ROWS, COLUMNS, 3]: the centres of the patches, far from chroma interpolation."""
     source = FileSource(path)
     (frame,) = read_frames(source, probe(source, assume))
     return frame.rgb[PATCH // 2 :: PATCH, PATCH // 2 :: PATCH]
@@ -250,7 +250,7 @@ def test_what_is_not_sdr_is_refused_unless_the_user_insists(
 
 
 def test_overridden_hdr_decodes_like_sdr(tmp_path: Path) -> None:
-    """Nothing on the way may convert transfer or primaries behind our back."""
+    """No step may convert transfer or primaries silently."""
     ycc = patches(10)
     hdr = {"colorspace": 9, "color_range": 1, "color_trc": 16, "color_primaries": 9}
     path = write_patches(tmp_path / "hdr.mkv", ycc, "yuv420p10le", hdr)
@@ -297,7 +297,7 @@ def test_tags_of_real_containers_are_read(suffix: str, codec: str, tmp_path: Pat
 
 
 def test_the_containers_tags_count_where_the_frames_have_none(tmp_path: Path) -> None:
-    """ProRes has tags of its own, which may be empty while those of the MOV around it aren't."""
+    """ProRes has its own tags, which may be empty while the MOV's aren't."""
     path = tmp_path / "clip.mov"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("prores_ks", rate=25)
@@ -314,7 +314,7 @@ def test_the_containers_tags_count_where_the_frames_have_none(tmp_path: Path) ->
 
 
 def test_the_frames_tags_count_before_the_containers(tmp_path: Path) -> None:
-    """JPEG is BT.601, whatever the MOV around it claims."""
+    """JPEG is BT.601, whatever the MOV's tags say."""
     path = tmp_path / "clip.mov"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mjpeg", rate=25)

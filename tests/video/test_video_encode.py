@@ -1,4 +1,4 @@
-"""Encoding: right colours, right tags, all frames, and nothing half-written."""
+"""Encoding: right colours and tags, all frames, and nothing half-written."""
 
 from collections.abc import Iterator
 from fractions import Fraction

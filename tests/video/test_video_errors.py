@@ -1,4 +1,5 @@
-"""What isn't a video, is damaged, or is of a kind we don't read: a VideoError that says so."""
+"""Files that aren't videos, are damaged or of an unsupported kind raise a VideoError that says
+so."""
 
 import gc
 import re
@@ -249,7 +250,7 @@ def test_a_damaged_frame_is_named(
 
 
 def test_a_damaged_first_frame(tmp_path: Path) -> None:
-    """HEVC decoders start at the next key frame without a word: frames must not vanish."""
+    """HEVC decoders silently start at the next key frame; frames must not vanish."""
     path = make_clip(tmp_path / "clip.mp4", "libx265", options=X265)
     with av.open(str(path)) as opened:
         packet = next(opened.demux(opened.streams.video[0]))
@@ -346,7 +347,7 @@ def test_frames_do_not_share_memory(tmp_path: Path) -> None:
     [("pixel_format", "C:\\evil"), ("matrix", "bt000"), ("range", "full:flags=nothing")],
 )
 def test_names_that_ffmpeg_lacks_are_refused(tmp_path: Path, name: str, value: str) -> None:
-    """They come from a bundle's manifest, where anybody may write anything."""
+    """They come from a bundle's manifest, which may contain anything."""
     source = FileSource(make_clip(tmp_path / "clip.mp4"))
     info = probe(source)
     if name == "pixel_format":
@@ -363,7 +364,7 @@ def test_names_that_ffmpeg_lacks_are_refused(tmp_path: Path, name: str, value: s
 def test_frames_that_a_file_of_its_size_can_hardly_have(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, codec: str
 ) -> None:
-    """The bound is 8K for small files; here it is lowered instead of making frames as large."""
+    """The bound is 8K for small files; it is lowered here to avoid such large frames."""
     path = make_clip(tmp_path / f"clip.{suffix}", codec, count=2)
     info = probe(FileSource(path))
     monkeypatch.setattr(picture_module, "_ALWAYS_READ", 6 * (info.width * info.height - 1))

@@ -1,4 +1,4 @@
-"""A folder of PNGs: lossless, in order, all alike."""
+"""A folder of PNGs: lossless, in order, and uniform."""
 
 import struct
 import zlib
@@ -26,7 +26,7 @@ def noise(dtype: type[np.unsignedinteger], seed: int = 0) -> NDArray[np.unsigned
 
 
 def insert_chunk(path: Path, kind: bytes, data: bytes) -> None:
-    """After IHDR."""
+    """Insert a chunk after IHDR."""
     png = path.read_bytes()
     chunk = struct.pack(">I", len(data)) + kind + data
     chunk += struct.pack(">I", zlib.crc32(kind + data))

@@ -1,4 +1,4 @@
-"""Folders of JPEGs and TIFFs, and which pictures of a folder make one sequence."""
+"""Folders of JPEGs and TIFFs, and which pictures of a folder form a sequence."""
 
 import struct
 import subprocess
@@ -70,7 +70,7 @@ def test_a_jpegs_turn_is_the_videos(tmp_path: Path) -> None:
 
 
 def test_a_damaged_jpeg_is_named(tmp_path: Path) -> None:
-    """Decoders of stills make up what is missing; a frame must not be half grey."""
+    """Decoders of stills fill in what is missing, but a frame must not be half grey."""
     for k in range(2):
         write_jpeg(tmp_path / f"{k}.jpg", k)
     source, info = open_source(tmp_path), probe(open_source(tmp_path))
@@ -199,7 +199,7 @@ def test_pictures_of_several_kinds_and_an_assumed_rate(tmp_path: Path) -> None:
 
 
 def icc(name: str, version: int) -> bytes:
-    """A profile with nothing in it but its description."""
+    """A profile that contains only its description."""
     if version == 2:
         text = b"desc" + bytes(4) + struct.pack(">I", len(name) + 1) + name.encode() + b"\0" * 80
     else:
@@ -249,7 +249,7 @@ def test_profiles_that_are_not_srgb_are_refused(suffix: str, version: int, tmp_p
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "tiff"])
 def test_a_picture_of_an_absurd_size_is_refused_by_its_header(tmp_path: Path, kind: str) -> None:
-    """30000×30000: as the clip's first picture, and later in place of one that was probed."""
+    """30000×30000: as the clip's first picture, and later in place of a probed one."""
     path = tmp_path / f"1.{kind}"
     if kind == "png":
         write_png(picture(0), path)

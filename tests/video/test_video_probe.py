@@ -1,4 +1,4 @@
-"""`probe` must promise, from packets alone, exactly what decoding everything gives."""
+"""`probe` predicts, from packets alone, exactly what decoding gives."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -52,7 +52,7 @@ FORMATS = {
 
 
 def decoded_indices(path: Path) -> list[int]:
-    """Probe, decode, and tell which pictures came; `read_frames` itself compares both."""
+    """Probe, decode, and identify the pictures; `read_frames` itself compares both."""
     source = FileSource(path)
     info = probe(source)
     frames = list(read_frames(source, info))
@@ -62,7 +62,7 @@ def decoded_indices(path: Path) -> list[int]:
 
 
 def seconds(path: Path) -> list[Fraction]:
-    """When frames are shown, from the first on."""
+    """The times of the frames, relative to the first."""
     info = probe(FileSource(path))
     return [(t - info.timestamps[0]) * info.time_base for t in info.timestamps]
 
@@ -162,7 +162,7 @@ def test_rotation_is_reported_clockwise_and_not_applied(
 
 
 def test_rotation_agrees_with_the_bytes_of_the_track_header(tmp_path: Path) -> None:
-    """A phone held upright writes a=0 b=1 c=-1 d=0 (ISO/IEC 14496-12, 8.3.2): turn clockwise."""
+    """A phone held upright writes a=0 b=1 c=-1 d=0 (ISO/IEC 14496-12, 8.3.2): rotate clockwise."""
     path = make_clip(tmp_path / "phone.mp4")
     data = bytearray(path.read_bytes())
     matrix = data.index(b"tkhd") + 4 + 4 + 5 * 4 + 2 * 4 + 4 * 2

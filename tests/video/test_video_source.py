@@ -1,4 +1,4 @@
-"""Sources: files, slices of files, folders; a slice must be as good as the file itself."""
+"""Sources: files, ranges of files, folders; a range must read like a file."""
 
 import gc
 import io
@@ -36,7 +36,7 @@ STEP = st.one_of(
 
 
 def play(file: io.RawIOBase | io.BytesIO, steps: list[tuple[str, int]]) -> list[object]:
-    """What a file answers."""
+    """The results of reading a source."""
     answers: list[object] = []
     for what, number in steps:
         if what == "read":
@@ -78,7 +78,8 @@ def test_closing_a_slice_closes_the_file_under_it(tmp_path: Path) -> None:
 
 
 def stored_member(archive: Path, name: str) -> SliceSource:
-    """Where a stored member's bytes lie (APPNOTE.TXT, 4.3.7: the local header's length)."""
+    """Offset and length of a stored member's bytes (APPNOTE.TXT, 4.3.7: the local header's
+    length)."""
     with zipfile.ZipFile(archive) as file:
         entry = file.getinfo(name)
     header = archive.read_bytes()[entry.header_offset :][:30]
@@ -117,7 +118,7 @@ def test_a_slice_beyond_the_files_end_is_cut_off(tmp_path: Path) -> None:
 
 
 def test_file_names_mean_nothing_to_ffmpeg(tmp_path: Path) -> None:
-    """A `%03d` or a `name:` must not be read as a pattern or a protocol."""
+    """`%03d` or `name:` must not be read as a pattern or protocol."""
     for name in ("clip%03d.mp4", "concat:clip.mp4", "ü日本.mp4", "clip", "clip.txt"):
         path = tmp_path / name
         make_clip(tmp_path / "clip.mp4").rename(path)

@@ -1,4 +1,4 @@
-"""Several streams, pixel shapes, cut transport streams, and whether frames keep a rate."""
+"""Several streams, pixel shapes, truncated transport streams, and constant frame rates."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -75,7 +75,7 @@ def test_pixels_that_are_not_square(tmp_path: Path) -> None:
 
 
 def test_all_that_must_be_assumed_is_in_one_line(tmp_path: Path) -> None:
-    """As phones write HLG; whoever follows the message must not meet the next one."""
+    """For HLG as phones write it, one message names all options, so that no second one follows."""
     tags = {"colorspace": 10, "color_range": 1, "color_trc": 18, "color_primaries": 9}
     path = make_clip(tmp_path / "hlg.mkv", "ffv1", "yuv420p10le", tags=tags)
     with pytest.raises(VideoError) as refused:
@@ -128,7 +128,7 @@ def test_pictures_before_the_first_that_decodes_are_told(tmp_path: Path) -> None
 
 
 def at_times(ticks: Sequence[int], time_base: Fraction, rate: Fraction) -> VideoInfo:
-    """What probing a clip of these times gives, as far as its times go."""
+    """The timing that `probe` finds for these frame times."""
     return replace(TEMPLATE, timestamps=tuple(ticks), time_base=time_base, rate=rate)
 
 
@@ -151,7 +151,7 @@ def test_a_header_that_counts_fields_changes_nothing() -> None:
 
 
 def test_a_phones_uneven_times() -> None:
-    """Jitter, a frame left out now and then, and a header that says three times as much."""
+    """Jitter, some missing frames, and a header that states three times the rate."""
     ticks, now = [], 0
     for k in range(600):
         ticks.append(now + (0, 13, -9, 4)[k % 4])
@@ -166,7 +166,7 @@ def test_a_phones_uneven_times() -> None:
 
 @pytest.mark.parametrize("rate", [NTSC, Fraction(60000, 1001), Fraction(24), Fraction(25)])
 def test_milliseconds_and_frames_left_out(rate: Fraction) -> None:
-    """A phone's or OBS's Matroska: intervals of 16 and 17 ms, of which none is the rate's."""
+    """Matroska of a phone or OBS: intervals of 16 and 17 ms, neither of them the rate's."""
     ticks = [round(k / rate * 1000) for k in range(3000) if k % 50 != 49]
     found = cadence(at_times(ticks, Fraction(1, 1000), Fraction(1000)))
     assert (found.rate, found.variable) == (rate, True)

@@ -1,4 +1,4 @@
-"""Small clips for the tests, made with PyAV; every frame can be told from every other."""
+"""Small clips for tests, made with PyAV, whose frames are all different."""
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -21,7 +21,7 @@ X265 = {
 
 
 def picture(index: int, width: int = WIDTH, height: int = HEIGHT) -> NDArray[np.uint8]:
-    """uint8 [height, width, 3]: the left half moves, the right half's grey tells index % 12."""
+    """uint8 [height, width, 3]: the left half moves, the right half's grey encodes index % 12."""
     y, x = np.mgrid[:height, :width]
     moving = [(3 * x + 5 * index) % 256, (4 * y + 3 * index) % 256, (x + y + index) % 256]
     rgb = np.stack(moving, -1).astype(np.uint8)
@@ -30,7 +30,7 @@ def picture(index: int, width: int = WIDTH, height: int = HEIGHT) -> NDArray[np.
 
 
 def index_of(rgb: NDArray[np.uint8] | NDArray[np.uint16]) -> int:
-    """Which `picture` a decoded frame is."""
+    """The index of the `picture` that a decoded frame shows."""
     peak = 255 if rgb.dtype == np.uint8 else 65535
     return round((np.mean(rgb[8:-8, -16:-8]) / peak * 255 - 20) / 18)
 
@@ -101,7 +101,7 @@ def rewrap(
 
 
 def key_packets(path: Path) -> list[int]:
-    """Which packets, in decoding order, are key frames."""
+    """The key frames, as indices of packets in decoding order."""
     with av.open(str(path)) as container:
         packets = [p for p in container.demux(container.streams.video[0]) if p.size]
     return [k for k, p in enumerate(packets) if p.is_keyframe]

@@ -1,4 +1,4 @@
-"""CAM does what its paper says: superpixels, one sample each, fine-tuning on the samples."""
+"""CAM works as in its paper: superpixels, one sample each, fine-tuning on the samples."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def small_cam(features: int = 4) -> Cam:
 
 
 def images(side: int = 32, batch: int = 1, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Smooth pictures whose RAW follows from them."""
+    """Smooth pictures whose RAW is a function of them."""
     torch.manual_seed(seed)
     coarse = torch.rand(batch, 3, 4, 4)
     srgb = torch.nn.functional.interpolate(coarse, size=side, mode="bicubic").clamp(0, 1)
@@ -47,7 +47,7 @@ def random_affinity(side: int, seed: int = 0) -> Tensor:
 
 
 def surest(affinity: Tensor, row: int, column: int) -> tuple[int, int]:
-    """Pixel by pixel: which one around a cell is surest that it belongs to the cell."""
+    """By a loop over pixels: the pixel around a cell with the highest affinity to it."""
     side = affinity.shape[-1]
     best = {
         (y, x): float(affinity[OFFSETS.index((row - y // CELL, column - x // CELL)), y, x])
@@ -136,7 +136,7 @@ def test_the_sampler_learns_from_the_reconstruction() -> None:
 
 
 def test_the_meta_term_is_the_loss_after_fine_tuning() -> None:
-    """It lowers the error where no sample is, and can be left out."""
+    """It reduces the error where there are no samples, and can be left out."""
     network, (srgb, raw) = small_cam().train(), images()
     assert float(cam_loss(network, srgb, raw, CamLossOptions(meta=0)).meta) == 0
     torch.manual_seed(3)

@@ -59,7 +59,7 @@ def test_packing_can_be_undone(phase: CfaPhase, size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("phase", CfaPhase)
 def test_the_packed_picture_lies_on_the_packed_mosaic(phase: CfaPhase) -> None:
-    """A picture whose channels are the mosaic itself: each pixel is the mean of its cell."""
+    """The picture's channels are the mosaic itself, so each pixel is the mean of its cell."""
     values = np.random.default_rng(3).integers(0, 256, (11, 15)).astype(np.uint8)
     raw = RawFrame(
         values.astype(np.uint16), phase, (0, 0, 0, 0), 255, 8, CameraProfile("t", (1, 1, 1))

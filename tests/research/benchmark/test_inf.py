@@ -1,4 +1,4 @@
-"""INF does what its paper says: a network per frame, fitted to 1.6 % of it."""
+"""INF works as in its paper: a network per frame, fitted to 1.6 % of it."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_patches_cover_a_side(side: int, count: int) -> None:
 
 
 def test_a_patch_is_fitted_to_its_neighbours_samples_too() -> None:
-    """What lies two patches away doesn't matter; the neighbour does."""
+    """Its neighbour matters, a patch two away doesn't."""
     options, frame = InfOptions(steps=2, patch=16), smooth(16, 64)
     first = np.s_[:, :, :16]
     plain = reconstruct(frame, options, seed=1)[first]

@@ -1,4 +1,4 @@
-"""Measuring resumes: what still holds is kept, what doesn't is measured again."""
+"""Measuring resumes: valid results are kept, others are measured again."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from rvdtool.research.benchmark.record import Place, error_map
 
 
 class Told(Method):
-    """Predicts the truth plus `off`, and remembers which frames it was asked for."""
+    """Predicts the truth plus `off`, and records which frames were requested."""
 
     sources = ("research.benchmark.method",)
 

@@ -1,4 +1,4 @@
-"""Methods without training: each does what its name says on a small clip."""
+"""Training-free methods on a small clip."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def test_copy_warp_of_a_still_scene_is_the_first_frame(tmp_path: Path) -> None:
 
 
 def test_the_inverse_isp_knows_colours(pan: BenchmarkClip) -> None:
-    """About as far from the truth as the RAW's own noise and eight bits are."""
+    """Its error is about that of the RAW's noise and eight bits."""
     noise = 20 * np.log10((2**BITS - 1) / (NOISE * (WHITE - 65)))
     assert mean_psnr(pan, "inverse-isp") > noise - 6
 

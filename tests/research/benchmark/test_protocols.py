@@ -1,4 +1,4 @@
-"""A prediction is scored as the paper's code does it, and as it should be."""
+"""Predictions are scored by the paper's code's protocol and by the strict one."""
 
 import math
 

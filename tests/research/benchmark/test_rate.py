@@ -1,4 +1,4 @@
-"""Rate and distortion: rates are sizes of files, and comparisons are arithmetic on them."""
+"""Rate and distortion: rates are file sizes, and comparisons are computed from them."""
 
 import json
 import zipfile

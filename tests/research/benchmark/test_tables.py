@@ -1,4 +1,4 @@
-"""Means over frames and then over videos, and the paper's tables in form."""
+"""Means over frames and then over videos, and tables in the paper's form."""
 
 import csv
 import io
@@ -27,7 +27,7 @@ def result(
     every: int = 1,
     start: int = 1,
 ) -> VideoResult:
-    """Strict PSNR is 1 dB below, SSIMs are 0.01 and 0.02 below 1."""
+    """Strict PSNR is 1 dB lower, SSIMs are 0.01 and 0.02 below 1."""
     frames = tuple(
         FrameRecord(
             index=start + number * every,

@@ -1,4 +1,4 @@
-"""Trained models run in the chains they belong to, and their weights are part of the key."""
+"""Trained models run in the right chains, and their weights are part of the key."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +43,7 @@ def save(folder: Path, kind: str, config: dict[str, object], seed: int = 0) -> s
     return str(folder)
 
 
-def test_the_published_network_runs_in_its_own_chain(clip: BenchmarkClip, tmp_path: Path) -> None:
+def test_the_papers_network_runs_in_its_own_chain(clip: BenchmarkClip, tmp_path: Path) -> None:
     name = save(tmp_path / "rvd-part9", "fagdn", PUBLISHED)
     method = find_method(name)
     assert method.name == "rvd-part9"
@@ -58,7 +58,7 @@ def test_the_published_network_runs_in_its_own_chain(clip: BenchmarkClip, tmp_pa
         find_method(f"{name}+tuned")
 
 
-def test_the_published_network_takes_the_folders_flow(tmp_path: Path) -> None:
+def test_the_papers_network_takes_the_folders_flow(tmp_path: Path) -> None:
     root = write_video(tmp_path / "rvd", frames=3)
     method = find_method(save(tmp_path / "model", "fagdn", PUBLISHED))
     estimated, without = list(method.predict(open_clip(root), [2])), open_clip(root).fingerprint()
@@ -94,17 +94,17 @@ def test_our_network_may_be_given_the_true_previous_raw(
     assert method.name == "ours+known-previous"
     alone, given = find_method(name).predict(clip, [1, 2]), method.predict(clip, [1, 2])
     for index, (one, two) in enumerate(zip(alone, given, strict=True), start=1):
-        # Before frame 1 the truth is known anyway.
+        # Frame 0, the previous one of frame 1, is known anyway.
         assert np.array_equal(one.values, two.values) == (index == 1)
-    # Carried on from the truth of frame 1 by hand:
+    # Here by hand: continue from the true RAW of frame 1.
     chain = Chain(clip.reference, clip.srgb(0), network=load_model(name).network)  # type: ignore[arg-type]
     chain.step(clip.srgb(1))
     true = clip.raw(1).mosaic
     chain.resume(replace(chain.state, mosaic=true, variance=np.zeros(SIZE, np.float32)))
     assert np.array_equal(chain.step(clip.srgb(2)).mosaic, two.values)
-    published = save(tmp_path / "fagdn", "fagdn", PUBLISHED)
+    papers = save(tmp_path / "fagdn", "fagdn", PUBLISHED)
     with pytest.raises(UsageError, match="only a calibrated FAGDN"):
-        find_method(f"{published}+known-previous")
+        find_method(f"{papers}+known-previous")
 
 
 def test_other_weights_are_another_method(tmp_path: Path) -> None:

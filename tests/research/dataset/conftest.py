@@ -1,4 +1,4 @@
-"""A small photograph and a recipe that films it: enough for everything the simulation does."""
+"""A small photograph, and a recipe that simulates a video from it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ CANON_6D = ((0.7034, -0.0804, -0.1014), (-0.4420, 1.2564, 0.2058), (-0.0851, 0.1
 
 @pytest.fixture
 def folders(tmp_path: Path) -> SourceFolders:
-    """A folder with photo.png: smooth coloured texture, 640×640, no noise of its own."""
+    """A folder with photo.png: a smooth coloured texture, 640×640, without noise."""
     rng = np.random.default_rng(5)
     texture = rng.uniform(0, 1, (640, 640, 3)).astype(np.float32)
     texture = sum(

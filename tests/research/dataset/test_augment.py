@@ -1,4 +1,4 @@
-"""Every augmentation commutes with mosaicking, and flow stays right under it."""
+"""Augmentations commute with mosaicking, and transform flow correctly."""
 
 from itertools import product
 
@@ -58,7 +58,7 @@ def test_moving_and_mosaicking_commute(drawn: tuple[CfaPhase, Augmentation]) -> 
 
 @given(augmentations)
 def test_moved_flow_leads_to_the_moved_point(drawn: tuple[CfaPhase, Augmentation]) -> None:
-    """Flow leads from a pixel to the same other pixel before and after the augmentation."""
+    """Flow leads to the same other pixel before and after the augmentation."""
     _, augmentation = drawn
     rng = np.random.default_rng(7)
     height, width = SIZE

@@ -1,4 +1,4 @@
-"""The camera-like ISP: each step does what it says, in every CFA phase."""
+"""The camera-like ISP: each step works, in every CFA phase."""
 
 import numpy as np
 import pytest

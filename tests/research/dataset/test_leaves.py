@@ -1,4 +1,4 @@
-"""Drawn pictures: the same every time, and in the statistics that matter like photographs."""
+"""Drawn pictures: always the same, and statistically like photographs."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Snippets: consecutive frames that belong together, cut and moved alike."""
+"""Snippets: consecutive frames, cropped and augmented alike."""
 
 from itertools import islice
 from pathlib import Path
@@ -27,7 +27,7 @@ BLACK = {(0, 0): 10.0, (0, 1): 11.0, (1, 0): 12.0, (1, 1): 13.0}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> RvdFolder:
-    """Two videos whose RAW says colour and frame, and whose sRGB says place and frame."""
+    """Two videos whose RAW encodes colour and frame, and whose sRGB encodes position and frame."""
     writer = RvdWriter(tmp_path)
     y, x = np.mgrid[: SIZE[0], : SIZE[1]]
     for name, phase, count in (("a", CfaPhase.GBRG, 5), ("b", CfaPhase.RGGB, 3)):

@@ -1,4 +1,4 @@
-"""Recipes from one's own stills and clips, and a sensor from one's own camera."""
+"""Recipes from users' stills and clips, and a sensor from their own camera."""
 
 from fractions import Fraction
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The phone-like ISP: tone follows place, content and time, and white lies below 255."""
+"""The phone-like ISP: tone depends on position, content and time, and white is below 255."""
 
 from collections.abc import Callable
 from fractions import Fraction

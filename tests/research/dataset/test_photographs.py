@@ -1,4 +1,4 @@
-"""The photographs: each is listed once, and comes out of its repository's history."""
+"""The photographs: each is listed once, and can be read from its repository's history."""
 
 import subprocess
 import sys

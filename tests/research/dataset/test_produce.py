@@ -1,4 +1,4 @@
-"""Recipes become a folder that reads back as RVD; what stands is kept."""
+"""Recipes become a folder in RVD's layout; finished videos are kept."""
 
 import sys
 from collections.abc import Callable, Sequence

@@ -1,4 +1,5 @@
-"""The noise of simulated RAW video is what a sensor's would be: fresh, and of the stated size."""
+"""The noise of simulated RAW video is like a sensor's: new in each frame, and of the stated
+size."""
 
 from collections.abc import Callable
 from itertools import pairwise

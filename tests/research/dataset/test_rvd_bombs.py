@@ -1,4 +1,4 @@
-"""An index of a data set that asks for much memory or time is refused before it gets it."""
+"""Indices of data sets that would take much memory or time are refused first."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ GOOD = b'[{"video_name": "a", "frames": ["0", "1"]}]'
 
 
 def named(before: bytes, after: bytes) -> bytes:
-    """A JSON object of many fields, whose values are wrong."""
+    """A JSON object of many fields with invalid values."""
     return before + b",".join(b'"%d":0' % number for number in range(400_000)) + after
 
 

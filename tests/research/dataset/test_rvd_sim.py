@@ -1,4 +1,5 @@
-"""RVD-Sim's recipes: always the same, split by scene, test cameras unseen."""
+"""RVD-Sim's recipes: always the same, split by scene, with test cameras that training never
+uses."""
 
 import hashlib
 from functools import cache

@@ -1,4 +1,4 @@
-"""A recipe becomes the frames it describes."""
+"""Simulated frames are as their recipe says."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_same_recipe_same_frames_other_seed_other_noise(
 
 
 def test_flow_leads_to_the_same_light(recipe: Make, folders: SourceFolders) -> None:
-    """Rolling shutter, roll, zoom, an occluding and deforming layer: the flow knows them all."""
+    """With rolling shutter, roll, zoom, and an occluding and deforming layer."""
     light = {"exposure": 1, "shutter": 0, "readout": 0.8}
     clip = recipe(camera=SHAKY, layers=[LAYER], light=light)
     stage = Simulation(clip, folders).stage
@@ -128,7 +128,7 @@ def test_white_light_reads_as_the_neutral_in_every_phase(
 
 
 def test_simulated_and_source_dng_render_to_the_same_colours(recipe: Make, tmp_path: Path) -> None:
-    """A RAW still through scene, sensor and DNG: the colours of the still's own DNG."""
+    """A RAW still, simulated and written as DNG, has the colours of the still's own DNG."""
     matrix, neutral = recipe().sensor.color_matrix, recipe().sensor.neutral
     colors = np.array([[0.6, 0.2, 0.1], [0.2, 0.5, 0.2], [0.1, 0.2, 0.6], [0.5, 0.5, 0.5]])
     camera = (colors @ balanced_from_srgb(matrix).T) * neutral

@@ -1,4 +1,4 @@
-"""Small RVD folders and networks: enough for everything that training does."""
+"""Small RVD folders and networks for the tests of training."""
 
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def write_folder(root: Path, videos: int = 2, frames: int = 4) -> RvdFolder:
 
 
 def make(kind: str, folder: RvdFolder, scratch: Path, settings: Settings = TINY) -> TrainingTask:
-    """A task that trains a tiny network of that kind on `folder`, and validates on it, too."""
+    """A task that trains a tiny network of that kind on `folder`, and also validates on it."""
     if kind == "fagdn-calibrated":
         task = CalibratedTask(
             [folder],

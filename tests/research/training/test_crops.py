@@ -1,4 +1,4 @@
-"""Evidence read back is what the chain sees and makes; crops are as the chain meets them."""
+"""Evidence read back is the chain's; crops are as in the chain."""
 
 import shutil
 from pathlib import Path
@@ -111,7 +111,7 @@ def test_the_states_are_what_the_chain_made(folder: RvdFolder, clips: list[Evide
 
 
 def test_the_previous_raw_is_the_states(clips: list[EvidenceClip]) -> None:
-    """In the middle of a crop, where no edge is near, the candidate is the whole frame's."""
+    """In the middle of a crop, far from its edges, the candidate equals the whole frame's."""
     augmentation = Augmentation(Rect(16, 24, 64, 64), transpose=True, flip_columns=True)
     for index in range(1, len(clips[0])):
         part, everything = (
@@ -126,7 +126,7 @@ def test_the_previous_raw_is_the_states(clips: list[EvidenceClip]) -> None:
 def test_without_chains_the_true_raw_takes_the_states_place(
     clips: list[EvidenceClip], tmp_path: Path
 ) -> None:
-    """As if the chain had made the truth of every frame, and knew it."""
+    """As if the chain's result for each frame were the true RAW."""
     perfect = shutil.copytree(clips[0].folder, tmp_path / "perfect")
     shutil.copy(perfect / "raw.npy", perfect / "state.npy")
     np.save(perfect / "state_v.npy", np.zeros_like(np.load(perfect / "state_v.npy")))
@@ -150,7 +150,7 @@ def test_crops_follow_from_seed_and_number(clips: list[EvidenceClip]) -> None:
 
 
 def test_crops_begin_with_red(clips: list[EvidenceClip]) -> None:
-    """Both cameras' mosaics: means of the planes are those of the picture's colours."""
+    """In both cameras' mosaics, the means of the planes are those of the picture's colours."""
     assert clips[1].phase is not CfaPhase.RGGB
     for clip in clips:
         for number in range(4):

@@ -1,4 +1,4 @@
-"""Two processes (gloo) learn what one does from the double batch."""
+"""Two processes (gloo) learn the same as one with the double batch."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ from rvdtool.research.training.state import STATE_FILE
 
 
 def gradients(out: Path) -> dict[int, torch.Tensor]:
-    """Of the first step: Adam's mean of them is then a tenth of them."""
+    """Those of the first step: Adam's mean is a tenth of them."""
     content = torch.load(out / STATE_FILE, weights_only=True)
     assert content["step"] == 1
     states = content["optimizer"]["state"]
@@ -32,7 +32,7 @@ def learn_alone(folder: RvdFolder, scratch: Path, batch: int) -> dict[int, torch
 
 
 def learn_in_two(folder: RvdFolder, scratch: Path) -> dict[int, torch.Tensor]:
-    """By the command line, as users would; half of the batch in each."""
+    """By the command line, with half of the batch in each process."""
     command = [
         sys.executable,
         "-m",

@@ -1,4 +1,4 @@
-"""A run that was killed ends with the very bytes of one that wasn't."""
+"""A killed and resumed run ends with the same bytes as an uninterrupted one."""
 
 import csv
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from rvdtool.research.training.state import STATE_FILE
 
 
 class KilledError(Exception):
-    """As if the process had ended."""
+    """Stands for the end of the process."""
 
 
 def die_after(limit: int) -> Callable[[int], None]:

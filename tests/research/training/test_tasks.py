@@ -1,4 +1,4 @@
-"""What each task shows its network, and what it asks of it."""
+"""The inputs of each task's network, and its losses and scores."""
 
 from dataclasses import replace
 from itertools import islice
@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RvdFolder:
 
 
 def whole_snippet(folder: RvdFolder, *, flow: bool = False) -> Snippet:
-    """Frames 0 and 1 of v0, uncropped: it is RGGB already."""
+    """Frames 0 and 1 of v0, uncropped, as it is RGGB."""
     video = folder.videos[0]
     camera = folder.camera(video)
     assert camera.phase is CfaPhase.RGGB
@@ -54,7 +54,7 @@ def test_cam_sees_what_the_benchmark_shows_it(folder: RvdFolder) -> None:
     torch.testing.assert_close(batch.raw[0], torch.from_numpy(packed.raw))
 
 
-def test_the_published_network_sees_what_its_chain_shows_it(folder: RvdFolder) -> None:
+def test_the_papers_network_gets_the_inputs_of_its_chain(folder: RvdFolder) -> None:
     video = folder.videos[0]
     batch = published.collate([whole_snippet(folder, flow=True)])
     network = Fagdn(FagdnConfig(features=2)).eval()
@@ -85,7 +85,7 @@ def test_the_folders_own_flow_is_taken(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("start", [0, 2])
 def test_processes_share_the_batches_of_one(folder: RvdFolder, start: int) -> None:
-    """And a step's batch is the same however many steps ran before it in this session."""
+    """A step's batch doesn't depend on the number of earlier steps in this session."""
 
     def batches(batch: int, **share: int) -> list[list[Snippet]]:
         settings = replace(TINY, batch=batch)
@@ -135,7 +135,7 @@ def test_the_paper_sums_the_side_outputs_and_the_code_averages_them(folder: RvdF
 
 
 def test_the_papers_schedule(folder: RvdFolder, tmp_path: Path) -> None:
-    """Two videos of 4 frames: 6 pairs an epoch."""
+    """Two videos of 4 frames: 6 pairs per epoch."""
     paper = make_task("paper", [folder], None, tmp_path, Overrides(batch=2))
     assert paper.settings.steps == 60 * 6 // 2
     assert make_task("paper", [folder], None, tmp_path, Overrides(batch=2), 3).settings.steps == 60
