@@ -60,7 +60,7 @@ def report_in_words(report: "DerenderReport", options: "DerenderOptions", model:
         f"({cause}){_expected(report, options.grain)}",
         *(
             f"The RAW of frame {index} differs from the video in {max(share, 0.001):.1%} "
-            "of the frame, as if taken at another moment; there the video is followed"
+            "of the frame, as if taken at another moment; there, the result follows the video"
             for index, share in report.differing.items()
         ),
         _labels(report),
