@@ -5,6 +5,9 @@ loss that is expected from the video (`rvdtool.video.tones.loss`). The saving co
 loss shows in the expected PSNRs: by the ratio of what the frames around lack, compared with the
 clip's best frame, to their loss. Of the two RAWs around a frame the better one counts: a blend of
 both results is about as good.
+
+The best plan saves most, the losses of the frames that get a RAW included. The mean of the other
+frames would be a bad aim: the noise of single frames' values decides which of them to leave out.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -154,15 +157,16 @@ class _Chart:
         return whole[: ends[-1] - ends[0] - 1].astype(np.float64)
 
     def values(self) -> Floats:
-        """Sum of the expected PSNRs between any two ends, without RAW between them; −∞ if there is
-        one already, or if neither end is a RAW."""
+        """What RAWs at two ends leave of the losses between them, negative; −∞ if there is a RAW
+        between them already, or if neither end is one."""
         ends = [-1, *self._places, len(self._loss[-1])]
         values = np.full((len(ends), len(ends)), -np.inf)
         for row, one in enumerate(ends):
             for column in range(row + 1, len(ends)):
                 two = ends[column]
                 if (row, column) != (0, len(ends) - 1):
-                    values[row, column] = self.expected([one, two]).sum()
+                    share = self._share[one + 1 : two]
+                    values[row, column] = -(share * self._losses([one, two])).sum()
                 if two in self._known:
                     break
         return values

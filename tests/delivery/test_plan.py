@@ -35,36 +35,41 @@ def random_outlook(known: tuple[int, ...]) -> Outlook:
     return Outlook(known, shares / shares.sum(1, keepdims=True), expected)
 
 
-def expected_of(outlook: Outlook, frame: int, raws: tuple[int, ...]) -> float:
-    """The model as its module describes it, frame by frame."""
+def losses_of(outlook: Outlook, raws: tuple[int, ...]) -> Any:
+    """The loss of each frame, [9], as the module describes it, frame by frame."""
 
     def nearest(frame: int, raws: tuple[int, ...]) -> float:
-        around = [max((r for r in raws if r < frame), default=None)]
-        around += [min((r for r in raws if r > frame), default=None)]
+        around = [max((r for r in raws if r <= frame), default=None)]
+        around += [min((r for r in raws if r >= frame), default=None)]
         look = outlook.looks[frame : frame + 1]
         far = [(np.array([frame - r]), outlook.looks[r]) for r in around if r is not None]
         return min(float(loss(distance, look, other)[0]) for distance, other in far)
 
-    now, others = outlook.expected, [f for f in range(9) if f not in outlook.known]
-    weights = {f: np.exp(-0.5 * ((f - frame) / 8) ** 2) for f in others}
-    lacks = sum(weight * (now.max() - now[f]) for f, weight in weights.items())
-    share = lacks / sum(weight * nearest(f, outlook.known) for f, weight in weights.items())
-    return now[frame] + share * (nearest(frame, outlook.known) - nearest(frame, raws))
+    now, known = outlook.expected, outlook.known
+    before = np.array([nearest(frame, known) for frame in range(9)])
+    lacks = np.where(before > 0, now.max() - now, 0)
+    weights = np.exp(-0.5 * (np.subtract.outer(range(9), range(9)) / 8) ** 2)
+    share = (weights @ lacks) / (weights @ before)
+    return share * [nearest(frame, raws) for frame in range(9)]
 
 
 @pytest.mark.parametrize("known", [(0,), (4,), (0, 5, 6), (8,)])
 def test_plans_are_the_best_of_all(known: tuple[int, ...]) -> None:
     clip = random_outlook(known)
     free = [frame for frame in range(9) if frame not in known]
+    before = losses_of(clip, known)
     for further, found in enumerate(islice(clip.plans(), 4)):
-        means = {}
-        for chosen in combinations(free, further):
-            raws = tuple(sorted((*known, *chosen)))
-            left = [frame for frame in range(9) if frame not in raws]
-            means[chosen] = np.mean([expected_of(clip, frame, raws) for frame in left])
+        left = {
+            chosen: losses_of(clip, tuple(sorted((*known, *chosen))))
+            for chosen in combinations(free, further)
+        }
         # Losses are float32.
-        assert found.mean == pytest.approx(max(means.values()), abs=1e-4)
-        assert means[found.frames] == pytest.approx(max(means.values()), abs=1e-4)
+        least = min(losses.sum() for losses in left.values())
+        assert left[found.frames].sum() == pytest.approx(least, abs=1e-4)
+        without = [frame for frame in free if frame not in found.frames]
+        expected = (clip.expected + before - left[found.frames])[without]
+        assert found.mean == pytest.approx(expected.mean(), abs=1e-4)
+        assert found.worst[1] == pytest.approx(expected.min(), abs=1e-4)
 
 
 def test_a_cut_gets_a_raw() -> None:
