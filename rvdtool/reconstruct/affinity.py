@@ -252,7 +252,8 @@ def gather(
     before = _paired(previous_fit, previous_clipped > 0)
     previous_fit, was_clipped = sample_mosaics(before, near)
     sure = _sure_blocks(calibration, estimate, grey, motion.far) & (not motion.lost)
-    estimate = in_its_light(calibration, rgb, estimate, brought[0], sure)
+    known = None if exposure is None or tracks_gain else level.value
+    estimate = in_its_light(calibration, rgb, estimate, brought[0], sure, known)
     clipped = (estimate.clipped > 0).astype(np.float32)
     free = block_means(np.maximum(clipped, was_clipped)) < 0.01
     free &= not motion.cut

@@ -200,7 +200,7 @@ class InverseIsp:
         positions = dict(zip(POSITIONS, at_positions(fit), strict=True))
         estimate = _apply(positions, None, features)
         # LibRaw's curve is known, in any light.
-        beyond = None if by_libraw else Beyond.fit(features, raw, estimate.value, weight)
+        beyond = None if by_libraw else Beyond.of(features, raw, weight)
         error = ErrorModel.measure(estimate, raw, weight >= TYPICAL)
         return cls(positions, error, beyond), estimate
 
@@ -208,10 +208,21 @@ class InverseIsp:
         """Estimate the normalised RAW of one sRGB frame of the calibrated clip."""
         return _apply(self._positions, None, Features(rgb))
 
-    def in_other_light(self, rgb: Rgb) -> Estimate | None:
+    def in_other_light(
+        self, rgb: Rgb, raw: Array, same: NDArray[np.bool_], known: float | None
+    ) -> Estimate | None:
         """Estimate one frame by `Beyond`, for light outside the reference frame's range; None if
-        LibRaw's curve is known, which is valid in any light."""
-        return _apply(self._positions, self._beyond, Features(rgb)) if self._beyond else None
+        LibRaw's curve is known, which is valid in any light.
+
+        Args:
+            rgb: the frame.
+            raw, same, known: see `Beyond.measure`.
+        """
+        if self._beyond is None:
+            return None
+        features = Features(rgb)
+        beyond = self._beyond.measure(features, raw, same, known)
+        return _apply(self._positions, beyond, features)
 
 
 class ErrorModel:

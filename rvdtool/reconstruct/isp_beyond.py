@@ -3,15 +3,13 @@
 The regression of `inverse_isp.py` is valid for the reference frame's brightness. Where a frame is
 much darker or brighter, its products with the local brightness extrapolate badly, so local
 brightness is limited to the reference frame's range. Its squares extrapolate badly, too, for
-photosites that are much darker or brighter than any in the reference frame. There it is replaced by
-a monotonic function: the usual tone curve that explains the reference frame best
-(`tone_curves.py`), a mix of the channels that it linearises without a constant, to a power. The
-power is taken from the ratio of regression and mix at the ends of the reference frame's range.
-Towards dark, tone curves continue in the same way; towards bright they bend, so there the power
-soon fades to 1.
+photosites that are darker or brighter than those in the reference frame. There it is replaced by a
+mix of the three channels after the inverse of the ISP's tone curve. This curve is measured in the
+reference frame and in the frame itself (`tone_fit.py`); elsewhere it continues as the usual tone
+curve that explains the reference frame best (`tone_curves.py`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import cv2
@@ -19,29 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.reconstruct.isp_features import Features
-from rvdtool.reconstruct.statistics import POSITIONS, Array, at_positions
-from rvdtool.reconstruct.tone_curves import choose_curve, light_of, mix_of
-
-Line = tuple[float, float]
-"""Logarithm of the ratio of regression to mix at one end of the range, and its slope there."""
+from rvdtool.reconstruct.statistics import POSITIONS, Array
+from rvdtool.reconstruct.tone_curves import choose_curve, light_of
+from rvdtool.reconstruct.tone_fit import DARK, Pairs, ToneFit
 
 FADE = 0.1
 """Distance of the local mean brightness (coded, 0..1) from the reference frame's range at which
 light counts as changed."""
-NEAR_END, FADE_STOPS = 0.75, 1.0
-"""The regression is used up to NEAR_END stops beyond the ends, and fades within FADE_STOPS more."""
-DARK = np.float32(0.02)
-"""Errors are relative to RAW plus this."""
+FADE_STOPS = 0.5
+"""Distance beyond the ends of the reference frame's range within which the regression fades."""
+FEWEST = 100
+"""Smallest number of photosites per CFA position by which the curve is measured."""
+MEAN = 5
+"""Side of the windows, in photosites of one CFA position, over which it is measured."""
 LOWEST = 1e-5
 STOP = np.float32(np.log(2))
-ENDS, TAIL = 0.01, 0.3
-"""Quantile of the ends of the range, and fraction of the photosites whose slope is measured."""
-CHANCE = 0.1
-"""Slopes of this size are halved, since noise and the colour matrix also cause slopes."""
-STEEPEST = 0.6
-"""Largest slope."""
+ENDS = 0.01
+"""Quantile of the ends of the range."""
 MISSED = np.float32(0.05)
-"""Relative RMS error per stop beyond the ends."""
+"""Relative RMS error of the curve, per stop beyond the light in which it was measured."""
 
 
 @dataclass(frozen=True)
@@ -49,58 +43,57 @@ class Beyond:
     """The function that replaces the regression in changed light.
 
     Attributes:
-        curve: the ISP's inverse tone curve, one of `tone_curves`.
-        mix: weights of the channels that it linearises, [2, 2, 3] by CFA position.
-        ends: logarithm of the mix at the lower and the upper end, [2, 2, 2] by CFA position.
-        dark, light: ratio of the regression to the mix at the ends.
+        usual: the usual tone curve that explains the reference frame best.
+        first: pairs of the reference frame, by CFA position.
+        fit: the ISP's tone curve.
+        ends: logarithm of the mix at the lower and the upper end of the reference frame's range,
+            [2, 2, 2] by CFA position.
+        measured: the same for the light in which the curve was measured.
         tones: (lowest, highest) value of each map of `Features.tones` on the reference frame.
     """
 
-    curve: Array
-    mix: Array
+    usual: Array
+    first: list[Pairs]
+    fit: ToneFit
     ends: Array
-    dark: Line
-    light: Line
+    measured: Array
     tones: tuple[tuple[float, float], ...]
 
     @classmethod
-    def fit(cls, features: Features, raw: Array, regressed: Array, weight: Array) -> Self:
+    def of(cls, features: Features, raw: Array, weight: Array) -> Self:
         """Fit on the reference frame.
 
         Args:
             features: the reference frame's features.
             raw: its normalised RAW, [H, W].
-            regressed: the regression's estimate, [H, W].
             weight: weight of each photosite, 0..1, [H, W].
         """
-
-        def samples_at(at: tuple[int, int]) -> tuple[Array, Array, Array, Array]:
-            own = np.s_[at[0] :: 2, at[1] :: 2]
-            usable = (features.clipped[own] == 0) & (raw[own] < 1 - DARK) & (weight[own] > 0)
-            coded, y = features.values[features.rgb[own][usable]], raw[own][usable]
-            each = weight[own][usable] / (np.maximum(y, 0) + DARK) ** 2
-            return coded, y, each, regressed[own][usable]
-
-        samples = dict(zip(POSITIONS, at_positions(samples_at), strict=True))
-        curve = choose_curve([(coded, y, each) for coded, y, each, _ in samples.values()])
-        mix, ends = np.zeros((2, 2, 3), np.float32), np.zeros((2, 2, 2), np.float32)
-
-        def compared(at: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-            coded, y, each, by = samples[at]
-            x = light_of(coded, curve).astype(np.float64)
-            mix[at] = mix_of(x, y, each)
-            z = np.log(np.maximum(x @ mix[at], LOWEST))
-            ends[at] = np.quantile(z, (ENDS, 1 - ENDS)) if z.size else 0
-            return z - ends[at].mean(), np.log(np.maximum(by, LOWEST)) - z
-
-        above, over = zip(*at_positions(compared), strict=True)
+        first = _pairs(features, raw, weight)
+        usual = choose_curve(first)
+        fit = ToneFit.of(usual, first)
+        ends = _ends(fit, first)
         tones = tuple((float(tone.min()), float(tone.max())) for tone in features.tones)
-        middle = ends.mean(axis=2, keepdims=True)
-        low, high = (ends - middle).mean(axis=(0, 1))
-        z, parted = np.concatenate(above), np.concatenate(over)
-        dark = _line(z, parted, z <= np.quantile(z, TAIL), low) if z.size else (0.0, 0.0)
-        light = _line(z, parted, z >= np.quantile(z, 1 - TAIL), high) if z.size else (0.0, 0.0)
-        return cls(curve, mix, ends, dark, light, tones)
+        return cls(usual, first, fit, ends, ends, tones)
+
+    def measure(
+        self, features: Features, raw: Array, same: NDArray[np.bool_], known: float | None
+    ) -> Self:
+        """Measure the tone curve in a frame's light, too.
+
+        Args:
+            features: the frame's features.
+            raw: its normalised RAW in the reference frame's light, [H, W].
+            same: photosites where this is certain, [H, W].
+            known: ratio of its light to the reference frame's, if a known exposure is all that has
+                changed.
+        """
+        now = _pairs(features, raw, same.astype(np.float32))
+        if min(len(pairs.raw) for pairs in now) < FEWEST:
+            return self
+        fit = ToneFit.of(self.usual, self.first, now, known)
+        ends, other = _ends(fit, self.first), _ends(fit, now)
+        low, high = np.minimum(ends, other)[..., 0], np.maximum(ends, other)[..., 1]
+        return replace(self, fit=fit, ends=ends, measured=np.stack([low, high], axis=-1))
 
     def away(self, features: Features) -> Array | None:
         """Degree to which a frame's light is outside the reference frame's range, 0..1, [H, W].
@@ -124,28 +117,45 @@ class Beyond:
             away: the result of `away`.
         """
         result, stray = value.copy(), np.zeros_like(value)
-        for at in POSITIONS:
+        for at, mix in zip(POSITIONS, self.fit.mixes, strict=True):
             own = np.s_[at[0] :: 2, at[1] :: 2]
-            channels = light_of(features.values[features.rgb[own]], self.curve)
-            mix = np.maximum(channels @ self.mix[at], np.float32(LOWEST))
-            z = np.log(mix)
-            low, high = (np.float32(end) for end in self.ends[at])
-            darker, lighter = np.maximum(low - z, 0), np.maximum(z - high, 0)
-            over = np.where(z < high, self.dark[0], self.light[0]) - self.dark[1] * darker
-            over += self.light[1] * STOP * np.tanh(lighter / STOP)
-            law, stops = mix * np.exp(over), (darker + lighter) / STOP
-            share = away[own] * np.clip((stops - NEAR_END) / FADE_STOPS, 0, 1)
-            result[own] += share * (law - value[own])
-            stray[own] = (MISSED * away[own] * stops * result[own]) ** 2
+            light = light_of(features.values[features.rgb[own]], self.fit.curve) @ mix.astype(
+                np.float32
+            )
+            light = np.maximum(light, np.float32(LOWEST))
+            logs = np.log(light)
+            share = away[own] * np.minimum(_stops(logs, self.ends[at]) / FADE_STOPS, 1)
+            result[own] += share * (light - value[own])
+            missed = MISSED * _stops(logs, self.measured[at])
+            stray[own] = (missed**2 + self.fit.error**2) * (away[own] * result[own]) ** 2
         return result, stray
 
 
-def _line(
-    z: NDArray[np.float64], over: NDArray[np.float64], part: NDArray[np.bool_], end: float
-) -> Line:
-    """Fit a straight line to the photosites near an end of the range."""
-    x, y = z[part] - z[part].mean(), over[part]
-    slope = float(x @ y) / (float(x @ x) + 1e-9)
-    slope *= slope**2 / (slope**2 + CHANCE**2)
-    slope = float(np.clip(slope, -STEEPEST, STEEPEST))
-    return float(y.mean()) + slope * (float(end) - float(z[part].mean())), slope
+def _stops(logs: Array, ends: Array) -> Array:
+    """Distance of logarithms from a range, in stops."""
+    return np.maximum(np.maximum(ends[0] - logs, logs - ends[1]), 0) / STOP
+
+
+def _pairs(features: Features, raw: Array, weight: Array) -> list[Pairs]:
+    """Local means over photosites that are neither clipped nor saturated and have a weight, by CFA
+    position. Single photosites have noise, which would make the channels' weights too small."""
+    pairs = []
+    for at in POSITIONS:
+        own = np.s_[at[0] :: 2, at[1] :: 2]
+        usable = (features.clipped[own] == 0) & (raw[own] < 1 - DARK) & (weight[own] > 0)
+        whole = cv2.erode(usable.astype(np.uint8), np.ones((MEAN, MEAN), np.uint8)) > 0
+        coded, mean = (
+            cv2.blur(part, (MEAN, MEAN)) for part in (features.values[features.rgb[own]], raw[own])
+        )
+        pairs.append(Pairs.of(coded[whole], mean[whole], weight[own][whole]))
+    return pairs
+
+
+def _ends(fit: ToneFit, pairs: list[Pairs]) -> Array:
+    """Logarithm of the mix at the lower and the upper end of the pairs' range, [2, 2, 2]."""
+    ends = np.zeros((2, 2, 2), np.float32)
+    for at, one, mix in zip(POSITIONS, pairs, fit.mixes, strict=True):
+        light = light_of(one.coded, fit.curve) @ mix
+        if light.size:
+            ends[at] = np.log(np.maximum(np.quantile(light, (ENDS, 1 - ENDS)), LOWEST))
+    return ends

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rvdtool.reconstruct.brightness import block_means
+from rvdtool.reconstruct.brightness import BLOCK, block_means
 from rvdtool.reconstruct.calibration import Calibration
 from rvdtool.reconstruct.inverse_isp import Estimate
 from rvdtool.reconstruct.isp_features import Rgb
@@ -20,8 +20,6 @@ CHANGED = 0.25
 """Logarithm of the brightness ratio from which light counts as changed."""
 FEW_BLOCKS = 12
 """Smallest number of blocks for the comparison of the estimates."""
-WORSE = 1.3
-"""The estimate for changed light isn't used if its ratios have a spread this many times larger."""
 LEAST_RATIO = np.float32(1e-4)
 
 
@@ -31,10 +29,11 @@ def in_its_light(
     estimate: Estimate,
     first_fit: Array,
     sure: NDArray[np.bool_],
+    known: float | None,
 ) -> Estimate:
     """The better estimate for a frame's light.
 
-    The estimate for changed light is used unless it is clearly worse. With a wrong estimate, the
+    The estimate for changed light is used if its ratios are less spread. With a wrong estimate, the
     ratios to the reference frame depend on the objects' brightness; with the right one, only on
     their position.
 
@@ -44,18 +43,22 @@ def in_its_light(
         estimate: the regression's estimate of the current frame.
         first_fit: the warped fit of the reference frame, [H, W].
         sure: blocks that certainly show the same as the reference frame.
+        known: see `Beyond.measure`.
     """
     then = block_means(first_fit)
     ratio = _log_ratio(block_means(estimate.value), then)
     changed = sure & (np.abs(ratio) > CHANGED)
     if changed.sum() < FEW_BLOCKS:
         return estimate
-    other = calibration.inverse_isp.in_other_light(rgb)
+    same = np.zeros(first_fit.shape, np.bool_)
+    inside = np.repeat(np.repeat(changed, BLOCK, axis=0), BLOCK, axis=1)
+    same[: inside.shape[0], : inside.shape[1]] = inside
+    other = calibration.inverse_isp.in_other_light(rgb, first_fit, same, known)
     if other is None:
         return estimate
     other_ratio = _log_ratio(block_means(other.value), then)
     spreads = zip(_spreads(other_ratio, changed), _spreads(ratio, changed), strict=True)
-    return other if all(one < WORSE * two for one, two in spreads) else estimate
+    return other if all(one < two for one, two in spreads) else estimate
 
 
 def _spreads(ratio: Array, where: NDArray[np.bool_]) -> tuple[float, float]:

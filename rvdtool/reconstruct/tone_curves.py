@@ -5,7 +5,7 @@ few families (standard transfer functions, powers, logarithms, those with a shou
 one that explains the reference frame best is continued.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
@@ -18,8 +18,6 @@ from rvdtool.reconstruct.statistics import Array
 _LIGHT = np.linspace(0, 1, 2049) ** 2
 _CODES = np.linspace(0, 1, 4097)
 
-SAMPLES = 4000
-"""Photosites per CFA position that the curve is chosen by."""
 COMMON, BENT = 1.03, 1.1
 """By these factors must a curve explain the reference frame better than BT.709's, which the
 regression uses: sRGB's and powers, and those that bend otherwise. Within the reference frame's
@@ -71,16 +69,15 @@ def light_of(coded: Array, inverse: Array) -> Array:
     return inverse[low] + share * (inverse[low + 1] - inverse[low])
 
 
-def choose_curve(samples: list[tuple[Array, Array, Array]]) -> Array:
+def choose_curve(pairs: Sequence[tuple[Array, Array, Array]]) -> Array:
     """The inverse curve after which RAW is best explained by a mix of the channels.
 
     Args:
-        samples: by CFA position: coded channels [N, 3], normalised RAW [N] and weight [N].
+        pairs: by CFA position: coded channels [N, 3], normalised RAW [N], and weight of the
+            squared error [N].
     """
     curves, factors = inverse_curves()
-    steps = [len(raw) // SAMPLES + 1 for _, raw, _ in samples]
-    few = [(c[::n], y[::n], w[::n]) for n, (c, y, w) in zip(steps, samples, strict=True)]
-    missed = [sum(_missed(light_of(c, curve), y, w) for c, y, w in few) for curve in curves]
+    missed = [sum(_missed(light_of(c, curve), y, w) for c, y, w in pairs) for curve in curves]
     best: Array = curves[int(np.argmin(factors * missed))]
     return best
 

@@ -1,6 +1,8 @@
 """Lights that are saturated in the reference frame are saturated in the others; rare clip
 states."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from small_shots import BLACK, SIZE, WHITE, Array, mosaic, pan, raw_frame, rende
 from rvdtool.network.calibrated import CalibratedConfig, CalibratedFagdn
 from rvdtool.raw.bayer import color_index, normalise
 from rvdtool.raw.frame import CfaPhase
+from rvdtool.raw.render import default_render
 from rvdtool.reconstruct.chain import Chain
 from rvdtool.reconstruct.flow import outside, sample_mosaic
 from rvdtool.reconstruct.lights import SHOWN, lights, still_full
@@ -45,6 +48,23 @@ def test_lamps_stay_full(radius: int) -> None:
         own = full & (np.indices(SIZE).sum(axis=0) % 2 == color % 2)
         assert got[own].mean() > 0.97
     assert np.sqrt(np.mean((got - true)[~full] ** 2)) < 0.02
+
+
+def test_lamps_are_white_once_developed() -> None:
+    """Full photosites beside others that aren't make a colour, which the noise-free truth lacks."""
+    scenes = night(4)
+    chain = Chain(raw_frame(scenes[0]), render(scenes[0]))
+    for scene in scenes[1:]:
+        step = chain.step(render(scene))
+    true = raw_frame(scene, noise=0)
+    got, wanted = (
+        default_render(replace(true, mosaic=one)).astype(np.int16)
+        for one in (step.mosaic, true.mosaic)
+    )
+    lamps = wanted.min(axis=2) >= 250
+    assert lamps.sum() > 50
+    assert np.ptp(got[lamps], axis=1).max() <= 16
+    assert got[lamps].min() >= 240
 
 
 def test_a_network_does_not_undo_it() -> None:

@@ -1,0 +1,197 @@
+"""Measure the ISP's tone curve, in the reference frame and in light that it doesn't show.
+
+RAW is a mix of the three channels after the inverse tone curve. The reference frame shows this
+curve for its own codes. A frame in other light shows the same scene by other codes, and its RAW is
+the reference frame's times a ratio. So both frames together show the curve for the codes of both.
+The ratio is found at the same time, since a code means the same light in both frames.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rvdtool.reconstruct.statistics import Array
+from rvdtool.reconstruct.tone_curves import light_of, mix_of
+
+Doubles = NDArray[np.float64]
+
+SAMPLES = 4000
+"""Photosites per CFA position that are used."""
+DARK = np.float32(0.02)
+"""Errors are relative to RAW plus this."""
+KNOTS = 17
+"""Number of codes at which a usual curve has a factor; linear in between."""
+SMOOTHNESS = 2e-3
+"""Weight of the factors' squared second differences."""
+ROUNDS = 4
+"""Number of times that curve and mix are fitted in turn."""
+AS_GOOD = 1.5
+"""A known ratio is used if its squared error is at most this many times the lowest one."""
+INDEPENDENT = 4e4
+"""Assumed number of independent pairs, for the ratio's error."""
+SYSTEMATIC = 0.01
+"""Error of the ratio's logarithm due to the few knots: RMS of nine tone curves in five lights."""
+GAP = 2.2
+"""If both frames' codes are a distance apart, 0..1, the ratio depends on the usual curve between
+them: its logarithm's error is (GAP · distance)⁴ (at 0.2, 0 to 0.035 was measured; at 0.26 to 0.5,
+0.01 to 1.2)."""
+_WIDE, _NARROW = np.arange(-6, 6.01, 0.02), np.arange(-0.1, 0.101, 0.002)
+"""Logarithms of the ratios that are tried: at first, and around the best one so far."""
+_BENDS = np.diff(np.eye(KNOTS), 2, axis=0)
+
+
+class Pairs(NamedTuple):
+    """Photosites of one CFA position of which sRGB and RAW are known.
+
+    Attributes:
+        coded: channels, 0..1, [N, 3].
+        raw: normalised RAW, [N].
+        weight: weight of the squared error, [N].
+    """
+
+    coded: Array
+    raw: Array
+    weight: Array
+
+    @classmethod
+    def of(cls, coded: Array, raw: Array, weight: Array) -> Self:
+        """Thin photosites evenly. `weight` is that of the squared relative error here, 0..1."""
+        few = np.s_[:: len(raw) // SAMPLES + 1]
+        coded, raw, weight = coded[few], raw[few], weight[few]
+        return cls(coded, raw, weight / (np.maximum(raw, 0) + DARK) ** 2)
+
+
+@dataclass(frozen=True)
+class ToneFit:
+    """The inverse of an ISP's tone curve, and the mixes of its channels that make RAW.
+
+    Attributes:
+        curve: light by code in equal steps from 0 to 1; see `light_of`.
+        mixes: weights of the channels, one [3] per CFA position.
+        ratio: light of the frame in other light, relative to the reference frame.
+        error: standard error of the ratio's logarithm; 0 if it is known.
+    """
+
+    curve: Array
+    mixes: list[Doubles]
+    ratio: float
+    error: float
+
+    @classmethod
+    def of(
+        cls,
+        usual: Array,
+        first: Sequence[Pairs],
+        now: Sequence[Pairs] = (),
+        known: float | None = None,
+    ) -> Self:
+        """Fit to the pairs of all CFA positions.
+
+        Args:
+            usual: the curve that gets the factors, one of `inverse_curves`.
+            first: pairs of the reference frame.
+            now: pairs of a frame in other light, with the RAW of the reference frame.
+            known: the ratio if a known exposure is all that has changed.
+        """
+        shown, shown_now = ([_Shown.of(usual, one) for one in pairs] for pairs in (first, now))
+        at_knots = light_of(np.linspace(0, 1, KNOTS, dtype=np.float32), usual)
+        factors, ratio, error = np.ones(KNOTS), 1.0, 0.0
+        mixes = _mixes(factors, shown, (), ratio)
+        logs = _WIDE if now else np.zeros(1)
+        for _ in range(ROUNDS):
+            ratios = ratio * np.exp(logs)
+            if known is not None:
+                ratios = np.append(ratios, known)
+            solved, missed = _solve(_moments(shown, mixes), _moments(shown_now, mixes), ratios)
+            falls = (np.diff(solved * at_knots) < 0).any(axis=1)
+            missed = np.where(falls & ~falls.all(), np.inf, missed)
+            best = int(missed.argmin())
+            if known is not None and missed[-1] <= AS_GOOD * missed[best]:
+                best = len(ratios) - 1
+            factors, ratio = solved[best], float(ratios[best])
+            error = 0.0 if ratio == known else _error(np.log(ratios), missed)
+            mixes = _mixes(factors, shown, shown_now, ratio)
+            logs = _NARROW if now else logs
+        if now and error:
+            error = float(np.hypot(error, (GAP * _gap(first, now)) ** 4))
+        places = np.linspace(0, KNOTS - 1, usual.size)
+        curve = usual * np.interp(places, np.arange(KNOTS), factors)
+        return cls(curve.astype(np.float32), mixes, ratio, error)
+
+
+class _Shown(NamedTuple):
+    """Pairs, and the light of their channels by the knot whose factor it has, [N, 3, KNOTS]."""
+
+    pairs: Pairs
+    light: Doubles
+
+    @classmethod
+    def of(cls, usual: Array, pairs: Pairs) -> Self:
+        places = pairs.coded * np.float32(KNOTS - 1)
+        near = np.maximum(1 - np.abs(places[..., None] - np.arange(KNOTS, dtype=np.float32)), 0)
+        return cls(pairs, (near * light_of(pairs.coded, usual)[..., None]).astype(np.float64))
+
+
+class _Moments(NamedTuple):
+    """Means of the squared error's terms: quadratic in the factors, linear, and constant."""
+
+    gram: Doubles
+    product: Doubles
+    square: float
+
+
+def _moments(shown: Sequence[_Shown], mixes: Sequence[Doubles]) -> _Moments:
+    gram, product, square, count = np.zeros((KNOTS, KNOTS)), np.zeros(KNOTS), 0.0, 0
+    for (pairs, light), mix in zip(shown, mixes, strict=False):
+        rows, weight = mix @ light, pairs.weight.astype(np.float64)
+        weighted = rows.T * weight
+        gram += weighted @ rows
+        product += weighted @ pairs.raw
+        square += float(weight @ pairs.raw.astype(np.float64) ** 2)
+        count += len(pairs.raw)
+    count = max(count, 1)
+    return _Moments(gram / count, product / count, square / count)
+
+
+def _solve(first: _Moments, now: _Moments, ratios: Doubles) -> tuple[Doubles, Doubles]:
+    """For each ratio, the best factors, [ratios, KNOTS], and their mean squared error, [ratios]."""
+    per_ratio = 1 / ratios[:, None]
+    gram = first.gram + SMOOTHNESS * _BENDS.T @ _BENDS + now.gram * per_ratio[..., None] ** 2
+    product = first.product + now.product * per_ratio
+    regular = gram + 1e-12 * np.eye(KNOTS)
+    factors = np.linalg.solve(regular, product[..., None])[..., 0].astype(np.float64)
+    return factors, first.square + now.square - (factors * product).sum(axis=1)
+
+
+def _mixes(
+    factors: Doubles, shown: Sequence[_Shown], shown_now: Sequence[_Shown], ratio: float
+) -> list[Doubles]:
+    """Weights of the channels, one [3] per CFA position."""
+    mixes = []
+    for position, (pairs, light) in enumerate(shown):
+        parts = [(light @ factors, pairs.raw, pairs.weight)]
+        if shown_now:
+            pairs, light = shown_now[position]
+            parts.append((light @ factors / ratio, pairs.raw, pairs.weight))
+        mixes.append(mix_of(*(np.concatenate(part) for part in zip(*parts, strict=True))))
+    return mixes
+
+
+def _error(logs: Doubles, missed: Doubles) -> float:
+    """Standard error of the ratio's logarithm, by the curvature of the squared error."""
+    tried = np.isfinite(missed)
+    bend = np.polyfit(logs[tried], missed[tried], 2)[0] if tried.sum() > 2 else 0.0
+    chance = missed.min() / max(INDEPENDENT * bend, 1e-9)
+    return float(np.sqrt(chance + SYSTEMATIC**2))
+
+
+def _gap(first: Sequence[Pairs], now: Sequence[Pairs]) -> float:
+    """Smallest distance, by channel, between the ranges of codes of two frames' pairs."""
+    ends, other = (
+        np.quantile(np.concatenate([one.coded for one in pairs]), (0.01, 0.99), axis=0)
+        for pairs in (first, now)
+    )
+    return max(0.0, float(np.maximum(other[0] - ends[1], ends[0] - other[1]).min()))
