@@ -130,3 +130,12 @@ def test_sixteen_bits_are_close(network: CalibratedFagdn) -> None:
     half = load_model("fagdn-calibrated").network.to(torch.bfloat16)
     assert isinstance(half, CalibratedFagdn)
     assert psnr(run(scenes, half)[-1], exact, peak=WHITE) > 60
+
+
+def test_features_stay_channels_last_to_the_end(network: CalibratedFagdn) -> None:
+    """Else PyTorch converts them at every layer, which takes as long as the convolutions."""
+    seen = []
+    hook = network.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    run(pan(2), network)
+    hook.remove()
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
