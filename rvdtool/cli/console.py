@@ -71,6 +71,14 @@ def note(message: str) -> None:
         print(visible(one_line(message)), file=sys.stderr)
 
 
+def note_compiling() -> None:
+    """Say it if a reconstruction has to compile its loops first."""
+    from rvdtool.reconstruct.compiled import must_compile
+
+    if must_compile():
+        note("first run on this machine: compiling takes about half a minute, once")
+
+
 def visible(text: str) -> str:
     """Escape control characters, direction marks and lone surrogates.
 

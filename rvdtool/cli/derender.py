@@ -211,7 +211,7 @@ def derender(
         from rvdtool.delivery.output import CompleteError, can_resume, require_beside
         from rvdtool.delivery.preview import require_preview, write_preview
         from rvdtool.delivery.rehearsal import rehearse
-        from rvdtool.reconstruct.compiled import cores, must_compile
+        from rvdtool.reconstruct.compiled import cores
         from rvdtool.reconstruct.stages import stage
         from rvdtool.reconstruct.threads import use_threads
         from rvdtool.report.pictures import MOST_FRAMES
@@ -264,8 +264,8 @@ def derender(
         confidence=confidence,
         grain=grain,
     )
-    if engine == "local" and must_compile():
-        console.note("first run on this machine: compiling takes about half a minute, once")
+    if engine == "local":
+        console.note_compiling()
     record, start = ConfidenceRecord(), perf_counter()
     done: list[tuple[Bundle, DerenderOptions, DerenderReport]] = []
     results: list[dict[str, object]] = []

@@ -27,8 +27,8 @@ def plan(
     budget: Annotated[
         str | None,
         typer.Option(
-            help="Bytes for further RAWs: 200MB, 1.5GB. Each is expected to need as many as the "
-            "bundle's first one.",
+            help="Space for further RAWs, such as 200MB or 1.5GB. Each is assumed to be as large "
+            "as the bundle's first RAW.",
             show_default=False,
         ),
     ] = None,
@@ -52,7 +52,7 @@ def plan(
     """
     from rvdtool.bundle.store import open_bundle
     from rvdtool.delivery.plan import look, look_at_video, raw_size
-    from rvdtool.reconstruct.compiled import cores, must_compile
+    from rvdtool.reconstruct.compiled import cores
     from rvdtool.reconstruct.threads import use_threads
     from rvdtool.video.decode import probe, read_frames
     from rvdtool.video.source import open_source
@@ -71,8 +71,7 @@ def plan(
         bundle = open_bundle(clip)
         each = raw_size(bundle)
         use_threads(cores())
-        if must_compile():
-            console.note("first run on this machine: compiling takes about half a minute, once")
+        console.note_compiling()
         with console.progress("Reconstructing", bundle.video_info.frame_count) as advance:
             outlook = look(bundle, advance)
     else:
