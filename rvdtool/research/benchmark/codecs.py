@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame as AvFrame
 from numpy.typing import NDArray
 
 from rvdtool.errors import UsageError
-from rvdtool.raw.dng import Compression, write_dng
+from rvdtool.raw.dng import Compression, encode_dng
 from rvdtool.raw.frame import Mosaic, RawFrame
 from rvdtool.raw.jpegxl import from_quarters, to_quarters
 from rvdtool.raw.read import read_raw
@@ -42,8 +42,7 @@ _LARGEST_DISTANCE = 15
 
 def compand(frame: RawFrame) -> Mosaic:
     """A frame's values as codes 0..4095, by the square root of the light; positions in quarters."""
-    black, full = sum(frame.black) / 4, 2**frame.bits - 1
-    bottom, top = (_root((end - black) / (full - black)) for end in (0, full))
+    black, full, bottom, top = _ends(frame)
     light = (np.minimum(frame.mosaic, full) - black) / (full - black)
     codes = np.rint(_TOP * (_root(light) - bottom) / (top - bottom))
     return to_quarters(codes.astype(np.uint16))
@@ -51,11 +50,17 @@ def compand(frame: RawFrame) -> Mosaic:
 
 def expand(codes: Mosaic, frame: RawFrame) -> Mosaic:
     """The mosaic of codes, in DN of `frame`'s levels; the inverse of `compand` but for rounding."""
-    black, full = sum(frame.black) / 4, 2**frame.bits - 1
-    bottom, top = (_root((end - black) / (full - black)) for end in (0, full))
+    black, full, bottom, top = _ends(frame)
     light = _square(codes / _TOP * (top - bottom) + bottom)
     values = np.clip(np.rint(light * (full - black) + black), 0, full)
     return from_quarters(values.astype(np.uint16))
+
+
+def _ends(frame: RawFrame) -> tuple[float, int, float, float]:
+    """The black level and the highest value, in DN, and the roots of 0 DN and of that value."""
+    black, full = sum(frame.black) / 4, 2**frame.bits - 1
+    bottom, top = (_root((end - black) / (full - black)) for end in (0, full))
+    return black, full, bottom, top
 
 
 def _root(light: Real) -> Real:
@@ -97,29 +102,49 @@ class FileCodec(Codec):
             index, start = index + 1, process_time()
 
 
-class Dng(FileCodec):
-    """A DNG for each frame, as `derender` writes them: lossless, but for `log10`."""
-
-    def __init__(self, compression: Compression) -> None:
-        self.name = f"dng-{compression}"
-        self._compression = compression
+class FrameCodec(FileCodec):
+    """A codec that stores a file for each frame."""
 
     def write(self, clip: BenchmarkClip, count: int, folder: Path) -> float:
         """As `FileCodec.write`."""
         seconds = 0.0
         for index in range(count):
             raw, start = clip.raw(index), process_time()
-            write_dng(raw, _file(folder, index, "dng"), compression=self._compression)
+            (folder / f"{index:06d}").write_bytes(self.encode_frame(raw))
             seconds += process_time() - start
         return seconds
 
     def read(self, clip: BenchmarkClip, folder: Path) -> Iterator[Mosaic]:
         """As `FileCodec.read`."""
         for file in sorted(folder.iterdir()):
-            yield read_raw(file).mosaic
+            yield self.decode_frame(file, clip.reference)
+
+    @abstractmethod
+    def encode_frame(self, frame: RawFrame) -> bytes:
+        """A frame's file."""
+
+    @abstractmethod
+    def decode_frame(self, file: Path, reference: RawFrame) -> Mosaic:
+        """The mosaic in a file, in DN of the levels of the clip's reference frame."""
 
 
-class JpegXl(FileCodec):
+class Dng(FrameCodec):
+    """A DNG for each frame, as `derender` writes them: lossless, but for `log10`."""
+
+    def __init__(self, compression: Compression) -> None:
+        self.name = f"dng-{compression}"
+        self._compression = compression
+
+    def encode_frame(self, frame: RawFrame) -> bytes:
+        """As `FrameCodec.encode_frame`."""
+        return encode_dng(frame, compression=self._compression)
+
+    def decode_frame(self, file: Path, reference: RawFrame) -> Mosaic:
+        """As `FrameCodec.decode_frame`."""
+        return read_raw(file).mosaic
+
+
+class JpegXl(FrameCodec):
     """A lossy JPEG XL for each frame.
 
     Grey values of JPEG XL are sRGB's, whose curve is close to a square root.
@@ -139,23 +164,19 @@ class JpegXl(FileCodec):
         self.name = f"jxl-{distance:g}"
         self._distance = distance
 
-    def write(self, clip: BenchmarkClip, count: int, folder: Path) -> float:
-        """As `FileCodec.write`."""
-        seconds = 0.0
-        for index in range(count):
-            raw, start = clip.raw(index), process_time()
-            data = imagecodecs.jpegxl_encode(
-                compand(raw) << 4, distance=self._distance, bitspersample=16, numthreads=1
+    def encode_frame(self, frame: RawFrame) -> bytes:
+        """As `FrameCodec.encode_frame`."""
+        codes = compand(frame) << 4
+        return bytes(
+            imagecodecs.jpegxl_encode(
+                codes, distance=self._distance, bitspersample=16, numthreads=1
             )
-            _file(folder, index, "jxl").write_bytes(data)
-            seconds += process_time() - start
-        return seconds
+        )
 
-    def read(self, clip: BenchmarkClip, folder: Path) -> Iterator[Mosaic]:
-        """As `FileCodec.read`."""
-        for file in sorted(folder.iterdir()):
-            codes = imagecodecs.jpegxl_decode(file.read_bytes(), numthreads=1)
-            yield expand(np.rint(np.minimum(codes / 16, _TOP)).astype(np.uint16), clip.reference)
+    def decode_frame(self, file: Path, reference: RawFrame) -> Mosaic:
+        """As `FrameCodec.decode_frame`."""
+        codes = imagecodecs.jpegxl_decode(file.read_bytes(), numthreads=1)
+        return expand(np.rint(np.minimum(codes / 16, _TOP)).astype(np.uint16), reference)
 
 
 class Hevc(FileCodec):
@@ -201,7 +222,3 @@ class Hevc(FileCodec):
         with av.open(folder / "clip.hevc", format="hevc") as container:
             for frame in container.decode(video=0):
                 yield expand(frame.to_ndarray().astype(np.uint16), clip.reference)
-
-
-def _file(folder: Path, index: int, suffix: str) -> Path:
-    return folder / f"{index:06d}.{suffix}"
