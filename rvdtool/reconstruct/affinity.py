@@ -71,7 +71,7 @@ RELIABLE = 0.05
 NOISIEST = np.float32(6)
 """Upper limit of the noise floor, as a multiple of the noise of fit and reference RAW: three times
 that of both frames. Where the reference frame is in view, it is 1.7 times at most."""
-NO_WAY = np.float32(1e3)
+UNUSABLE = np.float32(1e3)
 """Variance of candidates from outside of the other frame."""
 
 
@@ -178,7 +178,7 @@ class Evidence(SharedPrior):
         anchored = _carry(
             value, clipped, self.lower_bound, first_raw, residual, flow_variance, residual_variance
         )
-        variance = np.minimum(self.warped.variance + 2 * flow_variance, NO_WAY)
+        variance = np.minimum(self.warped.variance + 2 * flow_variance, UNUSABLE)
 
         def where(other: Array, own: Array) -> Array:
             return np.where(wrong, other, own).astype(np.float32)
@@ -210,7 +210,7 @@ class Evidence(SharedPrior):
             previous_strip(
                 first, last, self.fit.value, self.clipped, self.lower_bound, brought, self.shade,
                 self.previous_fit, self.near, self.flow_variance, self.residual_variance,
-                NO_WAY, carried,
+                UNUSABLE, carried,
             )  # fmt: skip
 
         in_strips(raw.shape[0], strip)
@@ -341,7 +341,7 @@ def _candidates(
         for squared, flow in zip(flows.squared, flows.flows, strict=True)
     ]
     tables = tables_of([calibration.fine, calibration.noise, calibration.smooth, *floors])
-    constants = np.array([KAPPA, RELIABLE, NOISIEST, NO_WAY, CERTAIN], np.float32)
+    constants = np.array([KAPPA, RELIABLE, NOISIEST, UNUSABLE, CERTAIN], np.float32)
     one, two, three, four, five, six = (empty(fit.value.shape) for _ in range(6))
     made = _Made(one, (two, three), four, five, six)
     sources = tuple(brought)
@@ -398,9 +398,9 @@ def _where_raw_agrees(candidate: Candidate, agreement: Array | None) -> Candidat
     if agreement is None:
         return candidate
     # The square suppresses the narrow borders of partial agreement, which have halos.
-    variance = candidate.variance / np.maximum(agreement * agreement, 1 / NO_WAY)
+    variance = candidate.variance / np.maximum(agreement * agreement, 1 / UNUSABLE)
     return replace(
-        candidate, variance=np.where(agreement > 0, np.minimum(variance, NO_WAY), NO_WAY)
+        candidate, variance=np.where(agreement > 0, np.minimum(variance, UNUSABLE), UNUSABLE)
     )
 
 

@@ -1,8 +1,8 @@
 """Run the network on a CPU, with compiled single-pass loops for its inputs and outputs.
 
-It computes the same as `CalibratedFagdn.forward` on the planes of `pack_prior` (a test compares
-them), which training and GPUs use. Here the planes of a few rows at a time go directly through the
-network's first layer, so that they never exist for a whole frame.
+The result equals that of `CalibratedFagdn.forward` on the planes of `pack_prior` (a test compares
+them), which training and GPUs use. To save memory, the input planes are computed for a few rows at
+a time and passed directly to the network's first layer.
 """
 
 from typing import Any
@@ -40,9 +40,9 @@ _HALF, _QUARTER, _TENTH, _HUNDREDTH = (np.float32(number) for number in (0.5, 0.
 def fits(network: CalibratedFagdn) -> bool:
     """Whether this module supports a network: on a CPU, and without ablations."""
     config = network.config
-    whole = config.full_resolution and config.warping and config.anchored
+    complete = config.full_resolution and config.warping and config.anchored
     calibrated = config.confidence_map and config.calibrated
-    return whole and calibrated and next(network.parameters()).device.type == "cpu"
+    return complete and calibrated and next(network.parameters()).device.type == "cpu"
 
 
 class Answer:
@@ -72,15 +72,15 @@ class Answer:
         flow = self._packing.pack_flow(prior.far)
         out = self._network.decide(first, reference, flow).permute(0, 2, 3, 1)[0]
         value = empty(self._packing.size)
-        before = np.array(self._packing.before)
+        padding = np.array(self._packing.before)
 
-        def change(first_row: int, last_row: int) -> None:
-            top, bottom = (first_row + before[0]) // 2, (last_row - 1 + before[0]) // 2
+        def fuse_rows(first_row: int, last_row: int) -> None:
+            top, bottom = (first_row + padding[0]) // 2, (last_row - 1 + padding[0]) // 2
             with torch.inference_mode():  # applies to this thread only
                 changes = out[top : bottom + 1].float().contiguous().numpy()
-            _change(first_row, last_row, maps, prior.clipped, changes, top, before, value)
+            _fuse_rows(first_row, last_row, maps, prior.clipped, changes, top, padding, value)
 
-        in_strips(value.shape[0], change)
+        in_strips(value.shape[0], fuse_rows)
         return value
 
     def _first_layer(self, maps: tuple[Array, ...], rgb: Rgb, prior: Prior) -> Tensor:
@@ -95,18 +95,18 @@ class Answer:
         by_cell = features[0].permute(1, 2, 0)
         rgb = rgb if rgb.flags.c_contiguous else rgb.copy()
         peak = np.float32(np.iinfo(rgb.dtype).max)
-        flat = np.array([5 * shown_brightness(prior), self._gain_tracked], np.float32)
+        constants = np.array([5 * shown_brightness(prior), self._gain_tracked], np.float32)
 
-        def show(first: int, last: int) -> None:
+        def first_layer(first: int, last: int) -> None:
             planes = np.empty((INPUTS, last - first, width), np.float32)
             rows = self._rows[2 * first : 2 * last]
-            _show(rows, self._columns, maps, rgb, prior.clipped, peak, flat, planes)
+            _fill_inputs(rows, self._columns, maps, rgb, prior.clipped, peak, constants, planes)
             with torch.inference_mode():  # applies to this thread only
                 cells = torch.from_numpy(planes).view(INPUTS, -1).t()
-                made = torch.addmm(self._constants, cells, self._weights)
-                by_cell[first:last] = made.view(last - first, width, channels)
+                result = torch.addmm(self._constants, cells, self._weights)
+                by_cell[first:last] = result.view(last - first, width, channels)
 
-        in_strips(height, show, _ROWS)
+        in_strips(height, first_layer, _ROWS)
         return features
 
 
@@ -125,29 +125,29 @@ def _maps(prior: Prior) -> tuple[Array, ...]:
 
 
 @kernel
-def _show(
+def _fill_inputs(
     rows: NDArray[np.uint64],
     columns: NDArray[np.uint64],
     maps: tuple[Array, ...],
     rgb: Rgb,
     clipped: NDArray[np.uint8],
     peak: np.float32,
-    flat: Array,
+    constants: Array,
     planes: Array,
 ) -> None:
-    """Compute `CalibratedFagdn._inputs` for some rows of cells.
+    """Compute some rows of the network's inputs, as `CalibratedFagdn._inputs` does.
 
     Args:
         rows, columns: indices into the mosaic, two for each cell, reflected at its borders.
         maps: the result of `_maps`.
         rgb, clipped: the frame's sRGB and clip state.
         peak: largest sRGB code.
-        flat: inputs that are constant over the frame, [2].
+        constants: inputs that are constant over the frame, [2].
         planes: the result, [INPUTS, rows of cells, w].
     """
     count = columns.size // 2
     here = np.empty((11, count), np.float32)
-    fused, whole = np.empty(count, np.float32), np.empty(count, np.float32)
+    fused, variance = np.empty(count, np.float32), np.empty(count, np.float32)
     per_sigma = np.empty(count, np.float32)
     states = np.empty(count, np.uint8)
     for row in range(rows.size):
@@ -165,21 +165,21 @@ def _show(
                 state = planes[12 + 4 * channel + position, into]
                 for i in range(count):
                     state[i] = np.float32((states[i] >> channel) & 1)
-            _show_position(here, fused, whole, per_sigma, position, planes, into)
+            _fill_inputs_at(here, fused, variance, per_sigma, position, planes, into)
     for number in range(48, 53):
         sums = planes[number].reshape(-1)
         for i in range(sums.size):
             sums[i] = _QUARTER * log(_QUARTER * sums[i])
     planes[53] *= _TENTH * _QUARTER
-    planes[58] = flat[0]
-    planes[59] = flat[1]
+    planes[58] = constants[0]
+    planes[59] = constants[1]
 
 
 @inline
 def _take(source: NDArray[Any], columns: NDArray[np.uint64], dx: int, result: NDArray[Any]) -> None:
     """Take the values at one position of a row's cells."""
-    # Between the reflected columns at both ends, columns are in order and need no lookup. The first
-    # column's reflection tells how many were added before it.
+    # Only the reflected columns at both ends need a lookup; between them, columns are in order.
+    # The first entry of `columns` is the number of columns added before the mosaic.
     shift = dx - np.int64(columns[0])
     start = 1 if shift < 0 else 0
     stop = (source.size - shift + 1) // 2
@@ -192,43 +192,43 @@ def _take(source: NDArray[Any], columns: NDArray[np.uint64], dx: int, result: ND
 
 
 @inline
-def _show_position(
+def _fill_inputs_at(
     here: Array,
     fused: Array,
-    whole: Array,
+    variance: Array,
     per_sigma: Array,
     position: int,
     planes: Array,
     into: int,
 ) -> None:
-    """Compute the planes from the candidates, at one position of a row's cells.
+    """Fill the planes that depend on the candidates, at one position of a row's cells.
 
     Args:
         here: `maps` there.
-        fused, whole, per_sigma: overwritten.
+        fused, variance, per_sigma: overwritten.
         position, planes, into: the position in the cell, and the row of `planes` to fill.
     """
-    _blend(here, fused, whole, per_sigma)
+    _blend(here, fused, variance, per_sigma)
     for k in range(6):
-        _squashed(
+        _fill_squashed(
             here[k if k < 4 else 4 + k], fused, per_sigma, planes[24 + 4 * k + position, into]
         )
     tone = planes[54 + position, into]
     for i in range(tone.size):
         tone[i] = np.sqrt(max(fused[i], _0)) - _HALF
     for k in range(3):
-        _ratios(here[9 - k if k < 2 else 3], here[0], planes[60 + 4 * k + position, into])
+        _fill_ratios(here[9 - k if k < 2 else 3], here[0], planes[60 + 4 * k + position, into])
     for k in range(5):
-        _add_ratio(here[4 + k if k < 4 else 10], whole, planes[48 + k, into], position == 0)
+        _add_ratio(here[4 + k if k < 4 else 10], variance, planes[48 + k, into], position == 0)
     sigma = planes[53, into]
     for i in range(sigma.size):
-        logarithm = _HALF * log(whole[i])
+        logarithm = _HALF * log(variance[i])
         sigma[i] = logarithm if position == 0 else sigma[i] + logarithm
 
 
 @inline
-def _blend(here: Array, fused: Array, whole: Array, per_sigma: Array) -> None:
-    """`rvdtool.network.calibrated.fuse`."""
+def _blend(here: Array, fused: Array, variance: Array, per_sigma: Array) -> None:
+    """See `rvdtool.network.calibrated.fuse_planes`; `per_sigma` is 1 / σ."""
     a0, a1, a2, a3 = here[0], here[1], here[2], here[3]
     u0, u1, u2, u3 = here[4], here[5], here[6], here[7]
     fine = here[10]
@@ -236,14 +236,14 @@ def _blend(here: Array, fused: Array, whole: Array, per_sigma: Array) -> None:
         v0, v3 = max(u0[i], _SMALLEST), max(u3[i], _SMALLEST)
         p0, p1, p2 = _1 / v0, _1 / max(u1[i], _SMALLEST), _1 / max(u2[i], _SMALLEST)
         value, total, share = _fuse(a0[i], a1[i], a2[i], a3[i], p0, p1, p2, _1 / v3, fine[i])
-        square = max((_1 - share) * (min(_3 / total, v0) + fine[i]), _SMALLEST)
+        expected = max((_1 - share) * (min(_3 / total, v0) + fine[i]), _SMALLEST)
         fused[i] = value
-        whole[i] = square
-        per_sigma[i] = _1 / np.sqrt(square)
+        variance[i] = expected
+        per_sigma[i] = _1 / np.sqrt(expected)
 
 
 @inline
-def _squashed(other: Array, fused: Array, per_sigma: Array, result: Array) -> None:
+def _fill_squashed(other: Array, fused: Array, per_sigma: Array, result: Array) -> None:
     """0.5 · asinh of differences in units of σ."""
     for i in range(result.size):
         x = (other[i] - fused[i]) * per_sigma[i]
@@ -253,7 +253,7 @@ def _squashed(other: Array, fused: Array, per_sigma: Array, result: Array) -> No
 
 
 @inline
-def _ratios(other: Array, fit: Array, result: Array) -> None:
+def _fill_ratios(other: Array, fit: Array, result: Array) -> None:
     """Logarithms of the ratio of a warped fit to the fit."""
     for i in range(result.size):
         ratio = (max(other[i], _0) + _HUNDREDTH) / (max(fit[i], _0) + _HUNDREDTH)
@@ -261,25 +261,25 @@ def _ratios(other: Array, fit: Array, result: Array) -> None:
 
 
 @inline
-def _add_ratio(variance: Array, whole: Array, result: Array, first: bool) -> None:
+def _add_ratio(variance: Array, total_variance: Array, result: Array, first: bool) -> None:
     """Add up a variance in units of σ² over the positions of a cell."""
     for i in range(result.size):
-        ratio = max(variance[i], _SMALLEST) / whole[i]
+        ratio = max(variance[i], _SMALLEST) / total_variance[i]
         result[i] = ratio if first else result[i] + ratio
 
 
 @kernel
-def _change(
+def _fuse_rows(
     first_row: int,
     last_row: int,
     maps: tuple[Array, ...],
     clipped: NDArray[np.uint8],
     changes: Array,
     top: np.int64,
-    before: NDArray[np.int64],
+    padding: NDArray[np.int64],
     value: Array,
 ) -> None:
-    """Fuse some rows with the network's changes; see `CalibratedFagdn.forward`.
+    """Fuse some rows with the network's changes, as `CalibratedFagdn.forward` does.
 
     Args:
         first_row, last_row: range of rows of `value`.
@@ -288,16 +288,16 @@ def _change(
         changes: the network's output for these rows, [rows of cells, w, 4 · 5]: candidates and
             correction, then position.
         top: row of cells where `changes` begins.
-        before: padding rows above and columns left of the mosaic on the packed grid.
+        padding: rows added above and columns added left of the mosaic.
         value: the result, [H, W].
     """
-    told = np.empty((CANDIDATES + 1, value.shape[1]), np.float32)
+    outputs = np.empty((CANDIDATES + 1, value.shape[1]), np.float32)
     for y in range(first_row, last_row):
         for dx in range(2):
-            position = 2 * ((y + before[0]) % 2) + (dx + before[1]) % 2
-            cells = changes[(y + before[0]) // 2 - top, (dx + before[1]) // 2 :]
+            position = 2 * ((y + padding[0]) % 2) + (dx + padding[1]) % 2
+            cells = changes[(y + padding[0]) // 2 - top, (dx + padding[1]) // 2 :]
             for k in range(CANDIDATES + 1):
-                _tell(cells, 4 * k + position, told[k, dx:])
+                _take_output(cells, 4 * k + position, outputs[k, dx:])
         a0, a1, a2, a3 = maps[0][y], maps[1][y], maps[2][y], maps[3][y]
         u0, u1, u2, u3 = maps[4][y], maps[5][y], maps[6][y], maps[7][y]
         fine_variance, state, result = maps[10][y], clipped[y], value[y]
@@ -309,20 +309,20 @@ def _change(
             p0, p1, p2, p3 = _1 / v0, _1 / v1, _1 / v2, _1 / v3
             fused, total, share = _fuse(fit, anchored, previous, warped, p0, p1, p2, p3, fine)
             sigma = np.sqrt(max((_1 - share) * (min(_3 / total, v0) + fine), _SMALLEST))
-            p0, p1 = p0 * _factor(told[0, x]), p1 * _factor(told[1, x])
-            p2, p3 = p2 * _factor(told[2, x]), p3 * _factor(told[3, x])
-            made, _, _ = _fuse(fit, anchored, previous, warped, p0, p1, p2, p3, fine)
-            made += sigma * told[4, x]
-            untold = state[x] > 0 and fine >= _UNTOLD
-            made = _HALF * (fused + made) if untold else made
+            p0, p1 = p0 * _factor(outputs[0, x]), p1 * _factor(outputs[1, x])
+            p2, p3 = p2 * _factor(outputs[2, x]), p3 * _factor(outputs[3, x])
+            combined, _, _ = _fuse(fit, anchored, previous, warped, p0, p1, p2, p3, fine)
+            combined += sigma * outputs[4, x]
+            uncertain = state[x] > 0 and fine >= _UNTOLD
+            combined = _HALF * (fused + combined) if uncertain else combined
             slack = _BEYOND * sigma
-            least = min(min(fit, anchored), min(previous, warped)) - slack
-            most = max(max(fit, anchored), max(previous, warped)) + slack
-            result[x] = min(max(made, least), most)
+            low = min(min(fit, anchored), min(previous, warped)) - slack
+            high = max(max(fit, anchored), max(previous, warped)) + slack
+            result[x] = min(max(combined, low), high)
 
 
 @inline
-def _tell(cells: Array, number: int, result: Array) -> None:
+def _take_output(cells: Array, number: int, result: Array) -> None:
     """Take one output of the network; every second element of the result is filled."""
     for i in range((result.size + 1) // 2):
         result[2 * i] = cells[i, number]
@@ -346,9 +346,9 @@ def _fuse(
     p3: np.float32,
     fine: np.float32,
 ) -> tuple[np.float32, np.float32, np.float32]:
-    """Fused value, precision of candidates with the fine error, and weight of the warped RAW."""
+    """Fused value, total precision of the first three candidates, and weight of the warped RAW."""
     total = p0 + p1 + p2
     blend = (p0 * a0 + p1 * a1 + p2 * a2) / total
-    rest = (_1 / total + fine) * p3
-    share = rest / (rest + _1)
+    ratio = (_1 / total + fine) * p3
+    share = ratio / (ratio + _1)
     return blend + share * (a3 - blend), total, share

@@ -3,12 +3,12 @@
 LibRaw's auto-brightness changes the ISP's gain in every frame; the camera's exposure or the light
 may change, too. In both cases, the fits of the same object in the two frames differ by a ratio. It
 is measured in areas that certainly show the same in both frames, as the *mode* of many ratios,
-since the ratios of moving shadows and wrong matches are scattered. Objects that move towards the
-corners are darkened by the lens; this shading is estimated at the same time, and kept from frame to
-frame.
+since the ratios of moving shadows and wrong matches are widely spread. Objects that move towards
+the corners are darkened by the lens; this shading is estimated at the same time, and kept from
+frame to frame.
 
-Light may change by more than eight stops. Noise scatters the ratios; it determines the range of the
-search, the weight of each ratio, and the error of the result. Changes within this error are
+Light may change by more than eight stops. The weight of each ratio, the width of the search and the
+error of the result depend on the noise. Changes within this error are
 ignored.
 
 The sRGB video doesn't show whether a frame became brighter through the ISP or through exposure or
@@ -37,14 +37,14 @@ DEAD_ZONE = 0.004
 """Smaller changes (log) relative to the previous frame are ignored, since errors would add up."""
 CERTAIN = 1.5
 """Changes within this many standard errors are ignored; much larger ones are used in full."""
-BLOCKS_PER_WITNESS = 4
-"""Number of blocks equivalent to one with independent noise."""
+BLOCKS_PER_SAMPLE = 4
+"""Number of blocks that count as one with independent noise."""
 NOISIEST_RATIO = 0.25
-"""Standard deviation of the logarithm from which a block's ratio isn't used."""
+"""A block isn't used if the logarithm of its ratio has at least this standard deviation."""
 JUMP = 0.5
-"""A ratio farther (log) from the expected one than this needs more evidence, see UNEXPECTED."""
+"""A ratio that differs (log) from the expected one by more than this must fulfil UNEXPECTED."""
 UNEXPECTED = 1.5
-"""Factor by which more blocks must agree on it: a lamp may light half of a scene."""
+"""It must have this many times as many blocks as others, since a lamp may light half of a scene."""
 
 _SHADING_PRIOR = 0.3
 _MEMORY = 0.95
@@ -61,7 +61,7 @@ defaults. LibRaw's rendering is below it even after a codec; cameras differ more
 
 
 def has_auto_brightness(reference: RawFrame, rgb: Rgb, agreement: Array | None = None) -> bool:
-    """Whether the reference frame looks as LibRaw's defaults (the paper's protocol) render its RAW.
+    """Whether LibRaw's defaults (the paper's protocol) rendered the reference frame from its RAW.
 
     Args:
         reference: the true RAW of the reference frame, on the video's grid.
@@ -153,7 +153,7 @@ def ratio_mode(
     noise: Curve,
     expected: float,
 ) -> Ratio | None:
-    """Mode of value / reference over trusted blocks; None if too few are left.
+    """Mode of value / reference over trusted blocks; None if too few are usable.
 
     Args:
         value, reference: block means, normalised RAW, [H, W].
@@ -167,9 +167,9 @@ def ratio_mode(
         return None
     darker = float(np.median(value[trusted])) / max(float(np.median(reference[trusted])), 1e-6)
     # Blocks that became much darker may be dark now, and vice versa.
-    least = DARKEST / 2 * (darker if darker < _MUCH_DARKER else 1)
-    least_reference = DARKEST / (darker if darker > 1 / _MUCH_DARKER else 1)
-    usable = trusted & (value > max(least, 1e-5)) & (reference > max(least_reference, 1e-5))
+    darkest = DARKEST / 2 * (darker if darker < _MUCH_DARKER else 1)
+    darkest_reference = DARKEST / (darker if darker > 1 / _MUCH_DARKER else 1)
+    usable = trusted & (value > max(darkest, 1e-5)) & (reference > max(darkest_reference, 1e-5))
     spread = _log_deviation(value, reference, noise)
     usable &= spread < NOISIEST_RATIO
     if usable.sum() < ENOUGH_BLOCKS:
@@ -193,8 +193,8 @@ def ratio_mode(
         terms = Shading(shading.evidence + evidence).terms
         mode = float(means[3] - means[:3] @ terms)
         # Neighbouring blocks aren't independent: demosaicing and codecs reach across them.
-        rest = (logs - (far * terms).sum(axis=1) - mode) * weights
-        error = float(np.sqrt(BLOCKS_PER_WITNESS * (rest[near] ** 2).sum())) / float(total)
+        residuals = (logs - (far * terms).sum(axis=1) - mode) * weights
+        error = float(np.sqrt(BLOCKS_PER_SAMPLE * (residuals[near] ** 2).sum())) / float(total)
     return Ratio(float(np.exp(mode)), shading.learn(evidence), error)
 
 
@@ -212,10 +212,10 @@ def _add_up(
 
     Args:
         logs, far, weights: per block; far: [blocks, 3].
-        reach: how far from the mode a block's ratio counts.
+        reach: blocks count if their ratio is within this distance (log) of the mode.
         around: the shading's terms and the mode, [4].
-        near: whether it counts, a result.
-        sums: [5, 5], 0 before.
+        near: which blocks count, a result.
+        sums: the result, [5, 5]; 0 at the start.
     """
     for i in range(logs.size):
         shading = far[i, 0] * around[0] + far[i, 1] * around[1] + far[i, 2] * around[2]
@@ -243,13 +243,13 @@ def _start(
     spread: float,
     expected: float,
 ) -> tuple[NDArray[np.float64], float]:
-    """The shading for which most ratios agree, and the logarithm of their common ratio."""
+    """The terms of the shading with which most ratios agree, and their mode (log)."""
     candidates = [shading.terms]
-    if far[:, :2].sum(axis=1).std() > 0.01:  # else shading isn't observable
+    if far[:, :2].sum(axis=1).std() > 0.01:  # otherwise shading has no effect
         candidates += [np.array([slope, slope, 0.0]) for slope in _SLOPES]
     peaks = [_peak(logs - far @ terms, weights, spread, expected) for terms in candidates]
     heights = np.array([height for _, height in peaks], np.float64)
-    heights[0] *= 1.1  # change the known shading only for a clearly better one
+    heights[0] *= 1.1  # keep the known shading unless another one is clearly better
     best = int(heights.argmax())
     return candidates[best], peaks[best][0]
 
@@ -260,7 +260,7 @@ def _peak(
     spread: float,
     expected: float,
 ) -> tuple[float, float]:
-    """Position and height of a histogram's maximum, smoothed more if there is more noise."""
+    """Position and height of the maximum of a histogram, smoothed according to the noise."""
     bins, reach = round(2 * _WIDEST / _BIN), (-_WIDEST, _WIDEST)
     counts, edges = np.histogram(logs, bins, reach, weights=weights)
     smooth = np.convolve(counts, [1, 2, 3, 2, 1], "same")
@@ -289,7 +289,7 @@ def track(anchored: Ratio | None, neighbour: Ratio | None, previous: Ratio) -> R
 
 
 def _shrunk(measured: Ratio, previous: Ratio, dead_zone: float) -> Ratio:
-    """Shrink a measured ratio towards the previous one, as the change may be an error."""
+    """Shrink a measured ratio towards the previous one: part of the change may be an error."""
     change = float(np.log(measured.value / previous.value))
     error = CERTAIN * measured.error
     if abs(change) <= max(error, dead_zone):

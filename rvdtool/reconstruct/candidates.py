@@ -39,30 +39,32 @@ def _read(tables: Tables, number: int, x: Array, result: Array) -> None:
 
 @kernel
 def sample_strip(
-    first: int, last: int, mosaic: Array, flow: Array, result: tuple[Array, ...]
+    first: int, last: int, mosaics: Array, flow: Array, result: tuple[Array, ...]
 ) -> None:
     """Compute rows of `sample_mosaics`: [H, W, C] along a flow → C × [H, W]."""
-    height, width, count = mosaic.shape
-    flat = mosaic.reshape(-1)
+    height, width, count = mosaics.shape
+    flat = mosaics.reshape(-1)
     half = (width + 1) // 2
     one, two = np.empty(half, np.int32), np.empty(half, np.int32)
     three, four = np.empty(half, np.int32), np.empty(half, np.int32)
     right, below = np.empty(half, np.float32), np.empty(half, np.float32)
     to_x, to_y = np.empty(half, np.float32), np.empty(half, np.float32)
-    corners, shares = (one, two, three, four), (right, below)
+    corners, fractions = (one, two, three, four), (right, below)
     for y in range(first, last):
         for dx in range(2):
-            _parted(flow[y, dx::2], to_x, to_y)
-            _corners(y, dx, to_x, to_y, (height, width, count), corners, shares)
+            _split_pairs(flow[y, dx::2], to_x, to_y)
+            _corners(y, dx, to_x, to_y, (height, width, count), corners, fractions)
             for c in range(count):
-                _between(flat[c:], corners, shares, result[c][y, dx:])
+                _interpolate(flat[c:], corners, fractions, result[c][y, dx:])
 
 
 @inline
-def _between(samples: Array, corners: Corners, shares: tuple[Array, Array], result: Array) -> None:
+def _interpolate(
+    samples: Array, corners: Corners, fractions: tuple[Array, Array], result: Array
+) -> None:
     """Interpolate bilinearly; every second element of the result is filled."""
     upper_left, upper_right, lower_left, lower_right = corners
-    right, down = shares
+    right, down = fractions
     for i in range((result.size + 1) // 2):
         upper, lower = samples[upper_left[i]], samples[lower_left[i]]
         upper += right[i] * (samples[upper_right[i]] - upper)
@@ -78,7 +80,7 @@ def _corners(
     to_y: Array,
     shape: tuple[int, int, int],
     corners: Corners,
-    shares: tuple[Array, Array],
+    fractions: tuple[Array, Array],
 ) -> None:
     """Positions of the four samples around each point, for one column of the cells."""
     height, width, count = shape
@@ -87,7 +89,7 @@ def _corners(
     start = np.int32((y % 2 * width + dx) * count)
     row, cell, none = np.int32(2 * width * count), np.int32(2 * count), np.int32(0)
     one, two, three, four = corners
-    right, below = shares
+    right, below = fractions
     for i in range(columns):
         across = min(max(to_x[i] * _HALF + np.float32(np.int32(i)), _0), most_x)
         down = min(max((to_y[i] + own_y) * _HALF, _0), most_y)
@@ -101,15 +103,15 @@ def _corners(
 
 
 @inline
-def _parted(pairs: Array, first: Array, second: Array) -> None:
-    """Part the pairs of a row, since the compiler vectorises no loop that computes with pairs."""
+def _split_pairs(pairs: Array, first: Array, second: Array) -> None:
+    """Split the pairs of a row, since the compiler doesn't vectorise loops over pairs."""
     for i in range(pairs.shape[0]):
         first[i], second[i] = pairs[i, 0], pairs[i, 1]
 
 
 @kernel
 def shade_strip(first: int, last: int, flow: Array, terms: Array, shade: Array) -> None:
-    """Compute the ratio of the lens shading at a pixel and at its source.
+    """Compute the ratio of the lens shading at a pixel to that at its source.
 
     Args:
         first, last: range of rows.
@@ -124,7 +126,7 @@ def shade_strip(first: int, last: int, flow: Array, terms: Array, shade: Array) 
     to_x, to_y = np.empty((2, width), np.float32)
     for y in range(first, last):
         result = shade[y]
-        _parted(flow[y], to_x, to_y)
+        _split_pairs(flow[y], to_x, to_y)
         for x in range(width):
             own_x, own_y = np.float32(np.int32(x)), np.float32(y)
             other_x = min(max(own_x + to_x[x], _0), end_x)
@@ -155,7 +157,7 @@ def scale_strip(
     fine: Array,
     total: Array,
 ) -> None:
-    """Remove the brightness from an estimate, and compute its variance.
+    """Divide an estimate by its brightness, and compute its variance.
 
     Args:
         first, last: range of rows.
@@ -169,20 +171,20 @@ def scale_strip(
     per_gain = _1 / gain
     per_square = per_gain * per_gain
     width = value.shape[1]
-    free = np.empty((2, width), np.float32)
+    unclipped = np.empty((2, width), np.float32)
     for y in range(first, last):
-        known, bound, state = estimate[0][y], estimate[1][y], clipped[y]
-        one, at_least, error = value[y], lower_bound[y], total[y]
+        estimated, bound, state = estimate[0][y], estimate[1][y], clipped[y]
+        scaled, scaled_bound, error = value[y], lower_bound[y], total[y]
         for dx in range(2):
-            _read(tables, ERROR + 2 * (y % 2) + dx, known, free[dx])
+            _read(tables, ERROR + 2 * (y % 2) + dx, estimated, unclipped[dx])
         for x in range(width):
-            one[x] = known[x] * per_gain
-            at_least[x] = bound[x] * per_gain
-        _read(tables, FINE, one, fine[y])
+            scaled[x] = estimated[x] * per_gain
+            scaled_bound[x] = bound[x] * per_gain
+        _read(tables, FINE, scaled, fine[y])
         for dx in range(2):
-            by_state, own = of_states[2 * (y % 2) + dx], free[dx]
+            by_state, by_value = of_states[2 * (y % 2) + dx], unclipped[dx]
             for x in range(dx, width, 2):
-                variance = by_state[state[x]] if state[x] > 0 else own[x]
+                variance = by_state[state[x]] if state[x] > 0 else by_value[x]
                 error[x] = variance * per_square
 
 
@@ -190,8 +192,8 @@ def scale_strip(
 def square_strip(
     first: int, last: int, value: Array, other: Array, shade: Array, squared: Array
 ) -> None:
-    """Multiply the other frame's fit by the shading, in place, and square its difference to the
-    fit."""
+    """Multiply the other frame's fit by the shading in place, and compute its squared difference
+    from this frame's fit."""
     for y in range(first, last):
         row, others, shades, squares = value[y], other[y], shade[y], squared[y]
         for x in range(row.size):
@@ -210,7 +212,7 @@ def gather_strip(
     full: NDArray[np.uint8],
     lower_bound: Array,
     blind: Array,
-    brought: tuple[Array, Array, Array, Array],
+    from_reference: tuple[Array, Array, Array, Array],
     shade_far: Array,
     flows: tuple[Array, Array],
     missing: tuple[bool, bool],
@@ -231,28 +233,28 @@ def gather_strip(
         first, last: range of rows.
         value, clipped, full, lower_bound: the fit; `full` is 0 or 1, [H, W].
         blind: variance due to unseen clip states, [H, W].
-        brought: warped fit (shaded), residual, RAW and blurred detail of the reference frame; the
-            RAW is multiplied by the shading.
+        from_reference: warped fit (shaded), residual, RAW and blurred detail of the reference
+            frame; the RAW is multiplied by the shading.
         shade_far: ratio of the lens shading to that of the reference frame.
         flows, missing, squared: for the reference and the previous frame: flow [H, W, 2], whether
             it is invalid, and mean squared difference of the fits.
         tables: all except `ERROR`.
-        constants: κ, reliable, noisiest, no way, certain.
+        constants: κ, reliable, noisiest, unusable, certain.
         fine: variance of the fine error; `blind` is added.
         total: variance of the fit.
         fit_variance, anchored, warped_variance, near_variance, residual_variance: results.
     """
     width = value.shape[1]
     kappa, reliable, noisiest = constants[0], constants[1], constants[2]
-    no_way, certain = constants[3], constants[4]
+    unusable, certain = constants[3], constants[4]
     lines = np.empty((5, width), np.float32)
     brightest, noise, smooth, floor_far, floor_near = lines
     out_far, out_near = np.empty(width, np.float32), np.empty(width, np.float32)
     down = np.empty(width, np.float32)
     for y in range(first, last):
-        fit, first_fit, residual = value[y], brought[0][y], brought[1][y]
-        first_raw, blurred, shade = brought[2][y], brought[3][y], shade_far[y]
-        state, is_full, bound, hidden = clipped[y], full[y], lower_bound[y], blind[y]
+        fit, first_fit, residual = value[y], from_reference[0][y], from_reference[1][y]
+        first_raw, blurred, shade = from_reference[2][y], from_reference[3][y], shade_far[y]
+        state, full_row, bound, unseen = clipped[y], full[y], lower_bound[y], blind[y]
         squared_far, squared_near = squared[0][y], squared[1][y]
         for x in range(width):
             brightest[x] = max(fit[x], first_fit[x])
@@ -260,38 +262,38 @@ def gather_strip(
         _read(tables, SMOOTH, fit, smooth)
         _read(tables, FLOOR_FAR, fit, floor_far)
         _read(tables, FLOOR_NEAR, fit, floor_near)
-        _outside(y, flows[0], missing[0], out_far, down)
-        _outside(y, flows[1], missing[1], out_near, down)
+        _mark_outside(y, flows[0], missing[0], out_far, down)
+        _mark_outside(y, flows[1], missing[1], out_near, down)
         of_fine, of_total, of_fit, of_warped = (
             fine[y],
             total[y],
             fit_variance[y],
             warped_variance[y],
         )
-        carried, of_carried = anchored[0][y], anchored[1][y]
+        anchored_value, of_anchored = anchored[0][y], anchored[1][y]
         of_near, of_residual = near_variance[y], residual_variance[y]
         for x in range(width):
-            inside, certainly = state[x] > 0, is_full[x] > 0
+            is_clipped, is_full = state[x] > 0, full_row[x] > 0
             highest = noisiest * (of_fine[x] + noise[x])
-            of_fine[x] = certain if certainly else of_fine[x] + hidden[x]
-            variance = certain if certainly else of_total[x]
-            of_fit[x] = variance if inside else min(smooth[x], variance)
+            of_fine[x] = certain if is_full else of_fine[x] + unseen[x]
+            variance = certain if is_full else of_total[x]
+            of_fit[x] = variance if is_clipped else min(smooth[x], variance)
             far = squared_far[x] - _ONE_AND_A_HALF * min(floor_far[x], highest)
-            far = no_way if out_far[x] > _0 else kappa * max(far, _0)
+            far = unusable if out_far[x] > _0 else kappa * max(far, _0)
             near = squared_near[x] - _ONE_AND_A_HALF * min(floor_near[x], highest)
-            of_near[x] = no_way if out_near[x] > _0 else kappa * max(near, _0)
+            of_near[x] = unusable if out_near[x] > _0 else kappa * max(near, _0)
             raw = first_raw[x] * shade[x]
-            raw = max(raw, bound[x]) if certainly else raw
+            raw = max(raw, bound[x]) if is_full else raw
             first_raw[x] = raw
-            short = max(bound[x] - raw, _0) if inside else _0
+            short = max(bound[x] - raw, _0) if is_clipped else _0
             moved = fit[x] + residual[x] * shade[x]
-            carried[x] = max(raw, bound[x]) if inside else moved
+            anchored_value[x] = max(raw, bound[x]) if is_clipped else moved
             of_clipped = noise[x] + blurred[x]
-            own = of_clipped if inside else reliable * variance
-            of_carried[x] = far + own + short * short
-            loose = _2 * far + _ONE_AND_A_HALF * noise[x] + blurred[x]
-            of_warped[x] = no_way if inside else loose
-            of_residual[x] = of_clipped if inside else _2 * reliable * variance
+            own = of_clipped if is_clipped else reliable * variance
+            of_anchored[x] = far + own + short * short
+            of_raw = _2 * far + _ONE_AND_A_HALF * noise[x] + blurred[x]
+            of_warped[x] = unusable if is_clipped else of_raw
+            of_residual[x] = of_clipped if is_clipped else _2 * reliable * variance
 
 
 @kernel
@@ -301,40 +303,40 @@ def previous_strip(
     value: Array,
     clipped: NDArray[np.uint8],
     lower_bound: Array,
-    brought: tuple[Array, Array],
+    from_previous: tuple[Array, Array],
     shade: Array,
     previous_fit: Array,
     flow: Array,
     near_variance: Array,
     residual_variance: Array,
-    no_way: np.float32,
-    carried: tuple[Array, Array],
+    unusable: np.float32,
+    candidate: tuple[Array, Array],
 ) -> None:
     """Compute the candidate from the previous RAW; see `Evidence.with_previous`.
 
     Args:
         first, last: range of rows.
         value, clipped, lower_bound: the fit.
-        brought: the warped previous RAW and the variance of its error.
+        from_previous: the warped previous RAW and the variance of its error.
         shade, previous_fit, flow, near_variance, residual_variance: see `Evidence`.
-        no_way: variance outside of the previous frame.
-        carried: value and variance of the result.
+        unusable: variance outside of the previous frame.
+        candidate: value and variance, the results.
     """
     width = value.shape[1]
     out, down = np.empty(width, np.float32), np.empty(width, np.float32)
     for y in range(first, last):
         fit, state, bound, factor = value[y], clipped[y], lower_bound[y], shade[y]
-        of_raw, raws, before = brought[1][y], brought[0][y], previous_fit[y]
+        of_raw, raws, before = from_previous[1][y], from_previous[0][y], previous_fit[y]
         of_near, of_residual = near_variance[y], residual_variance[y]
-        result, variance = carried[0][y], carried[1][y]
-        _outside(y, flow, False, out, down)
+        result, variance = candidate[0][y], candidate[1][y]
+        _mark_outside(y, flow, False, out, down)
         for x in range(width):
-            raw, inside = raws[x] * factor[x], state[x] > 0
-            of_flow = no_way if out[x] > _0 else of_raw[x] + of_near[x]
-            short = max(bound[x] - raw, _0) if inside else _0
+            raw, is_clipped = raws[x] * factor[x], state[x] > 0
+            moved_variance = unusable if out[x] > _0 else of_raw[x] + of_near[x]
+            short = max(bound[x] - raw, _0) if is_clipped else _0
             moved = fit[x] + raw - before[x]
-            result[x] = max(raw, bound[x]) if inside else moved
-            variance[x] = of_flow + of_residual[x] + short * short
+            result[x] = max(raw, bound[x]) if is_clipped else moved
+            variance[x] = moved_variance + of_residual[x] + short * short
 
 
 @kernel
@@ -355,20 +357,20 @@ def fuse_strip(
             total = p0 + p1 + p2
             blend = p0 * values[0][y, x] + p1 * values[1][y, x] + p2 * values[2][y, x]
             blend = blend / total
-            rest = _1 / total + fine[y, x]
-            share = rest / (rest + variances[3][y, x])
+            blend_variance = _1 / total + fine[y, x]
+            share = blend_variance / (blend_variance + variances[3][y, x])
             result[y, x] = blend + share * (values[3][y, x] - blend)
             variance[y, x] = min(_3 / total, of_fit)
 
 
 @kernel
-def whole_strip(
+def total_variance_strip(
     first: int,
     last: int,
     variances: tuple[Array, Array, Array, Array],
     fine: Array,
     variance: Array,
-    whole: Array,
+    total: Array,
 ) -> None:
     """Compute the expected square of the fusion's total error, including the fine error.
 
@@ -377,21 +379,21 @@ def whole_strip(
         variances: the candidates' variances.
         fine: see `Prior`.
         variance: variance of the fusion's predictable error.
-        whole: the result, [H, W].
+        total: the result, [H, W].
     """
     for y in range(first, last):
         v0, v1, v2, v3 = variances[0][y], variances[1][y], variances[2][y], variances[3][y]
-        rough, known, result = fine[y], variance[y], whole[y]
+        rough, known, result = fine[y], variance[y], total[y]
         for x in range(result.size):
-            rest = _1 / (_1 / v0[x] + _1 / v1[x] + _1 / v2[x]) + rough[x]
-            result[x] = v3[x] / (rest + v3[x]) * (known[x] + rough[x])
+            blend_variance = _1 / (_1 / v0[x] + _1 / v1[x] + _1 / v2[x]) + rough[x]
+            result[x] = v3[x] / (blend_variance + v3[x]) * (known[x] + rough[x])
 
 
 @inline
-def _outside(y: int, flow: Array, everywhere: bool, result: Array, down: Array) -> None:
+def _mark_outside(y: int, flow: Array, everywhere: bool, result: Array, down: Array) -> None:
     """Set 1 where a row's flow leaves the other frame (or everywhere), else 0; see
-    `flow.outside`. `down` is overwritten."""
-    _parted(flow[y], result, down)
+    `flow.outside`. `down` is scratch memory."""
+    _split_pairs(flow[y], result, down)
     most_x, most_y = np.float32(flow.shape[1]) - _HALF, np.float32(flow.shape[0]) - _HALF
     own_y, always = np.float32(y), _1 if everywhere else _0
     for x in range(result.size):

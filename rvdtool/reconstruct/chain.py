@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from rvdtool.errors import InputError, MismatchError
 from rvdtool.raw.frame import Mosaic, RawFrame
-from rvdtool.reconstruct.affinity import NO_WAY, Evidence, Prior, gather
+from rvdtool.reconstruct.affinity import UNUSABLE, Evidence, Prior, gather
 from rvdtool.reconstruct.brightness import BLOCK, Ratio, Shading, has_auto_brightness
 from rvdtool.reconstruct.buffers import release_with
 from rvdtool.reconstruct.calibration import Calibration, faded
@@ -97,14 +97,15 @@ class Followed:
 
 @dataclass(frozen=True)
 class Observation:
-    """What the reference frame and the sRGB video tell about a frame, without the previous RAW.
+    """Everything known about a frame from the reference frame and the video, without the previous
+    RAW.
 
     Attributes:
         index, rgb: the frame and its index.
         grey: its grey picture for flow estimation.
         motion: its flows.
         evidence: its prior without the candidate from the previous RAW.
-        exposure: the part of its exposure that the ISP hides.
+        exposure: its exposure if the ISP hides it; see `HiddenExposure`.
     """
 
     index: int
@@ -185,17 +186,17 @@ class Chain:
             )
         if min(reference.size) < BLOCK:
             raise InputError(
-                f"a video of {rgb.shape[1]}×{rgb.shape[0]} pixels can't be de-rendered; "
-                f"{BLOCK}×{BLOCK} are needed at least"
+                f"a video of {rgb.shape[1]}×{rgb.shape[0]} pixels can't be de-rendered; at least "
+                f"{BLOCK}×{BLOCK} are needed"
             )
         release_with(self)
         grey = flow_image(rgb)
         self._reference = reference
         match = Match.of(reference, rgb) if match is None else match
-        with ThreadPoolExecutor(1) as beside:  # LibRaw develops while Numba loads its compiler
-            judged = beside.submit(has_auto_brightness, reference, rgb, match.agreement)
+        with ThreadPoolExecutor(1) as pool:  # LibRaw develops while Numba loads its compiler
+            judgement = pool.submit(has_auto_brightness, reference, rgb, match.agreement)
             raw = self._normalised(reference.mosaic)
-        by_libraw = judged.result()
+        by_libraw = judgement.result()
         self.calibration = calibration or Calibration.measure(
             rgb, raw, reference.phase, grey, match=match, by_libraw=by_libraw
         )
@@ -223,11 +224,11 @@ class Chain:
         self.first = None if match.is_frame else self._reconstruct_first(rgb, grey)
 
     def _reconstruct_first(self, rgb: Rgb, grey: Grey) -> Step:
-        """Reconstruct the reference frame like any other, since its RAW isn't exactly that frame;
-        set the state."""
+        """Reconstruct the reference frame like any other and update the state; used if its RAW
+        isn't exactly that frame."""
         estimate = self.calibration.inverse_isp(rgb)
-        still = np.zeros((*grey.shape, 2), np.float32)
-        motion = Motion(still, still)
+        no_motion = np.zeros((*grey.shape, 2), np.float32)
+        motion = Motion(no_motion, no_motion)
         evidence = gather(
             self.calibration,
             rgb,
@@ -240,8 +241,8 @@ class Chain:
             1.0,
             self.tracks_gain,
         )
-        nothing = np.full_like(estimate.value, NO_WAY)
-        prior = evidence.with_previous(estimate.value, nothing)
+        unusable = np.full_like(estimate.value, UNUSABLE)
+        prior = evidence.with_previous(estimate.value, unusable)
         value, variance = fuse(prior)
         mosaic = self._mosaic(value, prior)
         self.state = replace(self.state, mosaic=mosaic, variance=variance)
@@ -256,10 +257,10 @@ class Chain:
 
     def _continue_after(self, state: ChainState) -> None:
         """Make the frame after `state` the next one to observe."""
-        self._followed = _Place(state.index, state.grey, state.far, state.lost)
+        self._past_motion = _PastMotion(state.index, state.grey, state.far, state.lost)
         brightness = Ratio(state.brightness, Shading(state.shading))
         exposure = HiddenExposure(state.exposure, state.readings, state.squares)
-        self._seen = _Seen(state.index, state.fit, state.clipped, brightness, exposure)
+        self._past_fit = _PastFit(state.index, state.fit, state.clipped, brightness, exposure)
 
     def step(self, rgb: Rgb) -> Step:
         """Reconstruct the next frame and update the state.
@@ -283,19 +284,19 @@ class Chain:
         Args:
             rgb: uint8 or uint16 [H, W, 3], of the reference frame's size.
         """
-        past = self._followed
+        past = self._past_motion
         with stage("inverse ISP"):
             estimate = self.calibration.inverse_isp(rgb)
         with stage("motion"):
             grey = flow_image(rgb)
             blank = _blank(estimate.clipped, grey)
             motion = self._tracker(past.index + 1, grey, past.grey, past.far, blank, past.lost)
-        self._followed = _Place(past.index + 1, grey, motion.far, motion.lost)
+        self._past_motion = _PastMotion(past.index + 1, grey, motion.far, motion.lost)
         return Followed(rgb, estimate, grey, motion)
 
     def compare(self, frame: Followed) -> Observation:
         """The second half of `observe`."""
-        past, index = self._seen, self._seen.index + 1
+        past, index = self._past_fit, self._past_fit.index + 1
         estimate, motion = frame.estimate, frame.motion
         exposure = past.exposure
         if self._meter and not motion.cut:
@@ -316,38 +317,38 @@ class Chain:
                 self._exposure(index, exposure),
                 self.tracks_gain,
             )
-        self._seen = _Seen(
+        self._past_fit = _PastFit(
             index, evidence.fit.value, evidence.clipped, evidence.brightness, exposure
         )
         return Observation(index, frame.rgb, frame.grey, motion, evidence, exposure)
 
-    def advance(self, seen: Observation) -> Step:
-        """Reconstruct the frame after the state's from its observation, and update the state."""
-        return self.answer(self.fuse(seen), seen.rgb)
+    def advance(self, observation: Observation) -> Step:
+        """Reconstruct the observed frame, which follows that of the state, and update the state."""
+        return self.answer(self.fuse(observation), observation.rgb)
 
-    def fuse(self, seen: Observation) -> Step:
-        """`advance` without the network, on whose output no later frame depends."""
+    def fuse(self, observation: Observation) -> Step:
+        """`advance` without the network; no later frame depends on the network's output."""
         past = self.state
         with stage("fusion"):
             raw = self._normalised(past.mosaic, past.exposure)
-            prior = seen.evidence.with_previous(raw, past.variance)
+            prior = observation.evidence.with_previous(raw, past.variance)
             value, variance = fuse(prior)
         self.state = ChainState(
-            index=seen.index,
+            index=observation.index,
             mosaic=self._mosaic(value, prior),
             fit=prior.fit.value,
             clipped=prior.clipped,
             variance=variance,
             brightness=prior.brightness.value,
             exposure=prior.exposure,
-            readings=seen.exposure.readings,
-            squares=seen.exposure.squares,
+            readings=observation.exposure.readings,
+            squares=observation.exposure.squares,
             shading=prior.brightness.shading.evidence,
-            grey=seen.grey,
-            far=seen.motion.far,
-            lost=seen.motion.lost,
+            grey=observation.grey,
+            far=observation.motion.far,
+            lost=observation.motion.lost,
         )
-        return self._step(self.state.mosaic, seen.motion, prior)
+        return self._step(self.state.mosaic, observation.motion, prior)
 
     def answer(self, step: Step, rgb: Rgb) -> Step:
         """Apply the network to a step, if there is a network. Several steps may run at once."""
@@ -397,7 +398,7 @@ class Chain:
     def _level(self, index: int, previous: Ratio) -> Ratio:
         """A frame's brightness if only a known exposure has changed since the previous frame.
 
-        If the ISP's gain is tracked, it mostly hides the exposure.
+        If the ISP's gain is tracked, the exposure isn't used, as the gain mostly hides it.
         """
         if self._exposures is None or self.tracks_gain:
             return previous
@@ -410,8 +411,8 @@ class Chain:
         return ExposureMeter.measure(calibration.noise, calibration.shown, calibration.fine)
 
     def _mosaic(self, value: Array, prior: Prior) -> Mosaic:
-        """Convert normalised RAW at the reference frame's brightness to a frame's DN within
-        0..white, uint16 [H, W]."""
+        """Convert normalised RAW at the reference frame's brightness to the frame's own DN, limited
+        to 0..white, uint16 [H, W]."""
         return quantised(value, prior.exposure, self._reference)
 
     def _normalised(self, mosaic: Mosaic, exposure: float = 1.0) -> Array:
@@ -419,7 +420,7 @@ class Chain:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _PastMotion:
     """What `follow` needs from the previous frame; fields as in `ChainState`."""
 
     index: int
@@ -429,7 +430,7 @@ class _Place:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _PastFit:
     """What `compare` needs from the previous frame; fields as in `ChainState`."""
 
     index: int

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rvdtool.reconstruct.affinity import Prior
 from rvdtool.reconstruct.brightness import block_means
 from rvdtool.reconstruct.buffers import empty
-from rvdtool.reconstruct.candidates import whole_strip
+from rvdtool.reconstruct.candidates import total_variance_strip
 from rvdtool.reconstruct.compiled import in_strips
 from rvdtool.reconstruct.statistics import Array
 
@@ -42,7 +42,7 @@ def expected_error(
     whole = empty(variance.shape)
 
     def strip(first: int, last: int) -> None:
-        whole_strip(first, last, variances, prior.fine, variance, whole)
+        total_variance_strip(first, last, variances, prior.fine, variance, whole)
 
     in_strips(whole.shape[0], strip)
     start, growth = NETWORK if by_network else FUSION

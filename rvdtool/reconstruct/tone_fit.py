@@ -1,9 +1,9 @@
-"""Measure the ISP's tone curve, in the reference frame and in light that it doesn't show.
+"""Measure the ISP's tone curve in the reference frame and in a frame in other light.
 
-RAW is a mix of the three channels after the inverse tone curve. The reference frame shows this
-curve for its own codes. A frame in other light shows the same scene by other codes, and its RAW is
-the reference frame's times a ratio. So both frames together show the curve for the codes of both.
-The ratio is found at the same time, since a code means the same light in both frames.
+RAW is a weighted sum of the three channels after the inverse tone curve. The reference frame shows
+this curve only for the codes that occur in it. A frame in other light shows the same scene with
+other codes, and its RAW is the reference frame's times a ratio, so the two together show the curve
+for the codes of both. The ratio is estimated at the same time: a code means the same light in both.
 """
 
 from collections.abc import Sequence
@@ -21,30 +21,31 @@ Doubles = NDArray[np.float64]
 SAMPLES = 4000
 """Photosites per CFA position that are used."""
 DARK = np.float32(0.02)
-"""Errors are relative to RAW plus this."""
+"""Errors are divided by RAW plus this."""
 KNOTS = 17
-"""Number of codes at which a usual curve has a factor; linear in between."""
+"""The curve is a usual one times factors, one at each of this many codes, linear in between."""
 SMOOTHNESS = 2e-3
 """Weight of the factors' squared second differences."""
 ROUNDS = 4
-"""Number of times that curve and mix are fitted in turn."""
+"""Number of alternating fits of curve and mixes."""
 AS_GOOD = 1.5
 """A known ratio is used if its squared error is at most this many times the lowest one."""
 INDEPENDENT = 4e4
 """Assumed number of independent pairs, for the ratio's error."""
 SYSTEMATIC = 0.01
-"""Error of the ratio's logarithm due to the few knots: RMS of nine tone curves in five lights."""
+"""Error of the ratio's logarithm due to the small number of knots: RMS over nine tone curves in
+five lights."""
 GAP = 2.2
-"""If both frames' codes are a distance apart, 0..1, the ratio depends on the usual curve between
-them: its logarithm's error is (GAP · distance)⁴ (at 0.2, 0 to 0.035 was measured; at 0.26 to 0.5,
-0.01 to 1.2)."""
+"""If the codes of the two frames don't overlap, the ratio depends on the usual curve in the gap
+between them: the error of its logarithm is (GAP · gap)⁴, with a gap of 0..1 (measured: 0 to 0.035
+at 0.2, 0.01 to 1.2 at 0.26 to 0.5)."""
 _WIDE, _NARROW = np.arange(-6, 6.01, 0.02), np.arange(-0.1, 0.101, 0.002)
 """Logarithms of the ratios that are tried: at first, and around the best one so far."""
 _BENDS = np.diff(np.eye(KNOTS), 2, axis=0)
 
 
 class Pairs(NamedTuple):
-    """Photosites of one CFA position of which sRGB and RAW are known.
+    """Photosites of one CFA position whose sRGB and RAW are known.
 
     Attributes:
         coded: channels, 0..1, [N, 3].
@@ -58,7 +59,7 @@ class Pairs(NamedTuple):
 
     @classmethod
     def of(cls, coded: Array, raw: Array, weight: Array) -> Self:
-        """Thin photosites evenly. `weight` is that of the squared relative error here, 0..1."""
+        """Use every n-th photosite. Here `weight` is that of the squared relative error, 0..1."""
         few = np.s_[:: len(raw) // SAMPLES + 1]
         coded, raw, weight = coded[few], raw[few], weight[few]
         return cls(coded, raw, weight / (np.maximum(raw, 0) + DARK) ** 2)
@@ -66,7 +67,7 @@ class Pairs(NamedTuple):
 
 @dataclass(frozen=True)
 class ToneFit:
-    """The inverse of an ISP's tone curve, and the mixes of its channels that make RAW.
+    """The inverse of an ISP's tone curve, and the weights with which channels are summed to RAW.
 
     Attributes:
         curve: light by code in equal steps from 0 to 1; see `light_of`.
@@ -91,10 +92,10 @@ class ToneFit:
         """Fit to the pairs of all CFA positions.
 
         Args:
-            usual: the curve that gets the factors, one of `inverse_curves`.
+            usual: the curve to multiply by factors, one of `inverse_curves`.
             first: pairs of the reference frame.
             now: pairs of a frame in other light, with the RAW of the reference frame.
-            known: the ratio if a known exposure is all that has changed.
+            known: the ratio if only a known exposure has changed.
         """
         shown, shown_now = ([_Shown.of(usual, one) for one in pairs] for pairs in (first, now))
         at_knots = light_of(np.linspace(0, 1, KNOTS, dtype=np.float32), usual)
@@ -105,14 +106,16 @@ class ToneFit:
             ratios = ratio * np.exp(logs)
             if known is not None:
                 ratios = np.append(ratios, known)
-            solved, missed = _solve(_moments(shown, mixes), _moments(shown_now, mixes), ratios)
-            falls = (np.diff(solved * at_knots) < 0).any(axis=1)
-            missed = np.where(falls & ~falls.all(), np.inf, missed)
-            best = int(missed.argmin())
-            if known is not None and missed[-1] <= AS_GOOD * missed[best]:
+            solved, squared_errors = _solve(
+                _moments(shown, mixes), _moments(shown_now, mixes), ratios
+            )
+            decreasing = (np.diff(solved * at_knots) < 0).any(axis=1)
+            squared_errors = np.where(decreasing & ~decreasing.all(), np.inf, squared_errors)
+            best = int(squared_errors.argmin())
+            if known is not None and squared_errors[-1] <= AS_GOOD * squared_errors[best]:
                 best = len(ratios) - 1
             factors, ratio = solved[best], float(ratios[best])
-            error = 0.0 if ratio == known else _error(np.log(ratios), missed)
+            error = 0.0 if ratio == known else _error(np.log(ratios), squared_errors)
             mixes = _mixes(factors, shown, shown_now, ratio)
             logs = _NARROW if now else logs
         if now and error:
@@ -123,7 +126,7 @@ class ToneFit:
 
 
 class _Shown(NamedTuple):
-    """Pairs, and the light of their channels by the knot whose factor it has, [N, 3, KNOTS]."""
+    """Pairs, and their channels' light split by the knots that it depends on, [N, 3, KNOTS]."""
 
     pairs: Pairs
     light: Doubles
@@ -136,7 +139,7 @@ class _Shown(NamedTuple):
 
 
 class _Moments(NamedTuple):
-    """Means of the squared error's terms: quadratic in the factors, linear, and constant."""
+    """Mean squared error as a polynomial of the factors: quadratic, linear and constant term."""
 
     gram: Doubles
     product: Doubles
@@ -180,12 +183,12 @@ def _mixes(
     return mixes
 
 
-def _error(logs: Doubles, missed: Doubles) -> float:
+def _error(logs: Doubles, squared_errors: Doubles) -> float:
     """Standard error of the ratio's logarithm, by the curvature of the squared error."""
-    tried = np.isfinite(missed)
-    bend = np.polyfit(logs[tried], missed[tried], 2)[0] if tried.sum() > 2 else 0.0
-    chance = missed.min() / max(INDEPENDENT * bend, 1e-9)
-    return float(np.sqrt(chance + SYSTEMATIC**2))
+    tried = np.isfinite(squared_errors)
+    curvature = np.polyfit(logs[tried], squared_errors[tried], 2)[0] if tried.sum() > 2 else 0.0
+    variance = squared_errors.min() / max(INDEPENDENT * curvature, 1e-9)
+    return float(np.sqrt(variance + SYSTEMATIC**2))
 
 
 def _gap(first: Sequence[Pairs], now: Sequence[Pairs]) -> float:
