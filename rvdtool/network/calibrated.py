@@ -222,14 +222,40 @@ class CalibratedFagdn(nn.Module):
             [B, 4 · (CANDIDATES + 1), h, w]: changes to the logarithms of the candidates'
             precisions, then a correction in units of σ, each for the four positions in the cell.
         """
-        features = self.encoder(first)
-        deepest = features[-1]
+        fine = self.encode_fine(first)
+        return self.decode_fine(self.inner(self.encoder.down[0](fine), reference, flow), fine)
+
+    # `decide` in three steps, so that the outer two, whose features are as large as the packed
+    # grid, can be computed in strips.
+
+    def encode_fine(self, first: Tensor) -> Tensor:
+        """Features of the encoder's finest level from those of the first layer, [B, C, h, w]."""
+        made: Tensor = self.encoder.blocks[0](first)
+        return made
+
+    def inner(self, half: Tensor, reference: Tensor | None, flow: Tensor) -> Tensor:
+        """Run all levels but the finest.
+
+        Args:
+            half: features of the encoder's finest level, taken down to half size.
+            reference, flow: as for `decide`.
+
+        Returns:
+            The decoder's features at half size, [B, C, h / 2, w / 2].
+        """
+        features = self.encoder.after_down(half)
+        x = features[-1]
         if reference is not None:
-            deepest = self.gla(deepest, reference, flow.to(deepest.dtype))
-        x = deepest
-        for up, block, skip in zip(self.up, self.decoder, features[-2::-1], strict=True):
+            x = self.gla(x, reference, flow.to(x.dtype))
+        inside = zip(self.up[:-1], self.decoder[:-1], features[-2::-1], strict=True)
+        for up, block, skip in inside:
             x = block(up(x).add_(skip))
-        return self.head(x)
+        return x
+
+    def decode_fine(self, half: Tensor, fine: Tensor) -> Tensor:
+        """The result of `decide` from those of `inner` and `encode_fine`."""
+        made: Tensor = self.head(self.decoder[-1](self.up[-1](half).add_(fine)))
+        return made
 
     def _inputs(self, planes: Planes, variances: Tensor, fused: Tensor, sigma: Tensor) -> Tensor:
         """The first layer's input [B, INPUTS, h, w]; `rvdtool.reconstruct.answer` has the same
@@ -338,9 +364,14 @@ class _Encoder(nn.Module):
 
     def forward(self, first: Tensor) -> list[Tensor]:
         """Features of the four levels, from the first layer's features [B, C, h, w]."""
-        x = self.blocks[0](first)
+        fine = self.blocks[0](first)
+        return [fine, *self.after_down(self.down[0](fine))]
+
+    def after_down(self, half: Tensor) -> list[Tensor]:
+        """Features of the levels below the finest, from its own taken down to half size."""
+        x = self.blocks[1](half)
         features = [x]
-        for down, blocks in zip(self.down, list(self.blocks)[1:], strict=True):
+        for down, blocks in zip(list(self.down)[1:], list(self.blocks)[2:], strict=True):
             x = blocks(down(x))
             features.append(x)
         return features

@@ -30,6 +30,11 @@ from rvdtool.reconstruct.statistics import Array
 
 _ROWS = 8
 """Number of rows of cells whose planes are computed at a time."""
+_STRIP = 128
+"""Number of rows of cells whose finest features are computed at a time: even, and large beside the
+rows above and below that are computed twice."""
+_DECODER_REACH = 4
+"""Rows of cells that affect others in `decode_fine` lie within 3; this is even."""
 
 _SMALLEST, _STEEPEST = np.float32(SMALLEST), np.float32(STEEPEST)
 _BEYOND, _UNTOLD = np.float32(BEYOND), np.float32(UNTOLD)
@@ -59,6 +64,7 @@ class Answer:
         self._weights = stem.weight.detach().float()[:, :, 0, 0].t().contiguous()
         self._constants = stem.bias.detach().float()
         self._rows, self._columns = packing.places()
+        self._cells = self._rows.size // 2, self._columns.size // 2
 
     def __call__(self, prior: Prior, rgb: Rgb, reference: Tensor | None) -> Array:
         """Run the network on a frame; return its normalised RAW, [H, W].
@@ -68,45 +74,74 @@ class Answer:
             reference: the result of `CalibratedFagdn.encode_reference`.
         """
         maps = _maps(prior)
-        first = self._first_layer(maps, rgb, prior)
-        flow = self._packing.pack_flow(prior.far)
-        out = self._network.decide(first, reference, flow).permute(0, 2, 3, 1)[0]
+        fine, half = self._encode(maps, rgb, prior)
+        half = self._network.inner(half, reference, self._packing.pack_flow(prior.far))
+        return self._decode(half, fine, maps, prior)
+
+    def _encode(self, maps: tuple[Array, ...], rgb: Rgb, prior: Prior) -> tuple[Tensor, Tensor]:
+        """`CalibratedFagdn.encode_fine` of a frame, [1, C, h, w], and its features at half size."""
+        network, (height, width) = self._network, self._cells
+        channels = network.config.widths
+        fine = self._features(channels[0], height, width)
+        half = self._features(channels[1], height // 2, width // 2)
+        reach = 2 * network.config.depths[0]
+        rgb = rgb if rgb.flags.c_contiguous else rgb.copy()
+
+        def strip(first: int, last: int) -> None:
+            above, below = max(first - reach, 0), min(last + reach, height)
+            with torch.inference_mode():  # applies to this thread only
+                made = network.encode_fine(self._first_layer(above, below, maps, rgb, prior))
+                rows = fine[:, :, first:last]
+                rows[:] = made[:, :, first - above : last - above]
+                half[:, :, first // 2 : last // 2] = network.encoder.down[0](rows)
+
+        in_strips(height, strip, _STRIP)
+        return fine, half
+
+    def _decode(self, half: Tensor, fine: Tensor, maps: tuple[Array, ...], prior: Prior) -> Array:
+        """`CalibratedFagdn.decode_fine` of a frame, and the fusion that it changes, [H, W]."""
+        height = self._cells[0]
         value = empty(self._packing.size)
         padding = np.array(self._packing.before)
 
-        def fuse_rows(first_row: int, last_row: int) -> None:
-            top, bottom = (first_row + padding[0]) // 2, (last_row - 1 + padding[0]) // 2
-            with torch.inference_mode():  # applies to this thread only
-                changes = out[top : bottom + 1].float().contiguous().numpy()
-            _fuse_rows(first_row, last_row, maps, prior.clipped, changes, top, padding, value)
+        def strip(first: int, last: int) -> None:
+            above, below = max(first - _DECODER_REACH, 0), min(last + _DECODER_REACH, height)
+            with torch.inference_mode():
+                out = self._network.decode_fine(
+                    half[:, :, above // 2 : below // 2], fine[:, :, above:below]
+                )
+                cells = out.permute(0, 2, 3, 1)[0, first - above : last - above]
+                changes = cells.float().contiguous().numpy()
+            top, bottom = (min(max(2 * row - padding[0], 0), len(value)) for row in (first, last))
+            _fuse_rows(top, bottom, maps, prior.clipped, changes, first, padding, value)
 
-        in_strips(value.shape[0], fuse_rows)
+        in_strips(height, strip, _STRIP)
         return value
 
-    def _first_layer(self, maps: tuple[Array, ...], rgb: Rgb, prior: Prior) -> Tensor:
-        """Features of the network's first layer, [1, C, h, w], channels last."""
-        height, width = self._rows.size // 2, self._columns.size // 2
-        channels = self._weights.shape[1]
+    def _features(self, channels: int, height: int, width: int) -> Tensor:
         # Allocated as a batch: PyTorch wouldn't recognise channels last in `[None]`, since the
         # stride of the batch differs, and would convert at every layer.
-        features = torch.empty(
+        return torch.empty(
             (1, channels, height, width), dtype=self._dtype, memory_format=torch.channels_last
         )
+
+    def _first_layer(
+        self, top: int, bottom: int, maps: tuple[Array, ...], rgb: Rgb, prior: Prior
+    ) -> Tensor:
+        """Features of the network's first layer for some rows of cells, channels last."""
+        width, channels = self._cells[1], self._weights.shape[1]
+        features = self._features(channels, bottom - top, width)
         by_cell = features[0].permute(1, 2, 0)
-        rgb = rgb if rgb.flags.c_contiguous else rgb.copy()
         peak = np.float32(np.iinfo(rgb.dtype).max)
         constants = np.array([5 * shown_brightness(prior), self._gain_tracked], np.float32)
-
-        def first_layer(first: int, last: int) -> None:
+        for first in range(top, bottom, _ROWS):
+            last = min(first + _ROWS, bottom)
             planes = np.empty((INPUTS, last - first, width), np.float32)
             rows = self._rows[2 * first : 2 * last]
             _fill_inputs(rows, self._columns, maps, rgb, prior.clipped, peak, constants, planes)
-            with torch.inference_mode():  # applies to this thread only
-                cells = torch.from_numpy(planes).view(INPUTS, -1).t()
-                result = torch.addmm(self._constants, cells, self._weights)
-                by_cell[first:last] = result.view(last - first, width, channels)
-
-        in_strips(height, first_layer, _ROWS)
+            cells = torch.from_numpy(planes).view(INPUTS, -1).t()
+            made = torch.addmm(self._constants, cells, self._weights)
+            by_cell[first - top : last - top] = made.view(last - first, width, channels)
         return features
 
 

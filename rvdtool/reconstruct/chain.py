@@ -378,11 +378,13 @@ class Chain:
         from rvdtool.reconstruct.packing import Packing, pack_reference
 
         packing = Packing.of(self._reference.size, self._reference.phase)
-        raw = self._normalised(self._reference.mosaic)
-        estimate = self.calibration.inverse_isp(rgb)
-        raw = faded(raw, estimate.value, self.calibration.agreement)
-        variance = self.calibration.inverse_isp.error(estimate)
-        shown = pack_reference(packing, rgb, raw, estimate, variance)
+        shown = None
+        if network.config.gla:
+            raw = self._normalised(self._reference.mosaic)
+            estimate = self.calibration.inverse_isp(rgb)
+            raw = faded(raw, estimate.value, self.calibration.agreement)
+            variance = self.calibration.inverse_isp.error(estimate)
+            shown = pack_reference(packing, rgb, raw, estimate, variance)
         return Learned(network, packing, shown, self.tracks_gain)
 
     def predict(self, learned: "Learned", prior: Prior, rgb: Rgb) -> Mosaic:

@@ -22,7 +22,7 @@ class Learned:
         self,
         network: CalibratedFagdn,
         packing: Packing,
-        reference: ReferencePlanes,
+        reference: ReferencePlanes | None,
         gain_tracked: bool,
     ) -> None:
         """Encode the reference frame by the network.
@@ -30,7 +30,7 @@ class Learned:
         Args:
             network: in evaluation mode.
             packing: the packing of the clip's mosaics.
-            reference: the reference frame.
+            reference: the reference frame; None for a network without GLA, which doesn't see it.
             gain_tracked: whether changes of brightness are attributed to the ISP.
         """
         self._network = network
@@ -38,10 +38,11 @@ class Learned:
         self._gain_tracked = gain_tracked
         weight = next(network.parameters())
         self._device, self._half = weight.device, weight.dtype == torch.bfloat16
-        with torch.inference_mode(), self._precision():
-            self._reference = network.encode_reference(
-                ReferencePlanes(*(plane.to(self._device) for plane in reference))
-            )
+        self._reference = None
+        if reference is not None:
+            planes = ReferencePlanes(*(plane.to(self._device) for plane in reference))
+            with torch.inference_mode(), self._precision():
+                self._reference = network.encode_reference(planes)
         self._answer = Answer(network, packing, gain_tracked) if fits(network) else None
 
     def __call__(self, prior: Prior, rgb: Rgb) -> Array:
