@@ -23,6 +23,7 @@ from rvdtool.cli.frames import parse_frames
 from rvdtool.cli.imports import quick_import
 from rvdtool.cli.rates import parse_rate
 from rvdtool.cli.several import Ahead, for_each
+from rvdtool.cli.sizes import parse_bytes
 from rvdtool.errors import RvdError, UsageError
 
 if TYPE_CHECKING:
@@ -162,6 +163,14 @@ def derender(
             show_default=False,
         ),
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="Largest memory to take, such as 2GB; by default what is free. With less, frames "
+            "are made one after another. With --engine ray, of each task.",
+            show_default=False,
+        ),
+    ] = None,
     engine: Annotated[
         Literal["local", "ray"],
         typer.Option(
@@ -263,6 +272,7 @@ def derender(
         audio=not no_audio,
         confidence=confidence,
         grain=grain,
+        memory=parse_bytes("--memory", memory),
     )
     if engine == "local":
         console.note_compiling()

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rvdtool.cli import console
+from rvdtool.cli.sizes import parse_bytes
 from rvdtool.errors import UsageError
 
 if TYPE_CHECKING:
     from rvdtool.delivery.plan import Plan
-
-_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 def plan(
@@ -59,7 +58,7 @@ def plan(
 
     if sum(option is not None for option in (count, budget, target)) > 1:
         raise UsageError("--count, --budget and --target can't be combined; give one of them")
-    most, wanted = _parse_bytes(budget), _parse_decibels(target)
+    most, wanted = parse_bytes("--budget", budget), _parse_decibels(target)
     is_bundle = clip.suffix.lower() == ".rvd"
     if not is_bundle and (budget or target):
         raise UsageError(
@@ -128,20 +127,6 @@ def _in_words(one: "Plan", none: "Plan", each: int | None) -> str:
         gain = f"{one.mean:.1f} dB expected ({gain}), {psnr:.1f} dB in the worst frame, {frame}"
     where = ", ".join(map(str, one.frames))
     return f"{what}: {gain}" + (f"; at frame{'s' * (further > 1)} {where}" if further else "")
-
-
-def _parse_bytes(text: str | None) -> int | None:
-    """Parse `200MB`, `1.5 GB` or a number of bytes.
-
-    Raises:
-        UsageError: it isn't one.
-    """
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?) ?([KMGT]?B)?", text.strip().upper())
-    if match is None:
-        raise UsageError(f"--budget {text}: give bytes with a unit: 200MB or 1.5GB")
-    return int(float(match[1]) * _UNITS[match[2] or "B"])
 
 
 def _parse_decibels(text: str | None) -> float | None:

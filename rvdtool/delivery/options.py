@@ -31,6 +31,7 @@ class DerenderOptions:
         confidence: folder for maps of each frame's expected error; None to write none.
         frames: the frames to write, in steps of 1; None for all.
         grain: add the sensor noise that reconstructed frames lack.
+        memory: bytes of memory that the run may take; None for what is free.
     """
 
     compression: Compression = "ljpeg"
@@ -45,3 +46,4 @@ class DerenderOptions:
     confidence: Path | None = None
     frames: range | None = None
     grain: bool = False
+    memory: int | None = None

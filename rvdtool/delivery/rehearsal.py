@@ -177,7 +177,7 @@ def _measure(
         mosaics = _fagdn_mosaics(FagdnChain(run.options.model.network, anchor.raw, rgb), pictures)
     else:
         chain = start_chain(run.clip, anchor, direction)
-        mosaics = (one.mosaic for one in steps(chain, pictures))
+        mosaics = (one.mosaic for one in steps(chain, pictures, run.clip.in_flight))
     pace.begun()
     for age, mosaic in enumerate(mosaics, 1):
         pace.made(anchor.raw.with_mosaic(mosaic), anchor.index + direction * age)

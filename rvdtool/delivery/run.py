@@ -16,6 +16,7 @@ from rvdtool.bundle.store import Bundle
 from rvdtool.delivery.confidence import ConfidenceMaps
 from rvdtool.delivery.grain import GRAINED, Grain
 from rvdtool.delivery.labels import exposed, label
+from rvdtool.delivery.memory import channels_on_cpu, fitting_in_flight
 from rvdtool.delivery.need import Need, disk_need, require_space
 from rvdtool.delivery.options import DerenderOptions
 from rvdtool.delivery.output import OutputFolder, remove, writing_alone
@@ -109,6 +110,18 @@ class Run:
         self.written: dict[int, Written] = {}
         self.figures: dict[int, Figures] = {}
         self._info = bundle.video_info
+        if self.uses_fagdn and options.memory is not None:
+            raise UsageError(
+                "--memory is for rvdtool's own networks and --model none; leave it out with fagdn"
+            )
+        if not parts and not self.uses_fagdn:
+            in_flight = fitting_in_flight(
+                (self._info.height, self._info.width),
+                channels_on_cpu(options.model),
+                limit=options.memory,
+                say=say,
+            )
+            self.clip = replace(self.clip, in_flight=in_flight)
         self.span = _span(options.frames, self._info.frame_count)
         self.labels = label(
             bundle,

@@ -27,7 +27,7 @@ from rvdtool.reconstruct.stages import stage
 from rvdtool.reconstruct.statistics import Array, box
 from rvdtool.video.frame import Rgb
 
-MOST_ANSWERS = 4
+MOST_IN_FLIGHT = 4
 """Largest number of frames that wait for the network or are processed by it."""
 SMOOTHING = 5
 """Side in blocks of the window over which errors are averaged, since a single block is noisy."""
@@ -81,13 +81,22 @@ class Trace:
         return self.spool[age - 1][2]
 
 
-def steps(chain: Chain, pictures: Iterable[Rgb]) -> Iterator[Step]:
+def steps(chain: Chain, pictures: Iterable[Rgb], in_flight: int = MOST_IN_FLIGHT) -> Iterator[Step]:
     """Run a chain over sRGB frames.
 
     It works as a pipeline: while the motion of one frame is estimated, the candidates of the
     previous frame are computed, the frame before that is fused, and the network processes those
     before it. No more are in memory, since each takes about twenty maps of the frame's size.
+
+    Args:
+        chain: a chain at its start.
+        pictures: the frames, uint8 or uint16 [H, W, 3].
+        in_flight: largest number of frames that wait for the network or are processed by it; with
+            0, each frame is finished before the next one is begun, which takes the least memory.
     """
+    if in_flight == 0:
+        yield from map(chain.step, pictures)
+        return
     workers = max(1, threads() - 1)
     answers: deque[Future[Step]] = deque()
     with (
@@ -103,7 +112,7 @@ def steps(chain: Chain, pictures: Iterable[Rgb]) -> Iterator[Step]:
                 break
             answers.append(answerers.submit(chain.answer, chain.fuse(seen), seen.rgb))
             del seen
-            if len(answers) >= min(workers, MOST_ANSWERS):
+            if len(answers) >= min(workers, in_flight):
                 yield _first(answers)
         while answers:
             yield _first(answers)
@@ -122,6 +131,7 @@ def trace(
     done: Callable[[int, Mosaic], None],
     arrival: RawFrame | None = None,
     agreement: Array | None = None,
+    in_flight: int = MOST_IN_FLIGHT,
 ) -> Trace:
     """Run a chain over the frames between its reference and another one.
 
@@ -134,18 +144,20 @@ def trace(
         arrival: the reference at the other end.
         agreement: confidence that `arrival` shows the same as its frame, 0..1, [H, W]; None if
             everywhere 1.
+        in_flight: see `steps`.
     """
     waypoints = []
-    for step in steps(chain, pictures):
-        state = step.state
+    for step in steps(chain, pictures, in_flight):
+        state, mosaic = step.state, step.mosaic
         blocks = reference.size[0] // BLOCK, reference.size[1] // BLOCK
-        spool.append(step.mosaic, resize_flow(state.far, blocks), step.expected)
+        spool.append(mosaic, resize_flow(state.far, blocks), step.expected)
         exposure, prior = np.float32(state.exposure), step.prior
         waypoints.append(Waypoint(state.brightness, prior.trusted, prior.carried, exposure))
-        done(state.index, step.mosaic)
+        del step, prior  # a dozen maps of the frame's size
+        done(state.index, mosaic)
     error = None
     if arrival is not None:
-        difference = _normalised(reference, step.mosaic) - _normalised(arrival, arrival.mosaic)
+        difference = _normalised(reference, mosaic) - _normalised(arrival, arrival.mosaic)
         difference /= waypoints[-1].exposure
         error = arrival_error(difference * difference, agreement)
     return Trace(reference, tuple(waypoints), chain.tracks_gain, spool, error)

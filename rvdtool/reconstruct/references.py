@@ -22,7 +22,7 @@ from rvdtool.bundle.store import Reference
 from rvdtool.errors import BundleError, MismatchError
 from rvdtool.raw.bayer import denormalise
 from rvdtool.raw.frame import Mosaic, RawFrame
-from rvdtool.reconstruct.blend import Trace, blend, steps, trace
+from rvdtool.reconstruct.blend import MOST_IN_FLIGHT, Trace, blend, steps, trace
 from rvdtool.reconstruct.calibration import Calibration
 from rvdtool.reconstruct.chain import Chain, ChainState, GainMode
 from rvdtool.reconstruct.flow import Flow, read_flow, read_flow_to_next
@@ -86,6 +86,7 @@ class Clip:
         exposures: relative exposure of each frame; None if not known.
         network: the network that fuses the candidates; None to use their variances only.
         scratch: folder for temporary files; None for the system's.
+        in_flight: see `steps`.
         made: called with each frame that a chain has made, and its index; the frames of two chains
             aren't blended yet.
     """
@@ -96,6 +97,7 @@ class Clip:
     exposures: Sequence[float] | None = None
     network: "CalibratedFagdn | None" = None
     scratch: Path | None = None
+    in_flight: int = MOST_IN_FLIGHT
     made: Callable[[RawFrame, int], None] | None = None
 
 
@@ -313,7 +315,7 @@ def _after(
         for _ in islice(pictures, start.index - before.index):
             yield None
         chain.resume(checked_state(start.state, chain.state, start.index - before.index))
-    for step in steps(chain, pictures):
+    for step in steps(chain, pictures, clip.in_flight):
         state = step.state
         index, raw = before.index + state.index, before.raw.with_mosaic(step.mosaic)
         if clip.made:
@@ -359,9 +361,9 @@ def _trace(
         step_done()
 
     if end is None:
-        return trace(chain, start.raw, way, spool, done)
-    whole = itertools.chain(way, [end.rgb])
-    return trace(chain, start.raw, whole, spool, done, end.raw, end.match.agreement)
+        return trace(chain, start.raw, way, spool, done, in_flight=clip.in_flight)
+    whole, agreement = itertools.chain(way, [end.rgb]), end.match.agreement
+    return trace(chain, start.raw, whole, spool, done, end.raw, agreement, clip.in_flight)
 
 
 def start_chain(clip: Clip, start: Anchor, direction: Literal[1, -1]) -> Chain:

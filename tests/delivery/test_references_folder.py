@@ -20,7 +20,7 @@ from rvdtool.errors import OutputError
 from rvdtool.raw.dng import write_dng
 from rvdtool.raw.read import read_raw
 from rvdtool.raw.sequence import list_sequence
-from rvdtool.reconstruct.blend import MOST_ANSWERS
+from rvdtool.reconstruct.blend import MOST_IN_FLIGHT
 from rvdtool.reconstruct.chain import Chain
 from rvdtool.video.encode import encode_video
 
@@ -125,7 +125,7 @@ def test_progress_is_told_while_chains_run_ahead(
     derender_to_folder(bundle, tmp_path, DerenderOptions(), advance)
     assert sum(told) == FRAMES
     assert sum(since) == 2 + 2 * 4 + 2
-    assert max(since) <= 3 + MOST_ANSWERS  # that may be fused before the first one is told
+    assert max(since) <= 3 + MOST_IN_FLIGHT  # that may be fused before the first one is told
 
 
 def test_gain_overrides_the_exposures(bundle: Bundle, tmp_path: Path) -> None:

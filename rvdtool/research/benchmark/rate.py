@@ -14,7 +14,7 @@ from rvdtool.research.benchmark.clip import BenchmarkClip
 from rvdtool.research.benchmark.fusion import Fusion
 from rvdtool.research.benchmark.measure import VideoResult
 from rvdtool.research.benchmark.methods import find_method
-from rvdtool.research.benchmark.run import Plan
+from rvdtool.research.benchmark.run import BenchmarkPlan
 from rvdtool.research.benchmark.summary import by_method, mean_of_frames
 from rvdtool.research.dataset.rvd import open_rvd
 from rvdtool.video.decode import probe
@@ -29,7 +29,7 @@ RIVALS = (*HEVC, *JPEG_XL, "dng-log10", "dng-ljpeg")
 """Codecs of the RAW frames that bundles are compared with."""
 
 
-def rate_plan(plan: Plan) -> Plan:
+def rate_plan(plan: BenchmarkPlan) -> BenchmarkPlan:
     """The plan with codecs, and with bundles of 1, 2, 4 and 8 RAWs in place of each method.
 
     Numbers of RAWs above half of the shortest video's frames are left out.

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from rvdtool.files import write_beside
 from rvdtool.research.benchmark.measure import VideoResult
-from rvdtool.research.benchmark.run import Plan
+from rvdtool.research.benchmark.run import BenchmarkPlan
 from rvdtool.research.benchmark.summary import by_method, by_tag, mean_drift, mean_of_videos
 from rvdtool.research.benchmark.tables import PAPER, STRICT, all_tables
 
@@ -48,7 +48,7 @@ def as_json(results: Sequence[VideoResult]) -> dict[str, object]:
 
 
 def write_report(
-    plan: Plan, results: Sequence[VideoResult], switches: Mapping[str, Mapping[str, bool]]
+    plan: BenchmarkPlan, results: Sequence[VideoResult], switches: Mapping[str, Mapping[str, bool]]
 ) -> None:
     """Write tables, frames and figures to the results' folder; earlier reports are replaced.
 

@@ -23,7 +23,7 @@ from rvdtool.research.workers import end_with_parent
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchmarkPlan:
     """What the benchmark measures, and how.
 
     Attributes:
@@ -63,14 +63,14 @@ class Plan:
 class _Task:
     """One method on one video, or all chain methods on it."""
 
-    plan: Plan
+    plan: BenchmarkPlan
     folder: RvdFolder
     video: RvdVideo
     names: tuple[str, ...]
     half: bool
 
 
-def run(plan: Plan, advance: Callable[[int], None] | None = None) -> list[VideoResult]:
+def run(plan: BenchmarkPlan, advance: Callable[[int], None] | None = None) -> list[VideoResult]:
     """Run the benchmark, except for results that are already known.
 
     Args:
@@ -105,12 +105,12 @@ def run(plan: Plan, advance: Callable[[int], None] | None = None) -> list[VideoR
     return [results[place] for place in order]
 
 
-def count_tasks(plan: Plan) -> int:
+def count_tasks(plan: BenchmarkPlan) -> int:
     """The total of the numbers that `advance` will be called with."""
     return len(open_rvd(plan.root).videos) * len(plan.methods) * (1 + plan.low_resolution)
 
 
-def _tasks(plan: Plan) -> Iterator[_Task]:
+def _tasks(plan: BenchmarkPlan) -> Iterator[_Task]:
     names = [find_method(name).name for name in plan.methods]
     for name in names:
         if names.count(name) > 1:

@@ -12,7 +12,7 @@ from rvdtool.errors import UsageError
 
 if typing.TYPE_CHECKING:
     from rvdtool.research.benchmark.measure import VideoResult
-    from rvdtool.research.benchmark.run import Plan
+    from rvdtool.research.benchmark.run import BenchmarkPlan
 
 DEFAULT_METHODS = "copy-warp,inverse-isp,fusion"
 DEFAULT_RATE_METHODS = "fusion,fagdn-calibrated-small"
@@ -83,13 +83,13 @@ def benchmark(
 
     Example: rvdtool research benchmark RVD-Sim/test --rate --every 20 -o rates/
     """
-    from rvdtool.research.benchmark.run import Plan, count_tasks, run
+    from rvdtool.research.benchmark.run import BenchmarkPlan, count_tasks, run
 
     if rate and low_resolution:
         raise UsageError("--rate is measured at full size; leave out --low-resolution")
     names = methods or (DEFAULT_RATE_METHODS if rate else DEFAULT_METHODS)
     with TemporaryDirectory() as scratch:
-        plan = Plan(
+        plan = BenchmarkPlan(
             root=folder,
             results=output or Path(scratch),
             methods=tuple(name.strip() for name in names.split(",")),
@@ -113,7 +113,9 @@ def benchmark(
         report(plan, results, output, as_json)
 
 
-def _report(plan: "Plan", results: "list[VideoResult]", output: Path | None, as_json: bool) -> None:
+def _report(
+    plan: "BenchmarkPlan", results: "list[VideoResult]", output: Path | None, as_json: bool
+) -> None:
     from rvdtool.research.benchmark.methods import find_method
     from rvdtool.research.benchmark.report import as_json as to_json
     from rvdtool.research.benchmark.report import markdown, write_report
@@ -129,7 +131,7 @@ def _report(plan: "Plan", results: "list[VideoResult]", output: Path | None, as_
 
 
 def _report_rates(
-    plan: "Plan", results: "list[VideoResult]", output: Path | None, as_json: bool
+    plan: "BenchmarkPlan", results: "list[VideoResult]", output: Path | None, as_json: bool
 ) -> None:
     from rvdtool.research.benchmark.rate import Rates
     from rvdtool.research.benchmark.rate_report import (

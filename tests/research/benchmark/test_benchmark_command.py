@@ -10,7 +10,7 @@ from small_videos import write_video
 
 from rvdtool.cli import main
 from rvdtool.errors import UsageError
-from rvdtool.research.benchmark.run import Plan
+from rvdtool.research.benchmark.run import BenchmarkPlan
 
 
 def run(*arguments: object) -> int:
@@ -111,4 +111,4 @@ def test_a_video_of_one_frame_cannot_be_scored(
 @pytest.mark.parametrize("bad", [{"methods": ()}, {"every": 0}, {"jobs": 0}, {"frames": 1}])
 def test_a_plan_that_makes_no_sense_is_refused(bad: dict[str, object]) -> None:
     with pytest.raises(UsageError):
-        Plan(Path("rvd"), Path("results"), **bad)  # type: ignore[arg-type]
+        BenchmarkPlan(Path("rvd"), Path("results"), **bad)  # type: ignore[arg-type]

@@ -37,7 +37,7 @@ from rvdtool.research.benchmark.rate import (
     versus,
 )
 from rvdtool.research.benchmark.record import FrameRecord, Record
-from rvdtool.research.benchmark.run import Plan
+from rvdtool.research.benchmark.run import BenchmarkPlan
 from rvdtool.research.dataset.rvd import open_rvd
 from rvdtool.video.encode import encode_video
 
@@ -276,7 +276,7 @@ def test_comparisons_interpolate_over_the_logarithm_of_the_rate(clip: BenchmarkC
 
 
 def test_the_plan_has_bundles_and_codecs(clip: BenchmarkClip, tmp_path: Path) -> None:
-    plan = Plan(clip.folder.root, tmp_path, ("fusion", "inf"))
+    plan = BenchmarkPlan(clip.folder.root, tmp_path, ("fusion", "inf"))
     assert rate_plan(plan).methods == ("fusion+1raw", "fusion+2raw", "inf", *RIVALS)
     assert rate_plan(replace(plan, frames=2)).methods[:2] == ("fusion+1raw", "inf")
     assert rate_plan(plan).edits
