@@ -95,7 +95,7 @@ def maximise(tasks: list[Moments], color: int) -> tuple[Matrix, Matrix]:
             posterior = np.linalg.inv(precision + trust * gram)
             weights.append(posterior @ (precision @ mean + trust * moment))
             spread += posterior
-            noise[number] = max(1e-6, tasks[number].missed(weights[-1] / scale))
+            noise[number] = max(1e-6, tasks[number].squared_error(weights[-1] / scale))
         mean = np.mean(weights, axis=0)
         apart = np.array(weights) - mean
         covariance = (apart.T @ apart + spread) / len(tasks) + 1e-6 * np.eye(COLUMNS + 1)

@@ -54,7 +54,6 @@ from rvdtool.reconstruct.flow import (
     sample_mosaics,
 )
 from rvdtool.reconstruct.inverse_isp import Estimate
-from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.lights import CERTAIN
 from rvdtool.reconstruct.motion import Grey, Motion, equally_bright, trust
 from rvdtool.reconstruct.other_light import errors_in_light, in_its_light
@@ -62,6 +61,7 @@ from rvdtool.reconstruct.statistics import (
     Array,
     box,
 )
+from rvdtool.video.frame import Rgb
 
 KAPPA = 0.2
 """Error variance of a warped residual per squared photometric error above the noise floor."""
@@ -72,7 +72,7 @@ NOISIEST = np.float32(6)
 """Upper limit of the noise floor, as a multiple of the noise of fit and reference RAW: three times
 that of both frames. Where the reference frame is in view, it is 1.7 times at most."""
 UNUSABLE = np.float32(1e3)
-"""Variance of candidates from outside of the other frame."""
+"""Variance of candidates that come from outside the other frame."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class SharedPrior:
-    """What a frame's prior and its evidence have in common.
+    """The fields that `Prior` and `Evidence` have in common.
 
     Attributes:
         fit, anchored: their variances leave out the *fine* error, which they share.
@@ -96,8 +96,9 @@ class SharedPrior:
             from all candidates.
         exposure: the part of it that is also in the RAW; see `gather`.
         trusted: fraction of the frame that certainly shows the same as the reference frame, 0..1.
-        first_fit, previous_fit: the fits of the reference frame and of the previous frame, warped:
-            where they differ from this frame's fit, the flow is wrong or the light has changed.
+        first_fit, previous_fit: the warped fits of the reference frame and of the previous frame,
+            [H, W]. Where they differ from this frame's fit, the flow is wrong or the light has
+            changed.
         far: flow to the reference frame, [H, W, 2].
     """
 
@@ -127,24 +128,24 @@ class Prior(SharedPrior):
     @property
     def carried(self) -> float:
         """Share of the fusion's weight that the reference RAW along the motion has, 0..1."""
-        few = np.s_[::5, ::5]  # enough for a mean; an odd step meets all CFA positions
+        some = np.s_[::5, ::5]  # enough for a mean; an odd step reaches all CFA positions
         fit, anchored, previous, warped = (
-            candidate.variance[few]
+            candidate.variance[some]
             for candidate in (self.fit, self.anchored, self.previous, self.warped)
         )
         blend = 1 / (1 / fit + 1 / anchored + 1 / previous)
-        rest = blend + self.fine[few]
+        rest = blend + self.fine[some]
         of_warped = rest / (rest + warped)
         return float((of_warped + (1 - of_warped) * blend / anchored).mean())
 
 
 @dataclass(frozen=True)
 class Evidence(SharedPrior):
-    """A prior without the candidate from the previous RAW, on which nothing here depends.
+    """A prior without the candidate from the previous RAW, and what is needed to add it.
 
     Attributes:
         near: flow to the previous frame, [H, W, 2].
-        shade: ratio of the lens shading here and at the source in the previous frame, [H, W].
+        shade: ratio of the lens shading here to that at the source in the previous frame, [H, W].
         flow_variance: variance of values warped by `near`, [H, W].
         residual_variance: part of a warped candidate's variance that is independent of the flow,
             [H, W].
@@ -158,19 +159,19 @@ class Evidence(SharedPrior):
     lower_bound: Array
 
     def with_corrupted_flow(self, wrong: NDArray[np.bool_], shift: tuple[int, int]) -> Self:
-        """Corrupt the flow to the reference frame in a region, to train robustness against it.
+        """Corrupt the flow to the reference frame in a region, to train networks on wrong flow.
 
         Args:
             wrong: mask of the region, [H, W].
-            shift: offset in rows and columns (both even) from which values are taken instead.
+            shift: offset in rows and columns (both even) of the values used there instead.
         """
 
-        def elsewhere(field: Array) -> Array:
+        def shifted(field: Array) -> Array:
             return np.roll(field, shift, axis=(0, 1))
 
         value, clipped = self.fit.value, self.clipped > 0
-        first_fit, first_raw = elsewhere(self.first_fit), elsewhere(self.warped.value)
-        residual = elsewhere(np.where(clipped, 0, self.anchored.value - value))
+        first_fit, first_raw = shifted(self.first_fit), shifted(self.warped.value)
+        residual = shifted(np.where(clipped, 0, self.anchored.value - value))
         flow_variance = np.float32(KAPPA) * box((value - first_fit) ** 2, WINDOW)
         # Where unclipped, `residual_variance` is that of the previous frame: twice that of the
         # reference frame.
@@ -202,15 +203,15 @@ class Evidence(SharedPrior):
             raw: the previous frame's normalised RAW at the reference frame's brightness, [H, W].
             variance: variance of its predictable error, [H, W].
         """
-        brought = tuple(sample_mosaics(_paired(raw, variance), self.near))
+        from_previous = tuple(sample_mosaics(_paired(raw, variance), self.near))
         previous = Candidate(empty(raw.shape), empty(raw.shape))
-        carried = previous.value, previous.variance
+        result = previous.value, previous.variance
 
         def strip(first: int, last: int) -> None:
             previous_strip(
-                first, last, self.fit.value, self.clipped, self.lower_bound, brought, self.shade,
-                self.previous_fit, self.near, self.flow_variance, self.residual_variance,
-                UNUSABLE, carried,
+                first, last, self.fit.value, self.clipped, self.lower_bound, from_previous,
+                self.shade, self.previous_fit, self.near, self.flow_variance,
+                self.residual_variance, UNUSABLE, result,
             )  # fmt: skip
 
         in_strips(raw.shape[0], strip)
@@ -248,12 +249,12 @@ def gather(
     """
     size = estimate.value.shape[0], estimate.value.shape[1]
     near, far = resize_flow(motion.near, size), resize_flow(motion.far, size)
-    brought = sample_mosaics(calibration.sources, far)
+    from_reference = sample_mosaics(calibration.sources, far)
     before = _paired(previous_fit, previous_clipped > 0)
     previous_fit, was_clipped = sample_mosaics(before, near)
     sure = _sure_blocks(calibration, estimate, grey, motion.far) & (not motion.lost)
     known = None if exposure is None or tracks_gain else level.value
-    estimate = in_its_light(calibration, rgb, estimate, brought[0], sure, known)
+    estimate = in_its_light(calibration, rgb, estimate, from_reference[0], sure, known)
     clipped = (estimate.clipped > 0).astype(np.float32)
     free = block_means(np.maximum(clipped, was_clipped)) < 0.01
     free &= not motion.cut
@@ -268,44 +269,46 @@ def gather(
             calibration.shown,
             level.value,
         )
-        for other, trusted, flow in ((brought[0], sure, far), (previous_fit, free, near))
+        for other, trusted, flow in ((from_reference[0], sure, far), (previous_fit, free, near))
     )
     brightness = track(anchored, neighbour, level)
     exposure = brightness.value if exposure is None else exposure
-    if estimate.away is not None:
+    if estimate.light_change is not None:
         calibration = errors_in_light(calibration, brightness.value)
-        brought[1] *= 1 - estimate.away
+        from_reference[1] *= 1 - estimate.light_change
     fit = Fit.of(calibration, estimate, brightness.value)
     fit.add_highlights(calibration, rgb, 1 / exposure, tracks_gain)
     if not motion.lost:
         fit.keep_full(calibration, rgb, far, 1 / exposure)
     shade_far, shade_near = (shade_of(flow, brightness.shading) for flow in (far, near))
     squared = (
-        squares(fit.value, brought[0], shade_far),
+        squares(fit.value, from_reference[0], shade_far),
         squares(fit.value, previous_fit, shade_near),
     )
     flows = _Flows((far, near), (motion.lost, motion.cut), squared)
-    made = _candidates(calibration, fit, brought, shade_far, flows)
-    if estimate.stray is not None:
-        fit_variance = made.fit_variance
-        fit_variance += np.where(fit.full > 0, 0, estimate.stray / fit.gain**2)
+    candidates = _candidates(calibration, fit, from_reference, shade_far, flows)
+    if estimate.light_variance is not None:
+        fit_variance = candidates.fit_variance
+        fit_variance += np.where(fit.full > 0, 0, estimate.light_variance / fit.gain**2)
     agreement = None if calibration.agreement is None else sample(calibration.agreement, far)
     return Evidence(
-        fit=Candidate(fit.value, made.fit_variance),
-        anchored=_where_raw_agrees(Candidate(*made.anchored), agreement),
-        warped=_where_raw_agrees(Candidate(brought[2], made.warped_variance), agreement),
+        fit=Candidate(fit.value, candidates.fit_variance),
+        anchored=_where_raw_agrees(Candidate(*candidates.anchored), agreement),
+        warped=_where_raw_agrees(
+            Candidate(from_reference[2], candidates.warped_variance), agreement
+        ),
         fine=fit.fine,
         clipped=estimate.clipped,
         brightness=brightness,
         exposure=exposure,
         trusted=float(sure.mean()),
-        first_fit=brought[0],
+        first_fit=from_reference[0],
         previous_fit=previous_fit,
         far=far,
         near=near,
         shade=shade_near,
-        flow_variance=made.near_variance,
-        residual_variance=made.residual_variance,
+        flow_variance=candidates.near_variance,
+        residual_variance=candidates.residual_variance,
         lower_bound=fit.lower_bound,
     )
 
@@ -321,7 +324,7 @@ class _Flows:
 
 
 @dataclass(frozen=True)
-class _Made:
+class _Results:
     """The results of `gather_strip`, [H, W] each."""
 
     fit_variance: Array
@@ -332,10 +335,10 @@ class _Made:
 
 
 def _candidates(
-    calibration: Calibration, fit: Fit, brought: list[Array], shade: Array, flows: _Flows
-) -> _Made:
-    """Compute the candidates' variances and the anchored candidate; the reference RAW in `brought`
-    is multiplied by the shading."""
+    calibration: Calibration, fit: Fit, from_reference: list[Array], shade: Array, flows: _Flows
+) -> _Results:
+    """Compute the candidates' variances and the anchored candidate, and multiply the reference RAW
+    in `from_reference` by the shading."""
     floors = [
         floor_of(fit, squared, flow)
         for squared, flow in zip(flows.squared, flows.flows, strict=True)
@@ -343,19 +346,19 @@ def _candidates(
     tables = tables_of([calibration.fine, calibration.noise, calibration.smooth, *floors])
     constants = np.array([KAPPA, RELIABLE, NOISIEST, UNUSABLE, CERTAIN], np.float32)
     one, two, three, four, five, six = (empty(fit.value.shape) for _ in range(6))
-    made = _Made(one, (two, three), four, five, six)
-    sources = tuple(brought)
+    results = _Results(one, (two, three), four, five, six)
+    sources = tuple(from_reference)
 
     def strip(first: int, last: int) -> None:
         gather_strip(
             first, last, fit.value, fit.clipped, fit.full, fit.lower_bound, fit.blind, sources,
             shade, flows.flows, flows.missing, flows.squared, tables, constants, fit.fine,
-            fit.total, made.fit_variance, made.anchored, made.warped_variance,
-            made.near_variance, made.residual_variance,
+            fit.total, results.fit_variance, results.anchored, results.warped_variance,
+            results.near_variance, results.residual_variance,
         )  # fmt: skip
 
     in_strips(fit.value.shape[0], strip)
-    return made
+    return results
 
 
 def _paired(one: Array, other: NDArray[Any]) -> Array:
@@ -374,7 +377,7 @@ def _carry(
     flow_variance: Array,
     residual_variance: Array,
 ) -> Candidate:
-    """A candidate: fit plus warped residual, or where clipped, the warped RAW.
+    """A candidate: fit plus warped residual; where clipped, the warped RAW.
 
     Args:
         value: the fit.
@@ -384,8 +387,8 @@ def _carry(
     """
     # If a value warped to a clipped photosite is below the clipping level, that is its error.
     short = np.where(clipped, np.maximum(lower_bound - raw, 0), 0)
-    brought = np.where(clipped, np.maximum(raw, lower_bound), value + residual)
-    return Candidate(brought, flow_variance + residual_variance + short * short)
+    candidate = np.where(clipped, np.maximum(raw, lower_bound), value + residual)
+    return Candidate(candidate, flow_variance + residual_variance + short * short)
 
 
 def _where_raw_agrees(candidate: Candidate, agreement: Array | None) -> Candidate:

@@ -24,9 +24,9 @@ from rvdtool.network.calibrated import (
 from rvdtool.reconstruct.affinity import Prior
 from rvdtool.reconstruct.buffers import empty
 from rvdtool.reconstruct.compiled import exp, in_strips, inline, kernel, log
-from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.packing import Packing, shown_brightness
 from rvdtool.reconstruct.statistics import Array
+from rvdtool.video.frame import Rgb
 
 _ROWS = 8
 """Number of rows of cells whose planes are computed at a time."""

@@ -1,9 +1,9 @@
 """Blend a forward and a backward chain between two references, weighted by age and error.
 
-A chain that reaches the other reference shows its error there. That error, warped to a frame along
-the other chain's flow and multiplied by the chain's age, is the chain's expected error; the weights
-are inverse to it. Alternatives that were tried on training scenes (such as the chains' own
-variances) are in docs/research/experiments.md.
+When a chain reaches the other reference, its error there is known. A chain's expected error in a
+frame is this error, warped to the frame along the other chain's flow and multiplied by the frame's
+age. Each chain is weighted by the inverse of its expected error. Alternatives that were tried on
+training scenes (such as the chains' own variances) are in docs/research/experiments.md.
 """
 
 from collections import deque
@@ -33,7 +33,7 @@ SMOOTHING = 5
 """Side in blocks of the window over which errors are averaged, since a single block is noisy."""
 OVERALL = 0.25
 """This fraction of the whole frame's error is added everywhere."""
-LEAST = np.float32(1e-12)
+LOWEST = np.float32(1e-12)
 """Lower limit of (normalised) mean squared errors."""
 
 
@@ -54,14 +54,14 @@ class Waypoint:
 
 @dataclass(frozen=True)
 class Trace:
-    """The results of a chain, frame by frame from its reference on; the arrays are on disk.
+    """The results of a chain, frame by frame, starting next to its reference; arrays are on disk.
 
     Attributes:
         reference: the chain's reference.
         waypoints: one per frame.
         tracks_gain: see `Chain`.
-        spool: a record per frame: its RAW, uint16 [H, W]; flow to the reference, [H//8, W//8, 2] in
-            blocks; expected error, see `Step`.
+        spool: one record per frame: its RAW, uint16 [H, W]; its flow to the reference in blocks,
+            [H//8, W//8, 2]; its expected error, see `Step`.
         error: mean squared error at the other reference, at the chain's reference's brightness, by
             block, [H//8, W//8]; None if the chain didn't reach another reference.
     """
@@ -77,7 +77,7 @@ class Trace:
         return self.spool[age - 1][0]
 
     def expected(self, age: int) -> Array:
-        """Expected mean squared error of that frame, normalised, by block, [H//8, W//8]."""
+        """Expected mean squared error of the same frame, normalised, by block, [H//8, W//8]."""
         return self.spool[age - 1][2]
 
 
@@ -86,7 +86,8 @@ def steps(chain: Chain, pictures: Iterable[Rgb], in_flight: int = MOST_IN_FLIGHT
 
     It works as a pipeline: while the motion of one frame is estimated, the candidates of the
     previous frame are computed, the frame before that is fused, and the network processes those
-    before it. No more are in memory, since each takes about twenty maps of the frame's size.
+    before it. The number of frames in memory is limited, since each has about twenty maps of its
+    size.
 
     Args:
         chain: a chain at its start.
@@ -98,29 +99,29 @@ def steps(chain: Chain, pictures: Iterable[Rgb], in_flight: int = MOST_IN_FLIGHT
         yield from map(chain.step, pictures)
         return
     workers = max(1, threads() - 1)
-    answers: deque[Future[Step]] = deque()
+    predictions: deque[Future[Step]] = deque()
     with (
-        ThreadPoolExecutor(workers) as answerers,
+        ThreadPoolExecutor(workers) as predictors,
         ReadAhead(map(chain.follow, pictures), depth=1) as followed,
         ReadAhead(map(chain.compare, followed), depth=1) as compared,
     ):
         observed = iter(compared)
         while True:
             with stage("waiting for candidates"):
-                seen = next(observed, None)
-            if seen is None:
+                frame = next(observed, None)
+            if frame is None:
                 break
-            answers.append(answerers.submit(chain.answer, chain.fuse(seen), seen.rgb))
-            del seen
-            if len(answers) >= min(workers, in_flight):
-                yield _first(answers)
-        while answers:
-            yield _first(answers)
+            predictions.append(predictors.submit(chain.answer, chain.fuse(frame), frame.rgb))
+            del frame
+            if len(predictions) >= min(workers, in_flight):
+                yield _wait_for_first(predictions)
+        while predictions:
+            yield _wait_for_first(predictions)
 
 
-def _first(answers: "deque[Future[Step]]") -> Step:
+def _wait_for_first(predictions: "deque[Future[Step]]") -> Step:
     with stage("waiting for the network"):
-        return answers.popleft().result()
+        return predictions.popleft().result()
 
 
 def trace(
@@ -164,20 +165,20 @@ def trace(
 
 
 def arrival_error(squared: Array, agreement: Array | None) -> Array:
-    """Mean squared error by block, [H//8, W//8], where the arrival's RAW agrees with its frame.
+    """Smoothed mean squared error by block, [H//8, W//8].
 
-    Where it doesn't, the error of the surroundings is used.
+    Where the arrival's RAW disagrees with its frame, the error of the surroundings is used.
     """
     if agreement is None:
         means = block_means(squared)
-        return box(means, SMOOTHING) + np.float32(OVERALL * means.mean()) + LEAST
-    judged = (agreement == 1).astype(np.float32)
-    means, shares = block_means(squared * judged), block_means(judged)
+        return box(means, SMOOTHING) + np.float32(OVERALL * means.mean()) + LOWEST
+    agreeing = (agreement == 1).astype(np.float32)
+    means, shares = block_means(squared * agreeing), block_means(agreeing)
     overall = means.sum() / max(float(shares.sum()), 1e-6)
-    # The frame's mean error is added with a small weight, to avoid 0 / 0.
-    near = box(means, SMOOTHING) + np.float32(1e-3 * overall)
-    near /= box(shares, SMOOTHING) + np.float32(1e-3)
-    return near + np.float32(OVERALL * overall) + LEAST
+    # The frame's mean error gets a small weight, to avoid 0 / 0.
+    error = box(means, SMOOTHING) + np.float32(1e-3 * overall)
+    error /= box(shares, SMOOTHING) + np.float32(1e-3)
+    return error + np.float32(OVERALL * overall) + LOWEST
 
 
 def blend(one: Trace, other: Trace, age: int, other_age: int) -> tuple[Array, Array]:
@@ -193,19 +194,19 @@ def blend(one: Trace, other: Trace, age: int, other_age: int) -> tuple[Array, Ar
     """
     mosaic, far, error = one.spool[age - 1]
     other_mosaic, other_far, other_error = other.spool[other_age - 1]
-    doubt = _doubt(one, age, other_far)
-    other_doubt = _doubt(other, other_age, far)
+    variance = _expected_error(one, age, other_far)
+    other_variance = _expected_error(other, other_age, far)
     height, width = mosaic.shape
-    shares = other_doubt / (doubt + other_doubt)
+    shares = other_variance / (variance + other_variance)
     share = cv2.resize(shares, (width, height))
     own, others = _normalised(one.reference, mosaic), _normalised(other.reference, other_mosaic)
     return others + share * (own - others), other_error + shares * (error - other_error)
 
 
-def _doubt(of: Trace, age: int, to_arrival: Flow) -> Array:
+def _expected_error(of: Trace, age: int, to_arrival: Flow) -> Array:
     """Expected mean squared error of a chain's frame, by block, [H//8, W//8]."""
     if of.error is None:
-        raise UsageError("a chain that arrived nowhere can't be weighed against another one")
+        raise UsageError("only a chain that reached another reference can be blended")
     exposure = of.waypoints[age - 1].exposure
     return sample(of.error, to_arrival) * (exposure * exposure * np.float32(age))
 

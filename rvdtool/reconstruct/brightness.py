@@ -26,8 +26,8 @@ from rvdtool.raw.dng import SMALLEST
 from rvdtool.raw.frame import RawFrame
 from rvdtool.raw.render import default_render
 from rvdtool.reconstruct.compiled import kernel
-from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.statistics import Array, Curve
+from rvdtool.video.frame import Rgb
 
 BLOCK = 8
 ENOUGH_BLOCKS = 40

@@ -1,7 +1,8 @@
-"""Reuses memory of arrays of a frame's size.
+"""Reuse the memory of arrays of a frame's size.
 
 The system maps and clears new memory page by page, which often takes longer than the loop that
-fills it. Here, when the last view of an array is gone, the next array of that size gets its memory.
+fills it. So when the last view of an array is deleted, its memory is kept for the next array of
+that size.
 """
 
 import ctypes
@@ -15,13 +16,13 @@ import numpy as np
 from rvdtool.reconstruct.statistics import Array
 
 _SMALL = 1 << 18
-"""Elements below which NumPy's own allocation is as fast."""
+"""Number of elements below which NumPy's own allocation is as fast."""
 _free: dict[int, deque[Array]] = {}
 
-# glibc returns large blocks to the system as soon as they are free, and keeps some memory for each
-# thread. Here it keeps large blocks, for all threads together. OpenCV's and PyTorch's temporary
-# images, which can't be allocated here, then cause no page faults, which took up to a fifth of a
-# frame's time; and the peak is 300 MB lower at 1600×900.
+# By default, glibc returns large blocks to the system as soon as they are free, and has separate
+# memory for each thread. Here it keeps large blocks, and all threads share them. So OpenCV's and
+# PyTorch's temporary images, which can't be allocated here, cause no page faults (these took up to
+# a fifth of a frame's time), and the peak is 300 MB lower at 1600×900.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 _NEVER = 2**31 - 1
 if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):

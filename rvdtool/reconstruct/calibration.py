@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from rvdtool.raw.frame import CfaPhase
 from rvdtool.reconstruct.inverse_isp import Estimate, InverseIsp, find
-from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.lights import RareStates, lights
 from rvdtool.reconstruct.match import FOLLOWED, Match, softened, unexplained
 from rvdtool.reconstruct.motion import Grey
@@ -27,8 +26,9 @@ from rvdtool.reconstruct.statistics import (
     noise_variance,
     shrink,
 )
+from rvdtool.video.frame import Rgb
 
-LEAST_AGREEING = 0.02
+MIN_AGREEING = 0.02
 """If less than this fraction of a frame agrees with its RAW, all of it is used for the fit."""
 ROUNDS = 3
 """Number of reweighted refits if RAW and frame disagree somewhere."""
@@ -50,7 +50,7 @@ class Calibration:
         rare: correction of rare clip states.
         grey: grey picture for flow estimation.
         smooth: variance of the smooth part of the fit's error, which can be warped.
-        fine: variance of the fine part, which can't be predicted.
+        fine: variance of the fine part of the fit's error, which can't be predicted.
         noise: variance of the RAW's noise.
         shown: variance of the fit's noise.
     """
@@ -129,8 +129,8 @@ def _fit(
 ) -> tuple[InverseIsp, Estimate]:
     """Fit the inverse ISP to the areas that RAW and frame have in common, and estimate the frame.
 
-    If they were taken at different times, there are finer differences than `match` has found. These
-    get lower weights by iteratively reweighted least squares, unless no other area has their
+    If they were taken at different times, there may be finer differences than `match` detects. Such
+    areas get lower weights by iteratively reweighted least squares, unless no other area has their
     colours.
     """
     fit = partial(InverseIsp.calibrate_and_apply, rgb, phase=phase, by_libraw=by_libraw)
@@ -144,23 +144,23 @@ def _fit(
         weight = np.where(followed, FOLLOWED, weight)
     inverse_isp, estimate = fit(raw, weight=weight)
     for _ in range(ROUNDS):
-        doubt = (1 + unexplained(raw, estimate, start)) ** 2
-        inverse_isp, estimate = fit(raw, weight=weight / doubt)
+        penalty = (1 + unexplained(raw, estimate, start)) ** 2
+        inverse_isp, estimate = fit(raw, weight=weight / penalty)
     return inverse_isp, estimate
 
 
 def where_to_learn(raw: Array, agreement: Array | None) -> NDArray[np.bool_]:
     """Mask of the photosites used for the fit and its error model, bool [H, W].
 
-    If hardly anything agrees (with a RAW accepted by --force), all are used, since the colours of
-    another scene are better than none.
+    If less than `MIN_AGREEING` agrees (with a RAW accepted by --force), all are used, since the
+    colours of another scene are better than none.
     """
     agrees = np.ones(raw.shape, bool) if agreement is None else agreement == 1
-    return agrees if agrees.mean() >= LEAST_AGREEING else np.ones_like(agrees)
+    return agrees if agrees.mean() >= MIN_AGREEING else np.ones_like(agrees)
 
 
 def faded(raw: Array, value: Array, agreement: Array | None) -> Array:
-    """The RAW where it agrees with its frame, else the fit, [H, W]."""
+    """The RAW where it agrees with its frame, elsewhere the fit, [H, W]."""
     if agreement is None:
         return raw
     return np.where(agreement == 1, raw, value + agreement * (raw - value)).astype(np.float32)

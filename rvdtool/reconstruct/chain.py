@@ -29,12 +29,12 @@ from rvdtool.reconstruct.exposure import ExposureMeter, HiddenExposure
 from rvdtool.reconstruct.flow import Flow, flow_image
 from rvdtool.reconstruct.fusion import fuse
 from rvdtool.reconstruct.inverse_isp import Estimate
-from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.levels import in_reference_light, quantised
 from rvdtool.reconstruct.match import Match
 from rvdtool.reconstruct.motion import Grey, Motion, MotionTracker, NearFlow
 from rvdtool.reconstruct.stages import stage
 from rvdtool.reconstruct.statistics import Array
+from rvdtool.video.frame import Rgb
 
 if TYPE_CHECKING:
     from rvdtool.network.calibrated import CalibratedFagdn

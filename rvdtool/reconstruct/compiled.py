@@ -28,9 +28,9 @@ _RELAXED = {"contract", "nsz", "arcp", "reassoc"}
 """Compiler flags for fast arithmetic that still respects NaN and infinity."""
 
 
-# To vectorise a loop over many arrays, the compiler must add runtime checks for overlapping arrays;
-# by default it adds few. Two rows of one array count as overlapping if one of them is written, so
-# rows that a loop writes must be arrays of their own.
+# To vectorise a loop over many arrays, the compiler adds runtime checks for overlapping arrays, but
+# by default only a few. Two rows of one array count as overlapping if one of them is written, so
+# each row that a loop writes must be an array of its own.
 for _limit in ("runtime-memory-check", "vectorize-memory-check"):
     binding.set_option("", f"-{_limit}-threshold=1000")
 
@@ -38,13 +38,13 @@ for _limit in ("runtime-memory-check", "vectorize-memory-check"):
 def kernel(function: Callable[..., None]) -> Callable[..., None]:
     """Compile a function of arrays and numbers, which then runs without Python's global lock.
 
-    Numbers must be NumPy's (`np.float32`), else the arithmetic is done in 64 bits. The types of
+    Numbers must be NumPy's (`np.float32`); otherwise arithmetic is done in 64 bits. The types of
     arguments are checked at each call.
     """
     compiled = numba.njit(nogil=True, cache=True, fastmath=_RELAXED, error_model="numpy")
-    made = compiled(function)
-    _kernels.append(made)
-    return cast(Callable[..., None], made)
+    dispatcher = compiled(function)
+    _kernels.append(dispatcher)
+    return cast(Callable[..., None], dispatcher)
 
 
 def must_compile() -> bool:
@@ -63,17 +63,17 @@ def _is_compiled(kernel: Any) -> bool:
 
 
 def inline(function: F) -> F:
-    """Compile a function that kernels use."""
+    """Compile a function that kernels call."""
     compiled = numba.njit(nogil=True, fastmath=_RELAXED, error_model="numpy", inline="never")
     return cast(F, compiled(function))
 
 
-def _bitcast(source: Any, target: Any, made: Any) -> Any:
+def _bitcast(source: Any, target: Any, result_type: Any) -> Any:
     """Make a function for kernels that reinterprets the bits of one type as another."""
 
     def cast_bits(_context: Any, _value: Any) -> Any:
         def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-            return builder.bitcast(args[0], made)
+            return builder.bitcast(args[0], result_type)
 
         return target(source), generate
 

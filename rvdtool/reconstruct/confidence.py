@@ -16,10 +16,10 @@ from rvdtool.reconstruct.compiled import in_strips
 from rvdtool.reconstruct.statistics import Array
 
 FUSION, NETWORK = (2.1, 2.4), (2.0, 2.0)
-"""Corrections in dB, by which the result is worse than its variances: a constant, and an increase
-for each tenfold distance from the reference if the ISP's gain isn't tracked (a camera's ISP drifts,
-which is mistaken for a change of light). Fitted to 72 frames of 12 clips."""
-LEAST = 1e-10
+"""The result's error in dB above its variances: a constant, and an increase for each tenfold
+distance from the reference if the ISP's gain isn't tracked (then the drift of a camera's ISP counts
+as a change of light). Fitted to 72 frames of 12 clips."""
+LOWEST = 1e-10
 """Lower limit of the expected mean squared error: 100 dB."""
 PER_DB = 4
 """Values of a confidence map per dB: 160 is 40 dB, 255 is 63.75 dB or more."""
@@ -39,16 +39,16 @@ def expected_error(
     """
     candidates = (prior.fit, prior.anchored, prior.previous, prior.warped)
     variances = tuple(candidate.variance for candidate in candidates)
-    whole = empty(variance.shape)
+    total = empty(variance.shape)
 
     def strip(first: int, last: int) -> None:
-        total_variance_strip(first, last, variances, prior.fine, variance, whole)
+        total_variance_strip(first, last, variances, prior.fine, variance, total)
 
-    in_strips(whole.shape[0], strip)
+    in_strips(total.shape[0], strip)
     start, growth = NETWORK if by_network else FUSION
     decibels = start + (0 if tracks_gain else growth * np.log10(max(age, 1)))
     scale = 10 ** (decibels / 10) * prior.exposure**2
-    return np.maximum(block_means(whole) * np.float32(scale), np.float32(LEAST))
+    return np.maximum(block_means(total) * np.float32(scale), np.float32(LOWEST))
 
 
 def expected_psnr(error: Array) -> float:
@@ -57,7 +57,7 @@ def expected_psnr(error: Array) -> float:
     Args:
         error: mean squared errors, of any shape.
     """
-    return float(-10 * np.log10(max(float(error.mean()), LEAST)))
+    return float(-10 * np.log10(max(float(error.mean()), LOWEST)))
 
 
 def confidence_map(error: Array | None, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -72,6 +72,6 @@ def confidence_map(error: Array | None, size: tuple[int, int]) -> NDArray[np.uin
     """
     if error is None:
         return np.full(size, 255, np.uint8)
-    decibels = -10 * np.log10(np.maximum(error, LEAST))
-    whole = cv2.resize(decibels, size[::-1], interpolation=cv2.INTER_LINEAR)
-    return np.rint(np.clip(PER_DB * whole, 0, 255)).astype(np.uint8)
+    decibels = -10 * np.log10(np.maximum(error, LOWEST))
+    full = cv2.resize(decibels, size[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.rint(np.clip(PER_DB * full, 0, 255)).astype(np.uint8)

@@ -17,15 +17,15 @@ WINDOW = 7
 def shading_delta(flow: Flow, size: tuple[int, int]) -> Array:
     """Difference of `shading_terms` between each block and its source, [H//8, W//8, 3].
 
-    Sources outside the frame are moved to its border, since the terms would grow without bound.
+    Sources outside the frame are moved to its border, since the terms grow without limit.
 
     Args:
         flow: mean flow of each block.
         size: (height, width) of the frame.
     """
-    here = coordinates(np.zeros_like(flow)) * np.float32(BLOCK) + np.float32((BLOCK - 1) / 2)
+    own = coordinates(np.zeros_like(flow)) * np.float32(BLOCK) + np.float32((BLOCK - 1) / 2)
     corner = np.array([size[1] - 1, size[0] - 1], np.float32)
-    return shading_terms(here, size) - shading_terms(np.clip(here + flow, 0, corner), size)
+    return shading_terms(own, size) - shading_terms(np.clip(own + flow, 0, corner), size)
 
 
 def shade_of(flow: Flow, shading: Shading) -> Array:
@@ -50,9 +50,9 @@ def squares(value: Array, other: Array, shade: Array) -> Array:
 def floor_of(fit: Fit, squared: Array, flow: Flow) -> Curve:
     """The noise floor of a mean squared difference, by intensity.
 
-    It is estimated from the best-matching quarter of the frame: most of a frame is matched
-    correctly, so the difference there is the noise of both frames. This fails for intensities that
-    are rare in the other frame; `NOISIEST` limits the floor there.
+    It is estimated from the best-matching quarter of the frame. Most of a frame is matched
+    correctly, so the difference there is the noise of both frames. For intensities that are rare in
+    the other frame, this fails; `NOISIEST` limits the floor there.
     """
     # An odd step reaches all positions of the cell.
     some = np.arange(0, squared.size, 5 * max(1, squared.size // 250_000 // 2 * 2 + 1))

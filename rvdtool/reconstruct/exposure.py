@@ -1,8 +1,8 @@
 """Measure exposure steps that the ISP hides, from the noise.
 
 LibRaw's auto-brightness makes all frames equally bright, whatever their exposure. But with twice
-the exposure, shot noise grows only by √2. So in a video that shows the sensor's noise (a lossless
-one), a change of noise at equal brightness reveals an exposure step. Small steps and slow changes
+the exposure, shot noise grows only by √2. So if a video shows the sensor's noise (lossless ones
+do), a change of noise at equal brightness reveals an exposure step. Small steps and slow changes
 are below the error of this measurement.
 """
 
@@ -24,14 +24,14 @@ noise. It is at most 0.04 in RVD-Sim's lossless training clips, and at least 0.1
 FLATTEST = 0.25
 """Fraction of the blocks that count as flat."""
 ROUNDS = 3
-"""Number of times that they are selected, since the selection depends on the step."""
+"""Number of iterations of their selection, which depends on the step."""
 ENOUGH = 100
 """Smallest number of flat blocks."""
 FLAT = (0.5, 1.15)
 """Allowed ratio of their power to the noise known from the reference frame: more is texture, less
 isn't noise."""
 SAME = 0.03
-"""Blocks whose levels differ by more than this fraction don't show the same thing."""
+"""Blocks whose levels differ by more than this fraction count as different objects."""
 MANY = 5.0
 """A step must exceed the RMS of the previous readings by this factor."""
 MEMORY = 0.8
@@ -49,7 +49,7 @@ class Reading(NamedTuple):
 
     Attributes:
         log: logarithm of the frame's exposure relative to the previous frame.
-        sure: whether noise was measured, and all parts of the frame agree.
+        sure: whether noise was measured and all parts of the frame agree.
     """
 
     log: float
@@ -150,18 +150,20 @@ class ExposureMeter:
         flat = _flattest(now, then, usable)
 
         def step(part: NDArray[np.bool_]) -> float:
-            """Logarithm of the step that explains best how the noise of these blocks changed."""
-            was = noise[part]
-            beyond = now[part].sum() / then[part].sum() - 1
-            noisier = max(1 + beyond * (shown[part] / was).mean(), 1e-3)
-            expected = self._noise(level_then[part], exposed * np.exp(_GRID)[:, None]) / was
+            """Logarithm of the step that fits the change of these blocks' noise best."""
+            old_noise = noise[part]
+            increase = now[part].sum() / then[part].sum() - 1
+            noisier = max(1 + increase * (shown[part] / old_noise).mean(), 1e-3)
+            expected = self._noise(level_then[part], exposed * np.exp(_GRID)[:, None]) / old_noise
             return float(np.interp(-np.log(noisier), -np.log(expected.mean(axis=1)), _GRID))
 
-        whole = step(flat)
+        overall = step(flat)
         halves = [flat & half for half in _halves(flat)]
-        agree = all(step(half) * np.sign(whole) > abs(whole) / 2 for half in halves if half.any())
+        agree = all(
+            step(half) * np.sign(overall) > abs(overall) / 2 for half in halves if half.any()
+        )
         noise_alone = FLAT[0] < then[flat].mean() < FLAT[1]
-        return Reading(whole, bool(agree and noise_alone))
+        return Reading(overall, bool(agree and noise_alone))
 
     def _noise(self, level: Array, exposed: float | NDArray[np.float64]) -> Array:
         """Noise variance at `level` (at the reference frame's brightness) for an exposure."""
@@ -169,7 +171,7 @@ class ExposureMeter:
 
 
 def _flattest(now: Array, then: Array, usable: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The blocks with the least power in both frames. Each frame's power is relative to its usual
+    """The blocks with the lowest power in both frames. Powers are relative to each frame's usual
     power, so that the selection isn't biased towards either frame."""
     ratio = np.float32(1)
     for _ in range(ROUNDS):
@@ -180,7 +182,7 @@ def _flattest(now: Array, then: Array, usable: NDArray[np.bool_]) -> NDArray[np.
 
 
 def _halves(flat: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-    """The flat blocks of the left, right, upper and lower half."""
+    """Masks of half of the flat blocks each: upper, lower, left, right."""
     halves = []
     for axis in range(2):
         place = np.arange(flat.shape[axis]).reshape((-1, 1) if axis == 0 else (1, -1))

@@ -13,13 +13,13 @@ from rvdtool.reconstruct.candidates import scale_strip, tables_of
 from rvdtool.reconstruct.compiled import in_strips
 from rvdtool.reconstruct.flow import Flow
 from rvdtool.reconstruct.inverse_isp import Estimate, find
-from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.lights import HEADROOM, beyond_limit, still_full
 from rvdtool.reconstruct.statistics import Array
+from rvdtool.video.frame import Rgb
 
-FITS_OWN = np.float32(0.1)
-"""Fraction of an unseen highlight's variance that is attributed to the fit; the rest applies to all
-candidates. Chosen on development clips: lossless ones improved by 1.6 dB on average."""
+FIT_SHARE = np.float32(0.1)
+"""Fraction of the variance of an unseen clip state that is attributed to the fit; the rest applies
+to all candidates. Chosen on development clips: lossless ones improved by 1.6 dB on average."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Fit:
 
     @classmethod
     def of(cls, calibration: Calibration, estimate: Estimate, brightness: float) -> Self:
-        """Make a fit from an estimate at some brightness, without highlights."""
+        """Make a fit from an estimate at the given brightness, without highlights."""
         error = calibration.inverse_isp.error
         value, lower_bound, fine, total, blind = (empty(estimate.value.shape) for _ in range(5))
         curves = [calibration.fine, calibration.noise, calibration.smooth]
@@ -80,9 +80,9 @@ class Fit:
         step, blind = beyond_limit(
             calibration.phase, rgb, self.value, self.lower_bound, rare, learned, white, tracks_gain
         )
-        missed, blind, tried = calibration.rare(self.clipped, rare, blind)
-        self.value[rare] = np.minimum(self.value[rare] + step + missed, white)
-        self.total[rare] += (FITS_OWN + (1 - FITS_OWN) * tried) * blind
+        correction, blind, measured = calibration.rare(self.clipped, rare, blind)
+        self.value[rare] = np.minimum(self.value[rare] + step + correction, white)
+        self.total[rare] += (FIT_SHARE + (1 - FIT_SHARE) * measured) * blind
         self.blind[rare] = blind
 
     def keep_full(self, calibration: Calibration, rgb: Rgb, far: Flow, white: float) -> None:
@@ -91,6 +91,6 @@ class Fit:
             return
         full = find(still_full(calibration.lights, rgb, calibration.phase, far))
         self.full[full] = 1
-        least = np.float32(min(HEADROOM, white))
-        self.lower_bound[full] = np.maximum(self.lower_bound[full], least)
+        bound = np.float32(min(HEADROOM, white))
+        self.lower_bound[full] = np.maximum(self.lower_bound[full], bound)
         self.value[full] = np.maximum(self.value[full], self.lower_bound[full])

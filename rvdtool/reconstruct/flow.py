@@ -17,20 +17,15 @@ from rvdtool.npy import map_array
 from rvdtool.reconstruct.buffers import empty
 from rvdtool.reconstruct.candidates import sample_strip
 from rvdtool.reconstruct.compiled import in_strips
-from rvdtool.reconstruct.statistics import Array
+from rvdtool.reconstruct.statistics import Array, Where
 from rvdtool.video.listing import natural_key
 
 Flow = NDArray[np.float32]
 """[H, W, 2]: (dx, dy) from the current frame to the other one."""
 
-
-Where = tuple[NDArray[np.intp], NDArray[np.intp]]
-"""Rows and columns of some pixels."""
-
-
 WORKING_SIDE = 960
-"""Flow is estimated on frames whose longer side is at most this, and enlarged: finer grids cost
-much and gain nothing measurable (docs/method/reconstruction.md)."""
+"""Flow is estimated on frames whose longer side is at most this, and enlarged: finer grids take
+longer without measurable gain (docs/method/reconstruction.md)."""
 FARTHEST = 100_000
 """Largest flow in pixels; larger numbers would overflow when they are sampled."""
 
@@ -106,10 +101,10 @@ def resize_flow(flow: Flow, size: tuple[int, int]) -> Flow:
 
 
 def invert(forward: Flow, iterations: int = 4) -> Flow:
-    """Invert the previous frame's flow to the current one, to the current frame's flow back.
+    """Invert a flow from the previous to the current frame: the flow from current to previous.
 
-    Fixed-point iteration of b(x) = −f(x + b(x)). Where the forward flow is discontinuous
-    (occlusions), no flow is right, which the photometric error shows.
+    Fixed-point iteration of b(x) = −f(x + b(x)). At discontinuities (occlusions) no flow is right;
+    the photometric error detects that.
     """
     backward = -forward
     for _ in range(iterations):
@@ -138,22 +133,22 @@ def estimate_flow(
 ) -> Flow:
     """Flow from `current` to `other` (both grey, uint8 [H, W]); `start` is refined if given.
 
-    Dense inverse search (Kroeger et al., ECCV 2016) as OpenCV has it. Made anew for every pair,
-    which costs nothing: one that has once been given a start searches differently ever after, and
-    a resumed chain would differ from one that wasn't interrupted.
+    OpenCV's dense inverse search (Kroeger et al., ECCV 2016). A new object is created for every
+    pair, because an object that was once given a start keeps some state: a resumed chain would
+    differ from an uninterrupted one. Creating it takes no measurable time.
     """
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    # Without its constancy of brightness: that would shift smooth areas until a brightened frame
-    # looks as bright as the other. Constancy of gradients remains.
+    # No brightness constancy: after a change of brightness, it would shift smooth areas until both
+    # frames look equally bright. Gradient constancy remains.
     search.setVariationalRefinementDelta(0)
     return search.calc(current, other, None if start is None else start.copy())
 
 
 def bridge(flow: Flow, grey: NDArray[np.uint8], blank: NDArray[np.bool_]) -> Flow:
-    """Replace the flow of areas with nothing to track by that of their surroundings.
+    """Replace the flow of areas without texture by that of their surroundings.
 
     In clipped or flat areas the estimated flow is arbitrary; they most likely move like their
-    surroundings (normalised convolution at three scales).
+    surroundings. Implemented as normalised convolution at three scales.
 
     Args:
         flow: [H, W, 2].
@@ -180,7 +175,7 @@ def bridge(flow: Flow, grey: NDArray[np.uint8], blank: NDArray[np.bool_]) -> Flo
 
 
 def read_flow(path: Path, size: tuple[int, int]) -> Flow:
-    """Read a flow as published with RVD, and invert it: from the next frame back to this one.
+    """Read a flow file and invert it: flow from the next frame back to this one, [H, W, 2].
 
     Args, Raises: see `read_flow_to_next`.
     """
@@ -188,9 +183,9 @@ def read_flow(path: Path, size: tuple[int, int]) -> Flow:
 
 
 def read_flow_to_next(path: Path, size: tuple[int, int]) -> Flow:
-    """Read a flow as published with RVD: `.npy`, float [H, W, 2], from this frame to the *next*.
+    """Read a flow file in RVD's format: `.npy`, numbers [H, W, 2], from this frame to the *next*.
 
-    It may be smaller or larger than the frames (RVD's has half their size), but must have their
+    It may be smaller or larger than the frames (RVD's have half their size), but must have their
     aspect ratio.
 
     Args:
@@ -205,32 +200,33 @@ def read_flow_to_next(path: Path, size: tuple[int, int]) -> Flow:
     forward = map_array(path)
     if forward.ndim != 3 or forward.shape[2] != 2 or 0 in forward.shape:
         raise MismatchError(
-            f"{path}: a flow is numbers [height, width, 2]; this is {list(forward.shape)}"
+            f"{path}: a flow is an array [height, width, 2]; this one is {list(forward.shape)}"
         )
     _require_same_shape(path, forward.shape[:2], size)
     with np.errstate(over="ignore"):  # beyond float32 is beyond FARTHEST, too
         flow = forward.astype(np.float32) if forward.dtype.kind in "fiu" else None
     if flow is None or not (np.abs(flow) < FARTHEST).all():
         raise MismatchError(
-            f"{path}: a flow is real numbers in pixels, each below {FARTHEST:,}; this holds others"
+            f"{path}: a flow is real numbers in pixels, each below {FARTHEST:,}; this has others"
         )
     return resize_flow(flow, size)
 
 
 def _require_same_shape(path: Path, found: tuple[int, int], size: tuple[int, int]) -> None:
-    """Scaled to the frames' height, a flow must be as wide as they are, within 2 % or rounding."""
+    """Refuse a flow whose aspect ratio differs from the frames' by more than 2 % and rounding."""
     height, width = found
     rounding = 1 + 0.02 * width
     if abs(height * size[1] / size[0] - width) > rounding or 16 * height < size[0]:
         raise MismatchError(
-            f"{path}: a flow of {width}×{height} for frames of {size[1]}×{size[0]} (as flow is "
-            "used here); give one of the frames' shape and at least a sixteenth of their size"
+            f"{path}: a flow of {width}×{height} doesn't fit frames of {size[1]}×{size[0]} (flow's "
+            "working size); give flows of the frames' aspect ratio, at least 1/16 of their size"
         )
 
 
 def list_flows(folder: Path, frames: int) -> list[Path]:
-    """The flow files of a clip, ordered by their numbers: one per frame except the last. A surplus
-    one is ignored.
+    """The flow files of a clip, ordered by their numbers: one for each frame except the last.
+
+    If there is one for the last frame, it is ignored.
 
     Raises:
         InputError: the folder doesn't exist.
@@ -242,6 +238,6 @@ def list_flows(folder: Path, frames: int) -> list[Path]:
     if len(files) not in (frames - 1, frames):
         raise MismatchError(
             f"{folder}: {len(files)} flows for a video of {frames} frames; "
-            f"{frames - 1} are needed, each from a frame to the next"
+            f"{frames - 1} are needed, each from one frame to the next"
         )
     return files[: frames - 1]

@@ -10,9 +10,9 @@ from rvdtool.reconstruct.statistics import Array
 def fuse(prior: Prior) -> tuple[Array, Array]:
     """Fuse the candidates of a frame.
 
-    Fit, anchored and previous differ in their predictable error and share the fine one, so they are
-    weighted by the inverse of the former. Warped RAW doesn't have the fit's fine error, but has its
-    own noise; it is weighted against the fused others by total variances.
+    Fit, anchored and previous share the fine error, so they are weighted by the inverse variance of
+    their predictable errors. Warped RAW doesn't have the fit's fine error, but its own noise; it is
+    weighted against the fused others by total variances.
 
     The candidates aren't independent (all depend on the reference frame), so the precision of the
     result is their mean precision, not the sum.

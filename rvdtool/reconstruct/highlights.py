@@ -1,10 +1,10 @@
-"""Estimate how far a clipped colour exceeds its limit, for clip states that the reference frame
-doesn't have.
+"""Estimate how far a clipped colour exceeds its limit, for clip states that don't occur in the
+reference frame.
 
 A single frame doesn't show this, but the surroundings are correlated with it: the width of the
 clipped area, the slope of the brightness towards it, which other channels are clipped, and the
-range up to the sensor's white. A small perceptron learned the estimate and its error on RVD-Sim's
-training parts (`examples/learn_highlights.py`). It is evaluated at single photosites only.
+range up to the sensor's white. A small perceptron was trained to estimate this and its error on
+RVD-Sim's training parts (`examples/learn_highlights.py`). It is evaluated only where needed.
 """
 
 from collections.abc import Callable
@@ -21,13 +21,13 @@ from rvdtool.raw.frame import CfaPhase
 from rvdtool.reconstruct.isp_features import (
     EVERYWHERE,
     Features,
-    Rgb,
     Window,
     blurred_at,
     blurred_far,
 )
 from rvdtool.reconstruct.places import sample_small
 from rvdtool.reconstruct.statistics import Array
+from rvdtool.video.frame import Rgb
 
 NEAR = (1, 3)
 FAR = (1 / 50, 1 / 16, 1 / 6)
@@ -35,9 +35,9 @@ FAR = (1 / 50, 1 / 16, 1 / 6)
 height."""
 INPUTS = 3 + 6 + 6 * (len(NEAR) + len(FAR)) + 6
 TRUSTED, USUAL = np.float32(0.8), np.float32(0.2)
-"""Weight of the perceptron's estimate, and mean estimate that gets the remaining weight."""
+"""Weight of the perceptron's estimate, and the mean estimate, which gets the remaining weight."""
 LEAST = np.float32(0.03)
-"""Added to the perceptron's estimate of its error, in training, too."""
+"""Added to the perceptron's estimate of its error, also in training."""
 SURE = 0.15
 """Lower limit of the error, as a fraction of the range between limit and white."""
 CAUTION = 1.5
@@ -64,12 +64,14 @@ class Highlights:
         """Load the perceptron that comes with rvdtool."""
         with (
             (files("rvdtool.reconstruct") / "highlights.npz").open("rb") as file,
-            np.load(file) as it,
+            np.load(file) as arrays,
         ):
-            layers = tuple((it[f"weight{k}"], it[f"bias{k}"]) for k in range(3))
-            if it["mean"].shape != (INPUTS,):
-                raise ValueError("highlights.npz: learned for other inputs; learn it again")
-            return cls(it["mean"], it["spread"], layers)
+            layers = tuple((arrays[f"weight{k}"], arrays[f"bias{k}"]) for k in range(3))
+            if arrays["mean"].shape != (INPUTS,):
+                raise ValueError(
+                    "highlights.npz was trained for other inputs; run examples/learn_highlights.py"
+                )
+            return cls(arrays["mean"], arrays["spread"], layers)
 
     def __call__(self, inputs: Array) -> tuple[Array, Array]:
         """Estimated position between limit (0) and white (1), and its RMS error, [samples] each.
@@ -122,12 +124,14 @@ def highlight_inputs(
         for mask in (features.clipped > 0, features.clipped == 7)
     ]
     deep = [depth[rows, columns] for depth in depths]
-    seen = np.concatenate([features.table[codes], coded, *maps, *deep], axis=1)
+    varying = np.concatenate([features.table[codes], coded, *maps, *deep], axis=1)
     own = np.eye(3, dtype=np.float32)[phase.pattern[rows % 2, columns % 2]]
-    flat = ((features.clipped > 0).mean(), white, float(tracked))
-    flat_columns = np.tile(np.array(flat, np.float32), (len(where), 1))
-    flat_columns = np.concatenate([flat_columns, lower_bound[rows, columns][:, None]], axis=1)
-    return np.concatenate([own, seen, flat_columns], axis=1).astype(np.float32)
+    constants = ((features.clipped > 0).mean(), white, float(tracked))
+    constant_columns = np.tile(np.array(constants, np.float32), (len(where), 1))
+    constant_columns = np.concatenate(
+        [constant_columns, lower_bound[rows, columns][:, None]], axis=1
+    )
+    return np.concatenate([own, varying, constant_columns], axis=1).astype(np.float32)
 
 
 def _around(
@@ -136,7 +140,7 @@ def _around(
     rows: NDArray[np.intp],
     columns: NDArray[np.intp],
 ) -> list[Array]:
-    """Means of an image at all scales, [samples, C] each."""
+    """Means of an image around some pixels, [samples, C] per scale."""
     far = blurred_far(image(EVERYWHERE), FAR)
     near = blurred_at(image, size, NEAR, rows, columns)
     return near + [sample_small(one, size, rows, columns) for one in far]

@@ -11,11 +11,11 @@ CFA cell, the normalised RAW value is fitted to
 - products of the channels with the local mean brightness at two scales (inverts local tone
   mapping) and with the distance to the centre (inverts shading correction).
 
-If LibRaw rendered the sRGB frame, its curve is known and nothing is local. Then only the linearised
-channels are used, so that a frame brightened by a gain gives an estimate brightened by that gain.
+If LibRaw rendered the sRGB frame, its curve is known and doesn't depend on the surroundings. Then
+only the linearised channels are used, so that the estimate is proportional to LibRaw's gain.
 
-Colours that the reference frame doesn't show would be extrapolated badly. For these, the weights
-follow a prior from simulated cameras' ISPs (`isp_prior.py`).
+Colours that the reference frame doesn't show would be extrapolated badly. For these, a prior from
+simulated cameras' ISPs determines the weights (`isp_prior.py`).
 
 Where a channel is clipped, this regression isn't valid. Each clip state (which channels are
 clipped) has a small regression of its own, on the channels at the photosite and in its surroundings
@@ -42,11 +42,11 @@ from rvdtool.reconstruct.isp_features import (
     NEIGHBOURS,
     RADIUS,
     Features,
-    Rgb,
     design,
 )
 from rvdtool.reconstruct.isp_prior import IspPrior, Moments, own_gain
-from rvdtool.reconstruct.statistics import POSITIONS, Array, Curve, at_positions
+from rvdtool.reconstruct.statistics import POSITIONS, Array, Curve, Where, at_positions
+from rvdtool.video.frame import Rgb
 
 _STATE_COLUMNS = 3 * (2 + len(NEAR) + len(FAR))
 RIDGE = 1e-6
@@ -57,11 +57,11 @@ STATE_SAMPLES = 20
 KNOWN_SAMPLES = 100
 """Smallest number of photosites for which that regression is used alone."""
 UNKNOWN = np.float32(1e6)
-"""Variance if nothing is known."""
+"""Variance of an estimate without any data."""
 SATURATED = 0.995
-"""Normalised RAW from which a photosite counts as saturated; its light may be more."""
+"""Normalised RAW from which a photosite counts as saturated; its light may be brighter."""
 ROUNDS = 4
-"""Number of refits, each with the saturated photosites that the last fit estimated too dark."""
+"""Number of refits, each with the saturated photosites that the fit before estimated too dark."""
 MAX_SAMPLES = 40_000
 """Largest number of photosites per CFA position in the regression; more have no measurable
 effect."""
@@ -70,12 +70,8 @@ TYPICAL = 0.25
 """Smallest weight of a photosite that is used for clip states and for the error model."""
 
 
-Where = tuple[NDArray[np.intp], NDArray[np.intp]]
-"""Rows and columns of some photosites, in reading order."""
-
-
 def find(mask: NDArray[np.bool_]) -> Where:
-    """Indices at which a mask [H, W] is true."""
+    """Rows and columns at which a mask [H, W] is true, in reading order."""
     rows, columns = np.nonzero(mask)
     return rows, columns
 
@@ -89,16 +85,16 @@ class Estimate:
         clipped: clip state per photosite, uint8 [H, W]: bit 0, 1, 2 for R, G, B clipped.
         lower_bound: lowest possible normalised RAW of photosites whose own colour is clipped,
             [H, W]; 0 elsewhere.
-        away: degree to which the light is outside the reference frame's range, 0..1, [H, W]; None
-            if everywhere 0, see `Beyond`.
-        stray: variance due to such light, [H, W]; None if everywhere 0.
+        light_change: degree to which the light is outside the reference frame's range, 0..1,
+            [H, W]; None if everywhere 0, see `Beyond`.
+        light_variance: variance of the error due to this, [H, W]; None if everywhere 0.
     """
 
     value: Array
     clipped: NDArray[np.uint8]
     lower_bound: Array
-    away: Array | None = None
-    stray: Array | None = None
+    light_change: Array | None = None
+    light_variance: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -226,7 +222,7 @@ class InverseIsp:
 
 
 class ErrorModel:
-    """Variance of the estimate, by CFA position, intensity and clip state, as measured on the
+    """Variance of the estimate's error by CFA position, intensity and clip state, measured on the
     reference frame."""
 
     def __init__(
@@ -235,32 +231,32 @@ class ErrorModel:
         """Create a model; use `measure`.
 
         Args:
-            curves: for each CFA position, the variance by intensity, by clip state, [8], and that
-                of the state's own regression on photosites that aren't its samples, [8].
-            known: clip states that the reference frame has at all positions, [8].
+            curves: for each CFA position: variance by intensity; by clip state, [8]; and by clip
+                state for its own regression on photosites outside its samples, [8].
+            known: clip states that are frequent in the reference frame at all positions, [8].
         """
         self._curves, self._known = curves, known
 
     @classmethod
     def measure(cls, estimate: Estimate, raw: Array, agrees: NDArray[np.bool_]) -> Self:
-        """Measure the variance of the estimate on the reference frame, relative to its true
-        normalised RAW, where they agree."""
+        """Measure the variance on the reference frame, where its true normalised RAW agrees with
+        its sRGB."""
         squared = (raw - estimate.value) ** 2
         worst = max(float(squared[agrees].mean()), MIN_VARIANCE)
         curves, known = {}, np.ones(8, bool)
         for at in POSITIONS:
             sites = np.s_[at[0] :: 2, at[1] :: 2]
-            same = agrees[sites]
-            here, value = squared[sites][same], estimate.value[sites][same]
-            clipped = estimate.clipped[sites][same]
-            free = Curve.mean(value[clipped == 0], here[clipped == 0], lowest=MIN_VARIANCE)
+            agreeing = agrees[sites]
+            errors, value = squared[sites][agreeing], estimate.value[sites][agreeing]
+            clipped = estimate.clipped[sites][agreeing]
+            free = Curve.mean(value[clipped == 0], errors[clipped == 0], lowest=MIN_VARIANCE)
             states = np.full(8, max(worst, float(free.values.max())), np.float32)
             own = np.full(8, UNKNOWN, np.float32)
             for state in range(1, 8):
-                inside = here[clipped == state]
-                spare = inside.size - _STATE_COLUMNS - 1
-                if inside.size >= STATE_SAMPLES and spare > 0:
-                    optimism = (inside.size + _STATE_COLUMNS + 1) / spare
+                inside = errors[clipped == state]
+                freedom = inside.size - _STATE_COLUMNS - 1
+                if inside.size >= STATE_SAMPLES and freedom > 0:
+                    optimism = (inside.size + _STATE_COLUMNS + 1) / freedom
                     own[state] = max(float(inside.mean()) * optimism, MIN_VARIANCE)
                 if inside.size >= KNOWN_SAMPLES:
                     states[state] = max(float(inside.mean()), MIN_VARIANCE)
@@ -270,8 +266,8 @@ class ErrorModel:
         return cls(curves, known)
 
     def of_rare_states(self, clipped: NDArray[np.uint8], where: Where) -> Array:
-        """Variance of the estimate by the clip state's own regression, at some photosites whose
-        clip state is rare in the reference frame, [photosites].
+        """Variance of the clip states' own regressions at photosites whose clip state is rare in
+        the reference frame, [photosites].
 
         Args:
             clipped: clip state, [H, W].
@@ -330,7 +326,7 @@ def _fit_position(
     color: int,
     by_libraw: bool,
 ) -> Position:
-    """Regression at one CFA position, on photosites without clipped neighbours."""
+    """Fit the regression of one CFA position to photosites without clipped neighbours."""
     side = 2 * RADIUS + 1
     near_clip = cv2.dilate((features.clipped > 0).astype(np.uint8), np.ones((side, side), np.uint8))
     usable, full = (weight > 0) & (near_clip[at[0] :: 2, at[1] :: 2] == 0), raw >= SATURATED
@@ -357,8 +353,8 @@ def _regress(
 
     Args:
         columns, target, weight: columns, target and weights of the regression.
-        full: columns of photosites whose RAW is saturated, which only gives a lower limit: they are
-            added to the fit if it would estimate them too low.
+        full: columns of saturated photosites. Their RAW is only a lower limit, so they are added to
+            the fit if it would estimate them too low.
         color: colour of the photosites.
     """
     prior, count, gain = IspPrior.load(), len(columns), own_gain(columns, target, color)
@@ -374,7 +370,7 @@ def _regress(
 
 
 def _thinned(keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The mask, thinned evenly to about MAX_SAMPLES photosites at most."""
+    """The mask with every n-th photosite kept, so that at most about MAX_SAMPLES remain."""
     chosen = np.flatnonzero(keep)
     result = np.zeros_like(keep)
     result.flat[chosen[:: max(1, chosen.size // MAX_SAMPLES)]] = True
@@ -384,8 +380,8 @@ def _thinned(keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _fit_states(
     features: Features, raw: Array, agrees: NDArray[np.bool_], at: tuple[int, int]
 ) -> Array:
-    """A small regression for each clip state that is frequent enough in the reference frame; NaN
-    for the others."""
+    """Fit the regression of each clip state that is frequent enough in the reference frame; NaN for
+    the others. [8, 19], see `Position`."""
     states = np.full((8, _STATE_COLUMNS + 1), np.nan, np.float32)
     clipped = features.clipped[at[0] :: 2, at[1] :: 2]
     for state in range(1, 8):
@@ -402,7 +398,7 @@ def _fit_states(
 
 
 def _state_design(features: Features, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Array:
-    """Design matrix [samples, 18] for some photosites: linear and coded channels, and the
+    """Design matrix [samples, 18] of a clip state's regression: linear and coded channels, and the
     differences of the linear channels to their surroundings."""
     codes = features.rgb[rows, columns]
     linear = features.table[codes]
@@ -414,11 +410,11 @@ def _state_design(features: Features, rows: NDArray[np.intp], columns: NDArray[n
 def _apply(
     positions: dict[tuple[int, int], Position], beyond: Beyond | None, features: Features
 ) -> Estimate:
-    away = beyond.away(features) if beyond else None
+    light_change = beyond.light_change(features) if beyond else None
     value, lower_bound = apply_weights(_weights(positions), features)
-    stray = None
-    if beyond and away is not None:
-        value, stray = beyond(features, value, away)
+    light_variance = None
+    if beyond and light_change is not None:
+        value, light_variance = beyond(features, value, light_change)
         lower_bound = np.where(lower_bound > 0, value, np.float32(0))
     rows, columns = find(features.clipped > 0)
     if rows.size:
@@ -437,7 +433,7 @@ def _apply(
 
         in_strips(value.shape[0], strip)
     np.minimum(value, 1, out=value)
-    return Estimate(value, features.clipped, lower_bound, away, stray)
+    return Estimate(value, features.clipped, lower_bound, light_change, light_variance)
 
 
 def _weights(positions: dict[tuple[int, int], Position]) -> Weights:

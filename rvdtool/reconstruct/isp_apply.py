@@ -1,4 +1,4 @@
-"""Applies the inverse ISP's regressions to every photosite of a frame, in one pass."""
+"""Apply the inverse ISP's regressions to every photosite of a frame, in one pass."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from rvdtool.reconstruct.buffers import empty
 from rvdtool.reconstruct.compiled import in_strips, inline, kernel
-from rvdtool.reconstruct.isp_features import MIDDLE, RADIUS, Features, Rgb
+from rvdtool.reconstruct.isp_features import MIDDLE, RADIUS, Features
 from rvdtool.reconstruct.places import Places
 from rvdtool.reconstruct.statistics import Array
+from rvdtool.video.frame import Rgb
 
 SIDE = 2 * RADIUS + 1
 
@@ -39,7 +40,7 @@ class Weights:
 
     @classmethod
     def empty(cls, maps: int) -> Self:
-        """Weights of 0, to be filled position by position."""
+        """Weights of 0, which the caller fills position by position."""
         return cls(
             coded=np.zeros((2, 2, 3), np.float32),
             squared=np.zeros((2, 2, 3), np.float32),
@@ -111,7 +112,7 @@ def _apply(
     for y in range(first, last):
         _linearise(rgb[_reflect(y + RADIUS, height)], table, near[(y + RADIUS) % SIDE])
         for k in range(2):
-            _mix(tones[k], rows[y], row_shares[y], small[k])
+            _interpolate_rows(tones[k], rows[y], row_shares[y], small[k])
         down = np.float32(y) - np.float32(height - 1) / np.float32(2)
         for dx in range(2):
             dy, n = y % 2, (width - dx + 1) // 2
@@ -123,23 +124,23 @@ def _apply(
                     code = np.float32(codes[2 * i]) * per_code
                     sums[i] += code * (once + code * twice)
                 for k in range(SIDE):
-                    _filter(near[(y + k - RADIUS) % SIDE, c], dx, kernels[dy, dx, c, k], sums)
+                    _add_filtered(near[(y + k - RADIUS) % SIDE, c], dx, kernels[dy, dx, c, k], sums)
             for k in range(2):
-                _spread(small[k], columns[dx], shares[dx], maps[k])
+                _interpolate_columns(small[k], columns[dx], shares[dx], maps[k])
             for i in range(n):
                 across = np.float32(2 * i + dx) - np.float32(width - 1) / np.float32(2)
                 maps[2, i] = (across * across + down * down) / reach - MIDDLE
             here = near[y % SIDE]
             for k in range(3):
-                _in_context(
+                _add_context(
                     maps[k], here[0, dx, 1:], here[1, dx, 1:], here[2, dx, 1:],
                     context[dy, dx, k], sums,
                 )  # fmt: skip
-            bit, results, least = channel[dy, dx], value[y, dx:], lower_bound[y, dx:]
+            bit, results, bounds = channel[dy, dx], value[y, dx:], lower_bound[y, dx:]
             states = clipped[y, dx:]
             for i in range(n):
                 results[2 * i] = sums[i]
-                least[2 * i] = sums[i] * np.float32((states[2 * i] >> bit) & 1)
+                bounds[2 * i] = sums[i] * np.float32((states[2 * i] >> bit) & 1)
 
 
 @kernel
@@ -206,8 +207,8 @@ def _linearise(codes: Rgb, table: Array, result: Array) -> None:
 
 
 @inline
-def _filter(row: Array, dx: int, weights: Array, sums: Array) -> None:
-    """Add the products of a kernel's row and a row from `_linearise`."""
+def _add_filtered(row: Array, dx: int, weights: Array, sums: Array) -> None:
+    """Add the products of one row of a 5×5 kernel with a row from `_linearise`."""
     w0, w1, w2, w3, w4 = weights[0], weights[1], weights[2], weights[3], weights[4]
     own, other = row[dx], row[1 - dx, dx:]
     before, after, further = own[1:], other[1:], own[2:]
@@ -217,7 +218,7 @@ def _filter(row: Array, dx: int, weights: Array, sums: Array) -> None:
 
 
 @inline
-def _mix(tones: Array, row: int, share: np.float32, result: Array) -> None:
+def _interpolate_rows(tones: Array, row: int, share: np.float32, result: Array) -> None:
     """Interpolate between two rows of a small map."""
     one, other = tones[row], tones[min(row + 1, tones.shape[0] - 1)]
     for i in range(result.size):
@@ -225,7 +226,9 @@ def _mix(tones: Array, row: int, share: np.float32, result: Array) -> None:
 
 
 @inline
-def _spread(small: Array, columns: NDArray[np.uint32], shares: Array, result: Array) -> None:
+def _interpolate_columns(
+    small: Array, columns: NDArray[np.uint32], shares: Array, result: Array
+) -> None:
     """Interpolate a row of a small map at positions between its pixels."""
     end = np.uint32(small.size - 1)
     for i in range(columns.size):
@@ -235,7 +238,7 @@ def _spread(small: Array, columns: NDArray[np.uint32], shares: Array, result: Ar
 
 
 @inline
-def _in_context(
+def _add_context(
     m: Array, red: Array, green: Array, blue: Array, weights: Array, sums: Array
 ) -> None:
     """Add the context's products: the channels and 1, times their weights, times m and m²."""

@@ -1,12 +1,12 @@
 """The inverse ISP for light outside of the reference frame's range.
 
-The regression of `inverse_isp.py` is valid for the reference frame's brightness. Where a frame is
-much darker or brighter, its products with the local brightness extrapolate badly, so local
-brightness is limited to the reference frame's range. Its squares extrapolate badly, too, for
-photosites that are darker or brighter than those in the reference frame. There it is replaced by a
-mix of the three channels after the inverse of the ISP's tone curve. This curve is measured in the
-reference frame and in the frame itself (`tone_fit.py`); elsewhere it continues as the usual tone
-curve that explains the reference frame best (`tone_curves.py`).
+The regression of `inverse_isp.py` is valid for the reference frame's brightness. Its products with
+the local brightness extrapolate badly to much darker or brighter frames, so local brightness is
+limited to the reference frame's range. Its squares extrapolate badly to photosites that are darker
+or brighter than those in the reference frame. There it is replaced by a weighted sum of the three
+channels after the inverse of the ISP's tone curve. This curve is measured in the reference frame
+and in the frame itself (`tone_fit.py`); outside their range, it follows the usual tone curve that
+fits the reference frame best (`tone_curves.py`).
 """
 
 from dataclasses import dataclass, replace
@@ -22,33 +22,33 @@ from rvdtool.reconstruct.tone_curves import choose_curve, light_of
 from rvdtool.reconstruct.tone_fit import DARK, Pairs, ToneFit
 
 FADE = 0.1
-"""Distance of the local mean brightness (coded, 0..1) from the reference frame's range at which
-light counts as changed."""
+"""Light counts as completely changed if the local mean brightness (coded, 0..1) is this far outside
+the reference frame's range."""
 FADE_STOPS = 0.5
-"""Distance beyond the ends of the reference frame's range within which the regression fades."""
+"""Stops beyond the reference frame's range over which the regression fades out."""
 FEWEST = 100
-"""Smallest number of photosites per CFA position by which the curve is measured."""
+"""Smallest number of photosites per CFA position for a measurement of the curve."""
 MEAN = 5
-"""Side of the windows, in photosites of one CFA position, over which it is measured."""
+"""Side of the windows, in photosites of one CFA position, over which photosites are averaged."""
 LOWEST = 1e-5
 STOP = np.float32(np.log(2))
 ENDS = 0.01
 """Quantile of the ends of the range."""
-MISSED = np.float32(0.05)
-"""Relative RMS error of the curve, per stop beyond the light in which it was measured."""
+ERROR_PER_STOP = np.float32(0.05)
+"""Relative RMS error of the curve, per stop outside the range in which it was measured."""
 
 
 @dataclass(frozen=True)
 class Beyond:
-    """The function that replaces the regression in changed light.
+    """The estimate that replaces the regression in changed light.
 
     Attributes:
-        usual: the usual tone curve that explains the reference frame best.
+        usual: the usual tone curve that fits the reference frame best.
         first: pairs of the reference frame, by CFA position.
         fit: the ISP's tone curve.
-        ends: logarithm of the mix at the lower and the upper end of the reference frame's range,
-            [2, 2, 2] by CFA position.
-        measured: the same for the light in which the curve was measured.
+        ends: logarithm of the estimate at the lower and the upper end of the reference frame's
+            range, [2, 2, 2] by CFA position.
+        measured: the same for the range in which the curve was measured.
         tones: (lowest, highest) value of each map of `Features.tones` on the reference frame.
     """
 
@@ -83,8 +83,8 @@ class Beyond:
         Args:
             features: the frame's features.
             raw: its normalised RAW in the reference frame's light, [H, W].
-            same: photosites where this is certain, [H, W].
-            known: ratio of its light to the reference frame's, if a known exposure is all that has
+            same: photosites where `raw` is certain, bool [H, W].
+            known: ratio of its light to the reference frame's, if only a known exposure has
                 changed.
         """
         now = _pairs(features, raw, same.astype(np.float32))
@@ -95,28 +95,32 @@ class Beyond:
         low, high = np.minimum(ends, other)[..., 0], np.maximum(ends, other)[..., 1]
         return replace(self, fit=fit, ends=ends, measured=np.stack([low, high], axis=-1))
 
-    def away(self, features: Features) -> Array | None:
+    def light_change(self, features: Features) -> Array | None:
         """Degree to which a frame's light is outside the reference frame's range, 0..1, [H, W].
 
-        Limits `features.tones` to the reference frame's range. None if it is 0 everywhere.
+        None if it is 0 everywhere. Also limits `features.tones` to the reference frame's range.
         """
-        kept = [np.clip(t, *ends) for t, ends in zip(features.tones, self.tones, strict=True)]
-        apart = [np.abs(tone - near) for tone, near in zip(features.tones, kept, strict=True)]
-        features.tones = kept
-        if max(float(part.max()) for part in apart) == 0:
+        limited = [np.clip(t, *ends) for t, ends in zip(features.tones, self.tones, strict=True)]
+        distances = [
+            np.abs(tone - near) for tone, near in zip(features.tones, limited, strict=True)
+        ]
+        features.tones = limited
+        if max(float(part.max()) for part in distances) == 0:
             return None
-        full = [cv2.resize(part, features.size[::-1]) for part in apart]
+        full = [cv2.resize(part, features.size[::-1]) for part in distances]
         return np.minimum(np.maximum.reduce(full) / np.float32(FADE), 1)
 
-    def __call__(self, features: Features, value: Array, away: Array) -> tuple[Array, Array]:
+    def __call__(
+        self, features: Features, value: Array, light_change: Array
+    ) -> tuple[Array, Array]:
         """The estimate for changed light, and the variance of its error, [H, W] each.
 
         Args:
             features: the frame's features.
             value: the regression's estimate.
-            away: the result of `away`.
+            light_change: the result of `light_change`.
         """
-        result, stray = value.copy(), np.zeros_like(value)
+        result, variance = value.copy(), np.zeros_like(value)
         for at, mix in zip(POSITIONS, self.fit.mixes, strict=True):
             own = np.s_[at[0] :: 2, at[1] :: 2]
             light = light_of(features.values[features.rgb[own]], self.fit.curve) @ mix.astype(
@@ -124,11 +128,11 @@ class Beyond:
             )
             light = np.maximum(light, np.float32(LOWEST))
             logs = np.log(light)
-            share = away[own] * np.minimum(_stops(logs, self.ends[at]) / FADE_STOPS, 1)
+            share = light_change[own] * np.minimum(_stops(logs, self.ends[at]) / FADE_STOPS, 1)
             result[own] += share * (light - value[own])
-            missed = MISSED * _stops(logs, self.measured[at])
-            stray[own] = (missed**2 + self.fit.error**2) * (away[own] * result[own]) ** 2
-        return result, stray
+            error = ERROR_PER_STOP * _stops(logs, self.measured[at])
+            variance[own] = (error**2 + self.fit.error**2) * (light_change[own] * result[own]) ** 2
+        return result, variance
 
 
 def _stops(logs: Array, ends: Array) -> Array:
@@ -137,8 +141,8 @@ def _stops(logs: Array, ends: Array) -> Array:
 
 
 def _pairs(features: Features, raw: Array, weight: Array) -> list[Pairs]:
-    """Local means over photosites that are neither clipped nor saturated and have a weight, by CFA
-    position. Single photosites have noise, which would make the channels' weights too small."""
+    """Local means of the photosites that are neither clipped nor saturated and have a weight, by
+    CFA position. With single photosites, noise would make the channels' weights too small."""
     pairs = []
     for at in POSITIONS:
         own = np.s_[at[0] :: 2, at[1] :: 2]
@@ -152,7 +156,7 @@ def _pairs(features: Features, raw: Array, weight: Array) -> list[Pairs]:
 
 
 def _ends(fit: ToneFit, pairs: list[Pairs]) -> Array:
-    """Logarithm of the mix at the lower and the upper end of the pairs' range, [2, 2, 2]."""
+    """Logarithm of the estimate at both ends of the pairs' range, [2, 2, 2]."""
     ends = np.zeros((2, 2, 2), np.float32)
     for at, one, mix in zip(POSITIONS, pairs, fit.mixes, strict=True):
         light = light_of(one.coded, fit.curve) @ mix

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from rvdtool.reconstruct.compiled import STRIP, in_strips, kernel
 from rvdtool.reconstruct.places import sample_small
 from rvdtool.reconstruct.statistics import Array
+from rvdtool.video.frame import Rgb
 
 Window = tuple[slice, slice]
 EVERYWHERE = (slice(None), slice(None))
 Indices = NDArray[np.intp]
-Rgb = NDArray[np.uint8] | NDArray[np.uint16]
 
 CLIP = 253 / 255
 """Coded value from which a channel counts as clipped: lossy video changes 255 to 253…255."""
@@ -31,12 +31,12 @@ FAR = (1 / 50, 1 / 16)
 of the frame's height."""
 CONTEXTS = len(TONE_SCALES) + 1
 NEIGHBOURS = (2 * RADIUS + 1) ** 2 - 1
-_WIDEST = 4.0
-"""A picture is halved for a Gaussian while its sigma in pixels is at least this."""
+_MIN_SIGMA = 4.0
+"""Pictures are halved before a Gaussian as long as its sigma in pixels stays at least this."""
 COLUMNS = 9 + 3 * NEIGHBOURS + 8 * CONTEXTS
-"""Number of columns of `design`: coded channels, squares, linear channels (from LINEAR on),
-neighbours, contexts."""
+"""Number of columns of `design`: coded channels, squares, linear channels, neighbours, contexts."""
 LINEAR = 6
+"""First column of the linear channels."""
 
 
 def linearise(coded: Array) -> Array:
@@ -68,7 +68,7 @@ class Features:
         limit = int(np.ceil(CLIP * peak))
 
         def strip(first: int, last: int) -> None:
-            _look(self.rgb[first:last], limit, self.clipped[first:last], brightness[first:last])
+            _measure(self.rgb[first:last], limit, self.clipped[first:last], brightness[first:last])
 
         in_strips(rgb.shape[0], strip)
         small = _smaller(brightness / np.float32(peak), 8)
@@ -86,7 +86,7 @@ class Features:
         """A window of the linearised channels, [h, w, 3]."""
         part = self.rgb[window]
         result = np.empty(part.shape, np.float32)
-        _look_up(part, self.table, result)
+        _linearise(part, self.table, result)
         return result
 
     def states_of(self, window: Window) -> Array:
@@ -107,7 +107,7 @@ class Features:
 
 
 @kernel
-def _look(rgb: Rgb, limit: int, clipped: NDArray[np.uint8], brightness: Array) -> None:
+def _measure(rgb: Rgb, limit: int, clipped: NDArray[np.uint8], brightness: Array) -> None:
     """Clip state and coded brightness of a strip."""
     for y in range(rgb.shape[0]):
         for x in range(rgb.shape[1]):
@@ -120,7 +120,7 @@ def _look(rgb: Rgb, limit: int, clipped: NDArray[np.uint8], brightness: Array) -
 
 
 @kernel
-def _look_up(codes: Rgb, table: Array, result: Array) -> None:
+def _linearise(codes: Rgb, table: Array, result: Array) -> None:
     for y in range(codes.shape[0]):
         for x in range(codes.shape[1]):
             for c in range(3):
@@ -146,7 +146,7 @@ def _blurred(image: Array, share: float) -> Array:
 
 
 def blurred_far(image: Array, shares: Sequence[float]) -> list[Array]:
-    """Small copies of an image, blurred by Gaussians.
+    """Small copies of an image, blurred by Gaussians: one for each of `shares`.
 
     Args:
         image: [H, W] or [H, W, C], up to four channels.
@@ -155,7 +155,7 @@ def blurred_far(image: Array, shares: Sequence[float]) -> list[Array]:
     """
     small, result = _smaller(image, 4), []
     for share in shares:
-        while share * small.shape[0] >= 2 * _WIDEST and min(small.shape[:2]) > 8:
+        while share * small.shape[0] >= 2 * _MIN_SIGMA and min(small.shape[:2]) > 8:
             small = _smaller(small, 2)
         result.append(_blurred(small, share))
     return result
@@ -185,15 +185,15 @@ def blurred_at(
     edges = np.searchsorted(rows, np.arange(0, height + STRIP, STRIP))
 
     def strip(first: int, last: int) -> None:
-        one, end = edges[first // STRIP], edges[first // STRIP + 1]
-        if one == end:
+        begin, end = edges[first // STRIP], edges[first // STRIP + 1]
+        if begin == end:
             return
-        y, x = rows[one:end], columns[one:end]
+        y, x = rows[begin:end], columns[begin:end]
         top, left = max(int(y[0]) - halo, 0), max(int(x.min()) - halo, 0)
         bottom, right = int(y[-1]) + halo + 1, int(x.max()) + halo + 1
         part = image((slice(top, bottom), slice(left, right)))
         blurred = (cv2.GaussianBlur(part, (0, 0), sigma) for sigma in near)
-        found[first] = [one[y - top, x - left] for one in blurred]
+        found[first] = [scale[y - top, x - left] for scale in blurred]
 
     in_strips(height, strip)
     parts = [found[first] for first in sorted(found)]
@@ -228,5 +228,5 @@ def design(features: Features, at: tuple[int, int], keep: NDArray[np.bool_]) -> 
 
 
 def _mirrored(index: Indices, size: int) -> Indices:
-    """Indices up to `size` outside of 0..size − 1, mirrored at the first and the last one."""
+    """Indices mirrored at 0 and size − 1, for at most `size` beyond them."""
     return size - 1 - np.abs(size - 1 - np.abs(index))

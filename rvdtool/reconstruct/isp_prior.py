@@ -1,10 +1,10 @@
 """A prior for the weights of the inverse ISP, for colours that the reference frame doesn't show.
 
 A regression on one frame extrapolates badly to colours and brightnesses that the frame doesn't
-have. But the weights that invert a camera's ISP aren't arbitrary. They were fitted for 1200
-simulated cameras and ISPs (`examples/learn_isp_prior.py`), and their mean and covariance are the
-prior here. The reference frame determines the weights where it has enough information, the prior
-elsewhere (empirical Bayes, Efron and Morris 1973, for Bayesian linear regression).
+have. But the weights that invert a camera's ISP aren't arbitrary. The prior is the mean and
+covariance of the weights for 1200 simulated cameras and ISPs (`examples/learn_isp_prior.py`). Where
+the reference frame has little information, the prior determines the weights (Bayesian linear
+regression with an empirical prior: Efron and Morris, 1973).
 
 RAW is first divided by its own channel's gain on the reference frame, so that the prior doesn't
 depend on exposure and white balance.
@@ -25,18 +25,18 @@ Matrix = NDArray[np.float64]
 
 WIDENED = 4.0
 """Factor by which the covariance is widened, since real ISPs differ from simulated ones."""
-WITNESSES = 4000
-"""Largest effective number of independent photosites, since they are correlated and ISPs aren't
+MAX_SAMPLES = 4000
+"""Largest number of photosites that count as independent: they are correlated, and ISPs aren't
 linear."""
 SHARE = 10
-"""The effective number is also at most the number of photosites divided by this."""
+"""The number of photosites per independent one."""
 _START, _LEAST = 0.02**2, 1e-7
 """Initial value and lower limit of the residual variance, in units of the own channel."""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over photosites, divided by their number: all that a regression needs.
+    """Means over photosites, sufficient for a regression.
 
     Attributes:
         gram: Gram matrix of `design` and a column of ones, [COLUMNS + 1, COLUMNS + 1].
@@ -50,7 +50,7 @@ class Moments:
 
     @classmethod
     def of(cls, design: Array, target: Array, count: int, weight: Array | None = None) -> Self:
-        """Compute from `design` [samples, COLUMNS] and `target` [samples], divided by `count`."""
+        """Sums over `design` [samples, COLUMNS] and `target` [samples], divided by `count`."""
         full, target = np.ones((len(design), design.shape[1] + 1)), target.astype(np.float64)
         full[:, :-1] = design
         if weight is not None:
@@ -62,13 +62,13 @@ class Moments:
     def __add__(self, other: Self) -> "Moments":
         return Moments(self.gram + other.gram, self.moment + other.moment, self.power + other.power)
 
-    def missed(self, weights: Matrix) -> float:
+    def squared_error(self, weights: Matrix) -> float:
         """Mean squared error of a regression's weights."""
         return float(self.power - 2 * weights @ self.moment + weights @ self.gram @ weights)
 
 
 def own_gain(design: Array, target: Array, color: int) -> float:
-    """Mean ratio of RAW to its own linearised channel."""
+    """Gain from the photosites' own linearised channel to RAW, by least squares."""
     own = design[:, LINEAR + color].astype(np.float64)
     return max(float(own @ target) / max(float(own @ own), 1e-9), 1e-3)
 
@@ -91,19 +91,21 @@ class IspPrior:
         """Load the prior that comes with rvdtool."""
         with (
             (files("rvdtool.reconstruct") / "isp_prior.npz").open("rb") as file,
-            np.load(file) as it,
+            np.load(file) as arrays,
         ):
-            mean, factor = it["mean"].astype(np.float64), it["factor"].astype(np.float64)
+            mean, factor = arrays["mean"].astype(np.float64), arrays["factor"].astype(np.float64)
         if mean.shape != (3, COLUMNS + 1):
-            raise ValueError("isp_prior.npz: learned for other features; learn it again")
+            raise ValueError(
+                "isp_prior.npz was fitted for other features; run examples/learn_isp_prior.py"
+            )
         inverse = np.linalg.inv(factor)  # of the covariance's Cholesky factor
         return cls(mean, inverse.transpose(0, 2, 1) @ inverse / WIDENED)
 
     def weights(self, moments: Moments, color: int, samples: int) -> Matrix:
         """Most likely weights, given the reference frame, [COLUMNS + 1].
 
-        The residual variance, which determines the reference frame's influence, is found together
-        with the weights, by iteration.
+        The residual variance, which determines the reference frame's influence, is estimated
+        together with the weights, by iteration.
 
         Args:
             moments: the reference frame's moments, with RAW divided by `own_gain`.
@@ -111,11 +113,11 @@ class IspPrior:
             samples: number of photosites in the moments.
         """
         precision, mean = self.precision[color], self.mean[color]
-        witnesses, variance = min(WITNESSES, samples / SHARE), _START
+        independent, variance = min(MAX_SAMPLES, samples / SHARE), _START
         for _ in range(8):
-            trust = witnesses / variance
+            trust = independent / variance
             weights = np.linalg.solve(
                 precision + trust * moments.gram, precision @ mean + trust * moments.moment
             )
-            variance = max(_LEAST, moments.missed(weights))
+            variance = max(_LEAST, moments.squared_error(weights))
         return weights

@@ -5,9 +5,9 @@ import torch
 from rvdtool.network.calibrated import CalibratedFagdn, Planes, ReferencePlanes
 from rvdtool.reconstruct.affinity import Prior
 from rvdtool.reconstruct.answer import Answer, fits
-from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.packing import Packing, pack_prior
 from rvdtool.reconstruct.statistics import Array
+from rvdtool.video.frame import Rgb
 
 
 class Learned:

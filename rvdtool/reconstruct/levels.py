@@ -1,6 +1,6 @@
-"""Converts between DN and normalised values, with a correction of exposure to the reference's.
+"""Convert between a frame's DN and normalised values at the reference frame's exposure.
 
-Equivalent to `raw.bayer.normalise` and `denormalise` with a factor, but in one pass.
+The same as `raw.bayer.normalise` and `denormalise` with a factor, but in one pass.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ def in_reference_light(mosaic: Mosaic, exposure: float, reference: RawFrame) -> 
     factor = np.float32(1 / exposure)
 
     def strip(first: int, last: int) -> None:
-        normalise_strip(first, last, mosaic, black, white, factor, result)
+        _normalise_strip(first, last, mosaic, black, white, factor, result)
 
     in_strips(mosaic.shape[0], strip)
     return result
@@ -45,7 +45,7 @@ def quantised(value: Array, exposure: float, reference: RawFrame) -> Mosaic:
     factor = np.float32(exposure)
 
     def strip(first: int, last: int) -> None:
-        denormalise_strip(first, last, value, factor, black, white, result)
+        _denormalise_strip(first, last, value, factor, black, white, result)
 
     in_strips(value.shape[0], strip)
     return result
@@ -57,7 +57,7 @@ def _levels(frame: RawFrame) -> tuple[Array, np.float32]:
 
 
 @kernel
-def normalise_strip(
+def _normalise_strip(
     first: int,
     last: int,
     mosaic: NDArray[np.uint16],
@@ -76,7 +76,7 @@ def normalise_strip(
 
 
 @kernel
-def denormalise_strip(
+def _denormalise_strip(
     first: int,
     last: int,
     value: Array,

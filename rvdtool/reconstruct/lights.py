@@ -1,8 +1,8 @@
 """Reconstruct lights that are clipped in sRGB: lamps, reflections of the sun, stars.
 
 A clipped sRGB frame only shows that a light exceeds the limit. The reference RAW shows more: if a
-photosite is saturated there, and the same object is as bright now, it is saturated now. For clip
-states that the reference frame has at few photosites only, a learned estimate (`highlights.py`) is
+photosite is saturated there and still shows the same object, it is saturated now, too. For clip
+states that few photosites of the reference frame have, a learned estimate (`highlights.py`) is
 corrected by its error at those photosites.
 """
 
@@ -17,23 +17,24 @@ from rvdtool.raw.frame import CfaPhase
 from rvdtool.reconstruct.compiled import in_strips, kernel
 from rvdtool.reconstruct.flow import Flow
 from rvdtool.reconstruct.highlights import Highlights, highlight_inputs
-from rvdtool.reconstruct.inverse_isp import MIN_VARIANCE, SATURATED, Estimate, Where
-from rvdtool.reconstruct.isp_features import CLIP, Rgb
-from rvdtool.reconstruct.statistics import POSITIONS, Array
+from rvdtool.reconstruct.inverse_isp import MIN_VARIANCE, SATURATED, Estimate
+from rvdtool.reconstruct.isp_features import CLIP
+from rvdtool.reconstruct.statistics import POSITIONS, Array, Where
+from rvdtool.video.frame import Rgb
 
 BLIND = np.float32(0.45)
-"""If a clip state doesn't occur in the reference frame, and the photosite's own colour isn't
-clipped, the fit's RMS error is half of this fraction of the range up to white (0.19 to 0.26 were
+"""RMS error of the fit at photosites whose clip state doesn't occur in the reference frame and
+whose own colour isn't clipped: half of this fraction of the range up to white (0.19 to 0.26 were
 measured)."""
 CERTAIN = np.float32(1e-6)
 """Variance of saturated photosites, due to rounding only."""
 HEADROOM = 1.25
-"""Factor by which light may decrease before saturated lights count as unsaturated, since most of
-them exceed saturation by far."""
+"""Factor by which light may decrease before saturated lights count as unsaturated; most lights
+exceed saturation by far."""
 SHOWN = np.float32(CLIP - 0.05)
-"""Smallest coded sRGB value, 0..1, of a saturated light; below the limit, as codecs blur lights."""
+"""Smallest coded sRGB value, 0..1, of a saturated light; below `CLIP`, as codecs blur lights."""
 FEW = 10
-"""Number of photosites that have the same weight as the learned estimate."""
+"""Number of photosites with as much weight as the learned estimate."""
 
 
 def lights(raw: Array, rgb: Rgb, phase: CfaPhase) -> Array:
@@ -109,7 +110,7 @@ def _limit(rgb: Rgb) -> int:
 
 
 def _shows_full(rgb: Rgb, phase: CfaPhase) -> NDArray[np.bool_]:
-    """Where an sRGB frame is as bright as a full light in the photosite's own colour, [H, W]."""
+    """Where the photosite's own colour is as bright as that of a saturated light, [H, W]."""
     limit = _limit(rgb)
     bright = np.empty((rgb.shape[0], rgb.shape[1]), bool)
     for row, column in POSITIONS:
@@ -120,19 +121,19 @@ def _shows_full(rgb: Rgb, phase: CfaPhase) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class RareStates:
-    """Corrections for clip states that the reference frame has at few photosites only.
+    """Corrections for clip states that few photosites of the reference frame have.
 
     Attributes:
-        missed: mean error of the fit with `beyond_limit` there (positive if too low), [8, 3] by
-            clip state and colour; shrunk towards 0 if there are few photosites.
+        missing: mean of RAW minus the fit with `beyond_limit` there, [8, 3] by clip state and
+            colour; shrunk towards 0 if there are few photosites.
         variance: variance of the remaining error, [8, 3].
-        tried: weight of the reference frame's photosites, 0..1, [8, 3].
+        share: weight of the reference frame's photosites, 0..1, [8, 3].
         colors: colours of the photosites, [H, W].
     """
 
-    missed: Array
+    missing: Array
     variance: Array
-    tried: Array
+    share: Array
     colors: NDArray[np.uint8]
 
     @classmethod
@@ -155,7 +156,7 @@ class RareStates:
         step, _ = beyond_limit(
             phase, rgb, estimate.value, estimate.lower_bound, rare, learned, 1, tracked
         )
-        rest = raw[rare] - np.minimum(estimate.value[rare] + step, 1)
+        error = raw[rare] - np.minimum(estimate.value[rare] + step, 1)
         colors = color_index(phase, (raw.shape[0], raw.shape[1]))
         group = 3 * estimate.clipped[rare].astype(np.intp) + colors[rare]
 
@@ -163,16 +164,16 @@ class RareStates:
             sums = np.bincount(group, quantity, minlength=24)
             return sums.reshape(8, 3).astype(np.float32)
 
-        count = total(np.ones_like(rest))
-        missed: Array = total(rest) / (count + np.float32(FEW))
-        left = (rest - missed.reshape(-1)[group]) ** 2
-        variance = total(left) / np.maximum(count, np.float32(1))
-        return cls(missed, variance.astype(np.float32), count / (count + np.float32(FEW)), colors)
+        count = total(np.ones_like(error))
+        missing: Array = total(error) / (count + np.float32(FEW))
+        squared = (error - missing.reshape(-1)[group]) ** 2
+        variance = total(squared) / np.maximum(count, np.float32(1))
+        return cls(missing, variance.astype(np.float32), count / (count + np.float32(FEW)), colors)
 
     def __call__(
         self, clipped: NDArray[np.uint8], rare: Where, blind: Array
     ) -> tuple[Array, Array, Array]:
-        """Correction of a frame's fit, variance of the remaining error, and `tried`, [photosites].
+        """Correction of a frame's fit, variance of the remaining error, and `share`, [photosites].
 
         Args:
             clipped: the frame's clip state, [H, W].
@@ -180,7 +181,7 @@ class RareStates:
             blind: variance from `beyond_limit`, [photosites].
         """
         at = clipped[rare], self.colors[rare]
-        return self.missed[at], np.maximum(blind, self.variance[at]), self.tried[at]
+        return self.missing[at], np.maximum(blind, self.variance[at]), self.share[at]
 
 
 def beyond_limit(
@@ -193,7 +194,7 @@ def beyond_limit(
     white: float,
     tracked: bool,
 ) -> tuple[Array, Array]:
-    """Correction of the fit for clipped photosites whose clip state is rare or doesn't occur in the
+    """Correction of the fit at clipped photosites whose clip state is rare or unseen in the
     reference frame, and the variance of the remaining error, [photosites] each.
 
     Args:
@@ -208,18 +209,18 @@ def beyond_limit(
     """
     value, bound = value[rare], lower_bound[rare]
     blind = _both((BLIND / 2 * np.maximum(np.float32(white) - value, 0)) ** 2, learned)
-    step, own = np.zeros_like(value), bound > 0
+    correction, own = np.zeros_like(value), bound > 0
     if own.any():
         where = np.stack(rare, axis=1)[own]
         share, error = Highlights.load()(
             highlight_inputs(rgb, phase, lower_bound, white, tracked, where)
         )
-        room, learned = np.maximum(np.float32(white) - bound[own], 0), learned[own]
+        above, learned = np.maximum(np.float32(white) - bound[own], 0), learned[own]
         # Relative to the limit, which the fit may exceed or not.
-        guess, doubt = bound[own] + share * room, (error * room) ** 2
-        step[own] = (guess - value[own]) * learned / (learned + doubt + MIN_VARIANCE)
-        blind[own] = _both(doubt, learned)
-    return step, blind
+        guess, variance = bound[own] + share * above, (error * above) ** 2
+        correction[own] = (guess - value[own]) * learned / (learned + variance + MIN_VARIANCE)
+        blind[own] = _both(variance, learned)
+    return correction, blind
 
 
 def _both(one: Array, other: Array) -> Array:

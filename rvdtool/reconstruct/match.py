@@ -1,8 +1,8 @@
 """Compare a RAW frame with its video frame, and find where they show different things.
 
-`disagreement` finds large differences reliably, for any ISP. If it finds any, the RAW was taken at
-another time, and finer differences (shadows, leaves) are likely; then all that the calibrated fit
-doesn't explain counts as different.
+`disagreement` detects large differences reliably, for any ISP. If there are any, the RAW was taken
+at another time, and finer differences (shadows, leaves) are likely. Then every unusually large
+residual of the calibrated fit counts as a difference, too.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from rvdtool.raw.bayer import normalise
 from rvdtool.raw.frame import RawFrame
 from rvdtool.reconstruct.flow import estimate_flow, flow_image, resize_flow, sample_mosaic
 from rvdtool.reconstruct.inverse_isp import Estimate
-from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.statistics import ROUNDING, Array, Curve, box, fine_power
+from rvdtool.video.frame import Rgb
 
 SCALES = ((1, 7, 6.0), (9, 9, 12.0), (25, 9, 12.0))
-"""For each scale: side of the window in pixels over which the fit's residual is averaged, side of
-the window for its square, and largest ratio of this to its usual value at that brightness and
-amount of detail."""
+"""For each scale: side in pixels of the window over which the fit's residual is averaged, side of
+the window for the mean of its square, and largest ratio of that to its usual value at the same
+brightness and amount of detail."""
 FOLLOWED = np.float32(0.2)
 """Weight in the fit of RAW that was interpolated along a flow."""
 _KNOTS = 65
@@ -33,7 +33,7 @@ _KNOTS = 65
 class Elsewhere:
     """The RAW warped to the video frame, for objects that have moved between the two.
 
-    It is too blurred by sampling to be a result, but shows the colours of such objects.
+    Interpolation blurs it too much for a result, but it shows the colours of such objects.
 
     Attributes:
         raw: normalised RAW, warped along a flow, [H, W].
@@ -45,7 +45,7 @@ class Elsewhere:
 
     @classmethod
     def follow(cls, raw: RawFrame, rgb: Rgb) -> Self:
-        """Find the flow between the frame and the RAW's own picture.
+        """Estimate the flow between the frame and a picture made from the RAW, and warp the RAW.
 
         Args:
             raw, rgb: see `Match.of`.
@@ -55,7 +55,9 @@ class Elsewhere:
         grey = np.sqrt(np.maximum(cv2.GaussianBlur(values, (0, 0), 1.2), 0))
         grey = cv2.resize(grey, shown.shape[::-1], interpolation=cv2.INTER_AREA)
         shares = np.linspace(0, 1, _KNOTS)
-        levels = np.quantile(grey, shares) + np.arange(_KNOTS) * 1e-7  # make them distinct
+        levels = (
+            np.quantile(grey, shares) + np.arange(_KNOTS) * 1e-7
+        )  # distinct, as np.interp requires
         toned = np.interp(grey, levels, np.quantile(shown, shares)).astype(np.uint8)
         flow = resize_flow(estimate_flow(shown, toned), raw.size)
         moved = sample_mosaic(raw.mosaic.astype(np.float32), flow)
@@ -104,15 +106,15 @@ class Match:
 
 
 def unexplained(raw: Array, estimate: Estimate, agrees: NDArray[np.bool_]) -> Array:
-    """Ratio of the fit's residual to the largest usual residual; above 1, RAW and frame differ.
+    """Ratio of the fit's residual to its usual limit; above 1, RAW and frame differ.
 
     Args:
         raw: normalised RAW, [H, W].
         estimate: the fit.
-        agrees: where both are known to show the same so far, [H, W].
+        agrees: where both are assumed to show the same, bool [H, W].
 
     Returns:
-        The ratio, [H, W].
+        The ratio of squares, [H, W].
     """
     residual, value = raw - estimate.value, estimate.value
     free = agrees & (estimate.clipped == 0)
@@ -134,6 +136,6 @@ def unexplained(raw: Array, estimate: Estimate, agrees: NDArray[np.bool_]) -> Ar
 
 
 def softened(beyond: Array) -> Array:
-    """Agreement, 0..1, from the result of `unexplained`, with a margin and a soft edge."""
+    """Convert the result of `unexplained` to agreement, 0..1, with a margin and a soft edge."""
     unlike = cv2.dilate((beyond > 1).astype(np.float32), np.ones((5, 5), np.uint8))
     return 1 - cv2.GaussianBlur(unlike, (0, 0), 1.5)

@@ -14,13 +14,13 @@ from rvdtool.reconstruct.statistics import Array, box
 Grey = NDArray[np.uint8]
 
 FLAT = 1.5
-"""A picture with a smaller standard deviation (of 255 levels) has nothing to recognise."""
+"""A picture with a smaller standard deviation (of 255 levels) is too flat to be recognised."""
 
 NOISY = 4.0
 """Where pictures differ by more than this many times the noise, they show different things."""
 
 FAR_APART = 30
-"""Difference of two pictures' mid-tones, in levels of 255, from which their levels are mapped."""
+"""Difference of two pictures' mid-tones, of 255 levels, from which their levels are matched."""
 _MIDDLE = (0.25, 0.5, 0.75)
 
 _0, _1, _TINY, _ALIKE = (np.float32(number) for number in (0, 1, 1e-6, 0.97))
@@ -36,8 +36,8 @@ class Motion:
     Attributes:
         near: to the previous frame.
         far: to the reference frame; while that is lost, the start of the search for it.
-        cut: whether the frame shows another scene than the previous one; `near` is invalid then.
-        lost: whether the reference frame was lost at a cut, and hasn't been found again.
+        cut: whether the frame shows another scene than the previous one; if so, `near` is invalid.
+        lost: whether the reference frame was lost at a cut and hasn't been found again.
     """
 
     near: Flow
@@ -51,7 +51,7 @@ class MotionTracker:
 
     The flow to the previous frame is composed with that frame's flow to the reference frame, and
     refined by a search that starts there. At each pixel, the flow with the smaller error is used.
-    So errors don't add up, and no search is far.
+    So errors don't add up, and the search is short.
 
     After a cut or a black frame, the search for the reference frame continues from the position at
     which it was last seen.
@@ -76,7 +76,7 @@ class MotionTracker:
             index: of the current frame, 1, 2, ….
             grey, previous: the current and the previous frame (`flow_image`).
             previous_far: the previous frame's flow to the reference frame.
-            blank: where the current frame has nothing to track, bool [H, W].
+            blank: where the current frame has no content to track, bool [H, W].
             lost: whether the previous frame had lost the reference frame.
         """
         now, before = equally_bright(grey, previous)
@@ -106,7 +106,7 @@ class MotionTracker:
 
 
 def _error(grey: Grey, first: Grey, flow: Flow) -> Array:
-    """Local photometric error to the reference frame, ignoring slow changes of brightness."""
+    """Local photometric error relative to the reference frame, without its smooth part, [H, W]."""
     error = grey.astype(np.float32) - sample(first.astype(np.float32), flow)
     error -= box(error, 15)
     return box(error * error, 9)
@@ -119,11 +119,14 @@ def equally_bright(grey: Grey, other: Grey) -> tuple[Grey, Grey]:
     much. The darker picture's levels are mapped monotonically such that both have the same
     histogram.
     """
-    middles = [_levels_at(image, _MIDDLE) for image in (grey, other)]
-    apart = middles[1] - middles[0]
-    if np.abs(apart).max() < FAR_APART or not (np.sign(apart) == np.sign(apart[1])).all():
+    mid_tones = [_levels_at(image, _MIDDLE) for image in (grey, other)]
+    difference = mid_tones[1] - mid_tones[0]
+    if (
+        np.abs(difference).max() < FAR_APART
+        or not (np.sign(difference) == np.sign(difference[1])).all()
+    ):
         return grey, other
-    if apart[1] > 0:
+    if difference[1] > 0:
         return _with_levels_of(grey, other), other
     return grey, _with_levels_of(other, grey)
 
@@ -137,7 +140,7 @@ def _levels_at(image: Grey, shares: tuple[float, ...]) -> NDArray[np.float64]:
 
 
 def _with_levels_of(dark: Grey, bright: Grey) -> Grey:
-    """Map the levels of one picture to another's histogram."""
+    """Map the levels of one picture such that its histogram becomes that of the other."""
     shares = [np.cumsum(np.bincount(image.ravel(), minlength=256)) for image in (dark, bright)]
     middle = (shares[0] - np.bincount(dark.ravel(), minlength=256) / 2) / dark.size
     levels = np.interp(middle, shares[1] / bright.size, np.arange(256))
@@ -147,40 +150,43 @@ def _with_levels_of(dark: Grey, bright: Grey) -> Grey:
 def trust(grey: Grey, warped: Array) -> NDArray[np.bool_]:
     """Where two pictures certainly show the same thing at any brightness: bool [H, W].
 
-    The criterion is a local normalised cross-correlation above 0.97 where there is texture. Where
-    noise hides texture, more blurred pictures and larger windows are used, if the finer pictures
-    differ by no more than noise. More blurred pictures are processed at a smaller size.
+    The criterion is a local normalised cross-correlation above 0.97 where there is texture. If the
+    pictures differ by no more than noise, it is also evaluated on smaller, more blurred pictures,
+    with larger windows, since noise may hide texture.
     """
     one, two = grey.astype(np.float32), warped
-    same, missed = _agreement(one, two, 5, 13, 4.0)
+    same, unexplained = _agreement(one, two, 5, 13, 4.0)
     # Most of a frame is matched correctly, so the quarter that agrees best shows the noise.
-    noise = missed <= NOISY * np.quantile(missed[::2, ::2], 0.25)
+    noise = unexplained <= NOISY * np.quantile(unexplained[::2, ::2], 0.25)
     height, width = grey.shape
-    for least in (1.0, 0.5):
+    for texture in (1.0, 0.5):
         size = max(1, one.shape[1] // 2), max(1, one.shape[0] // 2)
         one, two = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (one, two))
-        coarser, _ = _agreement(one, two, 7, 15, least)
-        whole = cv2.resize(coarser.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-        same |= noise & whole.view(np.bool_)
+        coarser, _ = _agreement(one, two, 7, 15, texture)
+        enlarged = cv2.resize(
+            coarser.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST
+        )
+        same |= noise & enlarged.view(np.bool_)
     return same
 
 
 def _agreement(
-    one: Array, two: Array, blur: int, window: int, least: float
+    one: Array, two: Array, blur: int, window: int, texture: float
 ) -> tuple[NDArray[np.bool_], Array]:
-    """Where two pictures agree at one scale, and the variance of their difference, [H, W] each.
+    """Where two pictures agree at one scale, and the variance of the first one that the second one
+    doesn't explain, [H, W] each.
 
     Args:
         one, two: the pictures.
         blur, window: in pixels.
-        least: variance below which there is no texture.
+        texture: variance below which there is no minimum.
     """
     one, two = box(one, blur), box(two, blur)
     means = tuple(box(image, window) for image in (one, two, one * one, two * two, one * two))
-    same, missed = np.empty(one.shape, np.bool_), np.empty_like(one)
-    texture = np.float32(least)
-    in_strips(len(same), lambda top, end: _correlate(top, end, means, texture, same, missed))
-    return same, missed
+    same, unexplained = np.empty(one.shape, np.bool_), np.empty_like(one)
+    minimum = np.float32(texture)
+    in_strips(len(same), lambda top, end: _correlate(top, end, means, minimum, same, unexplained))
+    return same, unexplained
 
 
 @kernel
@@ -188,11 +194,11 @@ def _correlate(
     top: int,
     end: int,
     means: tuple[Array, Array, Array, Array, Array],
-    least: np.float32,
+    texture: np.float32,
     same: NDArray[np.bool_],
-    missed: Array,
+    unexplained: Array,
 ) -> None:
-    """Compute rows of `_agreement` from the local means of both pictures, squares and product."""
+    """Compute rows of `_agreement` from local means of both pictures, their squares and product."""
     for y in range(top, end):
         for x in range(same.shape[1]):
             mean_one, mean_two = means[0][y, x], means[1][y, x]
@@ -201,16 +207,16 @@ def _correlate(
             covariance = means[4][y, x] - mean_one * mean_two
             power = max(variance_one * variance_two, _TINY)
             correlation = covariance / np.sqrt(power)
-            known = min(max(correlation, _0), _1)
-            missed[y, x] = variance_one * (_1 - known * known)
-            same[y, x] = (correlation > _ALIKE) & (variance_one > least)
+            limited = min(max(correlation, _0), _1)
+            unexplained[y, x] = variance_one * (_1 - limited * limited)
+            same[y, x] = (correlation > _ALIKE) & (variance_one > texture)
 
 
 def same_scene(grey: Grey, warped: Array) -> bool:
     """Whether a frame and another, warped frame show the same scene.
 
-    Detail (a band of spatial frequencies) and thumbnails are correlated; after a cut, both don't
-    correlate. For 444 pairs of consecutive frames in RVD-Sim's training and validation clips, the
+    The criterion is the correlation of detail (a band of spatial frequencies) or of thumbnails. For
+    444 pairs of consecutive frames in RVD-Sim's training and validation clips, the
     correlation of detail is at least 0.54 and that of thumbnails 0.94; for 148 pairs of different
     scenes, it is at most 0.41 and 0.79. The correlation of locally normalised detail is at least
     0.60 for 12 pairs of the same scene, 0.56 if a lamp lights a quarter of a scene eight times as
@@ -231,7 +237,7 @@ def same_scene(grey: Grey, warped: Array) -> bool:
     details = [image - box(image, 31) for image in (one, two)]
     if _correlation(*details) > 0.48 or _correlation(*thumbnails) > 0.87:
         return True
-    # A lamp that lights a part of the scene causes most of the detail there.
+    # If a lamp lights part of the scene, most detail is there; local normalisation corrects that.
     alike = (detail / np.sqrt(box(detail * detail, 31) + 4) for detail in details)
     return _correlation(*alike) > 0.48
 

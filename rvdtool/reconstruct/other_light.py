@@ -1,8 +1,8 @@
 """Choose the inverse ISP and its error model for frames whose light differs from the reference
 frame's.
 
-If areas that are certainly in the reference frame, too, are much brighter or darker now, there are
-two estimates of a frame: by the regression, and by its replacement for changed light (`Beyond`).
+If areas that the frame certainly shares with the reference frame are much brighter or darker now,
+there are two estimates: by the regression, and by its replacement for changed light (`Beyond`).
 """
 
 from dataclasses import replace
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from rvdtool.reconstruct.brightness import BLOCK, block_means
 from rvdtool.reconstruct.calibration import Calibration
 from rvdtool.reconstruct.inverse_isp import Estimate
-from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.statistics import ROUNDING, Array, Curve, box
+from rvdtool.video.frame import Rgb
 
 CHANGED = 0.25
 """Logarithm of the brightness ratio from which light counts as changed."""
 FEW_BLOCKS = 12
 """Smallest number of blocks for the comparison of the estimates."""
-LEAST_RATIO = np.float32(1e-4)
+DARKEST = np.float32(1e-4)
 
 
 def in_its_light(
@@ -33,9 +33,9 @@ def in_its_light(
 ) -> Estimate:
     """The better estimate for a frame's light.
 
-    The estimate for changed light is used if its ratios are less spread. With a wrong estimate, the
-    ratios to the reference frame depend on the objects' brightness; with the right one, only on
-    their position.
+    With a right estimate, ratios to the reference frame depend only on the position; with a wrong
+    one, also on the objects' brightness. So the estimate for changed light is used if its ratios
+    vary less.
 
     Args:
         calibration: the calibration on the reference frame.
@@ -62,7 +62,7 @@ def in_its_light(
 
 
 def _spreads(ratio: Array, where: NDArray[np.bool_]) -> tuple[float, float]:
-    """Spread of ratios, in total, and relative to their surroundings (as light varies smoothly)."""
+    """Spread of ratios: in total, and relative to their surroundings, as light varies smoothly."""
     weight = where.astype(np.float32)
     around = box(ratio * weight, 5) / np.maximum(box(weight, 5), np.float32(1e-3))
     low, high = np.quantile(ratio[where], (0.2, 0.8))
@@ -71,7 +71,7 @@ def _spreads(ratio: Array, where: NDArray[np.bool_]) -> tuple[float, float]:
 
 def _log_ratio(value: Array, other: Array) -> Array:
     """Logarithm of the ratio of normalised RAW values, with a lower limit."""
-    return np.log(np.maximum(value, LEAST_RATIO) / np.maximum(other, LEAST_RATIO))
+    return np.log(np.maximum(value, DARKEST) / np.maximum(other, DARKEST))
 
 
 def errors_in_light(calibration: Calibration, brightness: float) -> Calibration:
@@ -84,14 +84,14 @@ def errors_in_light(calibration: Calibration, brightness: float) -> Calibration:
 
 
 def _scaled(variance: Curve, brightness: float) -> Curve:
-    """Variance of a fit's error for another brightness, in units of the reference frame's.
+    """Variance of a fit's error for another brightness, at the reference frame's brightness.
 
-    Above the reference frame's intensities it is proportional to them, as noise and coding errors
-    are.
+    Above the reference frame's intensities it is proportional to intensity, like noise and coding
+    errors.
     """
     lowest, highest = max(float(variance.centers[0]), 1e-4), float(variance.centers[-1])
-    most = max(1.0, 2 * highest)
-    centers = [0, *np.maximum(variance.centers, lowest), most]
-    farther = variance.values[-1] * most / max(highest, 1e-4)
-    values = np.array([ROUNDING, *variance.values, farther]) / brightness**2
+    brightest = max(1.0, 2 * highest)
+    centers = [0, *np.maximum(variance.centers, lowest), brightest]
+    last = variance.values[-1] * brightest / max(highest, 1e-4)
+    values = np.array([ROUNDING, *variance.values, last]) / brightness**2
     return Curve((np.array(centers) / brightness).astype(np.float32), values.astype(np.float32))

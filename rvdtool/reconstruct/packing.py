@@ -15,21 +15,21 @@ from rvdtool.raw.frame import CfaPhase
 from rvdtool.reconstruct.affinity import Prior
 from rvdtool.reconstruct.flow import Flow
 from rvdtool.reconstruct.inverse_isp import Estimate
-from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.statistics import Array
+from rvdtool.video.frame import Rgb
 
 BRIGHTEST = 0.7
-"""Limit of the logarithm of a frame's brightness as input of networks: without it, three stops more
-light cost 5 dB."""
+"""Limit of the logarithm of a frame's brightness as an input of networks. Without it, three stops
+more light cost 5 dB."""
 _STATES = ((np.arange(8)[:, None] >> np.arange(3)) & 1).astype(np.float32)
 """Clip state → whether R, G, B is clipped."""
 
 
 @dataclass(frozen=True)
 class Packing:
-    """How a mosaic is padded by reflection to RGGB geometry and the network's multiples.
+    """How a mosaic is padded by reflection to RGGB geometry and multiples of the network's stride.
 
-    Reflection about a photosite preserves the colours.
+    Reflection about a photosite preserves its colour.
 
     Attributes:
         size: (height, width) of the mosaic.
@@ -48,14 +48,14 @@ class Packing:
         # If red is in row 1, one row added above brings it to row 0 of a cell.
         before = (int(red[0]), int(red[1]))
         cell = 2 * STRIDE
-        after = [-(side + more) % cell for side, more in zip(size, before, strict=True)]
+        after = [-(side + added) % cell for side, added in zip(size, before, strict=True)]
         return cls(size, before, (after[0], after[1]))
 
     def places(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
         """For each row and column of the padded mosaic, its source row and column."""
         rows, columns = (
-            np.pad(np.arange(side, dtype=np.uint64), (more, rest), mode="reflect")
-            for side, more, rest in zip(self.size, self.before, self.after, strict=True)
+            np.pad(np.arange(side, dtype=np.uint64), (before, after), mode="reflect")
+            for side, before, after in zip(self.size, self.before, self.after, strict=True)
         )
         return rows, columns
 

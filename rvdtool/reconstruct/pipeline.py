@@ -1,4 +1,4 @@
-"""Read ahead and write behind in threads, a few items at a time and without losing errors."""
+"""Read ahead and write behind in threads, with limited queues; errors reach the caller."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,18 +10,18 @@ T = TypeVar("T")
 
 
 class _End:
-    """Comes after the last item."""
+    """Marks the end of the items."""
 
 
 class ReadAhead(Generic[T]):
-    """A context manager that yields an iterable's items, of which a thread makes some ahead."""
+    """A context manager that yields an iterable's items; a thread computes some of them ahead."""
 
     def __init__(self, items: Iterable[T], depth: int = 2) -> None:
         """Nothing is read before the context is entered.
 
         Args:
-            items: read in a thread. Its error is raised after the items before it.
-            depth: number of items that are made or being made while one is used.
+            items: iterated in a thread. If it raises an error, the items before are yielded first.
+            depth: number of items that are computed or being computed while one is used.
         """
         self._items = iter(items)
         self._depth = depth
@@ -47,9 +47,9 @@ class ReadAhead(Generic[T]):
             if isinstance(item, _End):
                 return
             self._read()
-            kept = [item]
+            only_reference = [item]
             del item
-            yield kept.pop()  # keep no reference to it
+            yield only_reference.pop()  # keep no reference to it
 
     def _read(self) -> None:
         self._coming.append(self._thread.submit(next, self._items, _End()))

@@ -27,13 +27,13 @@ class Places:
     @classmethod
     def of(cls, small: tuple[int, ...], size: tuple[int, int]) -> Self:
         """The sampling for a map of size `small` (height, width, …) and a frame of `size`."""
-        return cls(*_between(small[0], size[0]), *_between(small[1], size[1]))
+        return cls(*_positions(small[0], size[0]), *_positions(small[1], size[1]))
 
 
-def _between(small: int, full: int) -> tuple[NDArray[np.uint32], Array]:
+def _positions(small: int, full: int) -> tuple[NDArray[np.uint32], Array]:
     place = np.clip((np.arange(full) + 0.5) * (small / full) - 0.5, 0, small - 1)
-    whole = np.floor(place)
-    return whole.astype(np.uint32), (place - whole).astype(np.float32)
+    lower = np.floor(place)
+    return lower.astype(np.uint32), (place - lower).astype(np.float32)
 
 
 def sample_small(

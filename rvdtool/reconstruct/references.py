@@ -3,8 +3,8 @@
     frames before the first reference    backward from it
     frames between two references        forward and backward, blended
     frames after the last reference      forward from it
-    a reference's own frame              unchanged, if the RAW is exactly this frame; else
-                                         reconstructed by a chain that starts there
+    a reference's own frame              its RAW unchanged, if that is exactly this frame;
+                                         otherwise reconstructed by a chain that starts there
 
 Each chain starts at a reference, on which it is calibrated. A backward chain needs its frames in
 reverse order, so the frames between two references are kept on disk (`Spool`), with the chains'
@@ -48,7 +48,7 @@ class Anchor:
         raw: the reference's RAW, on the video's grid.
         rgb: the frame.
         match: how the two match.
-        calibration: that of the first chain which started here, for the others; None before.
+        calibration: made by the first chain that starts here, and reused by others; None before.
     """
 
     index: int
@@ -69,7 +69,7 @@ class Anchor:
             BundleError: it is damaged.
         """
         raw = _read(reference)
-        if raw.size != rgb.shape[:2]:  # the chain refuses it
+        if raw.size != rgb.shape[:2]:  # `Chain` raises the error
             return cls(reference.index, raw, rgb, Match(None))
         match = Match.of(raw, rgb, resampled=reference.is_resampled)
         return cls(reference.index, raw, rgb, match)
@@ -87,8 +87,8 @@ class Clip:
         network: the network that fuses the candidates; None to use their variances only.
         scratch: folder for temporary files; None for the system's.
         in_flight: see `steps`.
-        made: called with each frame that a chain has made, and its index; the frames of two chains
-            aren't blended yet.
+        made: called with each frame that a chain reconstructs, and its index; between two
+            references, with both chains' frames before they are blended.
     """
 
     references: Sequence[Reference]
@@ -122,17 +122,16 @@ class Result:
         exposure: the part of the brightness that is also in the RAW.
         trusted: fraction of the frame that certainly shows the same as that reference, 0..1; None
             for a reference's own frame.
-        carried: share of the weight that this reference's RAW, carried along the motion, has in the
-            fusion, 0..1; None likewise.
+        carried: share of the fusion's weight that this reference's RAW has, 0..1; None likewise.
         expected: expected mean squared error, normalised, by block, [H//8, W//8]; None for a true
-            RAW, or if nothing is known.
-        differing: fraction of the frame in which its own RAW shows something else, 0..1; 0 if it
-            has none.
+            RAW, or if unknown.
+        differing: fraction of the frame in which its own RAW shows something else, 0..1; 0 for
+            frames without a RAW.
         tracks_gain: whether changes of brightness are attributed to the ISP.
         cut: whether it shows another scene than the previous frame.
-        state: state of the chain that continues from this frame; None if none does.
+        state: state of the chain after this frame; None if no chain continues from it.
         counted: whether `advance` was already called for its work.
-        is_reference: whether `raw` is a true RAW as it is.
+        is_reference: whether `raw` is the reference's RAW, unchanged.
     """
 
     index: int
@@ -152,14 +151,14 @@ class Result:
 
 @dataclass(frozen=True)
 class Start:
-    """Where to continue: the last finished frame, and its `Result.state`."""
+    """Where to continue: index of the last finished frame, and its `Result.state`."""
 
     index: int
     state: State | None
 
 
 def require_usable(references: Sequence[Reference], name: Path) -> None:
-    """Read all references, so that a damaged one is found before any work is done.
+    """Read all references, to find damaged ones before any frame is reconstructed.
 
     Args:
         references: the bundle's references.
@@ -176,7 +175,7 @@ def require_usable(references: Sequence[Reference], name: Path) -> None:
         if phase is not other:
             raise MismatchError(
                 f"{name}: on the video's grid, the RAW of frame {one} has CFA phase {phase.value}, "
-                f"that of frame {two} {other.value}; give RAWs of one camera and crop"
+                f"that of frame {two} has {other.value}; use RAWs of one camera and crop"
             )
 
 
@@ -189,16 +188,16 @@ def reconstruct(
 ) -> Generator[Result | None, None, None]:
     """Yield each frame in display order; None for frames that an earlier run has finished.
 
-    Decoding, observation and the chains run in parallel. Close the iterator if it isn't exhausted,
-    to release threads and files.
+    Decoding, observation and the chains run in parallel. If you stop before the end, close the
+    iterator to release threads and files.
 
     Args:
         clip: the clip and its options.
         frames: the whole video, in display order.
         start: where an earlier run of the same clip stopped; or, without a state, the frame before
             the first requested one.
-        advance: called while chains run before their frames are yielded, with the work done in
-            units of frames; such frames are `Result.counted`.
+        advance: called for frames that are reconstructed before they can be yielded, with the work
+            done so far in units of frames; such frames are `Result.counted`.
         stop: number of the first frame that isn't requested; None to reconstruct all.
 
     Raises:
@@ -255,37 +254,39 @@ def _before(
     todo: range,
     advance: Callable[[int], None] | None,
 ) -> Iterator[Result]:
-    """The frames before a reference, back to the previous one.
+    """The frames before a reference, backward_spool to the previous one.
 
     Args:
         clip: the clip and its options.
-        before, after: the references around the frames; `before` is None if there is none.
+        before, after: the references around the frames; `before` is None if forward_spool is none.
         pictures: all sRGB frames between the two.
         todo: indices of the requested frames.
         advance: see `reconstruct`.
     """
-    # Two chains, each with one step more to the other's reference.
+    # Two chains; each needs one step more, to the other's reference.
     work = 2 * (len(pictures) + 1) if before else len(pictures)
     step_done = _in_shares(len(todo), work, advance)
-    with Spool(clip.scratch) as there, Spool(clip.scratch) as back:
-        backward = _trace(clip, after, before, pictures, back, step_done)
-        forward = _trace(clip, before, after, pictures, there, step_done) if before else None
+    with Spool(clip.scratch) as forward_spool, Spool(clip.scratch) as backward_spool:
+        backward = _trace(clip, after, before, pictures, backward_spool, step_done)
+        forward = (
+            _trace(clip, before, after, pictures, forward_spool, step_done) if before else None
+        )
         for index in todo:
             age = after.index - index
-            note, reference = backward.waypoints[age - 1], after.raw
+            waypoint, reference = backward.waypoints[age - 1], after.raw
             mosaic, expected = backward.mosaic(age), backward.expected(age)
             if before and forward:
-                note, reference = forward.waypoints[index - before.index - 1], before.raw
+                waypoint, reference = forward.waypoints[index - before.index - 1], before.raw
                 value, expected = blend(forward, backward, index - before.index, age)
                 mosaic = denormalise(value, reference.black, reference.white)
             raw = reference.with_mosaic(mosaic)
             yield Result(
                 index=index,
                 raw=raw,
-                brightness=note.brightness,
-                exposure=float(note.exposure),
-                trusted=note.trusted,
-                carried=note.carried,
+                brightness=waypoint.brightness,
+                exposure=float(waypoint.exposure),
+                trusted=waypoint.trusted,
+                carried=waypoint.carried,
                 expected=expected,
                 tracks_gain=backward.tracks_gain,
                 counted=True,
@@ -295,7 +296,7 @@ def _before(
 def _in_shares(
     amount: int, steps: int, advance: Callable[[int], None] | None
 ) -> Callable[[], None]:
-    """A function to call once for each of `steps`, which advances evenly, by `amount` in all."""
+    """A function that is called once per step and advances evenly, by `amount` in total."""
     shares = (k * amount // steps - (k - 1) * amount // steps for k in range(1, steps + 1))
 
     def step_done() -> None:
@@ -336,7 +337,7 @@ def _after(
             cut=step.motion.cut,
             state=state,
         )
-        del step  # free its prior: a dozen maps of the frame's size
+        del step  # frees its prior: a dozen maps of the frame's size
         yield result
 
 
@@ -352,7 +353,7 @@ def _trace(
     forward = end is not None and end.index > start.index
     direction: Literal[1, -1] = 1 if forward else -1
     order = range(len(pictures)) if forward else reversed(range(len(pictures)))
-    way = (pictures[number][0] for number in order)
+    ordered = (pictures[number][0] for number in order)
     chain = start_chain(clip, start, direction)
 
     def done(age: int, mosaic: Mosaic) -> None:
@@ -361,9 +362,9 @@ def _trace(
         step_done()
 
     if end is None:
-        return trace(chain, start.raw, way, spool, done, in_flight=clip.in_flight)
-    whole, agreement = itertools.chain(way, [end.rgb]), end.match.agreement
-    return trace(chain, start.raw, whole, spool, done, end.raw, agreement, clip.in_flight)
+        return trace(chain, start.raw, ordered, spool, done, in_flight=clip.in_flight)
+    to_end, agreement = itertools.chain(ordered, [end.rgb]), end.match.agreement
+    return trace(chain, start.raw, to_end, spool, done, end.raw, agreement, clip.in_flight)
 
 
 def start_chain(clip: Clip, start: Anchor, direction: Literal[1, -1]) -> Chain:
@@ -371,13 +372,13 @@ def start_chain(clip: Clip, start: Anchor, direction: Literal[1, -1]) -> Chain:
 
     Args:
         clip: the clip and its options.
-        start: one of its references; it is calibrated by the first chain that starts there.
+        start: one of its references; the first chain that starts there calibrates it.
         direction: 1 to run forward, −1 to run backward.
     """
     exposures = None
     if clip.exposures is not None:
-        along = clip.exposures[start.index :: direction]
-        exposures = [exposure / along[0] for exposure in along]
+        ordered = clip.exposures[start.index :: direction]
+        exposures = [exposure / ordered[0] for exposure in ordered]
     flow = None if clip.flows is None else near_flow(clip.flows, start.index, direction)
     with stage("calibration"):
         chain = Chain(
@@ -406,5 +407,5 @@ def near_flow(files: Sequence[Path], start: int, direction: Literal[1, -1]) -> N
 
 
 def _read(reference: Reference) -> RawFrame:
-    """Read a reference's RAW frame, which `Reference.frame` would keep in memory."""
+    """Read a reference's RAW frame without caching it, as `Reference.frame` would."""
     return replace(reference).frame

@@ -1,4 +1,4 @@
-"""Validates the state of a chain that was read from a file."""
+"""Validate a chain's state that was read from a file."""
 
 from dataclasses import fields
 from typing import TYPE_CHECKING, TypeVar
@@ -21,7 +21,7 @@ _LIMITS = {
 
 
 def checked_state(state: S, like: S, index: int) -> S:
-    """Return a state that was read from a file, if a chain can continue from it.
+    """Return a state that was read from a file if a chain can continue from it.
 
     Args:
         state: a dataclass of numbers and arrays, including `index`.
@@ -29,7 +29,7 @@ def checked_state(state: S, like: S, index: int) -> S:
         index: expected frame number of the state, counted from the chain's reference.
 
     Raises:
-        OutputError: values have other types or shapes than the chain's, aren't finite or are
+        OutputError: a value has another type or shape than the chain's, isn't finite or is
             impossible, or the state belongs to another frame.
     """
     for field in fields(like):

@@ -1,4 +1,4 @@
-"""Temporary arrays on disk, for data that is needed out of order and doesn't fit in memory."""
+"""Temporary arrays on disk, for data that is read out of order and doesn't fit in memory."""
 
 import tempfile
 from pathlib import Path
@@ -90,7 +90,7 @@ class Spool:
 
     def _failed(self, error: OSError) -> OutputError:
         return OutputError(
-            f"{self._folder or tempfile.gettempdir()}: can't hold temporary files: "
-            f"{describe(error)}; a clip with several references needs room for the frames between "
+            f"{self._folder or tempfile.gettempdir()}: can't use temporary files: "
+            f"{describe(error)}; a clip with several references needs space for the frames between "
             "two of them"
         )

@@ -1,4 +1,4 @@
-"""Measures the time that each stage takes, summed over all threads."""
+"""Measure the time that each stage takes, summed over all threads."""
 
 import time
 from collections.abc import Iterable, Iterator

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from rvdtool.reconstruct.compiled import in_strips
 
 Array = NDArray[np.float32]
+Where = tuple[NDArray[np.intp], NDArray[np.intp]]
+"""Rows and columns of some photosites, in reading order."""
 T = TypeVar("T")
 
 POSITIONS = ((0, 0), (0, 1), (1, 0), (1, 1))
@@ -20,8 +22,7 @@ POSITIONS = ((0, 0), (0, 1), (1, 0), (1, 1))
 ROUNDING = 1e-9
 """Lower limit of measured variances, about the square of the rounding error at 14 bits."""
 LOWEST_TENTH = np.float32(0.63)
-"""In a tenth of all places, `fine_power` of white noise is below this fraction of its variance
-(simulated)."""
+"""The 10 % quantile of `fine_power` of white noise, as a fraction of its variance (simulated)."""
 BINS = 12
 _MAX_SORTED = 50_000
 _STEPS = 4096
@@ -41,7 +42,7 @@ class Curve:
 
     @classmethod
     def quantile(cls, intensity: Array, quantity: Array, q: float, *, lowest: float = 0.0) -> Self:
-        """The `q`-quantile of `quantity` in such bins."""
+        """The `q`-quantile of `quantity` in the same bins as `mean`."""
         return cls._binned(intensity, quantity, lambda part: float(np.quantile(part, q)), lowest)
 
     @classmethod
@@ -69,7 +70,7 @@ class Curve:
     def table(self) -> tuple[Array, np.float32, np.float32]:
         """Values at equal steps, the start of the steps, and steps per unit of intensity.
 
-        np.interp at each photosite would take longer than the rest of the chain.
+        `np.interp` for each photosite would take longer than the rest of the chain.
         """
         steps = np.arange(_STEPS, dtype=np.float32)
         low, high = (
@@ -81,9 +82,9 @@ class Curve:
         return table.astype(np.float32), np.float32(low), scale
 
 
-def box(image: Array, side: int, into: Array | None = None) -> Array:
-    """Mean over `side`×`side` pixels around each pixel; `into`: where to put it."""
-    return cv2.boxFilter(image, -1, (side, side), into, borderType=cv2.BORDER_REFLECT_101)
+def box(image: Array, side: int, result: Array | None = None) -> Array:
+    """Mean over `side`×`side` pixels around each pixel, written to `result` if given."""
+    return cv2.boxFilter(image, -1, (side, side), result, borderType=cv2.BORDER_REFLECT_101)
 
 
 def per_position(mosaic: Array, function: Callable[[Array], Array]) -> Array:
@@ -117,7 +118,7 @@ def fine_power(mosaic: Array, side: int = 5) -> Array:
 
 
 def noise_variance(mosaic: Array, intensity: Array, usable: NDArray[np.bool_]) -> Curve:
-    """Noise variance by intensity, from the flattest areas, where fine power is only noise.
+    """Noise variance by intensity, from flat areas, where fine power is only noise.
 
     The lowest tenth of the local powers represents the flat areas.
     """
@@ -127,10 +128,10 @@ def noise_variance(mosaic: Array, intensity: Array, usable: NDArray[np.bool_]) -
 
 
 def lag_covariance(mosaic: Array) -> Array:
-    """Product of each photosite with its four neighbours' mean in its own colour plane.
+    """Product of each photosite with the mean of its four neighbours of the same colour, [H, W].
 
-    Its mean is the variance of the part that is smooth enough to be warped to another frame; white
-    noise has none.
+    Its mean is the variance of the part that is smooth enough to be warped to another frame; for
+    white noise it is 0.
     """
 
     def product(plane: Array) -> Array:
@@ -141,7 +142,7 @@ def lag_covariance(mosaic: Array) -> Array:
 
 
 def shrink(mosaic: Array, noise: Array, side: int) -> Array:
-    """Remove noise of known variance: local mean plus what detail exceeds the noise (Lee, 1980).
+    """Remove noise of known variance: shrink each value towards its local mean (Lee, 1980).
 
     Args:
         mosaic: [H, W], filtered in each colour plane separately.

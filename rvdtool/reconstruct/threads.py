@@ -11,8 +11,8 @@ MOST = 256
 def use_threads(count: int) -> None:
     """Set this process's number of computing threads.
 
-    It doesn't apply to decoding and writing, to PyTorch's threads, and to NumPy's matrix products
-    in the calibration, for which OPENBLAS_NUM_THREADS sets it (the command line: 1 by default).
+    It doesn't apply to decoding, writing and PyTorch. NumPy's matrix products in the calibration
+    use OPENBLAS_NUM_THREADS (1 by default on the command line).
 
     Raises:
         UsageError: `count` isn't 1 to `MOST`.

@@ -1,8 +1,8 @@
-"""Tone curves that cameras use: for light outside of what the reference frame shows of its own.
+"""Usual tone curves of cameras, for light outside the reference frame's range.
 
-A regression on one frame can't tell how the ISP's tone curve goes on. But tone curves belong to a
-few families (standard transfer functions, powers, logarithms, those with a shoulder or an S); the
-one that explains the reference frame best is continued.
+A regression on one frame doesn't show the ISP's tone curve outside that frame's range. But tone
+curves belong to a few families (standard transfer functions, powers, logarithms, curves with a
+shoulder or an S shape). The one that fits the reference frame best is used.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,9 +19,9 @@ _LIGHT = np.linspace(0, 1, 2049) ** 2
 _CODES = np.linspace(0, 1, 4097)
 
 COMMON, BENT = 1.03, 1.1
-"""By these factors must a curve explain the reference frame better than BT.709's, which the
-regression uses: sRGB's and powers, and those that bend otherwise. Within the reference frame's
-range they may all look alike."""
+"""A curve replaces BT.709's, which the regression uses, only if its error on the reference frame is
+smaller by this factor: COMMON for sRGB's and powers, BENT for the others. Within the reference
+frame's range, they may all look alike."""
 
 
 def _power(gamma: float) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
@@ -42,8 +42,8 @@ def _s_shaped(share: float) -> Callable[[NDArray[np.float64]], NDArray[np.float6
 
 @cache
 def inverse_curves() -> tuple[Array, NDArray[np.float64]]:
-    """Light, 0..1, by code in equal steps from 0 to 1, [curves, codes], and what each curve's
-    error is multiplied by when they are compared."""
+    """Light, 0..1, by code in equal steps from 0 to 1, [curves, codes], and the factor by which
+    each curve's error is multiplied when they are compared, [curves]."""
     common: list[Callable[[NDArray[np.float64]], NDArray[np.float64]]]
     common = [encode_srgb, *(_power(gamma / 20) for gamma in range(28, 53))]
     bent = [
@@ -57,7 +57,7 @@ def inverse_curves() -> tuple[Array, NDArray[np.float64]]:
 
 
 def light_of(coded: Array, inverse: Array) -> Array:
-    """Light by an inverse curve, of the coded channels' shape.
+    """Apply an inverse curve to coded channels of any shape.
 
     Args:
         coded: 0..1.
@@ -70,20 +70,22 @@ def light_of(coded: Array, inverse: Array) -> Array:
 
 
 def choose_curve(pairs: Sequence[tuple[Array, Array, Array]]) -> Array:
-    """The inverse curve after which RAW is best explained by a mix of the channels.
+    """The inverse curve after which a weighted sum of the channels fits RAW best.
 
     Args:
         pairs: by CFA position: coded channels [N, 3], normalised RAW [N], and weight of the
             squared error [N].
     """
     curves, factors = inverse_curves()
-    missed = [sum(_missed(light_of(c, curve), y, w) for c, y, w in pairs) for curve in curves]
-    best: Array = curves[int(np.argmin(factors * missed))]
+    errors = [
+        sum(_squared_error(light_of(c, curve), y, w) for c, y, w in pairs) for curve in curves
+    ]
+    best: Array = curves[int(np.argmin(factors * errors))]
     return best
 
 
-def _missed(light: Array, raw: Array, weight: Array) -> float:
-    """Weighted squared error of the best mix."""
+def _squared_error(light: Array, raw: Array, weight: Array) -> float:
+    """Weighted squared error of the best weighted sum of the channels."""
     x, y = light.astype(np.float64), raw.astype(np.float64)
     mix = mix_of(x, y, weight)
     return float(weight @ (y - x @ mix) ** 2)
@@ -92,7 +94,7 @@ def _missed(light: Array, raw: Array, weight: Array) -> float:
 def mix_of(
     light: NDArray[np.float64], raw: Array | NDArray[np.float64], weight: Array
 ) -> NDArray[np.float64]:
-    """Weights of the channels by which they make RAW, [3]: weighted least squares."""
+    """Weights with which the channels are summed to RAW, [3], by weighted least squares."""
     gram = (light * weight[:, None]).T @ light
     gram += 1e-6 * (np.trace(gram) + 1) * np.eye(3)
     return np.linalg.solve(gram, light.T @ (weight * raw)).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Candidates: those that don't exist have no weight, those that don't fit have little."""
+"""Candidates that are missing or wrong have little weight."""
 
 import numpy as np
 from small_shots import Array, pan, raw_frame, render, texture
@@ -15,8 +15,8 @@ from rvdtool.reconstruct.motion import Motion
 def evidence_of(
     first: Array, now: Array, down: float, shading: Shading, flash: Array | None = None
 ) -> tuple[Evidence, Array]:
-    """Evidence of `now` with the reference frame `first`, whose flow leads `down` frame heights
-    down, and the reference RAW. After a `flash`, the reference frame can't be matched any more."""
+    """Evidence of `now`, and the RAW of the reference frame `first`. The flow to it points `down`
+    frame heights down. A `flash` is the previous frame, after which the reference is lost."""
     reference = raw_frame(first)
     chain = Chain(reference, render(first))
     rgb = render(now)
@@ -47,22 +47,22 @@ def test_shading_does_not_grow_beyond_the_frame() -> None:
     assert np.abs(value - evidence.fit.value).max() < 0.1
 
 
-def test_intensities_that_the_reference_lacks_are_not_taken_from_it() -> None:
+def test_the_reference_has_no_weight_at_intensities_that_it_lacks() -> None:
     """A dark scene after a bright one: no intensity occurs in both, so even the best agreement
     doesn't show the noise."""
     evidence, raw = evidence_of(
         0.3 + texture((96, 128), 1), 0.2 * texture((96, 128), 2), 0, Shading()
     )
-    missed = float(np.median((evidence.warped.value - evidence.fit.value) ** 2))
-    assert missed > 0.1**2
-    assert np.median(evidence.warped.variance) > missed / 10
+    squared_error = float(np.median((evidence.warped.value - evidence.fit.value) ** 2))
+    assert squared_error > 0.1**2
+    assert np.median(evidence.warped.variance) > squared_error / 10
     value, _ = fuse(evidence.with_previous(raw, np.full_like(raw, 0.1)))
     assert np.median(np.abs(value - evidence.fit.value)) < 1e-3
 
 
-def test_areas_clipped_by_a_flash_do_not_measure_the_next_frames_brightness() -> None:
-    """The flash is clipped everywhere, so it isn't seen as brighter; the next frame mustn't be seen
-    as darker."""
+def test_areas_clipped_in_the_previous_frame_do_not_affect_brightness() -> None:
+    """A flash that is clipped everywhere doesn't count as brighter, so the next frame must not
+    count as darker."""
     scene = 0.05 + texture((96, 128), 1)
     evidence, _ = evidence_of(scene, scene, 0, Shading(), flash=8 * scene)
     assert evidence.brightness.value == 1

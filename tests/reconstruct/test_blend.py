@@ -44,21 +44,21 @@ def constant(
 
 
 def share(one: Trace, other: Trace, age: int, other_age: int) -> Array:
-    """The share of `one`, whose frames are 0.75, in the blend with `other`, whose frames are
+    """The weight of `one`, whose frames are 0.75, in the blend with `other`, whose frames are
     0.25."""
     value, expected = blend(one, other, age, other_age)
     result = (value - 0.25) / 0.5
-    # What is expected is weighed alike.
+    # Expected errors are blended with the same weights.
     assert (expected / 1e-4 - 0.25).mean() / 0.5 == pytest.approx(result.mean(), abs=0.02)
     return result
 
 
-def test_equals_are_averaged(spools: tuple[Spool, Spool]) -> None:
+def test_chains_of_equal_error_are_averaged(spools: tuple[Spool, Spool]) -> None:
     one, other = constant(spools[0], 0.75, 1e-4), constant(spools[1], 0.25, 1e-4)
     assert np.allclose(share(one, other, 2, 2), 0.5, atol=2e-3)
 
 
-def test_the_nearer_one_counts_more(spools: tuple[Spool, Spool]) -> None:
+def test_the_chain_from_the_nearer_reference_has_more_weight(spools: tuple[Spool, Spool]) -> None:
     one, other = constant(spools[0], 0.75, 1e-4), constant(spools[1], 0.25, 1e-4)
     assert np.allclose(share(one, other, 1, 3), 0.75, atol=2e-3)
     assert np.allclose(share(one, other, 3, 1), 0.25, atol=2e-3)
@@ -69,14 +69,14 @@ def test_errors_reduce_the_weight(spools: tuple[Spool, Spool]) -> None:
     assert np.allclose(share(one, other, 2, 2), 0.1, atol=2e-3)
 
 
-def test_errors_are_those_of_the_raws_own_brightness(spools: tuple[Spool, Spool]) -> None:
-    """Errors scale with brightness: three times the exposure, nine times the squared error."""
+def test_errors_scale_with_exposure(spools: tuple[Spool, Spool]) -> None:
+    """Three times the exposure, nine times the squared error."""
     one = constant(spools[0], 0.75, 1e-4, exposure=3)
     other = constant(spools[1], 0.25, 1e-4)
     assert np.allclose(share(one, other, 2, 2), 0.1, atol=2e-3)
 
 
-def test_errors_are_found_along_the_other_chains_flow(spools: tuple[Spool, Spool]) -> None:
+def test_errors_are_warped_along_the_other_chains_flow(spools: tuple[Spool, Spool]) -> None:
     """At its arrival, the left half of `one` is wrong; in this frame, that half is four blocks
     further right."""
     wrong = np.full(BLOCKS, 1e-5, np.float32)
@@ -89,7 +89,7 @@ def test_errors_are_found_along_the_other_chains_flow(spools: tuple[Spool, Spool
     assert result[:, border + 12 :].min() > 0.98
 
 
-def test_neither_without_error_divides_by_nothing(spools: tuple[Spool, Spool]) -> None:
+def test_chains_without_error_are_averaged(spools: tuple[Spool, Spool]) -> None:
     one, other = constant(spools[0], 0.75, 1e-12), constant(spools[1], 0.25, 1e-12)
     assert np.allclose(share(one, other, 2, 2), 0.5, atol=2e-3)
 
@@ -97,14 +97,14 @@ def test_neither_without_error_divides_by_nothing(spools: tuple[Spool, Spool]) -
 def test_chains_that_reached_no_reference_are_not_weighted(spools: tuple[Spool, Spool]) -> None:
     one = constant(spools[0], 0.75, 1e-4)
     other = Trace(REFERENCE, one.waypoints, False, spools[0], None)
-    with pytest.raises(UsageError, match="arrived nowhere"):
+    with pytest.raises(UsageError, match="only a chain that reached another reference"):
         blend(one, other, 1, 1)
 
 
-# What waits on disk
+# Temporary files
 
 
-def test_records_come_back_in_any_order() -> None:
+def test_records_are_read_in_any_order() -> None:
     rng = np.random.default_rng(0)
     records = [
         (rng.integers(0, 60_000, (5, 7)).astype(np.uint16), rng.normal(size=(2, 3, 2)))
@@ -121,14 +121,14 @@ def test_records_come_back_in_any_order() -> None:
                 assert np.array_equal(one, two)
 
 
-def test_nothing_is_left_behind(tmp_path: Path) -> None:
+def test_a_closed_spool_leaves_no_file(tmp_path: Path) -> None:
     with Spool(tmp_path) as spool:
         spool.append(np.zeros(1000))
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has such a file")
-def test_a_full_disk_is_one_error(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     with Spool(tmp_path) as spool:
         spool.append(np.zeros(10))
         full = os.open("/dev/full", os.O_RDWR)

@@ -32,8 +32,8 @@ def grain(deviation: float = 0.003) -> Array:
     return np.random.default_rng(1).normal(1, deviation, BLOCKS).astype(np.float32)
 
 
-def apart(shift: float) -> Array:
-    """Positions that are `shift` blocks further right in the other frame."""
+def shading_delta(shift: float) -> Array:
+    """See `ratio_mode`, for objects that are `shift` blocks further right in the other frame."""
     y, x = np.mgrid[: BLOCKS[0], : BLOCKS[1]].astype(np.float32)
     return shading_terms(np.dstack([x, y]), x.shape) - shading_terms(
         np.dstack([x + shift, y]), x.shape
@@ -48,12 +48,12 @@ def ratio(
     shading: Shading = UNKNOWN,
     noise: float = 1e-6,
 ) -> Ratio | None:
-    far = apart(0) if far is None else far
+    far = shading_delta(0) if far is None else far
     curve = Curve(np.zeros(1, np.float32), np.full(1, noise, np.float32))
     return ratio_mode(value, reference, trusted, far, shading, curve, 1.0)
 
 
-def found(*arguments: Array) -> float:
+def ratio_value(*arguments: Array) -> float:
     result = ratio(*arguments)
     assert result is not None
     return result.value
@@ -61,19 +61,19 @@ def found(*arguments: Array) -> float:
 
 @pytest.mark.parametrize("factor", [1 / 128, 0.4, 0.9, 0.998, 1.0, 1.1, 2.5, 200])
 def test_the_brightness_is_found(factor: float) -> None:
-    assert found(factor * blocks() * grain(), blocks()) == pytest.approx(factor, rel=1e-3)
+    assert ratio_value(factor * blocks() * grain(), blocks()) == pytest.approx(factor, rel=1e-3)
 
 
 @pytest.mark.parametrize("share", [0.4, 0.65])
 @pytest.mark.parametrize("outlier", [0.5, 0.8, 1.5])
 @pytest.mark.parametrize("factor", [0.9, 1.1])
 def test_outliers_have_no_effect(factor: float, outlier: float, share: float) -> None:
-    """Shadows and wrong matches, which a mean would follow, and beyond one half also a median."""
+    """Shadows and wrong matches would affect a mean and, beyond one half, also a median."""
     rng = np.random.default_rng(1)
     value = factor * blocks() * grain()
     wrong = rng.random(BLOCKS) < share
     value[wrong] *= outlier * rng.normal(1, 0.1, int(wrong.sum())).astype(np.float32)
-    assert found(value, blocks()) == pytest.approx(factor, rel=2e-3)
+    assert ratio_value(value, blocks()) == pytest.approx(factor, rel=2e-3)
 
 
 def test_untrusted_or_dark_areas_have_no_effect() -> None:
@@ -98,7 +98,7 @@ def test_too_few_blocks_give_no_ratio() -> None:
 @pytest.mark.parametrize("slope", [-0.4, 0.2])
 def test_shading_is_separated_from_brightness_and_kept(slope: float) -> None:
     """A lens that darkens the corners changes the ratio from place to place."""
-    far = apart(6)
+    far = shading_delta(6)
     true = slope * far[..., :2].sum(axis=-1)
     shading = UNKNOWN
     for factor in (0.9, 1.05, 1.1, 0.95):
@@ -112,9 +112,9 @@ def test_shading_is_separated_from_brightness_and_kept(slope: float) -> None:
 
 
 def test_without_shading_none_is_learned() -> None:
-    result = ratio(1.1 * blocks() * grain(), blocks(), far=apart(6))
+    result = ratio(1.1 * blocks() * grain(), blocks(), far=shading_delta(6))
     assert result is not None
-    assert np.abs(apart(6) @ result.shading.terms).max() < 0.005
+    assert np.abs(shading_delta(6) @ result.shading.terms).max() < 0.005
     assert np.array_equal(UNKNOWN.terms, (0, 0, 0))
 
 
@@ -142,10 +142,10 @@ def test_noise_widens_the_search_and_the_standard_error() -> None:
     assert 0.5 < np.mean(claimed) / np.sqrt(np.mean(np.square(errors))) < 4
 
 
-def test_a_lamp_that_lights_part_of_the_scene_is_not_its_brightness() -> None:
+def test_a_lamp_that_lights_part_of_the_scene_has_no_effect() -> None:
     value = blocks() * grain()
     value[:, 14:] *= 6  # 18 of 32 columns
-    assert found(value, blocks()) == pytest.approx(1, rel=1e-3)
+    assert ratio_value(value, blocks()) == pytest.approx(1, rel=1e-3)
 
 
 def test_changes_within_the_error_count_as_none() -> None:
@@ -227,8 +227,8 @@ def test_light_that_jumps_in_every_frame_costs_little(gain: GainMode) -> None:
 
 
 @pytest.mark.parametrize("noise", [0.002, 0.02])
-def test_tracking_a_gain_that_is_steady_costs_nothing(noise: float) -> None:
-    """On real lossless frames of a telescope, it had cost 1.0 to 1.8 dB."""
+def test_tracking_a_steady_gain_costs_no_quality(noise: float) -> None:
+    """Earlier, it cost 1.0 to 1.8 dB on real lossless frames of a telescope."""
     frames = [raw_frame(s, noise=noise, seed=i) for i, s in enumerate(pan(6))]
     quality = {}
     modes: tuple[GainMode, ...] = ("auto", "fixed")
@@ -240,7 +240,7 @@ def test_tracking_a_gain_that_is_steady_costs_nothing(noise: float) -> None:
     assert quality["auto"] > quality["fixed"] - 0.1
 
 
-def test_only_libraws_rendering_has_its_gain_tracked_by_itself() -> None:
+def test_gain_is_tracked_by_default_only_for_libraws_rendering() -> None:
     scene = pan(1)[0]
     reference = raw_frame(scene)
     assert Chain(reference, default_render(reference)).tracks_gain

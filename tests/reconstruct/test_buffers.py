@@ -11,7 +11,7 @@ def address(array: np.ndarray) -> int:
     return int(array.ctypes.data)
 
 
-def test_memory_is_used_again_once_its_last_view_is_gone() -> None:
+def test_memory_is_reused_after_its_last_view_is_deleted() -> None:
     first = empty(SHAPE)
     assert first.dtype == np.float32
     assert first.shape == SHAPE
@@ -25,7 +25,7 @@ def test_memory_is_used_again_once_its_last_view_is_gone() -> None:
     assert address(empty(SHAPE[::-1])) == place
 
 
-def test_what_is_kept_is_never_overwritten() -> None:
+def test_memory_in_use_is_never_overwritten() -> None:
     kept = []
     for number in range(5):
         empty(SHAPE).fill(-1)

@@ -52,7 +52,7 @@ def scores(scenes: list[Array], mosaics: Mosaics, phase: CfaPhase = CfaPhase.RGG
     ]
 
 
-def test_the_first_frame_is_the_true_one() -> None:
+def test_the_reference_frame_is_its_true_raw() -> None:
     scene = pan(1)[0]
     reference = raw_frame(scene)
     assert np.array_equal(Chain(reference, render(scene)).state.mosaic, reference.mosaic)
@@ -70,8 +70,8 @@ def test_a_pan_has_less_error_than_the_reference_has_noise(
     assert min(others) > first
 
 
-def test_what_moves_by_itself_is_followed() -> None:
-    """A foreground with its own motion, and what it uncovers."""
+def test_a_moving_foreground_is_reconstructed() -> None:
+    """A foreground with its own motion, and the background that it uncovers."""
     scenes = pan(6)
     patch = 1.3 * texture((30, 40), 5)
     for index, scene in enumerate(scenes):
@@ -164,7 +164,7 @@ def test_unseen_clip_states_have_a_large_expected_error(
     bright[20:60, 20:60] = 0.8
     inside = np.s_[26:54, 26:54]
 
-    def look(first: Array) -> tuple[Array, Array]:
+    def error_and_deviation(first: Array) -> tuple[Array, Array]:
         """The fit's error in the box, and its expected standard deviation."""
         chain = Chain(raw_frame(first), render(first))
         evidence = chain.observe(render(bright)).evidence
@@ -173,12 +173,12 @@ def test_unseen_clip_states_have_a_large_expected_error(
         assert (evidence.fit.value[red] > evidence.lower_bound[red]).all()
         return (mosaic(bright) - evidence.fit.value)[red], np.sqrt(evidence.fine[red])
 
-    error, expected = look(scenes[0])
+    error, expected = error_and_deviation(scenes[0])
     assert np.sqrt((error**2).mean()) > 0.05
     assert 0.1 < np.sqrt(((error / expected) ** 2).mean()) < 3
     first = scenes[0].copy()
     first[20:60, 20:60] = 0.8
-    error, expected = look(first)
+    error, expected = error_and_deviation(first)
     assert np.sqrt((error**2).mean()) < 0.05
     assert expected.max() < 0.05
 
@@ -196,7 +196,7 @@ def test_sizes_must_be_equal() -> None:
 
 
 @pytest.mark.parametrize("size", [(7, 9), (64, 6), (2, 2)], ids=str)
-def test_too_small_to_measure_anything(size: tuple[int, int]) -> None:
+def test_frames_smaller_than_a_block_are_refused(size: tuple[int, int]) -> None:
     scene = pan(1, size=size)[0]
     with pytest.raises(InputError, match="8×8 are needed"):
         Chain(raw_frame(scene), render(scene))
@@ -215,25 +215,25 @@ def hidden(seed: int) -> Array:
     return 0.7 + 1.5 * texture(SIZE, seed).mean(axis=2, keepdims=True)
 
 
-THERE = slice(42, 74)
-"""Rows of what moves, without its rim."""
+OBJECT_ROWS = slice(42, 74)
+"""Rows of the moving object, without its border."""
 
 
 @pytest.mark.parametrize("first", [30, None])
 def test_moving_objects_leave_no_trace_and_keep_their_own_detail(first: int | None) -> None:
-    """The RAW has a detail in every surface that the video doesn't show, and the chain carries it.
+    """Every surface has detail in the RAW that the video doesn't show, and the chain carries it.
 
-    What moves off (`first`: its column in the reference frame) reveals what the RAW doesn't show;
-    what comes in hides what the RAW shows, and reveals it again.
+    With `first`, the column of an object in the reference frame, its motion reveals background that
+    the reference RAW doesn't show. Otherwise the object comes in later and hides background.
     """
-    behind, thing = pan(1)[0], 0.8 * pan(1, seed=9)[0][:36, :36, ::-1]
+    behind, patch = pan(1)[0], 0.8 * pan(1, seed=9)[0][:36, :36, ::-1]
     columns = [first, *range(36, 78, 6)]
     lit, seen = [], []
     for at in columns:
         light, shown = behind * hidden(3), behind.copy()
         if at is not None:
-            light[40:76, at : at + 36] = thing / hidden(4)[:36, :36]
-            shown[40:76, at : at + 36] = thing
+            light[40:76, at : at + 36] = patch / hidden(4)[:36, :36]
+            shown[40:76, at : at + 36] = patch
         lit.append(light)
         seen.append(shown)
     chain = Chain(raw_frame(lit[0]), render(seen[0]))
@@ -247,9 +247,9 @@ def test_moving_objects_leave_no_trace_and_keep_their_own_detail(first: int | No
         return psnr(value[place], true[place]) - psnr(step.prior.fit.value[place], true[place])
 
     assert gained(slice(0, 36), slice(None)) > 4
-    moved, revealed = gained(THERE, slice(74, 106)), gained(THERE, slice(32, 64))
+    moved, revealed = gained(OBJECT_ROWS, slice(74, 106)), gained(OBJECT_ROWS, slice(32, 64))
     if first is None:
-        # The RAW of what it hides is 15 dB worse than the inverse ISP here.
+        # The RAW of the hidden background is 15 dB worse than the inverse ISP here.
         assert moved > -1
         assert revealed > 2
     else:

@@ -1,4 +1,4 @@
-"""The expected error is near the true one, for places and frames."""
+"""The expected error is near the true error, locally and for whole frames."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from rvdtool.reconstruct.chain import Chain
 from rvdtool.reconstruct.confidence import confidence_map, expected_psnr
 
 
-def test_it_is_near_the_true_error() -> None:
+def test_expected_psnr_is_near_the_true_psnr() -> None:
     scenes = pan(6, size=(144, 192))
     chain = Chain(raw_frame(scenes[0]), render(scenes[0]))
     for index, scene in enumerate(scenes[1:], start=1):
@@ -19,7 +19,7 @@ def test_it_is_near_the_true_error() -> None:
         assert expected_psnr(step.expected) == pytest.approx(psnr(value, recorded), abs=3)
 
 
-def test_places_that_nothing_shows_are_marked() -> None:
+def test_colours_that_the_reference_lacks_have_a_larger_expected_error() -> None:
     """A patch comes into view whose colour is far from all colours in the reference."""
     scenes = pan(2, size=(144, 192))
     scenes[1][40:104, 60:124] = (0.02, 0.02, 0.6)
@@ -32,11 +32,11 @@ def test_places_that_nothing_shows_are_marked() -> None:
     assert patch.mean() > 2 * rest.mean()
 
 
-def test_the_maps_scale() -> None:
+def test_scale_of_confidence_maps() -> None:
     assert (confidence_map(None, (20, 30)) == 255).all()
     for error, code in ((1e-3, 120), (1e-4, 160), (1e-9, 255)):
-        made = confidence_map(np.full((2, 3), error, np.float32), (20, 30))
-        assert made.shape == (20, 30)
-        assert made.dtype == np.uint8
-        assert (made == code).all()
+        values = confidence_map(np.full((2, 3), error, np.float32), (20, 30))
+        assert values.shape == (20, 30)
+        assert values.dtype == np.uint8
+        assert (values == code).all()
     assert expected_psnr(np.array([[1e-3, 3e-3]], np.float32)) == pytest.approx(26.99, abs=0.01)

@@ -1,4 +1,4 @@
-"""Evidence with a corrupted flow to the reference frame, which training uses to teach caution."""
+"""Evidence with a corrupted flow to the reference frame, as used in training."""
 
 import numpy as np
 from small_shots import BLACK, WHITE, mosaic, pan, psnr, raw_frame, render

@@ -1,4 +1,4 @@
-"""Exposures that the ISP hides are measured by the noise, or not at all."""
+"""Exposure steps that the ISP hides are measured from the noise, if it shows them."""
 
 import math
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ def test_raw_follows_a_step_that_libraw_hides() -> None:
     assert [state.exposure for state in states[:3]] == [1, 1, 1]
     for state, (clean, _) in zip(states[3:], frames[4:], strict=True):
         assert state.exposure == pytest.approx(0.6, rel=0.1)
-        assert psnr(normalise(state.mosaic, BLACK, WHITE), clean) > 35  # left alone: 20
+        assert psnr(normalise(state.mosaic, BLACK, WHITE), clean) > 35  # 20 if the step is ignored
 
 
 def test_without_a_step_nothing_changes() -> None:
@@ -68,8 +68,8 @@ def test_given_exposures_are_not_measured() -> None:
     assert {chain.step(default_render(raw)).state.exposure for _, raw in frames[1:]} == {1.0}
 
 
-def test_a_video_without_noise_is_left_alone() -> None:
-    """As behind a codec: its noise says nothing about the sensor's."""
+def test_no_exposure_is_measured_in_a_video_without_noise() -> None:
+    """Codecs remove the sensor's noise."""
     frames = film(STEPPED)
     pictures = [
         cv2.bilateralFilter(default_render(raw), 9, 60, 5).astype(np.uint8) for _, raw in frames
@@ -87,6 +87,6 @@ def test_only_a_certain_and_isolated_measurement_is_a_step() -> None:
     assert known.after(step).value == pytest.approx(0.7)
     assert known.after(None) == known
     assert known.after(Reading(step.log, False)).value == 1
-    for _ in range(5):  # a video in which readings are that wrong all the time
+    for _ in range(5):  # in this video, readings are always that wrong
         known = known.after(Reading(step.log, False))
     assert known.after(step).value == 1

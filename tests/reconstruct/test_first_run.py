@@ -17,7 +17,9 @@ def double(values):
 """
 
 
-def test_compiling_is_foreseen_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiling_is_announced_only_before_the_first_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(compiled, "_kernels", [])
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "doubling.py").write_text(SOURCE)

@@ -1,4 +1,4 @@
-"""Flow: its direction, where it must be exact, and flow files."""
+"""Flow: direction, exactness, and flow files."""
 
 import io
 from pathlib import Path
@@ -55,7 +55,7 @@ def inner(array: NDArray[Any], margin: int = 8) -> NDArray[Any]:
 
 
 def sampled(mosaic: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """One mosaic, or several together: [H, W(, C)]."""
+    """Warp one mosaic [H, W] or several [H, W, C]."""
     if mosaic.ndim == 2:
         return sample_mosaic(mosaic, flow)
     return np.stack(sample_mosaics(mosaic, flow), axis=-1)
@@ -114,7 +114,7 @@ def test_colours_never_mix(size: tuple[int, int], seed: int, reach: float) -> No
 
 
 @every_size
-def test_some_places_leave_as_all_do(size: tuple[int, int]) -> None:
+def test_leaves_equals_outside_at_the_given_pixels(size: tuple[int, int]) -> None:
     flow = np.random.default_rng(2).normal(0, 8, (*size, 2)).astype(np.float32)
     where = np.nonzero(noise(*size) > 0.5)
     assert np.array_equal(leaves(flow, where), outside(flow)[where])
@@ -160,10 +160,10 @@ def test_a_flow_and_its_inverse_cancel(seed: int) -> None:
     back = invert(forward)
     assert np.abs(inner(compose(back, forward))).max() < 0.05
     assert np.abs(inner(compose(forward, back))).max() < 0.1
-    assert np.abs(inner(forward + back)).max() > 0.2  # negation alone would not do
+    assert np.abs(inner(forward + back)).max() > 0.2  # negation alone would not suffice
 
 
-def test_resizing_scales_both_axes_by_themselves() -> None:
+def test_resizing_scales_both_axes_independently() -> None:
     flow = constant_flow((10, 20), 2, 3)
     resized = resize_flow(flow, (30, 40))
     assert resized.shape == (30, 40, 2)
@@ -180,7 +180,7 @@ def test_working_size() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_the_picture_for_the_flow_is_the_same_at_8_and_16_bits(dtype: type) -> None:
+def test_flow_images_of_8_and_16_bits_are_equal(dtype: type) -> None:
     rgb = render(pan(1)[0])
     deep = rgb if dtype is np.uint8 else rgb.astype(np.uint16) * 257
     grey = flow_image(deep)
@@ -195,7 +195,7 @@ def test_the_estimator_points_from_the_current_frame_to_the_other() -> None:
     assert np.allclose(np.median(flow.reshape(-1, 2), axis=0), (3, -2), atol=0.1)
 
 
-def test_refining_leaves_its_start_alone() -> None:
+def test_refining_does_not_change_its_start() -> None:
     before, now = (flow_image(render(scene)) for scene in pan(2, step=(3, -2)))
     start = constant_flow((now.shape[0], now.shape[1]), 2.5, -2)
     refined = estimate_flow(now, before, start)
@@ -203,8 +203,8 @@ def test_refining_leaves_its_start_alone() -> None:
     assert np.allclose(start, (2.5, -2))
 
 
-def test_flow_depends_on_its_pictures_alone() -> None:
-    """Not on earlier estimates, or a resumed chain would differ."""
+def test_flow_does_not_depend_on_earlier_estimates() -> None:
+    """Otherwise, a resumed chain would give other frames."""
     pictures = [flow_image(render(scene)) for scene in pan(8, size=(48, 64))]
     pairs = list(zip(pictures[1:], pictures, strict=False))
     fresh = [estimate_flow(now, before) for now, before in pairs]
@@ -213,7 +213,7 @@ def test_flow_depends_on_its_pictures_alone() -> None:
         assert np.array_equal(estimate_flow(now, before), flow)
 
 
-def test_bridging_carries_the_surroundings_into_what_is_blank() -> None:
+def test_bridging_fills_blank_areas_from_their_surroundings() -> None:
     grey = flow_image(render(pan(1)[0]))
     flow = constant_flow((grey.shape[0], grey.shape[1]), 3, -1)
     blank = np.zeros(grey.shape, bool)
@@ -230,7 +230,7 @@ def save(path: Path, flow: NDArray[Any]) -> Path:
     return path
 
 
-def test_published_flows_point_from_each_frame_to_the_next(tmp_path: Path) -> None:
+def test_flow_files_point_from_each_frame_to_the_next(tmp_path: Path) -> None:
     """A square moves by (+6, −4), as in the file; reading inverts it."""
     size = 48, 64
     before, after = np.zeros(size, np.float32), np.zeros(size, np.float32)
@@ -258,7 +258,7 @@ def test_flows_of_all_number_types_and_sizes_are_read(tmp_path: Path, dtype: typ
         ((17, 25), (16, 24)),
     ],
 )
-def test_flows_of_the_frames_shape_are_read(
+def test_flows_of_the_frames_aspect_ratio_are_read(
     tmp_path: Path, size: tuple[int, int], frames: tuple[int, int]
 ) -> None:
     path = save(tmp_path / "0000.npy", constant_flow(size, 0, 0))
@@ -266,10 +266,12 @@ def test_flows_of_the_frames_shape_are_read(
 
 
 @pytest.mark.parametrize("size", [(800, 450), (480, 800), (1, 1), (33, 59), (450, 900)], ids=str)
-def test_flows_of_another_shape_are_refused(tmp_path: Path, size: tuple[int, int]) -> None:
-    """Upright, in another format, or tiny: probably of another video."""
+def test_flows_of_another_aspect_ratio_are_refused(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Portrait, of another aspect ratio, or tiny: probably of another video."""
     path = save(tmp_path / "0000.npy", constant_flow(size, 0, 0))
-    with pytest.raises(MismatchError, match=f"a flow of {size[1]}×{size[0]} for frames of 960×540"):
+    with pytest.raises(
+        MismatchError, match=f"a flow of {size[1]}×{size[0]} doesn't fit frames of 960×540"
+    ):
         read_flow(path, (540, 960))
 
 
@@ -298,10 +300,10 @@ GOOD = np.zeros((4, 6, 2), np.float32)
         pytest.param(_archive()[:-30], id="truncated npz"),
         pytest.param(_npy(np.array([[[None, {}]]])), id="pickled objects"),
         pytest.param(_npy(GOOD).replace(b"(4, 6, 2)", b"(4**9, 2)"), id="broken header"),
-        pytest.param(_npy(GOOD).replace(b"(4, 6, 2)", b"(4, 6, 2("), id="header that has no end"),
+        pytest.param(_npy(GOOD).replace(b"(4, 6, 2)", b"(4, 6, 2("), id="unterminated header"),
     ],
 )
-def test_files_that_are_no_array_are_refused(tmp_path: Path, data: bytes) -> None:
+def test_files_without_an_array_are_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "0000.npy"
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"0000\.npy: can't be read"):
@@ -309,7 +311,7 @@ def test_files_that_are_no_array_are_refused(tmp_path: Path, data: bytes) -> Non
 
 
 @pytest.mark.parametrize("name", ["none.npy", "folder.npy"])
-def test_flows_that_are_no_file_are_refused(tmp_path: Path, name: str) -> None:
+def test_missing_files_and_folders_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder.npy").mkdir()
     with pytest.raises(InputError, match=name):
         read_flow(tmp_path / name, (4, 6))
@@ -330,7 +332,7 @@ def test_flows_that_are_no_file_are_refused(tmp_path: Path, name: str) -> None:
         pytest.param(np.zeros((4, 6, 2), [("x", "f4")]), id="records"),
     ],
 )
-def test_arrays_that_are_no_flow_are_refused(tmp_path: Path, flow: NDArray[Any]) -> None:
+def test_arrays_of_wrong_shape_or_values_are_refused(tmp_path: Path, flow: NDArray[Any]) -> None:
     path = save(tmp_path / "0000.npy", flow)
     with pytest.raises(MismatchError, match=r"0000\.npy: a flow is"):
         read_flow(path, (4, 6))
@@ -345,7 +347,7 @@ def test_a_clip_has_one_flow_less_than_frames(tmp_path: Path) -> None:
     paths = [save(tmp_path / f"{index:04d}.npy", GOOD) for index in range(4)]
     (tmp_path / "notes.txt").touch()
     assert list_flows(tmp_path, 5) == paths
-    assert list_flows(tmp_path, 4) == paths[:3]  # a spare last one
+    assert list_flows(tmp_path, 4) == paths[:3]  # with a surplus last one
     for frames in (3, 6):
         with pytest.raises(MismatchError, match=f"4 flows for a video of {frames} frames"):
             list_flows(tmp_path, frames)

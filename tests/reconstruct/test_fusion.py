@@ -1,4 +1,4 @@
-"""Fusion: limits that must hold whatever the parameters."""
+"""Properties of the fusion that hold for any parameters."""
 
 from dataclasses import replace
 
@@ -39,31 +39,31 @@ def prior(variance: float = 1e-4, fine: float = 1e-4, **special: float) -> Prior
 
 
 @pytest.mark.parametrize("name", ["fit", "anchored", "previous"])
-def test_what_is_certain_is_taken(name: str) -> None:
+def test_a_certain_candidate_is_used(name: str) -> None:
     value, variance = fuse(prior(**{name: 1e-12}, warped=1.0))
     assert np.allclose(value, VALUES[name], atol=1e-3)
     assert (variance < 1e-10).all()
 
 
-def test_a_certain_warped_raw_is_taken() -> None:
+def test_a_certain_warped_raw_is_used() -> None:
     value, _ = fuse(prior(warped=1e-12))
     assert np.allclose(value, VALUES["warped"], atol=1e-3)
 
 
 @pytest.mark.parametrize("name", list(VALUES))
 def test_missing_candidates_have_no_weight(name: str) -> None:
-    gone = prior(**{name: 1e6})
-    other = replace(gone, **{name: Candidate(flat(0.95), flat(1e6))})
-    assert np.allclose(fuse(gone)[0], fuse(other)[0], atol=1e-6)
+    missing = prior(**{name: 1e6})
+    other = replace(missing, **{name: Candidate(flat(0.95), flat(1e6))})
+    assert np.allclose(fuse(missing)[0], fuse(other)[0], atol=1e-6)
 
 
-def test_equals_are_averaged() -> None:
+def test_candidates_of_equal_variance_are_averaged() -> None:
     value, variance = fuse(prior(warped=1e6))
     assert np.allclose(value, 0.3, atol=1e-6)
     assert np.allclose(variance, 1e-4, rtol=1e-3)
 
 
-def test_the_result_lies_among_the_candidates() -> None:
+def test_the_result_is_within_the_candidates_range() -> None:
     rng = np.random.default_rng(0)
     names = list(VALUES)
     candidates = {
@@ -81,14 +81,14 @@ def test_the_result_lies_among_the_candidates() -> None:
     assert (variance <= candidates["fit"].variance).all()
 
 
-def test_a_fine_error_that_all_share_favours_the_warped_raw() -> None:
+def test_a_larger_fine_error_favours_the_warped_raw() -> None:
     values = [float(fuse(prior(fine=fine))[0].mean()) for fine in (0.0, 1e-4, 1e-2)]
     assert values == sorted(values)
     assert values[2] > values[0] + 0.1
 
 
 @pytest.mark.parametrize("level", [-0.01, 0.0, 1.2])
-def test_what_all_agree_on_stays(level: float) -> None:
+def test_values_that_all_candidates_share_are_kept(level: float) -> None:
     """Noise below black, and light beyond white after an increase of exposure, are real."""
     agreed = {name: Candidate(flat(level), flat(1e-4)) for name in VALUES}
     value, variance = fuse(replace(prior(), **agreed))

@@ -19,15 +19,15 @@ def test_estimates_lie_in_range_and_have_a_variance() -> None:
 
 
 def test_inputs_are_read_at_the_photosite() -> None:
-    """First its own colour, the pixel's linear channels and codes; last the limit."""
+    """The first inputs are its own colour, linear channels and codes; the last is the limit."""
     rgb = render(texture(SIZE, 1))
     where = np.array([[0, 0], [10, 21], [33, 40], [95, 127]])
-    least = mosaic(texture(SIZE, 2))
-    seen = highlight_inputs(rgb, CfaPhase.GRBG, least, 1.0, True, where)
-    assert seen.shape == (4, INPUTS)
-    assert seen[:, :3].argmax(axis=1).tolist() == [1, 0, 2, 1]
-    assert np.allclose(seen[:, 6:9], rgb[tuple(where.T)] / 255, atol=1e-6)
-    assert np.allclose(seen[:, -1], least[tuple(where.T)])
+    bound = mosaic(texture(SIZE, 2))
+    inputs = highlight_inputs(rgb, CfaPhase.GRBG, bound, 1.0, True, where)
+    assert inputs.shape == (4, INPUTS)
+    assert inputs[:, :3].argmax(axis=1).tolist() == [1, 0, 2, 1]
+    assert np.allclose(inputs[:, 6:9], rgb[tuple(where.T)] / 255, atol=1e-6)
+    assert np.allclose(inputs[:, -1], bound[tuple(where.T)])
 
 
 def test_large_white_areas_exceed_the_limit_more_than_small_ones() -> None:
@@ -36,9 +36,9 @@ def test_large_white_areas_exceed_the_limit_more_than_small_ones() -> None:
     def clipped(scene: np.ndarray) -> float:
         rgb = np.repeat(np.rint(255 * np.minimum(scene, 1))[..., None], 3, axis=2).astype(np.uint8)
         where = np.array([[48, 64]])
-        least = np.full(SIZE, 0.4, np.float32)
-        seen = highlight_inputs(rgb, CfaPhase.RGGB, least, 1.0, True, where)
-        return float(Highlights.load()(seen)[0][0])
+        bound = np.full(SIZE, 0.4, np.float32)
+        inputs = highlight_inputs(rgb, CfaPhase.RGGB, bound, 1.0, True, where)
+        return float(Highlights.load()(inputs)[0][0])
 
     y, x = np.mgrid[: SIZE[0], : SIZE[1]]
     speck = 0.7 + 0.32 * np.exp(-((y - 48) ** 2 + (x - 64) ** 2) / 40)

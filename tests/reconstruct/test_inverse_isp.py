@@ -14,7 +14,7 @@ from rvdtool.reconstruct.statistics import POSITIONS
 RGGB = CfaPhase.RGGB
 SIZE = (96, 128)
 LARGE = (192, 256)
-"""Where the photosites have to outnumber the weights by far."""
+"""For tests that need many more photosites than weights."""
 every_phase = pytest.mark.parametrize("phase", list(CfaPhase), ids=lambda phase: phase.value)
 
 
@@ -33,7 +33,7 @@ def with_clipped_boxes(scene: Array) -> Array:
 
 @every_phase
 @pytest.mark.parametrize("size", [SIZE, (97, 128), (96, 127), (97, 127)], ids=str)
-def test_a_pointwise_isp_is_undone(phase: CfaPhase, size: tuple[int, int]) -> None:
+def test_a_pointwise_isp_is_inverted(phase: CfaPhase, size: tuple[int, int]) -> None:
     """A colour matrix, a curve and 8 bits: only rounding is lost."""
     known, other = texture(size, 1), texture(size, 2)
     isp = InverseIsp.calibrate(render(known), mosaic(known, phase), phase)
@@ -46,8 +46,8 @@ def test_a_pointwise_isp_is_undone(phase: CfaPhase, size: tuple[int, int]) -> No
 
 @pytest.mark.parametrize("size", [(96, 128), (41, 75)], ids=str)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_one_pass_is_the_regression(size: tuple[int, int], dtype: type) -> None:
-    """The compiled loop computes the regression on `design`'s columns, also at the borders."""
+def test_the_compiled_loop_equals_the_regression(size: tuple[int, int], dtype: type) -> None:
+    """The regression is on `design`'s columns, also at the borders."""
     rng = np.random.default_rng(0)
     peak = np.iinfo(dtype).max
     features = Features(rng.integers(0, peak + 1, (*size, 3)).astype(dtype))
@@ -67,8 +67,8 @@ def test_one_pass_is_the_regression(size: tuple[int, int], dtype: type) -> None:
 
 
 @pytest.mark.parametrize("size", [(96, 128), (41, 75)], ids=str)
-def test_clip_states_are_their_regressions(size: tuple[int, int]) -> None:
-    """On the linear and coded channels, and on what surrounds a photosite at four scales."""
+def test_estimates_in_clip_states_equal_their_regressions(size: tuple[int, int]) -> None:
+    """Regressions on the linear and coded channels, and on the surroundings at four scales."""
     rng = np.random.default_rng(0)
     features = Features(rng.integers(200, 256, (*size, 3), np.uint8))
     states = rng.normal(0, 0.02, (2, 2, 8, 19)).astype(np.float32)
@@ -89,14 +89,14 @@ def test_clip_states_are_their_regressions(size: tuple[int, int]) -> None:
     assert np.allclose(value[features.clipped == 0], 0.3)
 
 
-def test_the_phase_matters() -> None:
-    """The estimate is valid for one phase only, so a grey picture can't pass the test above."""
+def test_the_estimate_is_valid_for_one_phase_only() -> None:
+    """So an estimate without colours can't pass the test of a pointwise ISP."""
     known, other = texture(SIZE, 1), texture(SIZE, 2)
     value = InverseIsp.calibrate(render(known), mosaic(known), RGGB)(render(other)).value
     assert psnr(value, mosaic(other, CfaPhase.BGGR)) < 40
 
 
-def test_16_bits_lose_less_than_8() -> None:
+def test_16_bits_are_more_accurate_than_8() -> None:
     known, other = texture(SIZE, 1), texture(SIZE, 2)
 
     def deep(scene: Array) -> NDArray[np.uint16]:
@@ -117,7 +117,7 @@ def test_16_bits_lose_less_than_8() -> None:
     assert scores[1] > scores[0] + 3
 
 
-def test_sharpening_is_undone() -> None:
+def test_sharpening_is_inverted() -> None:
     known, other = texture(SIZE, 1), texture(SIZE, 2)
     isp = InverseIsp.calibrate(sharpen(render(known)), mosaic(known), RGGB)
     seen = isp(sharpen(render(other))).value
@@ -125,8 +125,8 @@ def test_sharpening_is_undone() -> None:
     assert psnr(seen, mosaic(other)) > psnr(blind, mosaic(other)) + 6
 
 
-def test_local_tone_mapping_is_undone() -> None:
-    """An ISP that darkens bright surroundings, which only the neighbourhood shows."""
+def test_local_tone_mapping_is_inverted() -> None:
+    """An ISP that darkens areas with bright surroundings."""
 
     def tone_mapped(scene: Array) -> NDArray[np.uint8]:
         around = cv2.GaussianBlur(scene.mean(axis=2), (0, 0), 12)
@@ -136,12 +136,12 @@ def test_local_tone_mapping_is_undone() -> None:
     value = InverseIsp.calibrate(tone_mapped(known), mosaic(known), RGGB)(tone_mapped(other)).value
     coded = linearise(tone_mapped(other).astype(np.float32) / 255)
     assert psnr(value, mosaic(other)) > 42
-    # Without looking around, the error is that of a global fit:
+    # A global fit ignores the surroundings:
     global_fit = np.linalg.lstsq(coded.reshape(-1, 3), other.reshape(-1, 3), rcond=None)[0]
     assert psnr(value, mosaic(other)) > psnr(mosaic(coded @ global_fit), mosaic(other)) + 5
 
 
-def test_clip_states_name_the_clipped_channels() -> None:
+def test_clip_states_encode_the_clipped_channels() -> None:
     rgb = render(texture(SIZE, 1))
     isp = InverseIsp.calibrate(rgb, mosaic(texture(SIZE, 1)), RGGB)
     for channel in range(3):
@@ -157,7 +157,7 @@ def test_clip_states_name_the_clipped_channels() -> None:
 
 
 def test_clip_states_have_their_own_regression_and_error() -> None:
-    """White surfaces have another RAW value in each shot, which the reference frame shows."""
+    """The RAW value of clipped areas is learned from the reference frame."""
     known, other = with_clipped_boxes(texture(SIZE, 1)), with_clipped_boxes(texture(SIZE, 2))
     isp = InverseIsp.calibrate(render(known), mosaic(known), RGGB)
     estimate = isp(render(other))
@@ -214,7 +214,7 @@ def test_raw_that_saturates_before_srgb_clips_is_predicted_as_saturated() -> Non
 
 
 @pytest.mark.parametrize("deviation", [0.003, 0.01])
-def test_the_error_model_knows_the_true_variance(deviation: float) -> None:
+def test_the_error_model_measures_the_true_variance(deviation: float) -> None:
     known, other = texture(LARGE, 1), texture(LARGE, 2)
     noise = np.random.default_rng(0).normal(0, deviation, (2, *LARGE)).astype(np.float32)
     isp = InverseIsp.calibrate(render(known), mosaic(known) + noise[0], RGGB)

@@ -1,4 +1,4 @@
-"""The shipped network in the chain: all that holds for the fusion holds for it, too."""
+"""The shipped network in the chain has the same properties as the fusion."""
 
 import numpy as np
 import pytest
@@ -92,7 +92,7 @@ def test_a_frame_of_another_scene_has_no_lasting_effect(
     assert min(result[4:]) > 54
 
 
-def test_after_a_cut_the_fit_is_as_good_as_ever(network: CalibratedFagdn) -> None:
+def test_a_cut_does_not_reduce_quality(network: CalibratedFagdn) -> None:
     scenes = [*pan(3), *pan(3, seed=77)]
     chain = Chain(raw_frame(scenes[0]), render(scenes[0]), network=network)
     steps = [chain.step(render(scene)) for scene in scenes[1:]]
@@ -124,7 +124,7 @@ def test_the_chain_continues_from_the_fusion_not_the_network(network: Calibrated
         assert not np.array_equal(learned.mosaic, plain.mosaic)
 
 
-def test_sixteen_bits_are_close(network: CalibratedFagdn) -> None:
+def test_bfloat16_is_close_to_float32(network: CalibratedFagdn) -> None:
     scenes = pan(3)
     exact = run(scenes, network)[-1]
     half = load_model("fagdn-calibrated").network.to(torch.bfloat16)
@@ -132,8 +132,8 @@ def test_sixteen_bits_are_close(network: CalibratedFagdn) -> None:
     assert psnr(run(scenes, half)[-1], exact, peak=WHITE) > 60
 
 
-def test_features_stay_channels_last_to_the_end(network: CalibratedFagdn) -> None:
-    """Else PyTorch converts them at every layer, which takes as long as the convolutions."""
+def test_features_stay_channels_last(network: CalibratedFagdn) -> None:
+    """Otherwise PyTorch converts them at every layer, which takes as long as the convolutions."""
     seen = []
     hook = network.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     run(pan(2), network)

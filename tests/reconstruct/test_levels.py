@@ -9,7 +9,7 @@ from rvdtool.raw.bayer import denormalise, normalise
 from rvdtool.reconstruct.levels import in_reference_light, quantised
 
 
-def test_one_pass_is_the_formula() -> None:
+def test_the_compiled_loops_equal_raw_bayer() -> None:
     size = (131, 75)
     frame = replace(raw_frame(texture(size, 1)), black=(60.5, 61, 63, 70))
     mosaic = np.random.default_rng(0).integers(0, frame.white + 1, size, np.uint16)

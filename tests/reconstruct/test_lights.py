@@ -31,8 +31,8 @@ def night(count: int, radius: int = 4, radiance: float = 5.0) -> list[Array]:
 
 
 @pytest.mark.parametrize("radius", [2, 5])
-def test_lamps_stay_full(radius: int) -> None:
-    """In all colours, or they would become pink or cyan; the noise-free truth agrees."""
+def test_lamps_stay_saturated(radius: int) -> None:
+    """In all colours; otherwise they would become pink or cyan."""
     scenes = night(4, radius)
     chain = Chain(raw_frame(scenes[0]), render(scenes[0]))
     for scene in scenes[1:]:
@@ -40,7 +40,7 @@ def test_lamps_stay_full(radius: int) -> None:
     true = np.clip(mosaic(scene), 0, 1)
     got = normalise(step.mosaic, BLACK, WHITE)
     full = true == 1
-    # A border that is half a pixel off can't be told.
+    # Half a pixel at the border is uncertain.
     inside = cv2.erode(full.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     assert full.sum() > 20
     assert got[inside].min() > 0.99
@@ -51,7 +51,7 @@ def test_lamps_stay_full(radius: int) -> None:
 
 
 def test_lamps_are_white_once_developed() -> None:
-    """Full photosites beside others that aren't make a colour, which the noise-free truth lacks."""
+    """If only some photosites are saturated, lamps get a colour that the truth doesn't have."""
     scenes = night(4)
     chain = Chain(raw_frame(scenes[0]), render(scenes[0]))
     for scene in scenes[1:]:
@@ -67,18 +67,18 @@ def test_lamps_are_white_once_developed() -> None:
     assert got[lamps].min() >= 240
 
 
-def test_a_network_does_not_undo_it() -> None:
+def test_a_network_keeps_lamps_saturated() -> None:
     scenes = night(2)
     network = CalibratedFagdn(CalibratedConfig()).eval()
     for parameter in network.head.parameters():
-        parameter.data.normal_(0, 3)  # whatever it answers
+        parameter.data.normal_(0, 3)  # any output
     chain = Chain(raw_frame(scenes[0]), render(scenes[0]), network=network)
     got = normalise(chain.step(render(scenes[1])).mosaic, BLACK, WHITE)
     full = cv2.erode((mosaic(scenes[1]) >= 1).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     assert got[full].min() > 0.98
 
 
-def test_a_lamp_that_goes_out_is_not_full() -> None:
+def test_a_lamp_that_goes_out_is_not_saturated() -> None:
     scenes = night(2)
     first = lights(np.clip(mosaic(scenes[0]), 0, 1), render(scenes[0]), CfaPhase.RGGB)
     far = np.zeros((*SIZE, 2), np.float32)
@@ -89,7 +89,7 @@ def test_a_lamp_that_goes_out_is_not_full() -> None:
 
 
 @pytest.mark.parametrize("size", [(64, 96), (41, 35)])
-def test_full_photosites_are_where_sampling_finds_them(size: tuple[int, int]) -> None:
+def test_still_full_equals_sampling_the_reference(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(3)
     first = (rng.random(size) > 0.3).astype(np.float32)
     rgb = rng.integers(180, 256, (*size, 3), np.uint8)

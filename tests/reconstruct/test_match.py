@@ -1,4 +1,4 @@
-"""Where the RAW shows something else than its own frame, the result follows the video."""
+"""Where the RAW differs from its own frame, the result follows the video."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ LARGE = (144, 192)
 def with_object(scenes: Sequence[Array], kind: str) -> list[Array]:
     """The scenes with an object that doesn't move."""
     height, width = (part.stop - part.start for part in WHERE)
-    thing = {
+    patch = {
         "textured": 1.2 * texture((height, width), 7),
         "flat": np.full((height, width, 3), (0.1, 0.3, 0.1), np.float32),
     }[kind]
     result = [scene.copy() for scene in scenes]
     for scene in result:
-        scene[WHERE] = thing
+        scene[WHERE] = patch
     return result
 
 
@@ -61,7 +61,7 @@ def test_objects_that_left_after_the_still_are_gone() -> None:
     assert min(errors(chain.step(render(scenes[1])).mosaic, scenes[1])) > 38
 
 
-def test_half_a_frame_that_differs_spoils_nothing() -> None:
+def test_a_frame_that_differs_in_one_half_is_reconstructed_in_both() -> None:
     scene, other = texture(LARGE, 1), texture(LARGE, 2)
     shown = scene.copy()
     shown[:, 96:] = other[:, 96:]

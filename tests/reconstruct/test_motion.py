@@ -32,7 +32,7 @@ def follow(
     return result
 
 
-def seen(flow: Flow, steps: int) -> Flow:
+def visible(flow: Flow, steps: int) -> Flow:
     """The part of a flow whose target is well inside the other frame."""
     right, down = int(abs(STEP[0]) * steps) + 10, int(abs(STEP[1]) * steps) + 10
     return flow[down:-10, 10:-right]
@@ -40,23 +40,23 @@ def seen(flow: Flow, steps: int) -> Flow:
 
 def test_a_pan_is_followed_back_to_the_reference() -> None:
     for index, motion in enumerate(follow(greys(pan(FRAMES, step=STEP))), start=1):
-        near = np.abs(seen(motion.near, 1) - STEP)
-        far = np.abs(seen(motion.far, index) - np.multiply(index, STEP))
+        near = np.abs(visible(motion.near, 1) - STEP)
+        far = np.abs(visible(motion.far, index) - np.multiply(index, STEP))
         assert near.mean() < 0.1
         assert far.mean() < 0.1, index
         assert np.quantile(far, 0.99) < 0.3, index
 
 
 def test_slow_drift_does_not_add_up() -> None:
-    """0.2 pixels per frame: from neighbours alone, errors would accumulate."""
+    """0.2 pixels per frame: errors of flows between neighbours would accumulate."""
     motions = follow(greys(pan(FRAMES, step=(0.2, 0.1))))
     assert np.abs(motions[-1].far[10:-10, 10:-10] - (2, 1)).mean() < 0.1
 
 
-def test_changes_of_brightness_do_not_disturb() -> None:
+def test_changes_of_brightness_do_not_affect_flow() -> None:
     scenes = pan(5, step=STEP)
     pictures = [flow_image(render(scene, 1 + 0.1 * (k % 2))) for k, scene in enumerate(scenes)]
-    far = seen(follow(pictures)[-1].far, 4)
+    far = visible(follow(pictures)[-1].far, 4)
     assert np.quantile(np.abs(far - np.multiply(4, STEP)), 0.95) < 0.3
 
 
@@ -76,8 +76,8 @@ def test_given_flows_are_used() -> None:
     assert np.abs(motions[1].far[10:-10, 10:90] - (90, 0)).mean() < 0.3
 
 
-def test_a_blank_place_moves_with_its_surroundings() -> None:
-    """Inside a white disc, any flow explains the picture; only that of its rim is plausible."""
+def test_a_blank_area_moves_with_its_surroundings() -> None:
+    """Inside a white disc, any flow matches; only that of its border is plausible."""
     scenes = pan(6, step=(2, 1))
     y, x = np.mgrid[:96, :128]
     blanks = []
@@ -87,7 +87,7 @@ def test_a_blank_place_moves_with_its_surroundings() -> None:
         blanks.append(inside)
 
     def near(index: int, size: tuple[int, int]) -> Flow:
-        """Right around the disc, wild inside."""
+        """Correct around the disc, wrong inside."""
         flow = np.full((*size, 2), (2, 1), np.float32)
         flow[blanks[index]] = (-3, 3)
         return flow
@@ -97,7 +97,7 @@ def test_a_blank_place_moves_with_its_surroundings() -> None:
     assert np.abs(motion.far[inside] - (10, 5)).max() < 3
 
 
-def test_what_covers_the_reference_is_not_trusted() -> None:
+def test_new_objects_are_not_trusted() -> None:
     scenes = pan(2, step=(0, 0))
     scenes[1] = scenes[1].copy()
     scenes[1][30:70, 40:90] = texture((40, 50), 7)
@@ -107,7 +107,7 @@ def test_what_covers_the_reference_is_not_trusted() -> None:
     assert known[:20].mean() > 0.95
 
 
-def test_trust_is_blind_to_brightness_but_not_to_shifts() -> None:
+def test_trust_ignores_brightness_but_not_shifts() -> None:
     now = greys(pan(1))[0]
     assert trust(now, 0.8 * now.astype(np.float32) - 5).mean() > 0.95
     shifted = sample(now.astype(np.float32), np.full((*now.shape, 2), (6, 6), np.float32))
@@ -144,7 +144,7 @@ def test_a_cut_is_detected_and_the_reference_matched_again() -> None:
         False,
     ]
     assert [motion.lost for motion in motions] == [False, False, True, True, True] + [False] * 3
-    assert np.abs(seen(motions[-1].far, 5) - np.multiply(5, STEP)).mean() < 0.15
+    assert np.abs(visible(motions[-1].far, 5) - np.multiply(5, STEP)).mean() < 0.15
 
 
 @pytest.mark.parametrize("level", [0, 255])
@@ -156,7 +156,7 @@ def test_a_flat_frame_is_a_cut_but_a_flat_scene_is_not(level: int) -> None:
     assert same_scene(flat, flat.astype(np.float32))
 
 
-def test_brightness_and_noise_are_no_cut() -> None:
+def test_brightness_and_noise_are_not_a_cut() -> None:
     scene = pan(1)[0]
     rng = np.random.default_rng(0)
     one = flow_image(render(scene, 0.3))

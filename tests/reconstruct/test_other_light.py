@@ -47,7 +47,7 @@ def test_many_stops_cost_no_more_than_one(
 ) -> None:
     """Earlier, one stop gave 35 dB, three stops 19, or -9 if the exposure was known."""
     scenes = pan(4) if moving else [pan(1)[0]] * 4
-    # Five stops leave no code in common, so that without an exposure the level is an assumption.
+    # Five stops leave no code in common, so the level is uncertain if the exposure is unknown.
     assert after_step(base, factor, known, scenes) > (35 if known or 1 / 8 <= factor <= 8 else 25)
 
 
@@ -63,7 +63,7 @@ CURVES: dict[str, Callable[[Doubles], Doubles]] = {
     "shoulder": lambda x: srgb(1.7 * x / (x + 0.7)),
     "Reinhard": lambda x: srgb(1.3 * x / (x + 0.3)),
 }
-"""Tone curves that aren't the regression's; the last four aren't among the usual ones either."""
+"""Tone curves other than the regression's; the last four aren't usual ones either."""
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ CURVES: dict[str, Callable[[Doubles], Doubles]] = {
 def test_tone_curves_are_measured_in_other_light(
     curve: str, base: float, factor: float, known: bool
 ) -> None:
-    """Continued as a usual curve, logarithm and shoulder had 12 to 28 dB."""
+    """With a usual curve, logarithm and shoulder gave 12 to 28 dB."""
 
     def developed(linear: Array) -> NDArray[np.uint8]:
         light = np.clip(linear @ COLOR.T, 0, 1).astype(np.float64)
@@ -89,27 +89,27 @@ def circle(side: tuple[int, int]) -> Array:
 
 
 @pytest.mark.parametrize("factor", [1 / 8, 8])
-def test_a_lamp_is_no_cut(factor: float) -> None:
+def test_a_lamp_is_not_a_cut(factor: float) -> None:
     scene = pan(1)[0] * (0.1 if factor > 1 else 0.8)
     lit = scene * (1 + (factor - 1) * circle(scene.shape[:2]))
     now, before = equally_bright(flow_image(render(lit)), flow_image(render(scene)))
     assert same_scene(now, sample(before.astype(np.float32), estimate_flow(now, before)))
 
 
-def test_what_moves_is_followed_into_the_dark() -> None:
+def test_motion_is_estimated_into_the_dark() -> None:
     one, two = pan(2, step=(3, -2))
     now, before = equally_bright(flow_image(render(two / 32)), flow_image(render(one)))
     flow = estimate_flow(now, before)[16:-16, 16:-16]
     assert np.abs(np.median(flow, axis=(0, 1)) - (3, -2)).max() < 0.2
 
 
-def test_pictures_of_one_brightness_stay_as_they_are() -> None:
+def test_pictures_of_similar_brightness_are_not_changed() -> None:
     one, two = (flow_image(render(scene)) for scene in pan(2))
     assert equally_bright(one, two)[0] is one
     assert equally_bright(one, two)[1] is two
 
 
-def test_networks_get_no_brightness_beyond_that_of_training() -> None:
+def test_brightness_for_networks_is_limited_to_that_of_training() -> None:
     scene = pan(1)[0]
     chain = Chain(raw_frame(0.1 * scene), render(0.1 * scene))
     bright = chain.step(render(0.8 * scene)).prior

@@ -1,5 +1,4 @@
-"""Pipelining: no error is lost, nothing hangs, and the queues are bounded. No test waits by
-time."""
+"""Pipelining: no error is lost, nothing hangs, and the queues are bounded."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -14,7 +13,7 @@ LONG = 30
 """Seconds after which a test that hangs gives up."""
 
 
-def test_items_come_in_order_and_whole() -> None:
+def test_all_items_come_in_order() -> None:
     with ReadAhead(iter(range(100))) as ahead:
         assert list(ahead) == list(range(100))
     with ReadAhead(iter(())) as ahead:
@@ -42,7 +41,7 @@ def test_a_consumer_that_stops_early_stops_the_reading() -> None:
     with ReadAhead(taken, depth=2) as ahead:
         assert next(iter(ahead)) == 0
     assert active_count() == threads
-    assert next(taken) <= 4  # one given, two waiting or in hand, one begun as it was given
+    assert next(taken) <= 4  # one yielded, two read ahead, one started when it was yielded
 
 
 def test_an_error_of_the_consumer_is_not_replaced() -> None:
@@ -148,7 +147,7 @@ def test_no_more_than_depth_jobs_are_unfinished() -> None:
     with WriteBehind(threads=2, depth=4) as writer:
         for index in range(20):
             if index == 4:
-                release.set()  # submitting the fifth would wait for ever
+                release.set()  # otherwise the fifth submission would wait forever
             with started:
                 unfinished += 1
                 most = max(most, unfinished)

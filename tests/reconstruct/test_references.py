@@ -1,4 +1,4 @@
-"""Several references: true frames are kept, those between improve, nothing is lost on a stop."""
+"""Several references: their frames are unchanged, the others improve, and runs can be resumed."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -56,7 +56,7 @@ def video(pictures: Sequence[Picture]) -> Iterator[VideoFrame]:
 def run(
     raws: Sequence[RawFrame], pictures: Sequence[Picture], indices: Sequence[int], **how: object
 ) -> list[Result]:
-    """All frames; checks that each comes once and in order, and that true ones don't change."""
+    """All frames; checks that each comes once, in order, and that references don't change."""
     clip = Clip(references(raws, indices), **how)  # type: ignore[arg-type]
     results = [result for result in reconstruct(clip, video(pictures)) if result is not None]
     assert [result.index for result in results] == list(range(len(pictures)))
@@ -74,15 +74,15 @@ def score(result: Result, scene: Array) -> float:
 @pytest.mark.parametrize(
     "indices", [(0,), (4,), (8,), (0, 8), (2, 3, 6), (0, 1), tuple(range(FRAMES))], ids=str
 )
-def test_every_frame_is_made_wherever_the_references_lie(indices: tuple[int, ...]) -> None:
+def test_every_frame_is_reconstructed_for_any_references(indices: tuple[int, ...]) -> None:
     results = run(RAWS, PICTURES, indices)
-    made = [result for result in results if result.index not in indices]
-    assert min((score(r, SCENES[r.index]) for r in made), default=99) > 55
-    assert all(0.4 < (r.trusted or 0) <= 1 and 0.9 < r.brightness < 1.1 for r in made)
+    reconstructed = [result for result in results if result.index not in indices]
+    assert min((score(r, SCENES[r.index]) for r in reconstructed), default=99) > 55
+    assert all(0.4 < (r.trusted or 0) <= 1 and 0.9 < r.brightness < 1.1 for r in reconstructed)
 
 
 def test_backwards_is_the_mirror_image_of_forwards() -> None:
-    """A clip and its reverse give the same frames, to the byte, between references or not."""
+    """A clip and its reverse give the same frames, except for rounding where chains are blended."""
     for indices in ((0,), (0, 8), (2, 6)):
         mirrored = [FRAMES - 1 - index for index in reversed(indices)]
         forward = run(RAWS, PICTURES, indices)
@@ -93,7 +93,7 @@ def test_backwards_is_the_mirror_image_of_forwards() -> None:
 
 
 def test_levels_may_differ_between_references() -> None:
-    """A camera with other levels at another ISO: frames have the previous reference's."""
+    """Other levels at another ISO: frames between have those of the previous reference."""
     other = replace(
         RAWS[8],
         mosaic=(4 * RAWS[8].mosaic).astype(np.uint16),
@@ -108,7 +108,7 @@ def test_levels_may_differ_between_references() -> None:
         assert np.abs(one.raw.mosaic.astype(int) - two.raw.mosaic.astype(int)).max() <= 1
 
 
-# What is gained, on simulated cameras
+# Quality on simulated cameras
 
 
 def simulate(
@@ -161,7 +161,7 @@ def errors(results: Sequence[Result], raws: Sequence[RawFrame], chosen: Sequence
     return float(np.mean(values))
 
 
-def test_references_halt_drift(tmp_path: Path) -> None:
+def test_references_reduce_drift(tmp_path: Path) -> None:
     """The ISP's white balance drifts; there is a reference every eight frames."""
     raws, pictures = simulate(
         tmp_path, Light(exposure=0.5), [1.2] * 17, white_balance_drift=0.1, drift_period=34
@@ -173,7 +173,7 @@ def test_references_halt_drift(tmp_path: Path) -> None:
     assert errors(several, raws, range(9, 16)) > errors(single, raws, range(9, 16)) + 5
 
 
-def test_known_exposures_give_what_the_isp_hides(tmp_path: Path) -> None:
+def test_known_exposures_correct_steps_that_the_isp_hides(tmp_path: Path) -> None:
     """Twice the exposure, half the gain: the sRGB keeps its brightness, the RAW doesn't."""
     exposure = [1.0] * 3 + [2.0] * 3 + [0.5] * 3
     light = Light(exposure=0.25, steps=((3, 2), (6, 0.25)))
@@ -184,20 +184,21 @@ def test_known_exposures_give_what_the_isp_hides(tmp_path: Path) -> None:
     assert errors(known, raws, (1, 2)) == pytest.approx(errors(unknown, raws, (1, 2)), abs=0.5)
     for stretch in (range(3, 6), range(6, 9)):
         assert errors(known, raws, stretch) > errors(unknown, raws, stretch) + 10
-    for indices in ((4,), (0, 8)):  # backward, too, and where chains of other exposures meet
-        made = [index for index in range(9) if index not in indices]
+    for indices in ((4,), (0, 8)):  # backward and blended chains, too
+        reconstructed = [index for index in range(9) if index not in indices]
         results = run(raws, pictures, indices, exposures=exposure)
         ratios = [
-            (results[k].raw.mosaic - 256.0).mean() / (raws[k].mosaic - 256.0).mean() for k in made
+            (results[k].raw.mosaic - 256.0).mean() / (raws[k].mosaic - 256.0).mean()
+            for k in reconstructed
         ]
-        assert ratios == pytest.approx([1] * len(made), rel=0.03)
-        assert errors(results, raws, made) > errors(known, raws, range(3, 9)) - 1
+        assert ratios == pytest.approx([1] * len(reconstructed), rel=0.03)
+        assert errors(results, raws, reconstructed) > errors(known, raws, range(3, 9)) - 1
 
 
 # Given flows
 
 
-def test_given_flows_are_turned_for_forward_chains_only(tmp_path: Path) -> None:
+def test_given_flows_are_inverted_for_forward_chains_only(tmp_path: Path) -> None:
     """File k leads from frame k to k+1, as backward chains need; forward ones invert it."""
     files = [tmp_path / f"{index}.npy" for index in range(5)]
     for index, file in enumerate(files):
@@ -209,7 +210,7 @@ def test_given_flows_are_turned_for_forward_chains_only(tmp_path: Path) -> None:
         assert np.allclose(backward(age, (16, 24))[..., 0], 5 - age)
 
 
-def test_true_flows_serve_both_directions(tmp_path: Path) -> None:
+def test_given_flows_are_used_in_both_directions(tmp_path: Path) -> None:
     files = [tmp_path / f"{index}.npy" for index in range(FRAMES - 1)]
     for file in files:
         np.save(file, np.full((*RAWS[0].size, 2), (-1.25, 0.75), np.float32))
@@ -217,7 +218,7 @@ def test_true_flows_serve_both_directions(tmp_path: Path) -> None:
     assert min(score(r, SCENES[r.index]) for r in results if r.index != 5) > 55
 
 
-# Stops, and what can't work
+# Resuming, and errors
 
 
 @pytest.mark.parametrize("indices", [(0,), (0, 8), (2, 6), (5,)], ids=str)
@@ -246,16 +247,16 @@ def test_stopping_early_leaves_no_thread_and_no_file(tmp_path: Path, taken: int)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_room_on_disk_it_says_so(tmp_path: Path) -> None:
+def test_an_unusable_scratch_folder_is_reported(tmp_path: Path) -> None:
     clip = Clip(references(RAWS, (0, 8)), scratch=tmp_path / "none")
-    with pytest.raises(OutputError, match="can't hold temporary files"):
+    with pytest.raises(OutputError, match="can't use temporary files"):
         list(reconstruct(clip, video(PICTURES)))
 
 
 def test_references_must_share_a_phase() -> None:
     other = raw_frame(SCENES[4], CfaPhase.GBRG)
     mixed = (Reference(0, RAWS[0]), Reference(4, other))
-    with pytest.raises(MismatchError, match=r"frame 0 has CFA phase RGGB.*frame 4 GBRG"):
+    with pytest.raises(MismatchError, match=r"frame 0 has CFA phase RGGB.*frame 4 has GBRG"):
         require_usable(mixed, Path("clip.rvd"))
     require_usable(references(RAWS, (0, 4)), Path("clip.rvd"))
 

@@ -26,7 +26,7 @@ def ramp() -> NDArray[np.float32]:
     return np.tile(np.linspace(0.05, 0.95, SIZE[1], dtype=np.float32), (SIZE[0], 1))
 
 
-def test_a_curve_finds_a_function_of_intensity() -> None:
+def test_a_curve_fits_a_function_of_intensity() -> None:
     intensity = np.random.default_rng(0).uniform(0, 1, 40_000).astype(np.float32)
     quantity = 2 + 3 * intensity + 0.1 * white((1, 40_000))[0]
     curve = Curve.mean(intensity, quantity)
@@ -80,7 +80,7 @@ def test_noise_variance_by_intensity() -> None:
     assert np.allclose(curve(at), 1e-4 * at, rtol=0.15)
 
 
-def test_noise_variance_is_not_fooled_by_an_edge_or_the_mosaic() -> None:
+def test_noise_variance_ignores_edges_and_the_mosaic() -> None:
     light = np.full(SIZE, 0.2, np.float32)
     light[:, 120:] = 0.25
     light[::2, ::2] += 0.1  # another colour
@@ -119,11 +119,11 @@ def test_colours_are_filtered_separately() -> None:
         assert np.allclose(blurred, mosaic)
 
 
-def test_lag_covariance_of_white_noise_is_nothing() -> None:
+def test_lag_covariance_of_white_noise_is_zero() -> None:
     assert abs(float(lag_covariance(white()).mean())) < 0.02
 
 
-def test_lag_covariance_of_what_is_smooth_is_its_variance() -> None:
+def test_lag_covariance_of_a_smooth_signal_is_its_variance() -> None:
     smooth = cv2.GaussianBlur(white(), (0, 0), 12)
     smooth = np.float32(0.1) * (smooth - smooth.mean()) / smooth.std()
     assert float(lag_covariance(smooth + white(deviation=0.1)).mean()) == pytest.approx(
@@ -133,7 +133,7 @@ def test_lag_covariance_of_what_is_smooth_is_its_variance() -> None:
 
 @pytest.mark.parametrize("side", [5, 7])
 @pytest.mark.parametrize("size", [(32, 48), (33, 47)])
-def test_shrinking_leaves_constants_alone(side: int, size: tuple[int, int]) -> None:
+def test_shrinking_keeps_constants(side: int, size: tuple[int, int]) -> None:
     flat = np.tile(np.array([[0.1, 0.2], [0.3, 0.4]], np.float32), (17, 24))[: size[0], : size[1]]
     assert np.allclose(shrink(flat, np.full(size, 1e-4, np.float32), side), flat, atol=1e-6)
 

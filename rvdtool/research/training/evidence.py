@@ -28,11 +28,11 @@ from rvdtool.reconstruct.affinity import Candidate, Evidence
 from rvdtool.reconstruct.brightness import Ratio, Shading
 from rvdtool.reconstruct.chain import Chain
 from rvdtool.reconstruct.inverse_isp import Estimate
-from rvdtool.reconstruct.isp_features import Rgb
 from rvdtool.reconstruct.statistics import Array
 from rvdtool.research.dataset.augment import Augmentation
 from rvdtool.research.dataset.rvd import RvdFolder, RvdVideo
 from rvdtool.research.fingerprint import code_fingerprint
+from rvdtool.video.frame import Rgb
 
 _SOURCES = ("research.training.evidence", "reconstruct", "matching", "raw.bayer", "raw.render")
 """The code that evidence depends on. Evidence made by another version of it isn't used."""
