@@ -30,6 +30,7 @@ def report_as_json(
         "trusted": report.trusted,
         "inverse_isp_alone": report.alone,
         "expected_psnr": report.expected,
+        "doubtful_light": report.doubtful,
         "differing": report.differing,
         "cuts": report.cuts,
         "name": report.labels.stem,
@@ -77,6 +78,15 @@ def report_in_words(report: "DerenderReport", options: "DerenderOptions", model:
             f"In {len(report.alone)} of {report.frames} frames, the first being {report.alone[0]}, "
             "nothing in the RAW could be matched: the result there is the inverse ISP alone, which "
             "is calibrated on the RAW"
+        )
+    if report.doubtful:
+        first, share = min(report.doubtful), max(report.doubtful.values())
+        exposures = "; or, if the exposure was changed, `--exposures`"
+        told.append(
+            f"In {len(report.doubtful)} of {report.frames} frames, the first being {first}, light "
+            f"differs so much from the RAW's that brightness may be wrong in up to {share:.0%} of "
+            "the frame: give `rvdtool pack --raw FRAME=FILE` a RAW in that light"
+            + ("" if report.knows_exposures else exposures)
         )
     if report.cuts:
         frames = ", ".join(map(str, report.cuts))

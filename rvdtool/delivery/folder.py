@@ -31,6 +31,8 @@ CHECKPOINT_EVERY = 24
 NOTHING_FOUND, NOTHING_CARRIED = 0.01, 0.05
 """Limits of `Figures.trusted` and `Figures.carried` below which a frame counts as the inverse ISP's
 result alone."""
+FEW_DOUBTFUL = 0.01
+"""Share of a frame below which doubtful places aren't reported."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,13 @@ class DerenderReport:
         own chain reconstructed."""
         figures = self.figures.items()
         return {index: one.expected for index, one in figures if not math.isnan(one.expected)}
+
+    @property
+    def doubtful(self) -> dict[int, float]:
+        """Share of the frame in which light has changed so much that the level may be wrong, 0..1,
+        by frame index, for frames that have such places."""
+        shares = {index: one.doubtful for index, one in self.figures.items()}
+        return {index: share for index, share in shares.items() if share >= FEW_DOUBTFUL}
 
     @property
     def differing(self) -> dict[int, float]:

@@ -279,9 +279,7 @@ class Run:
         def write() -> None:
             with stage("writing"):
                 frame = self.grained(raw, index) if grained else raw
-                shown = NO_MAP
-                if self._maps is not None:
-                    shown = self._maps.write(expected, index)
+                shown = self._maps.write(expected, index) if self._maps else NO_MAP
                 data = encode_dng(
                     exposed(self.bundle, frame, index),
                     compression=self.options.compression,
@@ -304,6 +302,7 @@ class Run:
             trusted=np.nan if result.trusted is None else result.trusted,
             carried=np.nan if result.carried is None else result.carried,
             expected=np.nan if result.expected is None else expected_psnr(result.expected),
+            doubtful=result.doubtful,
             differing=result.differing,
             tracks_gain=result.tracks_gain,
             cut=result.cut,

@@ -83,7 +83,7 @@ class Candidate:
     variance: Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SharedPrior:
     """The fields that `Prior` and `Evidence` have in common.
 
@@ -100,6 +100,8 @@ class SharedPrior:
             [H, W]. Where they differ from this frame's fit, the flow is wrong or the light has
             changed.
         far: flow to the reference frame, [H, W, 2].
+        doubt: variance due to changed light that isn't in the candidates' variances, by block,
+            [H//8, W//8]; None if 0. It is only used for the expected error.
     """
 
     fit: Candidate
@@ -113,9 +115,10 @@ class SharedPrior:
     first_fit: Array
     previous_fit: Array
     far: Flow
+    doubt: Array | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Prior(SharedPrior):
     """The temporal affinity prior of one frame; see the module's docstring.
 
@@ -139,7 +142,7 @@ class Prior(SharedPrior):
         return float((of_warped + (1 - of_warped) * blend / anchored).mean())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Evidence(SharedPrior):
     """A prior without the candidate from the previous RAW, and what is needed to add it.
 
@@ -254,7 +257,8 @@ def gather(
     previous_fit, was_clipped = sample_mosaics(before, near)
     sure = _sure_blocks(calibration, estimate, grey, motion.far) & (not motion.lost)
     known = None if exposure is None or tracks_gain else level.value
-    estimate = in_its_light(calibration, rgb, estimate, from_reference[0], sure, known)
+    light = in_its_light(calibration, rgb, estimate, grey, from_reference[0], sure, known)
+    estimate = light.estimate
     clipped = (estimate.clipped > 0).astype(np.float32)
     free = block_means(np.maximum(clipped, was_clipped)) < 0.01
     free &= not motion.cut
@@ -272,6 +276,7 @@ def gather(
         for other, trusted, flow in ((from_reference[0], sure, far), (previous_fit, free, near))
     )
     brightness = track(anchored, neighbour, level)
+    followed = brightness.value if exposure is None else 1.0
     exposure = brightness.value if exposure is None else exposure
     if estimate.light_change is not None:
         calibration = errors_in_light(calibration, brightness.value)
@@ -291,12 +296,12 @@ def gather(
         fit_variance = candidates.fit_variance
         fit_variance += np.where(fit.full > 0, 0, estimate.light_variance / fit.gain**2)
     agreement = None if calibration.agreement is None else sample(calibration.agreement, far)
+    warped = _where_raw_agrees(Candidate(from_reference[2], candidates.warped_variance), agreement)
     return Evidence(
         fit=Candidate(fit.value, candidates.fit_variance),
         anchored=_where_raw_agrees(Candidate(*candidates.anchored), agreement),
-        warped=_where_raw_agrees(
-            Candidate(from_reference[2], candidates.warped_variance), agreement
-        ),
+        warped=warped,
+        doubt=light.doubt(fit, warped.variance, followed),
         fine=fit.fine,
         clipped=estimate.clipped,
         brightness=brightness,

@@ -20,6 +20,7 @@ from rvdtool.raw.frame import Mosaic, RawFrame
 from rvdtool.reconstruct.brightness import BLOCK, block_means
 from rvdtool.reconstruct.chain import Chain, Step
 from rvdtool.reconstruct.compiled import threads
+from rvdtool.reconstruct.confidence import doubtful
 from rvdtool.reconstruct.flow import Flow, resize_flow, sample
 from rvdtool.reconstruct.pipeline import ReadAhead
 from rvdtool.reconstruct.spool import Spool
@@ -44,12 +45,14 @@ class Waypoint:
     Attributes:
         brightness, trusted, carried: as in `Prior`.
         exposure: relative to the reference's.
+        doubtful: see `confidence.doubtful`.
     """
 
     brightness: float
     trusted: float
     carried: float
     exposure: np.float32
+    doubtful: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,8 @@ def trace(
         blocks = reference.size[0] // BLOCK, reference.size[1] // BLOCK
         spool.append(mosaic, resize_flow(state.far, blocks), step.expected)
         exposure, prior = np.float32(state.exposure), step.prior
-        waypoints.append(Waypoint(state.brightness, prior.trusted, prior.carried, exposure))
+        doubt = doubtful(prior, step.expected)
+        waypoints.append(Waypoint(state.brightness, prior.trusted, prior.carried, exposure, doubt))
         del step, prior  # a dozen maps of the frame's size
         done(state.index, mosaic)
     error = None

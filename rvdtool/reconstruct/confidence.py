@@ -19,6 +19,8 @@ FUSION, NETWORK = (2.1, 2.4), (2.0, 2.0)
 """The result's error in dB above its variances: a constant, and an increase for each tenfold
 distance from the reference if the ISP's gain isn't tracked (then the drift of a camera's ISP counts
 as a change of light). Fitted to 72 frames of 12 clips."""
+DOUBTFUL = 1e-4
+"""Expected mean squared error above which a block can count as doubtful: 40 dB."""
 LOWEST = 1e-10
 """Lower limit of the expected mean squared error: 100 dB."""
 PER_DB = 4
@@ -47,8 +49,24 @@ def expected_error(
     in_strips(total.shape[0], strip)
     start, growth = NETWORK if by_network else FUSION
     decibels = start + (0 if tracks_gain else growth * np.log10(max(age, 1)))
-    scale = 10 ** (decibels / 10) * prior.exposure**2
-    return np.maximum(block_means(total) * np.float32(scale), np.float32(LOWEST))
+    exposure = np.float32(prior.exposure**2)
+    error = block_means(total) * np.float32(10 ** (decibels / 10)) * exposure
+    if prior.doubt is not None:
+        error += prior.doubt * exposure
+    return np.clip(error, LOWEST, 1)
+
+
+def doubtful(prior: Prior, error: Array) -> float:
+    """Fraction of a frame whose expected error is mostly due to changed light, 0..1.
+
+    Args:
+        prior: the frame's prior.
+        error: its expected error, see `expected_error`.
+    """
+    if prior.doubt is None:
+        return 0.0
+    due = prior.doubt * np.float32(prior.exposure**2)
+    return float(((error > DOUBTFUL) & (due > error / 2)).mean())
 
 
 def expected_psnr(error: Array) -> float:

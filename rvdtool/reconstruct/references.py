@@ -25,6 +25,7 @@ from rvdtool.raw.frame import Mosaic, RawFrame
 from rvdtool.reconstruct.blend import MOST_IN_FLIGHT, Trace, blend, steps, trace
 from rvdtool.reconstruct.calibration import Calibration
 from rvdtool.reconstruct.chain import Chain, ChainState, GainMode
+from rvdtool.reconstruct.confidence import doubtful
 from rvdtool.reconstruct.flow import Flow, read_flow, read_flow_to_next
 from rvdtool.reconstruct.match import Match
 from rvdtool.reconstruct.motion import NearFlow
@@ -125,6 +126,8 @@ class Result:
         carried: share of the fusion's weight that this reference's RAW has, 0..1; None likewise.
         expected: expected mean squared error, normalised, by block, [H//8, W//8]; None for a true
             RAW, or if unknown.
+        doubtful: fraction of the frame in which the light has changed too much, 0..1; see
+            `confidence.doubtful`.
         differing: fraction of the frame in which its own RAW shows something else, 0..1; 0 for
             frames without a RAW.
         tracks_gain: whether changes of brightness are attributed to the ISP.
@@ -141,6 +144,7 @@ class Result:
     trusted: float | None = None
     carried: float | None = None
     expected: Array | None = None
+    doubtful: float = 0.0
     differing: float = 0.0
     tracks_gain: bool = False
     cut: bool = False
@@ -274,9 +278,11 @@ def _before(
         for index in todo:
             age = after.index - index
             waypoint, reference = backward.waypoints[age - 1], after.raw
+            doubt = waypoint.doubtful
             mosaic, expected = backward.mosaic(age), backward.expected(age)
             if before and forward:
                 waypoint, reference = forward.waypoints[index - before.index - 1], before.raw
+                doubt = min(doubt, waypoint.doubtful)
                 value, expected = blend(forward, backward, index - before.index, age)
                 mosaic = denormalise(value, reference.black, reference.white)
             raw = reference.with_mosaic(mosaic)
@@ -287,6 +293,7 @@ def _before(
                 exposure=float(waypoint.exposure),
                 trusted=waypoint.trusted,
                 carried=waypoint.carried,
+                doubtful=doubt,
                 expected=expected,
                 tracks_gain=backward.tracks_gain,
                 counted=True,
@@ -333,6 +340,7 @@ def _after(
             trusted=step.prior.trusted,
             carried=step.prior.carried,
             expected=step.expected,
+            doubtful=doubtful(step.prior, step.expected),
             tracks_gain=chain.tracks_gain,
             cut=step.motion.cut,
             state=state,

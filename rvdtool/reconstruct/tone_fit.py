@@ -39,6 +39,8 @@ GAP = 2.2
 """If the codes of the two frames don't overlap, the ratio depends on the usual curve in the gap
 between them: the error of its logarithm is (GAP · gap)⁴, with a gap of 0..1 (measured: 0 to 0.035
 at 0.2, 0.01 to 1.2 at 0.26 to 0.5)."""
+LARGEST = 1.6
+"""Upper limit of that error: the largest that was measured is a factor of five."""
 _WIDE, _NARROW = np.arange(-6, 6.01, 0.02), np.arange(-0.1, 0.101, 0.002)
 """Logarithms of the ratios that are tried: at first, and around the best one so far."""
 _BENDS = np.diff(np.eye(KNOTS), 2, axis=0)
@@ -115,12 +117,15 @@ class ToneFit:
             if known is not None and squared_errors[-1] <= AS_GOOD * squared_errors[best]:
                 best = len(ratios) - 1
             factors, ratio = solved[best], float(ratios[best])
-            error = 0.0 if ratio == known else _error(np.log(ratios), squared_errors)
+            error = 0.0 if ratio == known or not now else _error(np.log(ratios), squared_errors)
             mixes = _mixes(factors, shown, shown_now, ratio)
             logs = _NARROW if now else logs
-        if now and error:
-            error = float(np.hypot(error, (GAP * _gap(first, now)) ** 4))
-        places = np.linspace(0, KNOTS - 1, usual.size)
+        if error:
+            error = min(float(np.hypot(error, (GAP * _gap(first, now)) ** 4)), LARGEST)
+        # Beyond the codes that are shown, factors would go on along a line, to any value.
+        coded = np.concatenate([pairs.coded.ravel() for pairs in (*first, *now)])
+        ends = np.quantile(coded, (0.01, 0.99)) if coded.size else np.zeros(2)
+        places = np.clip(np.linspace(0, 1, usual.size), *ends) * (KNOTS - 1)
         curve = usual * np.interp(places, np.arange(KNOTS), factors)
         return cls(curve.astype(np.float32), mixes, ratio, error)
 

@@ -127,6 +127,7 @@ def test_json_is_for_programs(
     assert set(report["expected_psnr"]) == {str(index) for index in range(1, FRAMES)}
     assert all(20 < psnr < 90 for psnr in report["expected_psnr"].values())
     assert report["differing"] == {}
+    assert report["doubtful_light"] == {}
 
 
 def test_options_reach_the_work(

@@ -187,3 +187,16 @@ def test_frames_made_by_the_inverse_isp_alone_are_counted(
         "In 2 of 4 frames, the first being 2, nothing in the RAW could be matched: "
         "the result there is the inverse ISP alone, which is calibrated on the RAW\n"
     ) in capsys.readouterr().out
+
+
+def test_frames_in_unknown_light_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, *later = pan(3)
+    bundle = make_bundle(tmp_path, [0.05 * first, *later])
+    assert run("derender", bundle, "-o", tmp_path / "raws", "--model", "none") == 0
+    assert (
+        "In 2 of 3 frames, the first being 1, light differs so much from the RAW's that brightness "
+        "may be wrong in up to 100% of the frame: give `rvdtool pack --raw FRAME=FILE` a RAW in "
+        "that light; or, if the exposure was changed, `--exposures`\n"
+    ) in capsys.readouterr().out

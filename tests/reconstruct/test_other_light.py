@@ -1,6 +1,7 @@
 """Light or exposure that changes by many stops."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from small_shots import BLACK, COLOR, WHITE, Array, mosaic, pan, psnr, raw_frame
 
 from rvdtool.raw.bayer import normalise
 from rvdtool.reconstruct.chain import Chain
+from rvdtool.reconstruct.confidence import doubtful, expected_psnr
 from rvdtool.reconstruct.flow import estimate_flow, flow_image, sample
 from rvdtool.reconstruct.motion import equally_bright, same_scene
 from rvdtool.reconstruct.packing import BRIGHTEST, shown_brightness
@@ -66,6 +68,11 @@ CURVES: dict[str, Callable[[Doubles], Doubles]] = {
 """Tone curves other than the regression's; the last four aren't usual ones either."""
 
 
+def developed(linear: Array, curve: str) -> NDArray[np.uint8]:
+    light = np.clip(linear @ COLOR.T, 0, 1).astype(np.float64)
+    return np.rint(255 * CURVES[curve](light)).astype(np.uint8)
+
+
 @pytest.mark.parametrize(
     ("base", "factor", "known"),
     [(0.2, 4, False), (1, 1 / 4, False), (0.1, 8, False), (1, 1 / 8, False), (0.1, 8, True)],
@@ -76,11 +83,8 @@ def test_tone_curves_are_measured_in_other_light(
 ) -> None:
     """With a usual curve, logarithm and shoulder gave 12 to 28 dB."""
 
-    def developed(linear: Array) -> NDArray[np.uint8]:
-        light = np.clip(linear @ COLOR.T, 0, 1).astype(np.float64)
-        return np.rint(255 * CURVES[curve](light)).astype(np.uint8)
-
-    assert after_step(base, factor, known, pan(1) * 4, developed) > 32
+    one = partial(developed, curve=curve)
+    assert after_step(base, factor, known, pan(1) * 4, one) > 32
 
 
 def circle(side: tuple[int, int]) -> Array:
@@ -115,3 +119,34 @@ def test_brightness_for_networks_is_limited_to_that_of_training() -> None:
     bright = chain.step(render(0.8 * scene)).prior
     assert bright.brightness.value == pytest.approx(8, rel=0.05)
     assert shown_brightness(bright) == BRIGHTEST
+
+
+def lamp(scene: Array, factor: float) -> Array:
+    """Light with a soft edge, on the middle of a scene."""
+    y, x = np.mgrid[: scene.shape[0], : scene.shape[1]].astype(np.float32)
+    height, width = scene.shape[:2]
+    near = np.exp(-((x - width / 2) ** 2 + (y - height / 2) ** 2) / (height / 3) ** 2)
+    return scene * (1 + (factor - 1) * near[..., None])
+
+
+@pytest.mark.parametrize("curve", ["srgb", "S", "shoulder"])
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_the_expected_error_grows_with_unknown_light(everywhere: bool, curve: str) -> None:
+    """With a lamp behind a shoulder, 52 dB were expected instead of 28."""
+    scenes = [0.1 * scene for scene in pan(2, size=(144, 192))]
+    scenes[1] = 16 * scenes[1] if everywhere else lamp(scenes[1], 16)
+    chain = Chain(raw_frame(scenes[0]), developed(scenes[0], curve))
+    step = chain.step(developed(scenes[1], curve))
+    true = np.clip(mosaic(scenes[1]), 0, 1)
+    got = psnr(normalise(step.mosaic, BLACK, WHITE), true)
+    assert expected_psnr(step.expected) < got + 3
+    assert doubtful(step.prior, step.expected) > 0.2
+
+
+def test_a_known_exposure_leaves_little_doubt() -> None:
+    scenes = [0.1 * scene for scene in pan(2, size=(144, 192))]
+    chain = Chain(raw_frame(scenes[0]), render(scenes[0]), exposures=[1, 8])
+    step = chain.step(render(8 * scenes[1]))
+    got = psnr(normalise(step.mosaic, BLACK, WHITE), np.clip(mosaic(8 * scenes[1]), 0, 1))
+    assert 40 < expected_psnr(step.expected) < got
+    assert doubtful(step.prior, step.expected) < 0.01
