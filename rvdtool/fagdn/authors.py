@@ -37,7 +37,7 @@ def import_authors(file: Path, folder: Path, *, overwrite: bool = False) -> None
     checkpoint = read_pth(file)
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
         raise ModelError(
-            f"{file}: not a checkpoint of the authors: those are a dict with a 'state_dict'"
+            f"{file}: not a checkpoint of the authors, which is a dict with a 'state_dict'"
         )
     state = _state(checkpoint, file)
     config = asdict(FagdnConfig())

@@ -4,7 +4,7 @@
 
 Sources: github.com/zhangchen98/RAW_CVPR24 at 874cfd8, dataset/dataset.py (its test data set) and
 main.py (`test`). Unlike `rvdtool.reconstruct.chain`, it doesn't subtract the black level, has no
-calibration and no reference beyond the first frame, and doesn't quantise its state. Clips that the
+calibration, uses no reference but the first frame, and doesn't quantise its state. Clips that the
 authors' code doesn't support (odd sides, CFA phases other than RGGB, 16-bit sRGB) are converted to
 RGGB geometry by `rvdtool.raw.bayer.to_planes`.
 """
@@ -111,12 +111,12 @@ class FagdnChain:
         self.state = FagdnState(
             0, pad(planes), pad(half_size(rgb, reference.phase)), flow_image(rgb)
         )
-        self._seen = (0, self.state.grey)
+        self._observed = (0, self.state.grey)
 
     def resume(self, state: FagdnState) -> None:
         """Continue after `state`, which an earlier run of the same chain saved."""
         self.state = state
-        self._seen = (state.index, state.grey)
+        self._observed = (state.index, state.grey)
 
     def step(self, rgb: Rgb) -> FagdnState:
         """De-render the next frame, and return it as the new state.
@@ -132,25 +132,27 @@ class FagdnChain:
         Args:
             rgb: uint8 or uint16 [H, W, 3], of the reference frame's size.
         """
-        (past, previous), phase, size = self._seen, self._reference.phase, self._reference.size
+        (past, previous), phase, size = self._observed, self._reference.phase, self._reference.size
         grey = flow_image(rgb)
         if self._flow is None:
             flow = resize_flow(estimate_flow(previous, grey), size)
         else:
             flow = self._flow(past + 1, size)
-        self._seen = (past + 1, grey)
+        self._observed = (past + 1, grey)
         srgb = pad(half_size(rgb, phase))
         # Flow in half-size pixels (dataset.py divides by the sides, resizes and multiplies).
         halved = np.float32(0.5) * _means(flow, phase)
         return FagdnObservation(past + 1, srgb, grey, pad(halved))
 
-    def advance(self, seen: FagdnObservation) -> FagdnState:
+    def advance(self, observation: FagdnObservation) -> FagdnState:
         """De-render the frame after the current state; return it as the new state."""
-        inputs = (self.state.srgb, seen.srgb, self.state.planes, seen.flow)
+        inputs = (self.state.srgb, observation.srgb, self.state.planes, observation.flow)
         with torch.inference_mode():
             predicted, _ = self._network(*(self._tensor(array) for array in inputs))
         planes = predicted[0].float().cpu().numpy()
-        self.state = FagdnState(seen.index, zero_padding(planes, self._size), seen.srgb, seen.grey)
+        self.state = FagdnState(
+            observation.index, zero_padding(planes, self._size), observation.srgb, observation.grey
+        )
         return self.state
 
     def values(self) -> Array:
@@ -205,18 +207,18 @@ def reconstruct_fagdn(
                 # A copy, since the bundle's array would keep the whole frame in memory.
                 raw = replace(reference or clip.references[0]).frame
                 flow = _flow_to_next(clip.flows, frame.index)
-                chain, begun = FagdnChain(network, raw, frame.rgb, flow), frame.index
+                chain, begin = FagdnChain(network, raw, frame.rgb, flow), frame.index
             elif frame.index > done:
                 chain.step(frame.rgb)
             elif frame.index == done and start and isinstance(start.state, FagdnState):
-                chain.resume(checked_state(start.state, chain.state, frame.index - begun))
+                chain.resume(checked_state(start.state, chain.state, frame.index - begin))
             if frame.index <= done:
                 yield None
                 continue
-            made = raw.with_mosaic(chain.mosaic())
+            result = raw.with_mosaic(chain.mosaic())
             if clip.made and reference is None:
-                clip.made(made, frame.index)
-            yield Result(frame.index, made, state=chain.state, is_reference=reference is not None)
+                clip.made(result, frame.index)
+            yield Result(frame.index, result, state=chain.state, is_reference=reference is not None)
 
 
 def _flow_to_next(files: Sequence[Path] | None, begin: int) -> FlowToNext | None:

@@ -103,8 +103,8 @@ class Fagdn(nn.Module):
             prior = self.conv_raw(warped[:, 3:])
             if self.config.confidence_map:
                 # model/network.py multiplies; the paper's eq. 7 reads as concatenation.
-                seen = torch.cat([current, warped[:, :3]], dim=1)
-                prior = prior * self.confidence_map(seen)
+                both = torch.cat([current, warped[:, :3]], dim=1)
+                prior = prior * self.confidence_map(both)
             current = torch.cat([current, prior], dim=1)
         # The previous frame isn't warped here (model/network.py; eq. 7).
         result: tuple[Tensor, list[Tensor]] = self.mapping_branch(current, previous.to(dtype))
@@ -224,18 +224,18 @@ class Gla(nn.Module):
         side = self._patch
         rows, columns = height // side, width // side
 
-        def cut(image: Tensor) -> Tensor:
+        def split(image: Tensor) -> Tensor:
             pixels = image.permute(0, 2, 3, 1)
             pixels = pixels.reshape(batch, rows, side, columns, side, channels)
             return pixels.transpose(2, 3).reshape(-1, side * side, channels)
 
-        def summed_up(image: Tensor) -> Tensor:
+        def patch_maxima(image: Tensor) -> Tensor:
             return F.max_pool2d(image, side).flatten(2).transpose(1, 2)
 
-        pixels = cut(current)
-        whole = self.globalGuidance(summed_up(current), summed_up(previous))
-        local = self.localGuidance(pixels, cut(previous))
-        pixels = pixels + (whole.reshape(-1, 1, channels) + local)
+        pixels = split(current)
+        global_features = self.globalGuidance(patch_maxima(current), patch_maxima(previous))
+        local = self.localGuidance(pixels, split(previous))
+        pixels = pixels + (global_features.reshape(-1, 1, channels) + local)
         pixels = pixels.reshape(batch, rows, columns, side, side, channels).transpose(2, 3)
         return pixels.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
 

@@ -3,8 +3,8 @@
 The video frame is predicted from the RAW (`prediction`) and compared with the real one at several
 scales. The effects of ISPs and codecs are tolerated: tone curves, lens shading, local tone mapping
 (gradual changes of brightness, but not of colour), sharpening, chroma subsampling, noise, clipping,
-and misregistration of up to two pixels. Differences of content are found: structure that only one
-of the frames has, or a surface of another colour or clearly another brightness.
+and misregistration of up to two pixels. Differences of content are detected: structure that only
+one of the frames has, or a surface whose colour differs, or whose brightness differs clearly.
 """
 
 from typing import Any
@@ -62,18 +62,18 @@ def disagreement(rgb: Rgb, raw: RawFrame) -> Map:
     largest = 255 if rgb.dtype == np.uint8 else 65535
     shown = _means(rgb, block) / np.float32(largest)
     clipped = (full > 0) | (_means(rgb.max(-1) > _FULL * largest, block) > 0)
-    likeness, telling = _likeness(np.ascontiguousarray(sensed[..., 1]), _luma(shown))
-    surely = _as_map((likeness > 0.8) & (telling > 0.3) & ~clipped)
-    weights = surely if surely.mean() > 0.02 else _as_map(~clipped)
+    similarity, signal = _similarity(np.ascontiguousarray(sensed[..., 1]), _luma(shown))
+    certain = _as_map((similarity > 0.8) & (signal > 0.3) & ~clipped)
+    weights = certain if certain.mean() > 0.02 else _as_map(~clipped)
     if not weights.any():
         return np.zeros(raw.size, np.float32)
     first = predict(sensed, shown, weights)
-    prediction = predict(sensed, shown, _agreeing(first, shown, likeness, telling, clipped))
-    apart = _apart(prediction, shown, clipped)
-    seen = np.clip(1 - 3 * _box(_as_map(clipped)), 0, 1)
-    unlike = np.clip((0.5 - likeness) * 2, 0, 1) * telling**2 * seen
-    like = np.clip((likeness - 0.6) / 0.3, 0, 1) * telling
-    mask = _grown(apart * (1 - 0.5 * like) + unlike, _own(likeness, telling))
+    prediction = predict(sensed, shown, _agreeing(first, shown, similarity, signal, clipped))
+    difference = _difference(prediction, shown, clipped)
+    visible = np.clip(1 - 3 * _box(_as_map(clipped)), 0, 1)
+    unlike = np.clip((0.5 - similarity) * 2, 0, 1) * signal**2 * visible
+    like = np.clip((similarity - 0.6) / 0.3, 0, 1) * signal
+    mask = _regions(difference * (1 - 0.5 * like) + unlike, _one_sided(similarity, signal))
     return np.clip(_enlarged(mask, block, raw.size), 0, 1)
 
 
@@ -95,10 +95,10 @@ def _camera_colors(raw: RawFrame, block: int) -> tuple[Colors, Map]:
 def _means(values: NDArray[np.generic], block: int) -> NDArray[np.float32]:
     """Means over block×block; incomplete blocks at the right and bottom are left out."""
     height, width = values.shape[0] // block, values.shape[1] // block
-    whole = np.ascontiguousarray(values[: height * block, : width * block], np.float32)
+    complete = np.ascontiguousarray(values[: height * block, : width * block], np.float32)
     if block == 1:
-        return whole
-    return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA))
+        return complete
+    return np.asarray(cv2.resize(complete, (width, height), interpolation=cv2.INTER_AREA))
 
 
 def _luma(colors: Colors) -> Map:
@@ -117,7 +117,7 @@ def _box(values: Map) -> Map:
     return np.asarray(cv2.blur(values, (_WINDOW, _WINDOW), borderType=cv2.BORDER_REFLECT))
 
 
-def _likeness(one: Map, other: Map) -> tuple[Map, Map]:
+def _similarity(one: Map, other: Map) -> tuple[Map, Map]:
     """Correlation of structure in a window, and how much of the structure is signal.
 
     The correlation (-1..1) is the best over shifts by one cell. The second map (0..1) is the
@@ -134,34 +134,34 @@ def _likeness(one: Map, other: Map) -> tuple[Map, Map]:
             both = _box(bands[0] * moved)
             size = np.sqrt(np.maximum(energies[0] * _box(moved * moved), 1e-18))
             best = np.maximum(best, both / size)
-    rest = 1 - np.maximum(best, 0)
-    noises = [np.float32(np.percentile(e * rest, 20) + _FAINT**2) for e in energies]
-    telling = np.maximum(*(e / (e + 8 * n) for e, n in zip(energies, noises, strict=True)))
-    return best, telling
+    noise_share = 1 - np.maximum(best, 0)
+    noises = [np.float32(np.percentile(e * noise_share, 20) + _FAINT**2) for e in energies]
+    signal = np.maximum(*(e / (e + 8 * n) for e, n in zip(energies, noises, strict=True)))
+    return best, signal
 
 
 def _agreeing(
-    first: Prediction, shown: Colors, likeness: Map, telling: Map, clipped: NDArray[np.bool_]
+    first: Prediction, shown: Colors, similarity: Map, signal: Map, clipped: NDArray[np.bool_]
 ) -> Map:
-    """Cells for the second fit: those that the first fit explains and whose structure agrees."""
+    """Weights of cells for the second fit: those with a small error and agreeing structure."""
     error = np.abs(first.colors - shown).max(-1)
     near = 1 / (1 + (error / (0.05 + 0.1 * first.unsure)) ** 2) ** 2
-    like = np.clip((likeness - 0.2) / 0.4, 0.02, 1) * telling + 1 - telling
-    alike = np.clip((likeness - 0.7) / 0.2, 0, 1) * telling
+    like = np.clip((similarity - 0.2) / 0.4, 0.02, 1) * signal + 1 - signal
+    alike = np.clip((similarity - 0.7) / 0.2, 0, 1) * signal
     return np.asarray(np.maximum(0.1 * near * like, alike) * ~clipped, np.float32)
 
 
-def _apart(prediction: Prediction, shown: Colors, clipped: NDArray[np.bool_]) -> Map:
+def _difference(prediction: Prediction, shown: Colors, clipped: NDArray[np.bool_]) -> Map:
     """Difference between prediction and video frame in tolerances, the largest of several scales.
 
     Colours are compared after a gain that makes both equally bright.
     """
     worst = np.zeros(shown.shape[:2], np.float32)
-    sure, unsure = _as_map(~clipped), np.float32(0.15) * prediction.unsure
+    unclipped, unsure = _as_map(~clipped), np.float32(0.15) * prediction.unsure
     for sigma in _SCALES:
-        seen = _blur(sure, sigma) + np.float32(1e-3)
+        visible = _blur(unclipped, sigma) + np.float32(1e-3)
         own, other = (
-            _blur(colors * sure[..., None], sigma) / seen[..., None]
+            _blur(colors * unclipped[..., None], sigma) / visible[..., None]
             for colors in (prediction.colors, shown)
         )
         dark, light = _luma(own), _luma(other)
@@ -171,41 +171,41 @@ def _apart(prediction: Prediction, shown: Colors, clipped: NDArray[np.bool_]) ->
         strength = np.maximum(np.ptp(own, -1), np.ptp(other, -1))
         allowed = _COLOR_TOLERANCE + (unsure + 0.1 * strength)[..., None]
         ratio = np.maximum(
-            _beyond(light, dark) / tolerance, (_beyond(other_color, own_color) / allowed).max(-1)
+            _outside(light, dark) / tolerance, (_outside(other_color, own_color) / allowed).max(-1)
         )
-        worst = np.maximum(worst, np.clip(2 * seen, 0, 1) * ratio)
+        worst = np.maximum(worst, np.clip(2 * visible, 0, 1) * ratio)
     return worst
 
 
-def _beyond(values: NDArray[np.float32], expected: NDArray[np.float32]) -> NDArray[np.float32]:
+def _outside(values: NDArray[np.float32], expected: NDArray[np.float32]) -> NDArray[np.float32]:
     """Distance of values from the range of the expected values at the cell and its neighbours."""
     around = np.ones((3, 3), np.uint8)
     low, high = cv2.erode(expected, around), cv2.dilate(expected, around)
     return np.asarray(np.maximum(np.maximum(low - values, values - high), 0))
 
 
-def _own(likeness: Map, telling: Map) -> Map:
+def _one_sided(similarity: Map, signal: Map) -> Map:
     """Confidence that there is structure that only one of the frames has, 0..1."""
-    return np.asarray(telling * np.clip((0.8 - likeness) / 0.4, 0, 1))
+    return np.asarray(signal * np.clip((0.8 - similarity) / 0.4, 0, 1))
 
 
-def _grown(evidence: Map, own: Map) -> Map:
+def _regions(evidence: Map, own: Map) -> Map:
     """Connected regions with enough strong evidence whose outline is in one frame only.
 
     An object that only one frame shows has an outline that the other frame doesn't have. If both
-    frames have the outline, the colours were merely predicted badly.
+    frames have the outline, the colours were only predicted badly.
     """
     weak = (evidence > _WEAK).astype(np.uint8)
     count, labels = cv2.connectedComponents(weak, connectivity=8)
     around = np.ones((_RIM, _RIM), np.uint8)
     near = cv2.dilate(labels.astype(np.float32), around).astype(int)
-    rim = (cv2.erode(weak, around) == 0) & (near > 0)
+    outline_mask = (cv2.erode(weak, around) == 0) & (near > 0)
 
     def total(where: NDArray[np.int_], values: NDArray[Any]) -> NDArray[Any]:
         return np.bincount(where.ravel(), values.ravel(), minlength=count)
 
     strength = total(labels, evidence) / np.maximum(total(labels, weak), 1)
-    outline = total(near, own * rim) / np.maximum(total(near, rim), 1)
+    outline = total(near, own * outline_mask) / np.maximum(total(near, outline_mask), 1)
     keep = total(labels, evidence > _STRONG) >= _SMALLEST
     keep &= (outline * (strength - _WEAK) > _OUTLINE) | (strength > _PLAIN)
     keep[0] = False
@@ -216,6 +216,6 @@ def _grown(evidence: Map, own: Map) -> Map:
 def _enlarged(mask: Map, block: int, size: tuple[int, int]) -> Map:
     """The map at pixel resolution; incomplete blocks at the edge get their neighbour's value."""
     height, width = mask.shape
-    whole = cv2.resize(mask, (width * block, height * block), interpolation=cv2.INTER_LINEAR)
-    rest = [(0, size[0] - whole.shape[0]), (0, size[1] - whole.shape[1])]
-    return np.asarray(np.pad(whole, rest, mode="edge"), np.float32)
+    enlarged = cv2.resize(mask, (width * block, height * block), interpolation=cv2.INTER_LINEAR)
+    missing = [(0, size[0] - enlarged.shape[0]), (0, size[1] - enlarged.shape[1])]
+    return np.asarray(np.pad(enlarged, missing, mode="edge"), np.float32)

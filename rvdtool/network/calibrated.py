@@ -11,8 +11,8 @@ a reference frame (`gla.py`). The differences are:
   of 30 dB and of 70 dB: brightness is the only absolute value that it sees.
 - It doesn't output a RAW frame but changes to the variance-weighted fusion: factors for the
   candidates' precisions, and a correction in units of σ. They are zero at the start, so an
-  untrained network *is* the training-free fusion; a trained one can't leave the candidates' range
-  by much.
+  untrained network *is* the training-free fusion; a trained one can leave the candidates' range
+  only by a few σ.
 - The reference frame, with its true RAW and the inverse ISP's error on it, is encoded once per
   clip, so that it can't drift.
 """
@@ -41,8 +41,8 @@ BEYOND = 3.0
 """The output leaves the candidates' range by at most this many σ."""
 UNTOLD = 1e-3
 """Where a channel is clipped and the unpredictable error has at least this variance, the result is
-the mean of the fusion and the network's output: how far a colour exceeds the limit isn't visible in
-the picture, and what a network learned about it is as wrong in other scenes
+the mean of the fusion and the network's output. The picture doesn't show how far a colour exceeds
+the limit, and a network's estimate of it isn't better than the fusion in other scenes
 (docs/research/training-log.md)."""
 STEEPEST = 6.0
 """Largest change of the logarithm of a precision."""
@@ -179,7 +179,7 @@ class CalibratedFagdn(nn.Module):
             dim=1,
         )
         return self.reference_out(
-            self.reference_encoder(self.reference_encoder.stem(_last(inputs)))[-1]
+            self.reference_encoder(self.reference_encoder.stem(_channels_last(inputs)))[-1]
         )
 
     def forward(self, planes: Planes, reference: Tensor | None) -> Tensor:
@@ -192,12 +192,12 @@ class CalibratedFagdn(nn.Module):
         Returns:
             Normalised RAW, [B, 4, h, w].
         """
-        planes = _known(planes, self.config)
+        planes = _ablated(planes, self.config)
         variances = planes.variances.clamp_min(SMALLEST)
         fused, total = fuse_planes(planes.values, variances, planes.fine)
         expected = total.sqrt()
         sigma = expected if self.config.calibrated else torch.full_like(expected, 0.01)
-        first = self.encoder.stem(_last(self._inputs(planes, variances, fused, sigma)))
+        first = self.encoder.stem(_channels_last(self._inputs(planes, variances, fused, sigma)))
         out = self.decide(first, reference, planes.flow).float()
         out = out.reshape(out.shape[0], CANDIDATES + 1, 4, *out.shape[-2:])
         change = STEEPEST * torch.tanh(out[:, :CANDIDATES] / STEEPEST)
@@ -205,13 +205,13 @@ class CalibratedFagdn(nn.Module):
         value = value + sigma * out[:, CANDIDATES]
         if self.training:  # no clamping: it would stop the gradient
             return value
-        untold = _somewhat_clipped(planes) & (planes.fine >= UNTOLD)
-        value = torch.where(untold, (fused + value) / 2, value)
+        uncertain = _any_clipped(planes) & (planes.fine >= UNTOLD)
+        value = torch.where(uncertain, (fused + value) / 2, value)
         slack = BEYOND * expected
         return value.clamp(planes.values.amin(dim=1) - slack, planes.values.amax(dim=1) + slack)
 
     def decide(self, first: Tensor, reference: Tensor | None, flow: Tensor) -> Tensor:
-        """Run the network after its first layer; its output says how to change the fusion.
+        """Run the network after its first layer; returns changes to the fusion.
 
         Args:
             first: features of the first layer, [B, C, h, w].
@@ -230,14 +230,14 @@ class CalibratedFagdn(nn.Module):
 
     def encode_fine(self, first: Tensor) -> Tensor:
         """Features of the encoder's finest level from those of the first layer, [B, C, h, w]."""
-        made: Tensor = self.encoder.blocks[0](first)
-        return made
+        features: Tensor = self.encoder.blocks[0](first)
+        return features
 
     def inner(self, half: Tensor, reference: Tensor | None, flow: Tensor) -> Tensor:
         """Run all levels but the finest.
 
         Args:
-            half: features of the encoder's finest level, taken down to half size.
+            half: features of the encoder's finest level, downsampled to half size.
             reference, flow: as for `decide`.
 
         Returns:
@@ -254,8 +254,8 @@ class CalibratedFagdn(nn.Module):
 
     def decode_fine(self, half: Tensor, fine: Tensor) -> Tensor:
         """The result of `decide` from those of `inner` and `encode_fine`."""
-        made: Tensor = self.head(self.decoder[-1](self.up[-1](half).add_(fine)))
-        return made
+        changes: Tensor = self.head(self.decoder[-1](self.up[-1](half).add_(fine)))
+        return changes
 
     def _inputs(self, planes: Planes, variances: Tensor, fused: Tensor, sigma: Tensor) -> Tensor:
         """The first layer's input [B, INPUTS, h, w]; `rvdtool.reconstruct.answer` has the same
@@ -267,7 +267,7 @@ class CalibratedFagdn(nn.Module):
         others = torch.cat([planes.values, planes.fits], dim=1) - fused[:, None]
         spread = (variances / (sigma * sigma)[:, None]).mean(dim=2).log()
         fine = (planes.fine.clamp_min(SMALLEST) / (sigma * sigma)).mean(dim=1, keepdim=True).log()
-        flat = torch.stack([5 * planes.brightness[:, 0], planes.brightness[:, 1]], dim=1)
+        constants = torch.stack([5 * planes.brightness[:, 0], planes.brightness[:, 1]], dim=1)
         maps = [
             rgb - 0.5,
             clipped,
@@ -276,7 +276,7 @@ class CalibratedFagdn(nn.Module):
             0.25 * fine,
             0.1 * sigma.log().mean(dim=1, keepdim=True),
             _tone(fused),
-            flat[:, :, None, None].expand(-1, -1, *rgb.shape[-2:]),
+            constants[:, :, None, None].expand(-1, -1, *rgb.shape[-2:]),
             *self._ratios(planes),
         ]
         return torch.cat(maps, dim=1)
@@ -284,7 +284,7 @@ class CalibratedFagdn(nn.Module):
     def _ratios(self, planes: Planes) -> list[Tensor]:
         """Logarithms of the ratios of both warped fits, and of the warped RAW, to the current fit.
 
-        Where the flow is right, they show how gain and colour have drifted.
+        Where the flow is right, they show drift of gain and colour.
         """
         others = (planes.fits[:, 1], planes.fits[:, 0], planes.values[:, 3])
         fit = planes.values[:, 0].clamp_min(0) + 0.01
@@ -313,23 +313,23 @@ def fuse_planes(
     shared, warped = precisions[:, :3], precisions[:, 3]
     total = shared.sum(dim=1)
     blend = (shared * values[:, :3]).sum(dim=1) / total
-    rest = 1 / total + fine
-    share = rest * warped / (rest * warped + 1)
+    blend_variance = 1 / total + fine
+    share = blend_variance * warped / (blend_variance * warped + 1)
     variance = torch.minimum(3 / total, variances[:, 0])
-    whole = ((1 - share) * (variance + fine)).clamp_min(SMALLEST)
-    return blend + share * (values[:, 3] - blend), whole
+    expected = ((1 - share) * (variance + fine)).clamp_min(SMALLEST)
+    return blend + share * (values[:, 3] - blend), expected
 
 
-def _known(planes: Planes, config: CalibratedConfig) -> Planes:
-    """The inputs without what the configuration leaves out."""
+def _ablated(planes: Planes, config: CalibratedConfig) -> Planes:
+    """Replace the inputs that the configuration leaves out by constants or by the fit."""
     if not (config.warping and config.anchored):
-        lost = [1, 3] if config.warping else [1, 2, 3]
+        unused = [1, 3] if config.warping else [1, 2, 3]
         fit, values, variances = (
             planes.values[:, :1],
             planes.values.clone(),
             planes.variances.clone(),
         )
-        values[:, lost], variances[:, lost] = fit, 1e3
+        values[:, unused], variances[:, unused] = fit, 1e3
         others = planes.fits[:, 1:] if config.warping else fit
         planes = planes._replace(
             values=values, variances=variances, fits=others.expand_as(planes.fits)
@@ -342,7 +342,7 @@ def _known(planes: Planes, config: CalibratedConfig) -> Planes:
     return planes
 
 
-def _somewhat_clipped(planes: Planes) -> Tensor:
+def _any_clipped(planes: Planes) -> Tensor:
     """1 at photosites where any channel of the sRGB pixel is clipped, [B, 4, h, w]."""
     clipped = planes.clipped
     return clipped.reshape(clipped.shape[0], 3, 4, *clipped.shape[-2:]).amax(dim=1) > 0
@@ -390,8 +390,8 @@ class _Block(nn.Module):
         return change.add_(x)
 
 
-def _last(x: Tensor) -> Tensor:
-    """The tensor with channels last in memory, which makes convolutions on CPUs faster by half."""
+def _channels_last(x: Tensor) -> Tensor:
+    """Store channels last in memory, which makes convolutions on CPUs 1.5 times as fast."""
     return x.contiguous(memory_format=torch.channels_last)
 
 

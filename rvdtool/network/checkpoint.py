@@ -166,14 +166,14 @@ def save_model(
         raise UsageError(f"{folder}: not saved: {error}") from error
     if not overwrite and (folder / CONFIG_FILE).exists():
         raise OutputError(
-            f"{folder}: already holds a model; choose another name, or use --overwrite"
+            f"{folder}: already contains a model; choose another name, or use --overwrite"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder}: can't be made: {describe(error)}") from error
+        raise OutputError(f"{folder}: can't be created: {describe(error)}") from error
     for file, content in ((WEIGHTS_FILE, data), (CONFIG_FILE, text.encode())):
-        # Weights without a configuration are left by an interrupted run and may be replaced.
+        # Weights without a configuration come from an interrupted run and may be replaced.
         with write_beside(folder / file, overwrite=overwrite or file == WEIGHTS_FILE) as out:
             out.write(content)
 
@@ -197,7 +197,7 @@ def build_network(kind: str, config: Mapping[str, JsonValue], where: str) -> nn.
     try:
         names = {field.name for field in fields(config_type)}
         _require_same(names, set(config), f"config of kind {kind!r}")
-        # Validated as JSON: a list may stand for a tuple, but a string not for a number.
+        # Validated as JSON, where lists are accepted for tuples, but strings not for numbers.
         parsed: object = TypeAdapter(config_type).validate_json(
             json.dumps(dict(config)), strict=True
         )
@@ -208,7 +208,7 @@ def build_network(kind: str, config: Mapping[str, JsonValue], where: str) -> nn.
         raise ModelError(f"{where}: {error}") from error
     except (TypeError, ValueError, RuntimeError, MemoryError, OverflowError) as error:
         raise ModelError(
-            f"{where}: no network can be made from its config: {brief(error)}"
+            f"{where}: no network can be built from its config: {brief(error)}"
         ) from error
 
 
@@ -222,11 +222,13 @@ def check_weights(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], w
     for key, tensor in state.items():
         shape, wanted = list(tensor.shape), list(expected[key].shape)
         if shape != wanted:
-            raise ModelError(f"{where}: {key} has shape {shape}; its config asks for {wanted}")
+            raise ModelError(f"{where}: {key} has shape {shape}; its config requires {wanted}")
         if tensor.dtype != expected[key].dtype:
             raise ModelError(f"{where}: {key} is {tensor.dtype}, not {expected[key].dtype}")
         if not torch.isfinite(tensor).all():
-            raise ModelError(f"{where}: {key} holds NaN or infinity; it was not trained properly")
+            raise ModelError(
+                f"{where}: {key} contains NaN or infinity; it was not trained properly"
+            )
 
 
 def _find(name_or_folder: str | Path) -> Path:
@@ -267,7 +269,7 @@ def _read_description(path: Path) -> _Description:
 
 
 def _shapes(kind: str, config: Mapping[str, JsonValue], where: str) -> dict[str, Tensor]:
-    """A network's expected state, on the meta device, since a config may ask for any size."""
+    """A network's expected state; on the meta device, since a config may specify any size."""
     with torch.device("meta"):
         return build_network(kind, config, where).state_dict()
 
@@ -292,7 +294,7 @@ def _parse_weights(data: bytes, expected: Mapping[str, Tensor], path: Path) -> d
         found = (listed[key]["dtype"], list(listed[key]["shape"]))
         if found != wanted:
             raise ModelError(
-                f"{path}: {key} is {found[0]} {brief(str(found[1]))}; its config asks for "
+                f"{path}: {key} is {found[0]} {brief(str(found[1]))}; its config requires "
                 f"{wanted[0]} {wanted[1]}"
             )
     state = safetensors.torch.load(data)
@@ -310,9 +312,7 @@ def _read(path: Path, limit: int) -> bytes:
     except OSError as error:
         raise ModelError(f"{path}: can't be read: {describe(error)}") from error
     if len(data) > limit:
-        raise ModelError(
-            f"{path}: larger than {limit:,} bytes, the most that such a model can need"
-        )
+        raise ModelError(f"{path}: larger than {limit:,} bytes, the limit for such a model")
     return data
 
 

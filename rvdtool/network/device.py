@@ -31,7 +31,7 @@ def choose_device(name: str | None) -> torch.device:
 
 
 def computes_in_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster than float32 on a device (where that was measured).
+    """Whether bfloat16 is known to be faster than float32 on a device.
 
     True for CPUs with AVX512-BF16, including those with AMX. rvdtool's own network loses less than
     0.01 dB there. Other CPUs emulate bfloat16 slowly.
@@ -45,7 +45,7 @@ def place(network: nn.Module, device: torch.device, *, bf16: bool = False) -> No
     Args:
         network: changed in place.
         device: the device, see `choose_device`.
-        bf16: use bfloat16 weights and features: faster on processors that have it, less exact.
+        bf16: use bfloat16 weights and features: faster on processors that support it, less exact.
     """
     network.to(device=device, dtype=torch.bfloat16 if bf16 else torch.float32)
     # PyTorch's annotations lack this argument of modules.
@@ -53,7 +53,7 @@ def place(network: nn.Module, device: torch.device, *, bf16: bool = False) -> No
 
 
 def uses_bf16(model: Model, device: torch.device) -> bool:
-    """Whether a model computes in bfloat16 on a device unless something else is asked for."""
+    """Whether a model uses bfloat16 on a device by default."""
     return model.kind == "fagdn-calibrated" and computes_in_bf16(device)
 
 
@@ -64,7 +64,7 @@ def load_placed(name: str, device: str | None, bf16: bool | None, threads: int) 
         name: as for `load_model`.
         device: see `choose_device`.
         bf16: see `place`; None: see `uses_bf16`.
-        threads: that compute.
+        threads: number of computing threads.
 
     Raises:
         ModelError: see `load_model`.
@@ -72,7 +72,7 @@ def load_placed(name: str, device: str | None, bf16: bool | None, threads: int) 
     """
     model, where = load_model(name), choose_device(device)
     place(model.network, where, bf16=uses_bf16(model, where) if bf16 is None else bf16)
-    # Ours answers to several frames at once instead: no thread waits for others within a layer, and
-    # the bytes are the same whatever the number.
+    # Ours processes several frames at once instead: no thread waits for others within a layer, and
+    # the result doesn't depend on the number of threads.
     torch.set_num_threads(1 if model.kind == "fagdn-calibrated" else threads)
     return model

@@ -1,6 +1,6 @@
 """Global and local feature aggregation (GLA) from the reference frame to the current one.
 
-After the paper's Figure 6, this is cross-attention: queries come from the current frame's features,
+As in the paper's Figure 6, this is cross-attention: queries come from the current frame's features,
 keys and values from the reference frame's. In *local* guidance, each pixel attends to the pixels of
 its own patch, in *global* guidance to all patches of the reference frame. Both results are added to
 the current features.
@@ -44,15 +44,15 @@ class WarpedGla(nn.Module):
         """
         b, c, height, width = current.shape
         # Pad to complete patches by repeating the last row and column.
-        rest = (0, -width % PATCH, 0, -height % PATCH)
-        asking, warped = (
-            F.pad(x, rest, mode="replicate") for x in (current, warp(reference, flow))
+        padding = (0, -width % PATCH, 0, -height % PATCH)
+        padded, warped = (
+            F.pad(x, padding, mode="replicate") for x in (current, warp(reference, flow))
         )
-        local = self.local_guidance(_patches(asking), _patches(warped))
-        current = current + _join(local, *asking.shape[-2:])[..., :height, :width]
+        local = self.local_guidance(_patches(padded), _patches(warped))
+        current = current + _join(local, *padded.shape[-2:])[..., :height, :width]
         tokens = F.avg_pool2d(reference, PATCH, ceil_mode=True).flatten(2).transpose(1, 2)
-        asked = self.global_guidance(current.flatten(2).transpose(1, 2), tokens)
-        return current + asked.transpose(1, 2).reshape(b, c, height, width)
+        added = self.global_guidance(current.flatten(2).transpose(1, 2), tokens)
+        return current + added.transpose(1, 2).reshape(b, c, height, width)
 
 
 class _Guidance(nn.Module):
@@ -75,8 +75,8 @@ class _Guidance(nn.Module):
         key, value = self.key_value(self.norm_source(source)).chunk(2, dim=-1)
         split = (self.heads, current.shape[-1] // self.heads)
         query, key, value = (x.unflatten(-1, split).transpose(1, 2) for x in (query, key, value))
-        answer = F.scaled_dot_product_attention(query, key, value)
-        return self.out(answer.transpose(1, 2).flatten(2))
+        attended = F.scaled_dot_product_attention(query, key, value)
+        return self.out(attended.transpose(1, 2).flatten(2))
 
 
 def warp(features: Tensor, flow: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ MAX_BYTES: Final = 2**31
 """Largest accepted file."""
 
 _MOST_INSTRUCTIONS = 2**20
-"""Bytes of the pickle. That of 1,000 tensors has about 100,000."""
+"""Largest number of bytes in the pickle. That of 1,000 tensors has about 100,000."""
 
 _MOST_MEMBERS = 2**16
 
@@ -35,7 +35,7 @@ _GLOBALS = frozenset(
         *(f"torch {kind}Storage" for kind in ("Long", "Int", "Short", "Char", "Byte", "Bool")),
     }
 )
-"""What the pickle may name."""
+"""Globals that the pickle may refer to."""
 
 _ALLOWED = frozenset(
     {
@@ -46,14 +46,15 @@ _ALLOWED = frozenset(
         *("BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET"),
     }
 )
-"""The pickle's instructions."""
+"""Instructions that the pickle may use."""
 
 _MOST_IN_TUPLE = 1000
-"""Values in a tuple and those in it. A few instructions could make one of any number, and hashing
-or showing it would take forever."""
+"""Largest number of values in a tuple, including nested ones. A few instructions could create any
+number, and hashing or printing them would take forever."""
 
 _MOST_SHARED = 4
-"""Bytes of all tensors per byte of the file: a network and its running mean may share theirs."""
+"""Largest size of all tensors relative to the file; a network and its running mean may share
+bytes."""
 
 _UNREADABLE = (
     pickle.UnpicklingError,
@@ -79,7 +80,7 @@ def read_pth(file: Path) -> Any:
     All tensors together are hardly larger than the file.
 
     Raises:
-        ModelError: too large, damaged, or with anything else in it. No code of it is run.
+        ModelError: too large, damaged, or with other content. Its code is never run.
         InputError: the file doesn't exist.
     """
     size = require_file(file, "a checkpoint").stat().st_size
@@ -107,7 +108,7 @@ def read_pth(file: Path) -> Any:
 
 
 def _program(archive: zipfile.ZipFile, size: int, file: Path) -> bytes:
-    """The archive's pickle; the members' headers are checked."""
+    """Check the members' headers, and read the archive's pickle."""
     members = archive.infolist()
     names = [member.filename for member in members]
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
@@ -123,14 +124,14 @@ def _program(archive: zipfile.ZipFile, size: int, file: Path) -> bytes:
 
 
 def _require_plain(program: bytes) -> None:
-    """Go through a pickle's instructions without running them.
+    """Check a pickle's instructions without running them.
 
-    For each value on the pickle machine's stack, this keeps the number of values in it if it is a
+    For each entry on the pickle machine's stack, this tracks the number of values: those of a
     tuple, else 1.
 
     Raises:
-        ValueError: one isn't allowed, or makes a tuple that is too large; or it is damaged.
-        LookupError: it is damaged.
+        ValueError: an instruction isn't allowed, or creates too large a tuple; or damage.
+        LookupError: the pickle is damaged.
     """
     stack: list[int] = []
     marks: list[int] = []
@@ -154,21 +155,21 @@ def _require_plain(program: bytes) -> None:
             items = stack[place:]
             del stack[place:]
         items += [stack.pop() for _ in range(count)]
-        made = 1
+        values = 1
         if name in ("BINGET", "LONG_BINGET"):
-            made = memo[int(argument or 0)]
+            values = memo[int(argument or 0)]
         elif name.startswith("TUPLE"):
-            made += sum(items)
-        if made > _MOST_IN_TUPLE:
+            values += sum(items)
+        if values > _MOST_IN_TUPLE:
             raise ValueError(f"it has a tuple of more than {_MOST_IN_TUPLE} values")
-        stack += [made] * len(instruction.stack_after)
+        stack += [values] * len(instruction.stack_after)
 
 
 def _require_stored(content: Any, most: int) -> None:
-    """Refuse tensors that claim more than is stored: by strides of 0, or the same bytes each.
+    """Refuse tensors that claim more bytes than are stored (strides of 0, or shared bytes).
 
     Raises:
-        ValueError: all together have more than `most` bytes.
+        ValueError: all tensors together have more than `most` bytes.
     """
     total, todo, seen = 0, [content], set[int]()
     while todo:

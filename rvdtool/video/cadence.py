@@ -1,7 +1,7 @@
-"""Find a video's frame rate from its timestamps, and tell constant from variable frame rates.
+"""Find a video's frame rate from its timestamps, and whether it is constant or variable.
 
-Phones, screen recorders and webcams record frames at uneven intervals. The rate in the header then
-means little (with a fine time base, FFmpeg guesses two or three times too much), but an image
+Phones, screen recorders and webcams record frames at uneven intervals. The rate in the header is
+unreliable then (with a fine time base, FFmpeg's guess is two or three times too high), but an image
 sequence can have only one rate.
 """
 

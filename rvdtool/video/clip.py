@@ -1,5 +1,5 @@
-"""Read a video file's metadata for the whole clip: start time code, recording time, and what else
-is in the file."""
+"""Read a video file's metadata for the whole clip: start time code, recording time, and other
+content."""
 
 import re
 from collections.abc import Iterator
@@ -21,14 +21,14 @@ BASES = (24, 25, 30, 48, 50, 60, 72, 96, 100, 120)
 
 @dataclass(frozen=True)
 class ClipTags:
-    """Metadata of a video file; None for what it doesn't have.
+    """Metadata of a video file; None if the file doesn't have it.
 
     Attributes:
         time_code: of the first frame, as text: `14:23:11:05`, or `14:23:11;05` for drop-frame.
         base: frame numbers per second of `time_code`, if known. They may differ from the frame
             rate: at 50 or 60 frames per second, cameras may give two frames one number.
-        recorded: recording time, `YYYY-MM-DD HH:MM:SS`, as the camera's clock had it (usually UTC).
-        others: what the file has besides its video, audio and time code, in words.
+        recorded: recording time by the camera's clock (usually UTC), `YYYY-MM-DD HH:MM:SS`.
+        others: descriptions of the file's content other than video, audio and time code.
     """
 
     time_code: str | None = None

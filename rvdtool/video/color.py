@@ -142,9 +142,9 @@ def interpret(
 ) -> ColorInterpretation:
     """Choose how to interpret a stream's samples, and record where each choice comes from.
 
-    The user's overrides take precedence over the stream's tags. The defaults for what neither
-    gives are: matrix BT.709 from HD_HEIGHT on and BT.601 below (as in players), limited range, and
-    transfer and primaries BT.709. RGB streams default to sRGB's transfer.
+    The user's overrides take precedence over the stream's tags. If neither gives a property, the
+    defaults are: matrix BT.709 from HD_HEIGHT on and BT.601 below (as in players), limited range,
+    and transfer and primaries BT.709. RGB streams default to sRGB's transfer.
 
     Args:
         stream: the stream's tags.
@@ -197,7 +197,7 @@ def _refuse(stream: StreamColor, assume: Assume, defaults: dict[Property, str], 
     given = {p: getattr(assume, p) for p in ALLOWED if getattr(assume, p) is not None}
     found: dict[Property, str] = {}
     if stream.has_hdr_metadata and stream.transfer is None:
-        found["transfer"] = "not named, though it has HDR metadata"
+        found["transfer"] = "unspecified, although it has HDR metadata"
     for prop in defaults:
         code = getattr(stream, prop)
         if code is not None and code not in READABLE[prop]:
@@ -205,9 +205,9 @@ def _refuse(stream: StreamColor, assume: Assume, defaults: dict[Property, str], 
     found = {prop: what for prop, what in found.items() if prop not in given}
     if not found:
         return
-    whole = given | {prop: defaults[prop] for prop in found}
+    options = given | {prop: defaults[prop] for prop in found}
     are = {prop: "are" if prop == "primaries" else "is" for prop in found}
-    option = ",".join([f"{p}={v}" for p, v in whole.items()] + [PROGRESSIVE] * assume.progressive)
+    option = ",".join([f"{p}={v}" for p, v in options.items()] + [PROGRESSIVE] * assume.progressive)
     raise VideoError(
         f"{name}: its colour "
         f"{', its '.join(f'{prop} {are[prop]} {what}' for prop, what in found.items())}; "

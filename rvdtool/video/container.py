@@ -80,7 +80,7 @@ def open_container(source: ByteSource) -> Iterator[InputContainer]:
 
 
 def _require_plausible(stream: VideoStream, most: int, name: str) -> None:
-    """Refuse frames that are much too large for the file, also those inside it.
+    """Refuse a stream whose frames are much too large for the file; also limit the decoder.
 
     Raises:
         VideoError: the stream claims such a size.

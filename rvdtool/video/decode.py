@@ -65,7 +65,7 @@ def probe(
     name = source.name
     with open_container(source) as container:
         chosen = choose_stream(video_streams(container, name), stream, name, say)
-        # Before decoding: the decoder overwrites them with the frames' own tags, or with nothing.
+        # Before decoding, as the decoder overwrites them with the frames' own tags, or clears them.
         declared = tags_of(chosen.codec_context)
         first, timestamps, undecodable = _demux(container, chosen, name)
         # Access to a stream after its container is closed crashes the interpreter (PyAV < 19).

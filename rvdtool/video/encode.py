@@ -49,10 +49,10 @@ PRESETS = (
 )
 
 _DEPTHS = {True: ("uint8",), False: ("uint8", "uint16")}
-"""What frames may be, by whether the encoder is lossless RGB."""
+"""Supported types of frames, by whether the encoder is lossless RGB."""
 
-_SCALERS_LEVELS = np.rint(np.arange(65536) * ((255 << 8) / 65535)).astype(np.uint16)
-"""16 bits as swscale wants them for limited range: its white is 255·2⁸, see `convert`."""
+_SCALER_LEVELS = np.rint(np.arange(65536) * ((255 << 8) / 65535)).astype(np.uint16)
+"""16-bit values as swscale requires them for limited range: its white is 255·2⁸, see `convert`."""
 
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
@@ -116,7 +116,7 @@ def encode_video(
         overwrite: replace an existing file.
 
     Returns:
-        How many frames were written.
+        Number of frames written.
 
     Raises:
         UsageError: the codec doesn't support the file's suffix or the size, or there are no frames.
@@ -229,9 +229,9 @@ def _encode(
                 f"{path}: frame {count} is {rgb.dtype} {list(rgb.shape)}; "
                 f"expected {first.dtype} {list(first.shape)}"
             )
-        levels = rgb if rgb.dtype == np.uint8 else _SCALERS_LEVELS[rgb]
-        whole = cast(NDArray[np.uint8], np.ascontiguousarray(levels))
-        to_stream.vpush(AvFrame.from_ndarray(whole, format=layout))
+        levels = rgb if rgb.dtype == np.uint8 else _SCALER_LEVELS[rgb]
+        contiguous = cast(NDArray[np.uint8], np.ascontiguousarray(levels))
+        to_stream.vpush(AvFrame.from_ndarray(contiguous, format=layout))
         frame = to_stream.vpull()
         frame.pts, frame.time_base = count, context.time_base
         # Some encoders (ProRes) read these two from the frame, not from the stream.

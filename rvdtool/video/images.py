@@ -76,7 +76,7 @@ def read_images(source: ImageSource, info: VideoInfo) -> Iterator[VideoFrame]:
         rgb = decode(_bytes(frame), frame.name)
         expected = (info.height, info.width, 3), (info.bits + 7) // 8
         if (rgb.shape, rgb.dtype.itemsize) != expected:
-            raise VideoError(f"{frame.name}: {rgb.dtype} {rgb.shape} is not what the clip has")
+            raise VideoError(f"{frame.name}: {rgb.dtype} {rgb.shape} differs from the clip")
         yield VideoFrame(index, rgb, info.timestamps[index])
 
 
@@ -86,8 +86,8 @@ def _refuse_profile(profile: str | None, assume: Assume, name: str) -> None:
     Raises:
         VideoError: the profile isn't sRGB, and `assume` doesn't give transfer and primaries.
     """
-    told = assume.transfer is not None and assume.primaries is not None
-    if profile is None or is_srgb(profile) or told:
+    overridden = assume.transfer is not None and assume.primaries is not None
+    if profile is None or is_srgb(profile) or overridden:
         return
     raise VideoError(
         f"{name}: its colours are those of the ICC profile {profile!r}; only sRGB is "

@@ -61,7 +61,7 @@ def decode_jpeg(data: bytes, name: str) -> AvFrame:
         VideoError: the file is damaged.
     """
     decoder = CodecContext.create("mjpeg", "r")
-    decoder.options = {"err_detect": "explode+bitstream+buffer"}  # else it conceals errors
+    decoder.options = {"err_detect": "explode+bitstream+buffer"}  # otherwise it conceals errors
     decoder.thread_count = 1
     try:
         frames = [*decoder.decode(Packet(data)), *decoder.decode(None)]
@@ -73,7 +73,7 @@ def decode_jpeg(data: bytes, name: str) -> AvFrame:
 
 
 def _exif_rotation(segment: bytes, name: str) -> int:
-    """Degrees clockwise by which EXIF's Orientation turns the picture."""
+    """Degrees clockwise by which EXIF's Orientation rotates the picture."""
     if not segment.startswith(_EXIF):
         return 0
     data = segment[len(_EXIF) :]

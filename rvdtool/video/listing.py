@@ -17,7 +17,7 @@ KINDS = {
 """File types of pictures, and their suffixes."""
 
 _NUMBERS = re.compile(r"(\d+)")
-_ANYHOW = "use --as-listed to take all of them in this order"
+_OR_AS_LISTED = "use --as-listed to take all of them in this order"
 
 
 def natural_key(path: Path) -> tuple[list[tuple[int, str]], str]:
@@ -68,14 +68,14 @@ def _require_one_sequence(folder: Path, pictures: Sequence[Path]) -> None:
         if [t.casefold() for t in name[::2]] != [t.casefold() for t in names[0][::2]]:
             raise VideoError(
                 f"{folder}: {pictures[0].name} and {path.name} are named by different "
-                f"patterns; move those that aren't frames elsewhere, or {_ANYHOW}"
+                f"patterns; move those that aren't frames elsewhere, or {_OR_AS_LISTED}"
             )
     numbers = [[int(number) for number in name[1::2]] for name in names]
     changing = [k for k, values in enumerate(zip(*numbers, strict=True)) if len(set(values)) > 1]
     if len(changing) != 1:
         raise VideoError(
             f"{folder}: the names {pictures[0].name} … {pictures[-1].name} don't differ "
-            f"in exactly one number; rename them, or {_ANYHOW}"
+            f"in exactly one number; rename them, or {_OR_AS_LISTED}"
         )
     for (early, late), (before, after) in zip(
         pairwise([values[changing[0]] for values in numbers]), pairwise(pictures), strict=True
@@ -84,5 +84,5 @@ def _require_one_sequence(folder: Path, pictures: Sequence[Path]) -> None:
             raise VideoError(
                 f"{folder}: "
                 f"{'two frames with the same number' if late == early else 'a gap'}: "
-                f"{after.name} follows {before.name}; add what is missing, or {_ANYHOW}"
+                f"{after.name} follows {before.name}; add what is missing, or {_OR_AS_LISTED}"
             )

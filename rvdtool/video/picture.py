@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from rvdtool.errors import VideoError
 
 _ALWAYS_READ = 8192 * 4320 * 6
-"""Bytes of a decoded 8K picture of 16 bits per sample, read however few bytes it is stored in."""
+"""Bytes of a decoded 8K picture of 16 bits per sample; up to this, any file size is plausible."""
 
 _LARGEST_RATIO = 32
 """Decoded bytes per stored byte of larger pictures: one quarter of a bit per 8-bit sample."""
@@ -37,14 +37,14 @@ class PictureHeader:
 
     def __str__(self) -> str:
         """A description for messages that compare two headers."""
-        turned = f", rotated by {self.rotation}°" if self.rotation else ""
+        rotated = f", rotated by {self.rotation}°" if self.rotation else ""
         layout = "" if self.layout == "RGB" else f", {self.layout}"
         profile = "" if self.profile is None else f", profile {self.profile}"
-        return f"{self.width}×{self.height}, {self.bits} bit{layout}{turned}{profile}"
+        return f"{self.width}×{self.height}, {self.bits} bit{layout}{rotated}{profile}"
 
 
 def most_bytes(stored: int) -> int:
-    """Largest number of decoded bytes that a picture is read with, before any is decoded.
+    """Largest plausible size in bytes of a decoded picture, checked before decoding.
 
     A few kilobytes can claim gigabytes: a picture of one colour compresses by a factor of 1,000.
     So large pictures must have been stored in a plausible number of bytes.
@@ -56,7 +56,7 @@ def most_bytes(stored: int) -> int:
 
 
 def require_plausible(header: PictureHeader, stored: int, name: str) -> PictureHeader:
-    """The header, if a file of `stored` bytes may have such a picture.
+    """Return the header if a file of `stored` bytes can contain such a picture.
 
     Raises:
         VideoError: the picture is much too large for the file.

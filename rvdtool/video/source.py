@@ -26,7 +26,7 @@ class FileSource:
 
     @property
     def name(self) -> str:
-        """What to call it in a message."""
+        """Name for messages."""
         return str(self.path)
 
 
@@ -40,7 +40,7 @@ class SliceSource:
 
     @property
     def name(self) -> str:
-        """What to call it in a message."""
+        """Name for messages."""
         return str(self.path)
 
 
@@ -62,7 +62,7 @@ class ImageSource:
 
     @property
     def name(self) -> str:
-        """What to call it in a message."""
+        """Name for messages."""
         return str(self.frames[0].path.parent)
 
 

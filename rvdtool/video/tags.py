@@ -26,8 +26,8 @@ def tags_of(of: VideoCodecContext | AvFrame) -> dict[Property, int]:
         "transfer": of.color_trc,
         "primaries": of.color_primaries,
     }
-    said = {name: code for name, code in codes.items() if code not in UNSPECIFIED}
-    return said | ({"range": of.color_range} if of.color_range else {})
+    stated = {name: code for name, code in codes.items() if code not in UNSPECIFIED}
+    return stated | ({"range": of.color_range} if of.color_range else {})
 
 
 def stream_color(frame: AvFrame, declared: dict[Property, int]) -> StreamColor:

@@ -1,4 +1,4 @@
-"""Tells from two video frames how much a RAW of one helps to reconstruct the other.
+"""Predict from two video frames how much a RAW of one helps to reconstruct the other.
 
 Works without torch and OpenCV, so that a camera can use it. The two constants were fitted to the
 true errors of 25 clips of RVD-Sim's phones (docs/method/plan.md).
@@ -13,10 +13,10 @@ Tones = NDArray[np.float32]
 """Share of a frame's pixels at each of 32 levels of red, green and blue, [96]; the sum is 1."""
 
 PER_DECADE, PER_TONES = 3.0, 25.0
-"""Loss in dB for each tenfold distance + 1, and for a frame that has none of the RAW's tones."""
+"""Loss in dB for each tenfold distance + 1, and for a frame without any of the RAW's tones."""
 _LEVELS = 32
 _PIXELS = 20_000
-"""About as many pixels are counted; more change nothing."""
+"""Approximate number of pixels counted; more make no difference."""
 
 
 def tones(rgb: Rgb) -> Tones:
@@ -26,9 +26,9 @@ def tones(rgb: Rgb) -> Tones:
         rgb: uint8 or uint16 [H, W, 3], in full range.
     """
     step = max(1, round((rgb.shape[0] * rgb.shape[1] / _PIXELS) ** 0.5))
-    few = rgb[::step, ::step] >> (8 * rgb.itemsize - 5)
-    counts = [np.bincount(few[..., channel].ravel(), minlength=_LEVELS) for channel in range(3)]
-    return (np.concatenate(counts) / few.size).astype(np.float32)
+    sampled = rgb[::step, ::step] >> (8 * rgb.itemsize - 5)
+    counts = [np.bincount(sampled[..., channel].ravel(), minlength=_LEVELS) for channel in range(3)]
+    return (np.concatenate(counts) / sampled.size).astype(np.float32)
 
 
 def loss(frames: NDArray[np.intp], one: NDArray[np.float32], other: Tones) -> NDArray[np.float32]:
@@ -39,6 +39,6 @@ def loss(frames: NDArray[np.intp], one: NDArray[np.float32], other: Tones) -> ND
         one: their tones, [N, 96].
         other: the tones of the RAW's frame, [96].
     """
-    differ = np.abs(one - other).sum(axis=-1) / 2
+    difference = np.abs(one - other).sum(axis=-1) / 2
     far = np.log10(1 + np.abs(frames))
-    return np.asarray(PER_DECADE * far + PER_TONES * differ, np.float32)
+    return np.asarray(PER_DECADE * far + PER_TONES * difference, np.float32)

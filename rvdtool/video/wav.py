@@ -124,14 +124,14 @@ def originator(path: Path) -> str:
 
 
 def _bext(tags: WavTags) -> dict[str, str]:
-    said = {
+    fields = {
         "description": tags.description,
         "originator": tags.originator,
         "time_reference": str(tags.time_reference),
     }
     if tags.recorded:
-        said["origination_date"], said["origination_time"] = tags.recorded.split(" ")
-    return said
+        fields["origination_date"], fields["origination_time"] = tags.recorded.split(" ")
+    return fields
 
 
 def _packed(block: Samples, depth: Depth) -> NDArray[Any]:

@@ -70,13 +70,13 @@ def test_half_size_is_opencvs_bilinear_half() -> None:
     assert np.array_equal(half_size(picture, CfaPhase.RGGB), theirs.transpose(2, 0, 1))
 
 
-def test_sixteen_bits_are_the_same_picture() -> None:
+def test_8_and_16_bits_give_equal_inputs() -> None:
     picture = a_picture((50, 70))
     deep = picture.astype(np.uint16) * 257
     assert np.allclose(half_size(picture, CfaPhase.BGGR), half_size(deep, CfaPhase.BGGR))
 
 
-def test_padding_is_centred_and_an_odd_rest_goes_to_the_far_side() -> None:
+def test_padding_is_centred_with_an_odd_row_at_the_end() -> None:
     padded = pad(np.ones((1, 29, 64), np.float32))
     assert padded.shape == (1, 32, 64)
     assert padded[0, :, 0].tolist() == [0] + [1] * 29 + [0, 0]
@@ -90,7 +90,7 @@ def test_padding_is_zeroed_by_the_smaller_margin(rows: int, kept: range) -> None
     assert np.flatnonzero(zeroed[0, :, 0]).tolist() == list(kept)
 
 
-def test_the_network_gets_what_the_authors_would_give_it() -> None:
+def test_the_networks_inputs_equal_the_authors() -> None:
     size, network = (64, 128), Echo()
     reference, pictures = a_reference(size), [a_picture(size), a_picture(size)[::-1]]
     flow = np.random.default_rng(3).normal(0, 5, (*size, 2)).astype(np.float32)
@@ -108,7 +108,7 @@ def test_the_network_gets_what_the_authors_would_give_it() -> None:
 
 @pytest.mark.parametrize("phase", CfaPhase)
 @pytest.mark.parametrize("size", [(64, 64), (63, 77)])
-def test_what_the_network_keeps_comes_back_in_any_phase_and_size(
+def test_an_unchanged_raw_is_returned_in_any_phase_and_size(
     phase: CfaPhase, size: tuple[int, int]
 ) -> None:
     reference = a_reference(size, phase)
@@ -138,7 +138,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_a_bundle_is_derendered_and_a_stopped_run_goes_on_to_the_same_bytes(
+def test_a_resumed_run_gives_the_same_bytes(
     bundle: Bundle, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delivery, "CHECKPOINT_EVERY", 3)
@@ -173,7 +173,7 @@ def test_a_bundle_is_derendered_and_a_stopped_run_goes_on_to_the_same_bytes(
         assert contents(folder) == contents(whole)
 
 
-def test_a_part_is_as_in_the_whole_and_can_be_rehearsed(
+def test_a_range_of_frames_is_as_in_the_whole_clip(
     bundle: Bundle, model: Model, tmp_path: Path
 ) -> None:
     whole, part = tmp_path / "whole", tmp_path / "part"
@@ -194,7 +194,7 @@ def test_a_gain_is_refused(bundle: Bundle, model: Model, tmp_path: Path) -> None
         derender_to_folder(bundle, tmp_path, DerenderOptions(model=model, gain="fixed"))
 
 
-def test_the_chain_starts_anew_at_every_reference(
+def test_the_chain_restarts_at_every_reference(
     bundle: Bundle, model: Model, tmp_path: Path
 ) -> None:
     first = bundle.references[0]

@@ -43,9 +43,7 @@ def chained(script: ModuleType, network: Fagdn, steps: int = 10) -> list[np.ndar
     return list(islice(script.run_ours(script.make_clip(script.SMALLEST), network), steps))
 
 
-def test_ten_chained_steps_give_what_the_authors_code_gives(
-    script: ModuleType, network: Fagdn
-) -> None:
+def test_ten_chained_steps_equal_the_authors_code(script: ModuleType, network: Fagdn) -> None:
     states = chained(script, network)
     with np.load(GOLDEN) as golden:
         assert np.abs(states[0][:, ::4, ::4] - golden["first"]).max() < script.BOUND
@@ -54,7 +52,7 @@ def test_ten_chained_steps_give_what_the_authors_code_gives(
         assert golden["last"].std() > 0.1  # or there would be nothing to compare
 
 
-def test_the_side_outputs_are_theirs(script: ModuleType, network: Fagdn) -> None:
+def test_the_side_outputs_equal_the_authors(script: ModuleType, network: Fagdn) -> None:
     seen = []
     network.register_forward_hook(lambda module, inputs, output: seen.append(output[1]))
     chained(script, network, steps=1)
@@ -63,7 +61,7 @@ def test_the_side_outputs_are_theirs(script: ModuleType, network: Fagdn) -> None
             assert np.abs(side[0].numpy() - golden[f"side_{scale}"]).max() < script.BOUND
 
 
-def put_right_warp(image: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
+def corrected_warp(image: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
     """`warp`, corrected so that zero flow is the identity."""
     height, width = flow.shape[-2:]
     shrink = torch.tensor([width / (width - 1), height / (height - 1)])[:, None, None]
@@ -75,9 +73,9 @@ def put_right_warp(image: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("FULL_WEIGHT", 0.0), ("GLA_PATCHES", (8, 8, 4, 4)), ("warp", put_right_warp)],
+    [("FULL_WEIGHT", 0.0), ("GLA_PATCHES", (8, 8, 4, 4)), ("warp", corrected_warp)],
 )
-def test_the_golden_file_notices_a_change_of_each_oddity(
+def test_the_golden_file_detects_a_change_of_each_peculiarity(
     name: str,
     value: object,
     script: ModuleType,
@@ -92,7 +90,7 @@ def test_the_golden_file_notices_a_change_of_each_oddity(
     assert difference > 100 * script.BOUND
 
 
-def test_zero_flow_is_not_the_identity_but_shrinks_by_a_pixel_about_the_centre() -> None:
+def test_zero_flow_shrinks_by_a_pixel_about_the_centre() -> None:
     ramp = torch.arange(64.0).expand(1, 1, 32, 64).clone()
     moved = warp(ramp, torch.zeros(1, 2, 32, 64))
     expected = torch.arange(64.0) * 64 / 63 - 0.5
@@ -110,7 +108,7 @@ def test_the_flow_is_subtracted() -> None:
     assert torch.allclose((still - moved)[0, 0, 5, 20:50], torch.tensor(7 * 64 / 63), atol=1e-4)
 
 
-def test_it_has_the_published_number_of_weights() -> None:
+def test_number_of_weights_is_the_published_one() -> None:
     assert round(sum(weight.numel() for weight in Fagdn().parameters()) / 1e6, 2) == 10.58
 
 
@@ -138,7 +136,7 @@ def depends(config: FagdnConfig) -> set[str]:
     return {name for name, x in inputs.items() if x.grad is not None and x.grad.abs().sum() > 0}
 
 
-def test_the_ablations_leave_out_what_they_say() -> None:
+def test_the_ablations_leave_out_their_inputs() -> None:
     everything = {"previous sRGB", "current sRGB", "previous RAW", "flow"}
     small = FagdnConfig(features=4)
     assert depends(small) == everything

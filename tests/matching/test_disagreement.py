@@ -1,5 +1,4 @@
-"""Differences of content between RAW and frame are found; the camera's processing isn't taken as
-one."""
+"""Differences of content between RAW and frame are found; the camera's processing is ignored."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -77,7 +76,7 @@ ISPS: dict[str, Callable[[Rgb8], Rgb8]] = {
 
 
 @pytest.mark.parametrize("isp", ISPS.values(), ids=ISPS)
-def test_what_the_camera_did_to_the_picture_is_no_disagreement(
+def test_the_cameras_processing_is_not_a_disagreement(
     frame: Rgb8, raw: RawFrame, isp: Callable[[Rgb8], Rgb8]
 ) -> None:
     assert disagreement(isp(frame), raw).max() < 0.5
@@ -86,7 +85,7 @@ def test_what_the_camera_did_to_the_picture_is_no_disagreement(
 @pytest.mark.parametrize("size", [(120, 90), (54, 40)])
 @pytest.mark.parametrize("color", [(120, 120, 120), (200, 150, 120), (160, 60, 50)])
 @pytest.mark.parametrize("at", [(90, 230), (150, 60)])
-def test_an_object_in_one_of_them_is_found_and_nothing_else(
+def test_an_object_in_one_frame_is_found_and_nothing_else(
     frame: Rgb8, raw: RawFrame, size: tuple[int, int], color: tuple[int, ...], at: tuple[int, int]
 ) -> None:
     shown = frame.copy()
@@ -99,9 +98,7 @@ def test_an_object_in_one_of_them_is_found_and_nothing_else(
     assert (mask[beyond] > 0.5).mean() < 0.02
 
 
-def test_half_a_frame_that_disagrees_doesnt_spoil_the_other_half(
-    frame: Rgb8, raw: RawFrame
-) -> None:
+def test_a_differing_half_does_not_affect_the_other_half(frame: Rgb8, raw: RawFrame) -> None:
     """The left half shows the scene mirrored, so it has the same colours and textures."""
     shown = frame.copy()
     shown[:, :216] = frame[::-1, 432:215:-1]
@@ -110,7 +107,7 @@ def test_half_a_frame_that_disagrees_doesnt_spoil_the_other_half(
     assert mask[:, 232:].mean() < 0.02
 
 
-def test_what_was_there_in_the_raw_only_is_found_on_a_flat_wall() -> None:
+def test_an_object_only_in_the_raw_is_found_on_a_flat_wall() -> None:
     """Without structure in the video, only the colours of wall and object differ."""
     y, x = np.mgrid[:240, :320] / 320
     light = np.stack([0.25 + 0.1 * x, 0.25 + 0.1 * y, 0.3 - 0.1 * x], -1)

@@ -1,5 +1,4 @@
-"""Our network: untrained, it is the fusion; it supports all sizes; its parts do what they
-should."""
+"""The calibrated FAGDN: equal to the fusion if untrained, for all sizes; and its parts."""
 
 import math
 from dataclasses import replace
@@ -55,7 +54,7 @@ def reference(size: int = 32) -> ReferencePlanes:
 
 
 def randomised(config: CalibratedConfig) -> CalibratedFagdn:
-    """A network none of whose weights is zero."""
+    """A network without zero weights."""
     torch.manual_seed(0)
     network = CalibratedFagdn(config).eval()
     for parameter in network.parameters():
@@ -103,7 +102,7 @@ def test_an_untrained_network_is_the_fusion(phase: CfaPhase, size: tuple[int, in
 
 @pytest.mark.parametrize(("phase", "size"), [("RGGB", (64, 128)), ("BGGR", (37, 61))])
 @pytest.mark.parametrize("gla", [False, True])
-def test_a_cpu_s_one_pass_is_what_training_sees(
+def test_the_compiled_loops_equal_the_network_in_training(
     phase: str, size: tuple[int, int], gla: bool
 ) -> None:
     packing, given = Packing.of(size, CfaPhase(phase)), prior(size)
@@ -141,7 +140,7 @@ def test_the_flow_is_given_in_cells_of_the_deepest_features() -> None:
     assert torch.allclose(packed[:, 1], torch.tensor(-2.0))
 
 
-def test_as_small_as_promised() -> None:
+def test_the_networks_sizes() -> None:
     config = CalibratedConfig()
     height, width = (math.ceil(side / 2 / STRIDE) * STRIDE for side in (900, 1600))
     with torch.device("meta"):
@@ -170,7 +169,7 @@ def test_as_small_as_promised() -> None:
         ("confidence_map", "variances"),
     ],
 )
-def test_what_is_switched_off_is_not_seen(switch: str, changed: str) -> None:
+def test_ablated_inputs_have_no_effect(switch: str, changed: str) -> None:
     seen = {}
     for on in (True, False):
         network = randomised(replace(SMALL, **{switch: on}))
@@ -193,7 +192,7 @@ def test_what_is_switched_off_is_not_seen(switch: str, changed: str) -> None:
     assert seen[True] > 1e-4 > 1e-5 > seen[False]
 
 
-def test_errors_are_seen_in_units_of_sigma() -> None:
+def test_inputs_are_in_units_of_sigma() -> None:
     network = randomised(replace(SMALL, gla=False))
     given = planes()._replace(fine=torch.full((1, 4, 32, 32), 1e-4))
     with torch.no_grad():
@@ -203,7 +202,7 @@ def test_errors_are_seen_in_units_of_sigma() -> None:
     assert bool(torch.isfinite(value).all())
 
 
-def test_the_answer_hardly_leaves_the_candidates_range() -> None:
+def test_the_output_stays_near_the_candidates_range() -> None:
     network, given = randomised(replace(SMALL, gla=False)), planes()
     with torch.no_grad():
         for parameter in network.head.parameters():
@@ -216,7 +215,7 @@ def test_the_answer_hardly_leaves_the_candidates_range() -> None:
     assert bool((answer >= low).all() & (answer <= high).all())
 
 
-def test_where_nothing_can_be_told_half_of_the_answer_counts() -> None:
+def test_the_output_has_half_weight_in_uncertain_highlights() -> None:
     network, given = randomised(replace(SMALL, gla=False)), planes()
     clipped = given.clipped.reshape(1, 3, 4, 32, 32).amax(dim=1) > 0
     assert 0 < clipped.float().mean() < 1
@@ -232,7 +231,7 @@ def test_where_nothing_can_be_told_half_of_the_answer_counts() -> None:
             assert bool(((free - fused).abs() > 1e-4).float().mean() > 0.9)
 
 
-def test_a_still_warp_is_the_identity_and_a_whole_step_a_shift() -> None:
+def test_warping_by_whole_pixels_is_exact() -> None:
     features = torch.rand(1, 3, 8, 12)
     still = torch.zeros(1, 2, 8, 12)
     assert torch.allclose(warp(features, still), features, atol=1e-6)
@@ -241,7 +240,7 @@ def test_a_still_warp_is_the_identity_and_a_whole_step_a_shift() -> None:
     assert torch.allclose(warp(features, step)[..., :10], features[..., 2:], atol=1e-5)
 
 
-def test_gla_brings_what_the_reference_says() -> None:
+def test_gla_transfers_features_of_the_reference() -> None:
     torch.manual_seed(0)
     gla = WarpedGla(8, 2).eval()
     current, other = torch.rand(1, 8, 2 * PATCH, PATCH), torch.rand(1, 8, 2 * PATCH, PATCH)
@@ -269,6 +268,6 @@ def test_gla_brings_what_the_reference_says() -> None:
         ({"heads": 3}, "heads"),
     ],
 )
-def test_what_no_network_can_be_made_of_is_refused(fields: dict, message: str) -> None:
+def test_invalid_configurations_are_refused(fields: dict, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         CalibratedConfig(**{"widths": (8, 8, 8, 8), "heads": 2} | fields)

@@ -60,7 +60,7 @@ def put_weights(folder: Path, state: dict[str, torch.Tensor]) -> None:
     describe(folder, weights_sha256=checkpoint.hashlib.sha256(data).hexdigest())
 
 
-def test_a_model_comes_back_as_it_was(model: Path) -> None:
+def test_a_saved_model_is_loaded_unchanged(model: Path) -> None:
     loaded = load_model(model)
     assert (loaded.name, loaded.kind, loaded.config) == ("model", "fagdn", asdict(CONFIG))
     assert loaded.training == {"hours": 2.5}
@@ -69,9 +69,9 @@ def test_a_model_comes_back_as_it_was(model: Path) -> None:
     assert all(torch.equal(state[name], tensor) for name, tensor in fresh().items())
 
 
-def test_a_model_is_not_replaced_by_accident(model: Path) -> None:
+def test_a_model_is_only_replaced_with_overwrite(model: Path) -> None:
     before = load_model(model).sha256
-    with pytest.raises(OutputError, match="already holds a model"):
+    with pytest.raises(OutputError, match="already contains a model"):
         save_model(model, "fagdn", asdict(CONFIG), fresh(2))
     assert load_model(model).sha256 == before
     (model / "README.md").write_text("A card.")
@@ -80,7 +80,7 @@ def test_a_model_is_not_replaced_by_accident(model: Path) -> None:
     assert (model / "README.md").exists()
 
 
-def test_what_cannot_be_loaded_is_not_saved(tmp_path: Path) -> None:
+def test_invalid_models_are_not_saved(tmp_path: Path) -> None:
     state = fresh()
     name = next(iter(state))
     broken = {name: torch.full_like(state[name], torch.nan)}
@@ -122,7 +122,7 @@ def flipped(folder: Path, trace: Path) -> None:
 
 def oversized(folder: Path, trace: Path) -> None:
     with (folder / "weights.safetensors").open("r+b") as file:
-        file.truncate(2**40)  # sparse: takes no room
+        file.truncate(2**40)  # sparse: takes no space
 
 
 def a_pipe(folder: Path, trace: Path) -> None:
@@ -170,7 +170,7 @@ BIAS = "conv_raw.conv.bias"
         (lambda folder, _: (folder / "config.json").write_text(" " * 2**21), "larger than"),
     ],
 )
-def test_a_spoilt_model_is_refused(
+def test_a_damaged_model_is_refused(
     spoil: Callable[[Path, Path], object], told: str, model: Path, tmp_path: Path
 ) -> None:
     trace = tmp_path / "code-was-run"
@@ -181,7 +181,7 @@ def test_a_spoilt_model_is_refused(
 
 
 @pytest.mark.parametrize("fields", [{"x" * 10**5: 1}, {"kind": "x" * 10**5}, {"\n": 1}])
-def test_what_a_model_says_is_quoted_in_one_short_line(model: Path, fields: Any) -> None:
+def test_a_models_text_is_quoted_in_one_short_line(model: Path, fields: Any) -> None:
     for given in (fields, {"config": asdict(CONFIG) | fields}):
         describe(model, **given)
         with pytest.raises(ModelError) as refusal:
@@ -190,7 +190,7 @@ def test_what_a_model_says_is_quoted_in_one_short_line(model: Path, fields: Any)
         assert "\n" not in str(refusal.value)
 
 
-def test_unknown_names_say_what_there_is(tmp_path: Path) -> None:
+def test_the_error_for_an_unknown_name_lists_the_models(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="nor a model that comes with"):
         load_model("no-such-model")
     file = tmp_path / "RVD_Part1.pth"
@@ -321,7 +321,7 @@ def test_a_pickle_is_refused_before_it_runs(program: bytes, tmp_path: Path) -> N
     assert grown < 100_000, f"{grown} kB"
 
 
-def test_damaged_checkpoints_are_refused_or_lose_nothing(tmp_path: Path) -> None:
+def test_damaged_checkpoints_are_refused_or_unchanged(tmp_path: Path) -> None:
     """Any byte may be wrong; only rvdtool's errors may be raised."""
     whole = saved(tmp_path / "small.pth", {"state_dict": {"a": torch.zeros(3)}}).read_bytes()
     file = tmp_path / "damaged.pth"

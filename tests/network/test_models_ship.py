@@ -66,7 +66,7 @@ def test_import(
     assert main(["models", "import", str(file), "-o", str(target)]) == 0
     assert capsys.readouterr().out.startswith("rvd-part1")
     assert main(["models", "import", str(file), "-o", str(target)]) == 5
-    assert capsys.readouterr().err.startswith(f"error: {target}: already holds a model")
+    assert capsys.readouterr().err.startswith(f"error: {target}: already contains a model")
     assert main(["models", "import", str(file), "-o", str(target), "--overwrite"]) == 0
 
 

@@ -23,11 +23,11 @@ def test_large_frames_have_the_tones_of_small_ones() -> None:
     assert np.abs(tones(large) - tones(RANDOM)).sum() < 0.01
 
 
-def test_moving_things_change_no_tones() -> None:
+def test_moving_objects_do_not_change_tones() -> None:
     assert np.array_equal(tones(np.roll(RANDOM, 7, 1)), tones(RANDOM))
 
 
-def test_distance_new_tones_and_both_cost() -> None:
+def test_distance_and_new_tones_increase_the_loss() -> None:
     same, other = tones(RANDOM), tones(RANDOM // 2)
     near, far = loss(np.array([1, 10]), np.array([same, same]), same)
     changed, both = loss(np.array([1, 10]), np.array([other, other]), same)
@@ -35,7 +35,7 @@ def test_distance_new_tones_and_both_cost() -> None:
     assert near < changed < both
 
 
-def test_a_raw_loses_nothing_at_its_own_frame_and_is_worth_the_same_before_and_after() -> None:
+def test_loss_is_zero_at_the_raws_frame_and_symmetric() -> None:
     same = tones(RANDOM)
     before, own, after = loss(np.array([-5, 0, 5]), np.array([same] * 3), same)
     assert own == 0

@@ -38,7 +38,7 @@ def test_deinterlacing_keeps_the_count(tmp_path: Path) -> None:
     assert indices(follow_advice(path)) == list(range(12))
 
 
-def test_what_is_mirrored(tmp_path: Path) -> None:
+def test_mirroring(tmp_path: Path) -> None:
     whole = make_clip(tmp_path / "whole.mp4")
     path = rewrap(whole, tmp_path / "mirrored.mp4", rotation=0, mirror=True)
     (right, *_), (left, *_) = (
@@ -48,7 +48,7 @@ def test_what_is_mirrored(tmp_path: Path) -> None:
     assert np.abs(difference).mean() < 2
 
 
-def test_a_cut_off_matroska_file(tmp_path: Path) -> None:
+def test_rewrapping_a_truncated_matroska_file(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "clip.mkv", "ffv1")
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     rest = indices(follow_advice(path))

@@ -43,14 +43,14 @@ def test_date(suffix: str, tmp_path: Path) -> None:
     assert read_clip_tags(source, None) == ClipTags(recorded="2026-01-02 03:04:05")
 
 
-def test_nothing_said(tmp_path: Path) -> None:
+def test_files_without_metadata(tmp_path: Path) -> None:
     assert read_clip_tags(FileSource(make_clip(tmp_path / "clip.ts")), None) == ClipTags()
     (tmp_path / "frames").mkdir()
     write_png(np.ascontiguousarray(picture(0)), tmp_path / "frames" / "1.png")
     assert read_clip_tags(open_source(tmp_path / "frames"), None) == ClipTags()
 
 
-def test_what_else_is_in_the_file(tmp_path: Path) -> None:
+def test_other_content(tmp_path: Path) -> None:
     """As in the file; time code and sound aren't listed, as they are delivered."""
     (tmp_path / "words.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nHello\n")
     (tmp_path / "places.bin").write_bytes(bytes(64))

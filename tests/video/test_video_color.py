@@ -114,7 +114,7 @@ def test_tagged_patches(
 @pytest.mark.parametrize("color_range", RANGE_TAGS)
 @pytest.mark.parametrize(("pixel_format", "bits"), [("yuv420p", 8), ("yuv422p10le", 10)])
 @pytest.mark.parametrize("tag", [UNTAGGED, 1])
-def test_the_users_word_counts_before_the_stream(
+def test_the_users_override_takes_precedence_over_tags(
     matrix: str, color_range: str, pixel_format: str, bits: int, tag: int, tmp_path: Path
 ) -> None:
     ycc = patches(bits)
@@ -236,7 +236,7 @@ SDR = {"colorspace": 1, "color_range": 1, "color_trc": 1, "color_primaries": 1}
         ({"colorspace": 15}, "matrix.*code 15", {"matrix": "bt709"}),
     ],
 )
-def test_what_is_not_sdr_is_refused_unless_the_user_insists(
+def test_video_that_is_not_sdr_is_refused_unless_overridden(
     tags: dict[str, int], names: str, override: dict[str, str], tmp_path: Path
 ) -> None:
     ycc = patches(10)
@@ -296,7 +296,7 @@ def test_tags_of_real_containers_are_read(suffix: str, codec: str, tmp_path: Pat
     assert (color.primaries.value, color.primaries.source) == ("smpte170m", "stream")
 
 
-def test_the_containers_tags_count_where_the_frames_have_none(tmp_path: Path) -> None:
+def test_the_containers_tags_are_used_if_frames_have_none(tmp_path: Path) -> None:
     """ProRes has its own tags, which may be empty while the MOV's aren't."""
     path = tmp_path / "clip.mov"
     with av.open(str(path), "w") as container:
@@ -313,7 +313,7 @@ def test_the_containers_tags_count_where_the_frames_have_none(tmp_path: Path) ->
         assert (tag.value, tag.source) == ("bt709", "stream")
 
 
-def test_the_frames_tags_count_before_the_containers(tmp_path: Path) -> None:
+def test_the_frames_tags_take_precedence_over_the_containers(tmp_path: Path) -> None:
     """JPEG is BT.601, whatever the MOV's tags say."""
     path = tmp_path / "clip.mov"
     with av.open(str(path), "w") as container:
@@ -328,7 +328,7 @@ def test_the_frames_tags_count_before_the_containers(tmp_path: Path) -> None:
     assert (color.matrix.value, color.matrix.source) == ("bt601", "stream")
 
 
-def test_assume_reads_the_command_lines_form() -> None:
+def test_assume_parses_the_options_syntax() -> None:
     assert Assume.parse("matrix=bt709, range=full") == Assume(matrix="bt709", range="full")
     assert Assume.parse("transfer=bt709,primaries=smpte170m") == Assume(
         transfer="bt709", primaries="smpte170m"
@@ -349,6 +349,6 @@ def test_assume_reads_the_command_lines_form() -> None:
         ("range=full,range=full", "twice"),
     ],
 )
-def test_assume_names_what_is_allowed(text: str, says: str) -> None:
+def test_errors_of_assume_list_the_allowed_values(text: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         Assume.parse(text)

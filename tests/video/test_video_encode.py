@@ -61,7 +61,7 @@ def test_tags_count_and_times(codec: VideoCodec, suffix: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("codec", "suffix"), FILES)
-def test_colours_come_back(codec: VideoCodec, suffix: str, tmp_path: Path) -> None:
+def test_colours_are_preserved(codec: VideoCodec, suffix: str, tmp_path: Path) -> None:
     path, rgb = tmp_path / f"clip{suffix}", patches()
     encode_video([rgb] * 2, path, rate=RATE, codec=codec, crf=1)
     source = FileSource(path)
@@ -93,7 +93,7 @@ def test_crf_and_preset_reach_the_encoder(tmp_path: Path) -> None:
     assert sizes[40, "medium"] != sizes[40, "ultrafast"]
 
 
-def test_encoders_keep_quiet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_encoders_print_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for codec, suffix in FILES:
         path = tmp_path / f"{codec}{suffix}"
         encode_video([picture(0)], path, rate=RATE, codec=codec)
@@ -126,7 +126,7 @@ def test_frames_are_taken_one_at_a_time(tmp_path: Path) -> None:
         ("clip.mp4", {"frames": [picture(0, 63, 48)]}, "even sizes"),
     ],
 )
-def test_what_does_not_fit_is_refused(
+def test_invalid_options_are_refused(
     name: str, given: dict[str, object], says: str, tmp_path: Path
 ) -> None:
     arguments = {"frames": [picture(0)], "rate": RATE} | given

@@ -47,7 +47,7 @@ def refused(path: Path, says: str) -> str:
         (b"ffconcat version 1.0\nfile clip.mp4\n", "can't be opened as a video"),
     ],
 )
-def test_files_that_are_no_videos(content: bytes, says: str, tmp_path: Path) -> None:
+def test_files_that_are_not_videos(content: bytes, says: str, tmp_path: Path) -> None:
     make_clip(tmp_path / "clip.mp4")
     path = tmp_path / "named.mp4"
     path.write_bytes(content)
@@ -102,7 +102,7 @@ def test_interlaced_video(suffix: str, codec: str, pixel_format: str, tmp_path: 
 
 
 @pytest.mark.parametrize("pixel_format", ["gray", "gray16le", "gbrpf32le", "gbrpf16le"])
-def test_pixels_that_are_no_codes_of_three_colours(pixel_format: str, tmp_path: Path) -> None:
+def test_unsupported_pixel_formats(pixel_format: str, tmp_path: Path) -> None:
     path = tmp_path / "clip.mkv"
     with av.open(str(path), "w") as output:
         stream = output.add_stream("ffv1", rate=25, options={"strict": "experimental"})
@@ -149,14 +149,14 @@ def test_cut_off_files(name: str, left: float, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [9, 15])
-def test_another_count_than_promised_names_both(kept: int, tmp_path: Path) -> None:
+def test_an_unexpected_frame_count_is_named(kept: int, tmp_path: Path) -> None:
     promised = probe(FileSource(make_clip(tmp_path / "promised.mp4", options=B_FRAMES)))
     other = FileSource(make_clip(tmp_path / "other.mp4", options=B_FRAMES, count=kept))
     with pytest.raises(VideoError, match=rf"\b{kept} frames.*\b12 were expected"):
         list(read_frames(other, promised))
 
 
-def test_a_frame_lost_in_the_middle_names_both_counts(tmp_path: Path) -> None:
+def test_a_missing_frame_is_named_with_both_counts(tmp_path: Path) -> None:
     whole = make_clip(tmp_path / "whole.mkv", "ffv1")
     promised = probe(FileSource(whole))
     path = tmp_path / "lost.mkv"
@@ -187,7 +187,7 @@ def test_a_clip_of_another_size(tmp_path: Path) -> None:
         list(read_frames(other, promised))
 
 
-def one_after_the_other(path: Path, parts: list[Path]) -> FileSource:
+def concatenated(path: Path, parts: list[Path]) -> FileSource:
     """Put H.264 clips of 12 frames, each with headers of its own, into one stream."""
     with av.open(str(path), "w") as output:
         copy = None
@@ -211,7 +211,7 @@ def one_after_the_other(path: Path, parts: list[Path]) -> FileSource:
         ((64, 48), {"flags": "+ilme+ildct"}, "frame 12 is interlaced"),
     ],
 )
-def test_a_clip_that_changes_on_its_way(
+def test_a_clip_that_changes_its_format(
     size: tuple[int, int], options: dict[str, str], says: str, tmp_path: Path
 ) -> None:
     no_delay = {"bf": "0"}
@@ -219,7 +219,7 @@ def test_a_clip_that_changes_on_its_way(
         make_clip(tmp_path / "0.ts", options=no_delay),
         make_clip(tmp_path / "1.ts", size=size, options=no_delay | options),
     ]
-    source = one_after_the_other(tmp_path / "both.ts", parts)
+    source = concatenated(tmp_path / "both.ts", parts)
     info = probe(source)
     assert info.frame_count == 24
     with pytest.raises(VideoError, match=says):
@@ -261,7 +261,7 @@ def test_a_damaged_first_frame(tmp_path: Path) -> None:
     refused(path, "damaged")
 
 
-def test_ffmpeg_keeps_quiet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_ffmpeg_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = make_clip(tmp_path / "clip.mkv", "libx265", options=X265)
     probe(FileSource(path))
     path.write_bytes(path.read_bytes()[:-400])
@@ -273,7 +273,7 @@ def test_ffmpeg_keeps_quiet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
     assert capfd.readouterr() == ("", "")
 
 
-def test_metadata_in_no_known_encoding(tmp_path: Path) -> None:
+def test_metadata_in_an_unknown_encoding(tmp_path: Path) -> None:
     path = tmp_path / "clip.mkv"
     with av.open(str(path), "w") as output:
         output.metadata["title"] = "S_den"
@@ -346,7 +346,7 @@ def test_frames_do_not_share_memory(tmp_path: Path) -> None:
     ("name", "value"),
     [("pixel_format", "C:\\evil"), ("matrix", "bt000"), ("range", "full:flags=nothing")],
 )
-def test_names_that_ffmpeg_lacks_are_refused(tmp_path: Path, name: str, value: str) -> None:
+def test_names_unknown_to_ffmpeg_are_refused(tmp_path: Path, name: str, value: str) -> None:
     """They come from a bundle's manifest, which may contain anything."""
     source = FileSource(make_clip(tmp_path / "clip.mp4"))
     info = probe(source)
@@ -361,7 +361,7 @@ def test_names_that_ffmpeg_lacks_are_refused(tmp_path: Path, name: str, value: s
 @pytest.mark.parametrize(
     ("suffix", "codec"), [("mp4", "libx264"), ("avi", "mpeg4"), ("mkv", "ffv1")]
 )
-def test_frames_that_a_file_of_its_size_can_hardly_have(
+def test_frames_too_large_for_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, codec: str
 ) -> None:
     """The bound is 8K for small files; it is lowered here to avoid such large frames."""

@@ -34,7 +34,7 @@ def insert_chunk(path: Path, kind: bytes, data: bytes) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "bits"), [(np.uint8, 8), (np.uint16, 16)])
-def test_what_is_written_is_read(
+def test_written_pngs_are_read_unchanged(
     dtype: type[np.unsignedinteger], bits: int, tmp_path: Path
 ) -> None:
     frames = [noise(dtype, seed) for seed in range(3)]
@@ -53,7 +53,7 @@ def test_what_is_written_is_read(
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_others_read_what_we_write(dtype: type[np.unsignedinteger], tmp_path: Path) -> None:
+def test_other_programs_read_our_pngs(dtype: type[np.unsignedinteger], tmp_path: Path) -> None:
     rgb = noise(dtype)
     write_png(rgb, tmp_path / "frame.png")
     with av.open(str(tmp_path / "frame.png")) as container:
@@ -76,7 +76,7 @@ def test_pngs_in_an_archive(tmp_path: Path) -> None:
         np.testing.assert_array_equal(frame.rgb, rgb)
 
 
-def test_untagged_pngs_are_taken_as_srgb(tmp_path: Path) -> None:
+def test_untagged_pngs_are_assumed_to_be_srgb(tmp_path: Path) -> None:
     write_png(picture(0), tmp_path / "1.png")
     color = probe(open_source(tmp_path)).color
     found = [(t.value, t.source) for t in (color.matrix, color.range, color.transfer)]
@@ -160,7 +160,7 @@ def test_damaged_pngs(tmp_path: Path) -> None:
         list(read_frames(source, info))
 
 
-def test_frames_that_are_not_those_probed(tmp_path: Path) -> None:
+def test_frames_that_differ_from_the_probed_ones(tmp_path: Path) -> None:
     write_png(noise(np.uint8), tmp_path / "1.png")
     write_png(noise(np.uint8), tmp_path / "2.png")
     source = open_source(tmp_path)
@@ -173,7 +173,7 @@ def test_frames_that_are_not_those_probed(tmp_path: Path) -> None:
         list(read_frames(open_source(tmp_path), info))
 
 
-def test_write_png_overwrites_only_on_purpose(tmp_path: Path) -> None:
+def test_write_png_overwrites_only_if_asked(tmp_path: Path) -> None:
     path = tmp_path / "1.png"
     write_png(picture(0), path)
     with pytest.raises(OutputError, match="already exists"):

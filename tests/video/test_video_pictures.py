@@ -30,9 +30,7 @@ def write_jpeg(path: Path, index: int, pixel_format: str = "yuvj420p") -> None:
 
 
 @pytest.mark.parametrize("pixel_format", ["yuvj420p", "yuvj422p", "yuvj444p"])
-def test_jpegs_are_read_as_a_motion_jpeg_of_the_same_bytes(
-    pixel_format: str, tmp_path: Path
-) -> None:
+def test_jpegs_equal_motion_jpeg_of_the_same_bytes(pixel_format: str, tmp_path: Path) -> None:
     folder = tmp_path / "frames"
     folder.mkdir()
     for k in range(3):
@@ -55,7 +53,7 @@ def test_jpegs_are_read_as_a_motion_jpeg_of_the_same_bytes(
 
 
 @pytest.mark.usefixtures("programs")
-def test_a_jpegs_turn_is_the_videos(tmp_path: Path) -> None:
+def test_the_orientation_of_jpegs_is_the_videos_rotation(tmp_path: Path) -> None:
     write_jpeg(tmp_path / "1.jpg", 0)
     subprocess.run(
         ["exiftool", "-q", "-overwrite_original", "-Orientation#=6", str(tmp_path / "1.jpg")],
@@ -163,7 +161,7 @@ def names_in(folder: Path, names: list[str]) -> Path:
         (["a1.png", "b2.png"], "different patterns"),
     ],
 )
-def test_pictures_that_make_no_sequence(names: list[str], says: str, tmp_path: Path) -> None:
+def test_pictures_that_are_not_a_sequence(names: list[str], says: str, tmp_path: Path) -> None:
     folder = names_in(tmp_path / "clip", names)
     with pytest.raises(VideoError, match=f"{says}.*--as-listed"):
         open_source(folder)
@@ -179,7 +177,7 @@ def test_pictures_that_make_no_sequence(names: list[str], says: str, tmp_path: P
         ["only.png"],
     ],
 )
-def test_pictures_that_make_a_sequence(names: list[str], tmp_path: Path) -> None:
+def test_pictures_that_are_a_sequence(names: list[str], tmp_path: Path) -> None:
     source = open_source(names_in(tmp_path / "clip", names))
     assert [frame.path.name for frame in source.frames] == names
 

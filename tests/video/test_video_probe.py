@@ -84,7 +84,7 @@ def test_probe_agrees_with_a_full_decode(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_probe_agrees_with_ffmpeg_told_nothing(name: str, tmp_path: Path) -> None:
+def test_probe_agrees_with_ffmpegs_defaults(name: str, tmp_path: Path) -> None:
     suffix, codec, pixel_format, options, *_ = FORMATS[name]
     path = make_clip(tmp_path / f"clip{suffix}", codec, pixel_format, options=options)
     with av.open(str(path)) as container:
@@ -136,7 +136,7 @@ def test_clip_cut_before_a_key_frame_starts_at_it(suffix: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_clip_cut_inside_an_open_gop_leaves_out_what_leans_on_lost_frames(
+def test_clip_cut_inside_an_open_gop_leaves_out_undecodable_frames(
     suffix: str, tmp_path: Path
 ) -> None:
     whole = make_clip(tmp_path / "whole.mp4", "libx265", options=OPEN_GOP)
@@ -177,7 +177,7 @@ def test_rotation_agrees_with_the_bytes_of_the_track_header(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("rotation", "mirror", "says"), [(45, False, "rotated"), (0, True, "mirrored")]
 )
-def test_what_is_neither_upright_nor_turned_is_refused(
+def test_mirrored_and_oblique_video_is_refused(
     rotation: int, mirror: bool, says: str, tmp_path: Path
 ) -> None:
     whole = make_clip(tmp_path / "whole.mp4")
@@ -212,7 +212,7 @@ def test_fractional_rate(suffix: str, tmp_path: Path) -> None:
     assert probe(FileSource(path)).rate == rate
 
 
-def test_sound_beside_the_picture_is_left_alone(tmp_path: Path) -> None:
+def test_sound_does_not_affect_the_video(tmp_path: Path) -> None:
     whole = make_clip(tmp_path / "whole.mp4", options=B_FRAMES)
     path = tmp_path / "sound.mp4"
     with av.open(str(whole)) as old, av.open(str(path), "w") as new:

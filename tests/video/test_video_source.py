@@ -52,7 +52,7 @@ def play(file: io.RawIOBase | io.BytesIO, steps: list[tuple[str, int]]) -> list[
 
 
 @given(steps=st.lists(STEP, max_size=12))
-def test_a_slice_answers_like_a_file_of_its_bytes(
+def test_a_slice_reads_like_a_file_of_its_bytes(
     steps: list[tuple[str, int]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "data"
@@ -117,7 +117,7 @@ def test_a_slice_beyond_the_files_end_is_cut_off(tmp_path: Path) -> None:
         probe(SliceSource(path, 0, size))
 
 
-def test_file_names_mean_nothing_to_ffmpeg(tmp_path: Path) -> None:
+def test_ffmpeg_does_not_interpret_file_names(tmp_path: Path) -> None:
     """`%03d` or `name:` must not be read as a pattern or protocol."""
     for name in ("clip%03d.mp4", "concat:clip.mp4", "ü日本.mp4", "clip", "clip.txt"):
         path = tmp_path / name

@@ -74,7 +74,7 @@ def test_pixels_that_are_not_square(tmp_path: Path) -> None:
         assert {type(info.sample_aspect), type(info.time_base), type(info.rate)} == {Fraction}
 
 
-def test_all_that_must_be_assumed_is_in_one_line(tmp_path: Path) -> None:
+def test_one_message_names_all_options_to_assume(tmp_path: Path) -> None:
     """For HLG as phones write it, one message names all options, so that no second one follows."""
     tags = {"colorspace": 10, "color_range": 1, "color_trc": 18, "color_primaries": 9}
     path = make_clip(tmp_path / "hlg.mkv", "ffv1", "yuv420p10le", tags=tags)
@@ -88,7 +88,7 @@ def test_all_that_must_be_assumed_is_in_one_line(tmp_path: Path) -> None:
     assert probe(FileSource(path), Assume.parse(option)).frame_count == 12
 
 
-def test_progressive_is_a_word_of_its_own() -> None:
+def test_progressive_is_parsed_without_a_value() -> None:
     assert Assume.parse("progressive") == Assume(progressive=True)
     assert Assume.parse("matrix=bt709, progressive") == Assume(matrix="bt709", progressive=True)
     with pytest.raises(UsageError, match="'interlaced' is not NAME=VALUE"):
@@ -112,7 +112,7 @@ def test_a_transport_stream_that_ends_within_a_packet(
 KEYS = {"bf": "0", "x264-params": "scenecut=0:keyint=6:min-keyint=6"}
 
 
-def test_pictures_before_the_first_that_decodes_are_told(tmp_path: Path) -> None:
+def test_undecodable_pictures_at_the_start_are_reported(tmp_path: Path) -> None:
     whole = make_clip(tmp_path / "whole.ts", options=KEYS)
     path = tmp_path / "cut.ts"
     with av.open(str(whole)) as old, av.open(str(path), "w") as new:
@@ -136,7 +136,7 @@ NTSC = Fraction(30000, 1001)
 TEMPLATE = VideoInfo(64, 48, (0,), Fraction(1), NTSC, 0, "h264", "yuv420p", 8, color=None)
 
 
-def test_rounded_times_are_constant_all_the_same() -> None:
+def test_rounded_times_count_as_constant() -> None:
     for base in (Fraction(1, 1000), Fraction(1, 90000), Fraction(1001, 30000)):
         ticks = [round(k / NTSC / base) + 7 for k in range(20_000)]
         for said in (NTSC, Fraction(2997, 100), Fraction(19001, 634)):
@@ -144,7 +144,7 @@ def test_rounded_times_are_constant_all_the_same() -> None:
             assert (found.rate, found.variable) == (NTSC, False)
 
 
-def test_a_header_that_counts_fields_changes_nothing() -> None:
+def test_a_header_that_counts_fields_is_ignored() -> None:
     ticks = [3600 * k + (k % 3) for k in range(1000)]
     found = cadence(at_times(ticks, Fraction(1, 90000), Fraction(50)))
     assert (found.rate, found.variable) == (25, False)
@@ -172,7 +172,7 @@ def test_milliseconds_and_frames_left_out(rate: Fraction) -> None:
     assert (found.rate, found.variable) == (rate, True)
 
 
-def test_a_rate_that_is_no_standard_one() -> None:
+def test_a_non_standard_rate() -> None:
     found = cadence(at_times([0, 100, 200, 350, 450], Fraction(1, 1700), Fraction(30)))
     assert (found.rate, found.variable) == (17, True)
 
