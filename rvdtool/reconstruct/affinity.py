@@ -17,7 +17,7 @@ the clipped fit has no information.
 """
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any
 
 import cv2
 import numpy as np
@@ -39,7 +39,6 @@ from rvdtool.reconstruct.candidates import (
 )
 from rvdtool.reconstruct.compiled import in_strips
 from rvdtool.reconstruct.difference import (
-    WINDOW,
     floor_of,
     shade_of,
     shading_delta,
@@ -59,7 +58,6 @@ from rvdtool.reconstruct.motion import Grey, Motion, equally_bright, trust
 from rvdtool.reconstruct.other_light import errors_in_light, in_its_light
 from rvdtool.reconstruct.statistics import (
     Array,
-    box,
 )
 from rvdtool.video.frame import Rgb
 
@@ -160,44 +158,6 @@ class Evidence(SharedPrior):
     flow_variance: Array
     residual_variance: Array
     lower_bound: Array
-
-    def with_corrupted_flow(self, wrong: NDArray[np.bool_], shift: tuple[int, int]) -> Self:
-        """Corrupt the flow to the reference frame in a region, to train networks on wrong flow.
-
-        Args:
-            wrong: mask of the region, [H, W].
-            shift: offset in rows and columns (both even) of the values used there instead.
-        """
-
-        def shifted(field: Array) -> Array:
-            return np.roll(field, shift, axis=(0, 1))
-
-        value, clipped = self.fit.value, self.clipped > 0
-        first_fit, first_raw = shifted(self.first_fit), shifted(self.warped.value)
-        residual = shifted(np.where(clipped, 0, self.anchored.value - value))
-        flow_variance = np.float32(KAPPA) * box((value - first_fit) ** 2, WINDOW)
-        # Where unclipped, `residual_variance` is that of the previous frame: twice that of the
-        # reference frame.
-        residual_variance = np.where(clipped, self.residual_variance, self.residual_variance / 2)
-        anchored = _carry(
-            value, clipped, self.lower_bound, first_raw, residual, flow_variance, residual_variance
-        )
-        variance = np.minimum(self.warped.variance + 2 * flow_variance, UNUSABLE)
-
-        def where(other: Array, own: Array) -> Array:
-            return np.where(wrong, other, own).astype(np.float32)
-
-        return replace(
-            self,
-            anchored=Candidate(
-                where(anchored.value, self.anchored.value),
-                where(anchored.variance, self.anchored.variance),
-            ),
-            warped=Candidate(
-                where(first_raw, self.warped.value), where(variance, self.warped.variance)
-            ),
-            first_fit=where(first_fit, self.first_fit),
-        )
 
     def with_previous(self, raw: Array, variance: Array) -> Prior:
         """Add the candidate from the previous frame.
@@ -371,29 +331,6 @@ def _paired(one: Array, other: NDArray[Any]) -> Array:
     both = empty((*one.shape, 2))
     both[..., 0], both[..., 1] = one, other
     return both
-
-
-def _carry(
-    value: Array,
-    clipped: NDArray[np.bool_],
-    lower_bound: Array,
-    raw: Array,
-    residual: Array,
-    flow_variance: Array,
-    residual_variance: Array,
-) -> Candidate:
-    """A candidate: fit plus warped residual; where clipped, the warped RAW.
-
-    Args:
-        value: the fit.
-        clipped, lower_bound: see `Evidence`.
-        raw, residual: RAW and residual of the other frame, warped.
-        flow_variance, residual_variance: see `Evidence`.
-    """
-    # If a value warped to a clipped photosite is below the clipping level, that is its error.
-    short = np.where(clipped, np.maximum(lower_bound - raw, 0), 0)
-    candidate = np.where(clipped, np.maximum(raw, lower_bound), value + residual)
-    return Candidate(candidate, flow_variance + residual_variance + short * short)
 
 
 def _where_raw_agrees(candidate: Candidate, agreement: Array | None) -> Candidate:

@@ -18,6 +18,7 @@ from rvdtool.network.calibrated import Planes, ReferencePlanes
 from rvdtool.raw.frame import CfaPhase
 from rvdtool.reconstruct.packing import Packing, pack_prior, pack_reference
 from rvdtool.research.dataset.augment import Augmentation, draw, fit
+from rvdtool.research.training.corrupt import with_corrupted_flow
 from rvdtool.research.training.evidence import EvidenceClip
 
 CORRUPTED_SHARE = 0.5
@@ -73,8 +74,8 @@ class Crops:
             raw, variance = clip.raw(index - 1, augmentation), np.zeros_like(variance)
         evidence = clip.evidence(index, augmentation)
         if rng.uniform() < CORRUPTED_SHARE:
-            evidence = evidence.with_corrupted_flow(
-                _blob(rng, evidence.clipped > 0), _shift(rng, self._crop)
+            evidence = with_corrupted_flow(
+                evidence, _blob(rng, evidence.clipped > 0), _shift(rng, self._crop)
             )
         prior = evidence.with_previous(raw, variance)
         return Sample(

@@ -7,6 +7,7 @@ from rvdtool.raw.bayer import normalise
 from rvdtool.reconstruct.affinity import Evidence
 from rvdtool.reconstruct.chain import Chain
 from rvdtool.reconstruct.fusion import fuse
+from rvdtool.research.training.corrupt import with_corrupted_flow
 
 SCENES = pan(2)
 REFERENCE = raw_frame(SCENES[0])
@@ -20,7 +21,7 @@ def test_only_the_corrupted_region_changes() -> None:
     given = evidence()
     wrong = np.zeros(given.first_fit.shape, bool)
     wrong[:48] = True
-    corrupted = given.with_corrupted_flow(wrong, (0, 20))
+    corrupted = with_corrupted_flow(given, wrong, (0, 20))
     for one, other in (
         (corrupted.first_fit, given.first_fit),
         (corrupted.warped.value, given.warped.value),
@@ -40,5 +41,5 @@ def test_the_fusion_gives_corrupted_candidates_less_weight() -> None:
         value, _ = fuse(one.with_previous(first, np.zeros_like(first)))
         return psnr(value, mosaic(SCENES[1]))
 
-    right, wrong = quality(given), quality(given.with_corrupted_flow(everywhere, (30, 40)))
+    right, wrong = quality(given), quality(with_corrupted_flow(given, everywhere, (30, 40)))
     assert right - 3 < wrong < right
