@@ -10,6 +10,8 @@ from rvdtool.errors import InputError, UsageError, brief
 from rvdtool.files import describe, require_file
 
 _COLUMNS = ("video", "raw", "options")
+MOST_CLIPS = 10_000
+"""Largest number of clips in a table: reading millions of rows would take seconds for nothing."""
 
 
 def pack_list(table: Path) -> None:
@@ -50,9 +52,11 @@ def _read(path: Path) -> list[tuple[str, list[str]]]:
                     f"{path}: its header is {','.join(names)[:100]!r}; give video, and raw or "
                     "options or both"
                 )
-            rows = []
+            rows: list[tuple[str, list[str]]] = []
             for row in table:
                 where = f"{path}, line {table.line_num}"
+                if len(rows) == MOST_CLIPS:
+                    raise InputError(f"{where}: {MOST_CLIPS:,} clips are the most; divide it")
                 if None in row or None in row.values() or not row["video"]:
                     raise InputError(
                         f"{where}: needs a video, and one value for each column of the header "

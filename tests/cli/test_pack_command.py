@@ -427,7 +427,9 @@ def test_a_list_of_clips(
         ("video,raw\na.mp4\n", "line 2: needs a video"),
         ("video,options\na.mp4,--raw 'b\n", "line 2: options: No closing quotation"),
         ("video,raw\n", "lists no clips"),
+        ("video,raw\n" + 10_001 * "a.mp4,b.dng\n", "line 10002: 10,000 clips are the most"),
     ],
+    ids=["nothing", "column", "value", "quote", "empty", "too many"],
 )
 def test_lists_that_make_no_sense(
     table: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
