@@ -29,6 +29,7 @@ from rvdtool.errors import MismatchError, RvdError, UsageError, brief
 from rvdtool.notes import Say
 from rvdtool.reconstruct.compiled import cores
 from rvdtool.reconstruct.references import Result
+from rvdtool.video.frame import VideoInfo
 
 CLIPS_AHEAD = 200
 """How many clips have tasks at the same time; each holds a lock file open."""
@@ -36,6 +37,8 @@ LEAST_FRAMES = 100
 """Of a part, but for the last one: each decodes the video from its beginning."""
 RETRIES = 3
 """How often Ray starts a task again whose worker was lost."""
+_FAGDN_AS = 16
+"""`channels` for `needed_memory` in place of those of the paper's network: of our default one."""
 
 
 class Recorder(Protocol):
@@ -167,13 +170,13 @@ def digest(bundle: Bundle) -> str:
     return hashlib.sha256(bundle.manifest.model_dump_json().encode()).hexdigest()
 
 
-def _memory(run: Run) -> int:
+def _memory(info: VideoInfo, channels: int) -> int:
     """Bytes of memory for a task: what it is expected to take, and a fifth more.
 
-    That of the paper's network wasn't measured; it gets what ours does.
+    Args:
+        info: properties of its video.
+        channels: see `needed_memory`.
     """
-    info, model = run.bundle.video_info, run.options.model
-    channels = 16 if run.uses_fagdn else channels_on_cpu(model)
     return math.ceil(1.2 * needed_memory((info.height, info.width), channels, most_in_flight()))
 
 
@@ -277,14 +280,18 @@ class Cluster:
         span = options.frames or range(bundle.video_info.frame_count)
         whole = options.model is not None and options.model.kind == "fagdn"  # has one long chain
         parts = divide(span, [] if whole else [one.index for one in bundle.references])
+        # What the paper's network takes wasn't measured.
+        channels = _FAGDN_AS if whole else channels_on_cpu(options.model)
+        memory = options.memory or _memory(bundle.video_info, channels)
+        if not whole:
+            options = replace(options, memory=memory)
         run = Run(bundle, folder, options, note, parts)
         need = run.need()
-        memory = options.memory or _memory(run)
         submit = self._remote(bundle, memory)
         with ExitStack() as opened:
             opened.enter_context(run.alone())
             run.prepare()
-            tasks = {submit(self._part(run, part, memory, recorder)): part for part in parts}
+            tasks = {submit(self._part(run, part, recorder)): part for part in parts}
             held = opened.pop_all()
         self._closing.callback(held.close)
         say(f"{folder}: {len(run.span)} frames in {len(parts)} tasks: {need.words}")
@@ -328,14 +335,13 @@ class Cluster:
         submit: Callable[[ClipPart], Any] = remote.remote
         return submit
 
-    def _part(self, run: Run, span: range, memory: int, recorder: Recorder | None) -> ClipPart:
+    def _part(self, run: Run, span: range, recorder: Recorder | None) -> ClipPart:
         options = run.options
         options = replace(
             options,
             frames=span,
             existing="resume",
             model=None,
-            memory=None if run.uses_fagdn else memory,
             flow=options.flow and options.flow.resolve(),
             confidence=options.confidence and options.confidence.resolve(),
         )

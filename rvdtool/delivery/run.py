@@ -114,7 +114,7 @@ class Run:
             raise UsageError(
                 "--memory is for rvdtool's own networks and --model none; leave it out with fagdn"
             )
-        if not parts and not self.uses_fagdn:
+        if not self.uses_fagdn:
             in_flight = fitting_in_flight(
                 (self._info.height, self._info.width),
                 channels_on_cpu(options.model),

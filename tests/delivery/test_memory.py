@@ -12,6 +12,7 @@ from rvdtool.delivery import memory
 from rvdtool.delivery.folder import derender_to_folder
 from rvdtool.delivery.memory import fitting_in_flight, free_memory, needed_memory
 from rvdtool.delivery.options import DerenderOptions
+from rvdtool.delivery.run import Run
 from rvdtool.errors import UsageError
 from rvdtool.network.checkpoint import load_model
 from rvdtool.notes import keep_quiet
@@ -42,6 +43,12 @@ def test_a_limit_that_is_too_small_is_refused(bundle: Bundle, tmp_path: Path) ->
     with pytest.raises(UsageError, match=r"--memory 1 MB: frames of .* take about .* MB"):
         derender_to_folder(bundle, tmp_path / "raws", DerenderOptions(memory=10**6))
     assert not (tmp_path / "raws").exists()
+
+
+def test_the_limit_is_also_that_of_a_part_of_a_run(bundle: Bundle, tmp_path: Path) -> None:
+    size = bundle.video_info.height, bundle.video_info.width
+    options = DerenderOptions(memory=needed_memory(size, 0, 0), frames=range(1, 3))
+    assert Run(bundle, tmp_path, options, keep_quiet, [range(1, 3)]).clip.in_flight == 0
 
 
 @pytest.mark.parametrize("limited", [True, False], ids=["limit", "free"])
