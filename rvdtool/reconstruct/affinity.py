@@ -236,7 +236,7 @@ def gather(
         for other, trusted, flow in ((from_reference[0], sure, far), (previous_fit, free, near))
     )
     brightness = track(anchored, neighbour, level)
-    followed = brightness.value if exposure is None else 1.0
+    follows = exposure is None
     exposure = brightness.value if exposure is None else exposure
     if estimate.light_change is not None:
         calibration = errors_in_light(calibration, brightness.value)
@@ -261,7 +261,7 @@ def gather(
         fit=Candidate(fit.value, candidates.fit_variance),
         anchored=_where_raw_agrees(Candidate(*candidates.anchored), agreement),
         warped=warped,
-        doubt=light.doubt(fit, warped.variance, followed),
+        doubt=light.doubt(fit, warped.variance, follows),
         fine=fit.fine,
         clipped=estimate.clipped,
         brightness=brightness,

@@ -43,26 +43,27 @@ class InLight(NamedTuple):
         estimate: the estimate.
         missed: variance of its error due to light that the reference frame doesn't show, [H, W];
             None if 0 everywhere.
-        level: standard error of the logarithm of a ratio of brightness that is measured by it.
+        level: standard error of the logarithm of the brightness that is measured by it, if that of
+            most of the frame has changed.
     """
 
     estimate: Estimate
     missed: Array | None = None
     level: float = 0.0
 
-    def doubt(self, fit: Fit, warped: Array, brightness: float) -> Array | None:
+    def doubt(self, fit: Fit, warped: Array, follows: bool) -> Array | None:
         """Variance that isn't in the candidates' variances, by block, [H//8, W//8]; None if 0.
 
         Args:
             fit: the frame's fit.
             warped: variance of the warped RAW, which doesn't depend on the estimate, [H, W].
-            brightness: the measured brightness if the RAW follows it, else 1.
+            follows: whether the RAW follows the measured brightness.
         """
         doubt = None
         if self.missed is not None:
             share = warped / (warped + fit.total + fit.fine)  # of what depends on the estimate
             doubt = block_means(self.missed * share) / np.float32(fit.gain**2)
-        if self.level and abs(np.log(brightness)) > CHANGED:
+        if self.level and follows:
             of_level = block_means(fit.value) ** 2 * np.float32(self.level**2)
             doubt = of_level if doubt is None else np.maximum(doubt, of_level)
         return doubt
@@ -107,12 +108,13 @@ def in_its_light(
             return InLight(estimate)
         other_ratio = _log_ratio(block_means(other.value), then)
         spreads = zip(_spreads(other_ratio, changed), _spreads(ratio, changed), strict=True)
+        uncertain = known is None and changed.sum() > sure.sum() / 2
         if all(one < two for one, two in spreads):
-            if other.light_variance is not None and known is None:
+            if other.light_variance is not None and uncertain:
                 relative = other.light_variance[same] / np.maximum(other.value[same], DARKEST) ** 2
                 level = float(np.sqrt(np.median(relative)))
             return InLight(other, other.light_variance, level)
-        if known is None:
+        if uncertain:
             level = float(np.sqrt(np.mean((other_ratio - ratio)[changed] ** 2)))
     usual = calibration.inverse_isp.in_other_light(rgb, first_fit, np.zeros_like(same), None)
     if usual is None or usual.light_variance is None:

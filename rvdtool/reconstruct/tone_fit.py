@@ -21,7 +21,9 @@ Doubles = NDArray[np.float64]
 SAMPLES = 4000
 """Photosites per CFA position that are used."""
 DARK = np.float32(0.02)
-"""Errors are divided by RAW plus this."""
+"""Errors are divided by RAW plus this, or plus half of the mean RAW if that is less."""
+LEAST = np.float32(1e-4)
+"""Smallest of these."""
 KNOTS = 17
 """The curve is a usual one times factors, one at each of this many codes, linear in between."""
 SMOOTHNESS = 2e-3
@@ -39,6 +41,10 @@ GAP = 2.2
 """If the codes of the two frames don't overlap, the ratio depends on the usual curve in the gap
 between them: the error of its logarithm is (GAP · gap)⁴, with a gap of 0..1 (measured: 0 to 0.035
 at 0.2, 0.01 to 1.2 at 0.26 to 0.5)."""
+STOPS = 5.8
+"""If the frames' light doesn't overlap, the error also has a part of (gap / STOPS)⁴, with a gap in
+stops: few codes show the light of an almost black reference frame (measured: 0.04 to 0.7 at 4 to 6
+stops, if the reference frame's largest codes are 9 to 38)."""
 LARGEST = 1.6
 """Upper limit of that error: the largest that was measured is a factor of five."""
 _WIDE, _NARROW = np.arange(-6, 6.01, 0.02), np.arange(-0.1, 0.101, 0.002)
@@ -64,7 +70,8 @@ class Pairs(NamedTuple):
         """Use every n-th photosite. Here `weight` is that of the squared relative error, 0..1."""
         few = np.s_[:: len(raw) // SAMPLES + 1]
         coded, raw, weight = coded[few], raw[few], weight[few]
-        return cls(coded, raw, weight / (np.maximum(raw, 0) + DARK) ** 2)
+        dark = np.clip(raw.mean() / 2, LEAST, DARK) if raw.size else DARK
+        return cls(coded, raw, weight / (np.maximum(raw, 0) + dark) ** 2)
 
 
 @dataclass(frozen=True)
@@ -120,14 +127,15 @@ class ToneFit:
             error = 0.0 if ratio == known or not now else _error(np.log(ratios), squared_errors)
             mixes = _mixes(factors, shown, shown_now, ratio)
             logs = _NARROW if now else logs
-        if error:
-            error = min(float(np.hypot(error, (GAP * _gap(first, now)) ** 4)), LARGEST)
         # Beyond the codes that are shown, factors would go on along a line, to any value.
         coded = np.concatenate([pairs.coded.ravel() for pairs in (*first, *now)])
         ends = np.quantile(coded, (0.01, 0.99)) if coded.size else np.zeros(2)
         places = np.clip(np.linspace(0, 1, usual.size), *ends) * (KNOTS - 1)
-        curve = usual * np.interp(places, np.arange(KNOTS), factors)
-        return cls(curve.astype(np.float32), mixes, ratio, error)
+        curve = (usual * np.interp(places, np.arange(KNOTS), factors)).astype(np.float32)
+        if error:
+            parts = error, *_errors_of_gaps(first, now, curve)
+            error = min(float(np.linalg.norm(parts)), LARGEST)
+        return cls(curve, mixes, ratio, error)
 
 
 class _Shown(NamedTuple):
@@ -196,10 +204,16 @@ def _error(logs: Doubles, squared_errors: Doubles) -> float:
     return float(np.sqrt(variance + SYSTEMATIC**2))
 
 
-def _gap(first: Sequence[Pairs], now: Sequence[Pairs]) -> float:
-    """Smallest distance, by channel, between the ranges of codes of two frames' pairs."""
-    ends, other = (
-        np.quantile(np.concatenate([one.coded for one in pairs]), (0.01, 0.99), axis=0)
-        for pairs in (first, now)
-    )
-    return max(0.0, float(np.maximum(other[0] - ends[1], ends[0] - other[1]).min()))
+def _errors_of_gaps(
+    first: Sequence[Pairs], now: Sequence[Pairs], curve: Array
+) -> tuple[float, float]:
+    """The parts of the ratio's error that are due to gaps between two frames' codes and light."""
+    coded = [np.concatenate([one.coded for one in pairs]) for pairs in (first, now)]
+    stops = [np.log2(light_of(one, curve) + LEAST) for one in coded]
+    return (GAP * _gap(*coded)) ** 4, (_gap(*stops) / STOPS) ** 4
+
+
+def _gap(one: Array, other: Array) -> float:
+    """Smallest distance, by channel, between the ranges of values of two frames, [N, 3] each."""
+    ends, others = (np.quantile(values, (0.01, 0.99), axis=0) for values in (one, other))
+    return max(0.0, float(np.maximum(others[0] - ends[1], ends[0] - others[1]).min()))

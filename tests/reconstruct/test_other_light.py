@@ -143,6 +143,33 @@ def test_the_expected_error_grows_with_unknown_light(everywhere: bool, curve: st
     assert doubtful(step.prior, step.expected) > 0.2
 
 
+@pytest.mark.parametrize("curve", ["srgb", "power", "logarithm"])
+def test_the_level_after_an_almost_black_reference_is_doubted(curve: str) -> None:
+    """Its few codes hardly show the tone curve; 38 and 42 dB were expected instead of 26 and 27."""
+    scenes = [
+        scene * base
+        for scene, base in zip(pan(3, size=(144, 192)), (0.007, 0.35, 0.35), strict=True)
+    ]
+    chain = Chain(raw_frame(scenes[0]), developed(scenes[0], curve))
+    for scene in scenes[1:]:
+        step = chain.step(developed(scene, curve))
+    got = psnr(normalise(step.mosaic, BLACK, WHITE), np.clip(mosaic(scenes[2]), 0, 1))
+    assert expected_psnr(step.expected) < got + 4
+    assert doubtful(step.prior, step.expected) > 0.5
+
+
+def test_a_dim_reference_shows_the_tone_curve() -> None:
+    """Ten times the light; Reinhard's curve gave 53.6 dB with errors relative to 2 % of white."""
+    scenes = [
+        scene * base for scene, base in zip(pan(3, size=(144, 192)), (0.02, 0.2, 0.2), strict=True)
+    ]
+    chain = Chain(raw_frame(scenes[0]), developed(scenes[0], "Reinhard"))
+    for scene in scenes[1:]:
+        step = chain.step(developed(scene, "Reinhard"))
+    true = np.clip(mosaic(scenes[2]), 0, 1)
+    assert psnr(normalise(step.mosaic, BLACK, WHITE), true) > 57
+
+
 def test_a_known_exposure_leaves_little_doubt() -> None:
     scenes = [0.1 * scene for scene in pan(2, size=(144, 192))]
     chain = Chain(raw_frame(scenes[0]), render(scenes[0]), exposures=[1, 8])
