@@ -23,6 +23,7 @@ from torch.nn.functional import softplus
 from rvdtool.files import write_beside
 from rvdtool.raw.frame import CfaPhase
 from rvdtool.reconstruct.highlights import INPUTS, LEAST, highlight_inputs
+from rvdtool.reconstruct.isp_features import Features
 from rvdtool.research.training.crops import whole
 from rvdtool.research.training.evidence import EvidenceClip
 
@@ -53,7 +54,7 @@ def read(folder: Path, step: int) -> np.ndarray:
             continue
         white = 1 / evidence.exposure
         seen = highlight_inputs(
-            clip.rgb(index, augmentation),
+            Features(clip.rgb(index, augmentation)),
             CfaPhase.RGGB,
             evidence.lower_bound,
             white,

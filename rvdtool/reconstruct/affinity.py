@@ -242,7 +242,7 @@ def gather(
         calibration = errors_in_light(calibration, brightness.value)
         from_reference[1] *= 1 - estimate.light_change
     fit = Fit.of(calibration, estimate, brightness.value)
-    fit.add_highlights(calibration, rgb, 1 / exposure, tracks_gain)
+    fit.add_highlights(calibration, estimate.features, 1 / exposure, tracks_gain)
     if not motion.lost:
         fit.keep_full(calibration, rgb, far, 1 / exposure)
     shade_far, shade_near = (shade_of(flow, brightness.shading) for flow in (far, near))

@@ -115,7 +115,7 @@ class Calibration:
             agreement=agreement,
             clipped=clipped,
             lights=lights(np.where(agrees, raw, 0), rgb, phase),
-            rare=RareStates.measure(rgb, raw, phase, estimate, rare, learned, by_libraw),
+            rare=RareStates.measure(raw, phase, estimate, rare, learned, by_libraw),
             grey=grey,
             smooth=smooth,
             fine=fine,

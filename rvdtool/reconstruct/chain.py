@@ -384,7 +384,7 @@ class Chain:
             estimate = self.calibration.inverse_isp(rgb)
             raw = faded(raw, estimate.value, self.calibration.agreement)
             variance = self.calibration.inverse_isp.error(estimate)
-            shown = pack_reference(packing, rgb, raw, estimate, variance)
+            shown = pack_reference(packing, rgb, raw, estimate.value, estimate.clipped, variance)
         return Learned(network, packing, shown, self.tracks_gain)
 
     def predict(self, learned: "Learned", prior: Prior, rgb: Rgb) -> Mosaic:

@@ -13,6 +13,7 @@ from rvdtool.reconstruct.candidates import scale_strip, tables_of
 from rvdtool.reconstruct.compiled import in_strips
 from rvdtool.reconstruct.flow import Flow
 from rvdtool.reconstruct.inverse_isp import Estimate, find
+from rvdtool.reconstruct.isp_features import Features
 from rvdtool.reconstruct.lights import HEADROOM, beyond_limit, still_full
 from rvdtool.reconstruct.statistics import Array
 from rvdtool.video.frame import Rgb
@@ -67,7 +68,7 @@ class Fit:
         return cls(value, lower_bound, estimate.clipped, fine, total, blind, full, gain)
 
     def add_highlights(
-        self, calibration: Calibration, rgb: Rgb, white: float, tracks_gain: bool
+        self, calibration: Calibration, features: Features, white: float, tracks_gain: bool
     ) -> None:
         """Estimate highlights of clip states that are rare or unseen in the reference frame."""
         error = calibration.inverse_isp.error
@@ -78,7 +79,14 @@ class Fit:
             return
         learned = error.of_rare_states(self.clipped, rare) / (self.gain * self.gain)
         step, blind = beyond_limit(
-            calibration.phase, rgb, self.value, self.lower_bound, rare, learned, white, tracks_gain
+            calibration.phase,
+            features,
+            self.value,
+            self.lower_bound,
+            rare,
+            learned,
+            white,
+            tracks_gain,
         )
         correction, blind, measured = calibration.rare(self.clipped, rare, blind)
         self.value[rare] = np.minimum(self.value[rare] + step + correction, white)

@@ -7,7 +7,6 @@ range up to the sensor's white. A small perceptron was trained to estimate this 
 RVD-Sim's training parts (`examples/learn_highlights.py`). It is evaluated only where needed.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -20,20 +19,17 @@ from numpy.typing import NDArray
 from rvdtool.raw.frame import CfaPhase
 from rvdtool.reconstruct.isp_features import (
     EVERYWHERE,
+    FAR,
+    NEAR,
+    WIDEST,
     Features,
-    Window,
     blurred_at,
     blurred_far,
 )
 from rvdtool.reconstruct.places import sample_small
 from rvdtool.reconstruct.statistics import Array
-from rvdtool.video.frame import Rgb
 
-NEAR = (1, 3)
-FAR = (1 / 50, 1 / 16, 1 / 6)
-"""Sigmas of the Gaussian means of the surroundings: NEAR in pixels, FAR as fractions of the
-height."""
-INPUTS = 3 + 6 + 6 * (len(NEAR) + len(FAR)) + 6
+INPUTS = 3 + 6 + 6 * (len(NEAR) + len(FAR) + 1) + 6
 TRUSTED, USUAL = np.float32(0.8), np.float32(0.2)
 """Weight of the perceptron's estimate, and the mean estimate, which gets the remaining weight."""
 LEAST = np.float32(0.03)
@@ -88,7 +84,7 @@ class Highlights:
 
 
 def highlight_inputs(
-    rgb: Rgb,
+    features: Features,
     phase: CfaPhase,
     lower_bound: Array,
     white: float,
@@ -98,7 +94,7 @@ def highlight_inputs(
     """The perceptron's inputs for some photosites of a frame, [samples, INPUTS].
 
     Args:
-        rgb: the frame.
+        features: the frame's features.
         phase: CFA phase of its mosaic.
         lower_bound: normalised RAW at the clipping limit, at the reference frame's brightness,
             [H, W].
@@ -106,21 +102,15 @@ def highlight_inputs(
         tracked: whether changes of brightness are attributed to the ISP.
         where: (row, column) of the photosites, [samples, 2].
     """
-    features = Features(rgb)
-    height = rgb.shape[0]
     rows, columns = where.T
-
-    codes = rgb[rows, columns]
+    codes = features.rgb[rows, columns]
     coded = codes.astype(np.float32) / np.float32(features.table.size - 1)
-    maps: list[Array] = []
-    both = [
-        _around(image, features.size, rows, columns)
-        for image in (features.linear_of, features.states_of)
-    ]
-    for scale in zip(*both, strict=True):
-        maps += scale
+    widest = sample_small(features.far[-1], features.size, rows, columns)
+    linear = [*features.around(rows, columns), widest]
+    states = _states_around(features, rows, columns)
+    maps = [part for scale in zip(linear, states, strict=True) for part in scale]
     depths = [
-        cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3)[..., None] / height
+        cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3)[..., None] / features.size[0]
         for mask in (features.clipped > 0, features.clipped == 7)
     ]
     deep = [depth[rows, columns] for depth in depths]
@@ -134,13 +124,10 @@ def highlight_inputs(
     return np.concatenate([own, varying, constant_columns], axis=1).astype(np.float32)
 
 
-def _around(
-    image: Callable[[Window], Array],
-    size: tuple[int, int],
-    rows: NDArray[np.intp],
-    columns: NDArray[np.intp],
+def _states_around(
+    features: Features, rows: NDArray[np.intp], columns: NDArray[np.intp]
 ) -> list[Array]:
-    """Means of an image around some pixels, [samples, C] per scale."""
-    far = blurred_far(image(EVERYWHERE), FAR)
-    near = blurred_at(image, size, NEAR, rows, columns)
-    return near + [sample_small(one, size, rows, columns) for one in far]
+    """Means of the clip states around some pixels, [samples, 3] per scale."""
+    far = blurred_far(features.states_of(EVERYWHERE), (*FAR, WIDEST))
+    near = blurred_at(features.states_of, features.size, NEAR, rows, columns)
+    return near + [sample_small(one, features.size, rows, columns) for one in far]

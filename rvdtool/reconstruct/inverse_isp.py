@@ -88,11 +88,13 @@ class Estimate:
         light_change: degree to which the light is outside the reference frame's range, 0..1,
             [H, W]; None if everywhere 0, see `Beyond`.
         light_variance: variance of the error due to this, [H, W]; None if everywhere 0.
+        features: the sRGB frame's features.
     """
 
     value: Array
     clipped: NDArray[np.uint8]
     lower_bound: Array
+    features: Features
     light_change: Array | None = None
     light_variance: Array | None = None
 
@@ -433,7 +435,7 @@ def _apply(
 
         in_strips(value.shape[0], strip)
     np.minimum(value, 1, out=value)
-    return Estimate(value, features.clipped, lower_bound, light_change, light_variance)
+    return Estimate(value, features.clipped, lower_bound, features, light_change, light_variance)
 
 
 def _weights(positions: dict[tuple[int, int], Position]) -> Weights:

@@ -26,9 +26,9 @@ MIDDLE = np.float32(0.4)
 TONE_SCALES = (8, 32)
 """The local mean brightness is blurred by a Gaussian of sigma = frame height / scale."""
 NEAR = (1, 3)
-FAR = (1 / 50, 1 / 16)
-"""Sigmas of the Gaussians for a clipped photosite's surroundings: NEAR in pixels, FAR as fractions
-of the frame's height."""
+FAR, WIDEST = (1 / 50, 1 / 16), 1 / 6
+"""Sigmas of the Gaussians for a clipped photosite's surroundings: NEAR in pixels, FAR and WIDEST as
+fractions of the frame's height. Only `highlights` uses WIDEST."""
 CONTEXTS = len(TONE_SCALES) + 1
 NEIGHBOURS = (2 * RADIUS + 1) ** 2 - 1
 _MIN_SIGMA = 4.0
@@ -97,13 +97,14 @@ class Features:
         return result
 
     def around(self, rows: Indices, columns: Indices) -> list[Array]:
-        """The linearised channels around some pixels, one [samples, 3] per scale."""
-        far = [sample_small(one, self.size, rows, columns) for one in self._far]
+        """The linearised channels around some pixels, one [samples, 3] for each of NEAR, FAR."""
+        far = [sample_small(one, self.size, rows, columns) for one in self.far[: len(FAR)]]
         return blurred_at(self.linear_of, self.size, NEAR, rows, columns) + far
 
     @cached_property
-    def _far(self) -> list[Array]:
-        return blurred_far(self.linear_of(EVERYWHERE), FAR)
+    def far(self) -> list[Array]:
+        """Small copies of the linearised channels, blurred by FAR and WIDEST."""
+        return blurred_far(self.linear_of(EVERYWHERE), (*FAR, WIDEST))
 
 
 @kernel

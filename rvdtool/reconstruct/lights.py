@@ -18,7 +18,7 @@ from rvdtool.reconstruct.compiled import in_strips, kernel
 from rvdtool.reconstruct.flow import Flow
 from rvdtool.reconstruct.highlights import Highlights, highlight_inputs
 from rvdtool.reconstruct.inverse_isp import MIN_VARIANCE, SATURATED, Estimate
-from rvdtool.reconstruct.isp_features import CLIP
+from rvdtool.reconstruct.isp_features import CLIP, Features
 from rvdtool.reconstruct.statistics import POSITIONS, Array, Where
 from rvdtool.video.frame import Rgb
 
@@ -139,7 +139,6 @@ class RareStates:
     @classmethod
     def measure(
         cls,
-        rgb: Rgb,
         raw: Array,
         phase: CfaPhase,
         estimate: Estimate,
@@ -150,11 +149,18 @@ class RareStates:
         """Measure the corrections on the reference frame.
 
         Args:
-            rgb, raw, phase, estimate: the reference frame's sRGB, RAW, CFA phase and estimate.
+            raw, phase, estimate: the reference frame's RAW, CFA phase and estimate.
             rare, learned, tracked: see `beyond_limit`.
         """
         step, _ = beyond_limit(
-            phase, rgb, estimate.value, estimate.lower_bound, rare, learned, 1, tracked
+            phase,
+            estimate.features,
+            estimate.value,
+            estimate.lower_bound,
+            rare,
+            learned,
+            1,
+            tracked,
         )
         error = raw[rare] - np.minimum(estimate.value[rare] + step, 1)
         colors = color_index(phase, (raw.shape[0], raw.shape[1]))
@@ -186,7 +192,7 @@ class RareStates:
 
 def beyond_limit(
     phase: CfaPhase,
-    rgb: Rgb,
+    features: Features,
     value: Array,
     lower_bound: Array,
     rare: Where,
@@ -199,7 +205,7 @@ def beyond_limit(
 
     Args:
         phase: CFA phase of the mosaic.
-        rgb: the current frame.
+        features: the current frame's features.
         value: the fit, [H, W].
         lower_bound: lowest possible value of a clipped photosite, [H, W].
         rare: photosites in a rare clip state, in reading order.
@@ -213,7 +219,7 @@ def beyond_limit(
     if own.any():
         where = np.stack(rare, axis=1)[own]
         share, error = Highlights.load()(
-            highlight_inputs(rgb, phase, lower_bound, white, tracked, where)
+            highlight_inputs(features, phase, lower_bound, white, tracked, where)
         )
         above, learned = np.maximum(np.float32(white) - bound[own], 0), learned[own]
         # Relative to the limit, which the fit may exceed or not.

@@ -14,7 +14,6 @@ from rvdtool.network.calibrated import STRIDE, Planes, ReferencePlanes
 from rvdtool.raw.frame import CfaPhase
 from rvdtool.reconstruct.affinity import Prior
 from rvdtool.reconstruct.flow import Flow
-from rvdtool.reconstruct.inverse_isp import Estimate
 from rvdtool.reconstruct.statistics import Array
 from rvdtool.video.frame import Rgb
 
@@ -127,7 +126,12 @@ def shown_brightness(prior: Prior) -> float:
 
 
 def pack_reference(
-    packing: Packing, rgb: Rgb, raw: Array, estimate: Estimate, variance: Array
+    packing: Packing,
+    rgb: Rgb,
+    raw: Array,
+    fit: Array,
+    clipped: NDArray[np.uint8],
+    variance: Array,
 ) -> ReferencePlanes:
     """The network's inputs for the reference frame.
 
@@ -135,13 +139,14 @@ def pack_reference(
         packing: the packing for mosaics of this size and phase.
         rgb: the frame, uint8 or uint16 [H, W, 3].
         raw: its true normalised RAW, [H, W].
-        estimate: the inverse ISP's estimate of it.
+        fit: the inverse ISP's estimate of it, [H, W].
+        clipped: its clip state, [H, W].
         variance: variance of the estimate's error, [H, W].
     """
-    packed = _cells(packing.pack(np.stack([raw, estimate.value, variance])))
+    packed = _cells(packing.pack(np.stack([raw, fit, variance])))
     return ReferencePlanes(
         rgb=packing.pack(_unit(rgb)),
-        clipped=packing.pack(_states(estimate.clipped)),
+        clipped=packing.pack(_states(clipped)),
         raw=packed[:, 0],
         fit=packed[:, 1],
         variance=packed[:, 2],

@@ -5,6 +5,7 @@ from small_shots import mosaic, render, texture
 
 from rvdtool.raw.frame import CfaPhase
 from rvdtool.reconstruct.highlights import INPUTS, SURE, Highlights, highlight_inputs
+from rvdtool.reconstruct.isp_features import Features
 
 SIZE = (96, 128)
 
@@ -23,7 +24,7 @@ def test_inputs_are_read_at_the_photosite() -> None:
     rgb = render(texture(SIZE, 1))
     where = np.array([[0, 0], [10, 21], [33, 40], [95, 127]])
     bound = mosaic(texture(SIZE, 2))
-    inputs = highlight_inputs(rgb, CfaPhase.GRBG, bound, 1.0, True, where)
+    inputs = highlight_inputs(Features(rgb), CfaPhase.GRBG, bound, 1.0, True, where)
     assert inputs.shape == (4, INPUTS)
     assert inputs[:, :3].argmax(axis=1).tolist() == [1, 0, 2, 1]
     assert np.allclose(inputs[:, 6:9], rgb[tuple(where.T)] / 255, atol=1e-6)
@@ -37,7 +38,7 @@ def test_large_white_areas_exceed_the_limit_more_than_small_ones() -> None:
         rgb = np.repeat(np.rint(255 * np.minimum(scene, 1))[..., None], 3, axis=2).astype(np.uint8)
         where = np.array([[48, 64]])
         bound = np.full(SIZE, 0.4, np.float32)
-        inputs = highlight_inputs(rgb, CfaPhase.RGGB, bound, 1.0, True, where)
+        inputs = highlight_inputs(Features(rgb), CfaPhase.RGGB, bound, 1.0, True, where)
         return float(Highlights.load()(inputs)[0][0])
 
     y, x = np.mgrid[: SIZE[0], : SIZE[1]]

@@ -244,7 +244,7 @@ def validate(
     augmentation = whole(clip)
     first = clip.first(augmentation)
     packing = Packing.of((first.raw.shape[0], first.raw.shape[1]), CfaPhase.RGGB)
-    reference = pack_reference(packing, first.rgb, first.raw, first.estimate, first.variance)
+    reference = pack_reference(packing, *first)
     learned = Learned(network, packing, reference, clip.gain_tracked)
     black, white, bits = clip.levels
     scale = (white - black[0]) / (2**bits - 1)

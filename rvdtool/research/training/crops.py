@@ -80,7 +80,7 @@ class Crops:
         prior = evidence.with_previous(raw, variance)
         return Sample(
             pack_prior(self._packing, prior, clip.rgb(index, augmentation), clip.gain_tracked),
-            pack_reference(self._packing, first.rgb, first.raw, first.estimate, first.variance),
+            pack_reference(self._packing, *first),
             self._packing.pack(clip.raw(index, augmentation)[None]),
             torch.tensor([clip.error(index)]),
         )

@@ -12,10 +12,9 @@ size. A 448×320 frame takes 4 MB.
 
 import json
 import shutil
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -27,7 +26,6 @@ from rvdtool.raw.frame import CfaPhase, Mosaic, Rect
 from rvdtool.reconstruct.affinity import Candidate, Evidence
 from rvdtool.reconstruct.brightness import Ratio, Shading
 from rvdtool.reconstruct.chain import Chain
-from rvdtool.reconstruct.inverse_isp import Estimate
 from rvdtool.reconstruct.statistics import Array
 from rvdtool.research.dataset.augment import Augmentation
 from rvdtool.research.dataset.rvd import RvdFolder, RvdVideo
@@ -189,13 +187,13 @@ def _flow_code(flow: Array) -> NDArray[np.int16]:
     return np.clip(np.round(flow / _FLOW_STEP), -32768, 32767).astype(np.int16)
 
 
-@dataclass(frozen=True)
-class First:
-    """A crop of the reference frame, as input of `pack_reference`."""
+class First(NamedTuple):
+    """A crop of the reference frame: arguments of `pack_reference`."""
 
     rgb: Rgb
     raw: Array
-    estimate: Estimate
+    fit: Array
+    clipped: NDArray[np.uint8]
     variance: Array
 
 
@@ -286,13 +284,13 @@ class EvidenceClip:
     def first(self, augmentation: Augmentation) -> First:
         """A crop of the reference frame."""
         arrays = self._arrays
-        estimate = Estimate(
-            _unfixed(augmentation.apply(arrays["fit"][0])),
-            augmentation.apply(arrays["clipped"][0]),
-            np.zeros(augmentation.apply(arrays["clipped"][0]).shape, np.float32),
+        return First(
+            rgb=self.rgb(0, augmentation),
+            raw=self.raw(0, augmentation),
+            fit=_unfixed(augmentation.apply(arrays["fit"][0])),
+            clipped=augmentation.apply(arrays["clipped"][0]),
+            variance=_LOG_CODES[augmentation.apply(arrays["first_v"][0])],
         )
-        variance = _LOG_CODES[augmentation.apply(arrays["first_v"][0])]
-        return First(self.rgb(0, augmentation), self.raw(0, augmentation), estimate, variance)
 
     def evidence(self, index: int, augmentation: Augmentation) -> Evidence:
         """A crop of the evidence of frame `index` (1, 2, …)."""
