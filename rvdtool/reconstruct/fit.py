@@ -74,8 +74,10 @@ class Fit:
         error = calibration.inverse_isp.error
         if not error.is_rare.any():
             return
-        rare = find(error.is_rare[self.clipped])
-        if not rare[0].size:
+        rows, columns = features.clipped_places
+        is_rare = error.is_rare[self.clipped[rows, columns]]
+        rare = rows[is_rare], columns[is_rare]
+        if not is_rare.any():
             return
         learned = error.of_rare_states(self.clipped, rare) / (self.gain * self.gain)
         step, blind = beyond_limit(

@@ -418,7 +418,7 @@ def _apply(
     if beyond and light_change is not None:
         value, light_variance = beyond(features, value, light_change)
         lower_bound = np.where(lower_bound > 0, value, np.float32(0))
-    rows, columns = find(features.clipped > 0)
+    rows, columns = features.clipped_places
     if rows.size:
         states = np.empty((2, 2, 8, _STATE_COLUMNS + 1), np.float32)
         for at, position in positions.items():

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rvdtool.reconstruct.compiled import STRIP, in_strips, kernel
 from rvdtool.reconstruct.places import sample_small
-from rvdtool.reconstruct.statistics import Array
+from rvdtool.reconstruct.statistics import Array, Where
 from rvdtool.video.frame import Rgb
 
 Window = tuple[slice, slice]
@@ -95,6 +95,12 @@ class Features:
         result = np.empty((*part.shape, 3), np.float32)
         _split_states(part, result)
         return result
+
+    @cached_property
+    def clipped_places(self) -> Where:
+        """Rows and columns of the clipped pixels, in reading order."""
+        rows, columns = np.nonzero(self.clipped)
+        return rows, columns
 
     def around(self, rows: Indices, columns: Indices) -> list[Array]:
         """The linearised channels around some pixels, one [samples, 3] for each of NEAR, FAR."""
