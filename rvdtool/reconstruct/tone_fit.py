@@ -209,7 +209,7 @@ def _errors_of_gaps(
 ) -> tuple[float, float]:
     """The parts of the ratio's error that are due to gaps between two frames' codes and light."""
     coded = [np.concatenate([one.coded for one in pairs]) for pairs in (first, now)]
-    stops = [np.log2(light_of(one, curve) + LEAST) for one in coded]
+    stops = [np.log2(np.maximum(light_of(one, curve), LEAST)) for one in coded]
     return (GAP * _gap(*coded)) ** 4, (_gap(*stops) / STOPS) ** 4
 
 
