@@ -154,6 +154,9 @@ def shrink(mosaic: Array, noise: Array, side: int) -> Array:
         plane = np.ascontiguousarray(mosaic[row::2, column::2])
         mean = box(plane, side)
         variance = np.maximum(box(plane * plane, side) - mean * mean, 0)
-        kept = np.maximum(variance - noise[row::2, column::2], 0) / (variance + np.float32(1e-12))
+        # The window's mean noise: with each photosite's own, bright ones would be shrunk more than
+        # dark ones, and the result would be too dark.
+        expected = box(np.ascontiguousarray(noise[row::2, column::2]), side)
+        kept = np.maximum(variance - expected, 0) / (variance + np.float32(1e-12))
         result[row::2, column::2] = mean + kept * (plane - mean)
     return result
