@@ -36,6 +36,12 @@ def local_tone(rgb: Rgb8) -> Rgb8:
     return to_codes(rgb * (0.35 / light)[..., None] ** 0.4)
 
 
+def strong_local_tone(rgb: Rgb8) -> Rgb8:
+    """Compress large and small contrasts alike, as some phones do."""
+    light = cv2.GaussianBlur(rgb.mean(2).astype(np.float32), (0, 0), 8) / 255
+    return to_codes(rgb * (0.35 / light)[..., None] ** 1.3)
+
+
 def to_codes(values: NDArray[np.floating]) -> Rgb8:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
@@ -63,6 +69,7 @@ def noisy(rgb: Rgb8) -> Rgb8:
 ISPS: dict[str, Callable[[Rgb8], Rgb8]] = {
     "as it is": lambda rgb: rgb,
     "local tone": local_tone,
+    "strong local tone": strong_local_tone,
     "sharpened": sharpened,
     "chroma": coarse_chroma,
     "shading": shaded,

@@ -149,6 +149,13 @@ def test_shrinking_reduces_noise_and_keeps_detail() -> None:
     assert np.var((clean - light)[edge]) < 1.5 * np.var(noise[edge])
 
 
+def test_noise_that_grows_with_light_does_not_darken_the_result() -> None:
+    """With each photosite's own noise, the result was half as bright here."""
+    bright = np.random.default_rng(0).uniform(size=SIZE).astype(np.float32) ** 4
+    clean = shrink(bright, np.float32(0.2) * bright, 5)
+    assert float(clean.mean()) == pytest.approx(float(bright.mean()), rel=0.01)
+
+
 def test_without_noise_nothing_is_shrunk() -> None:
     mosaic = white()
     assert np.allclose(shrink(mosaic, np.zeros(SIZE, np.float32), 5), mosaic, atol=1e-4)
