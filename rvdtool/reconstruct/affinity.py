@@ -54,6 +54,7 @@ from rvdtool.reconstruct.flow import (
 )
 from rvdtool.reconstruct.inverse_isp import Estimate
 from rvdtool.reconstruct.lights import CERTAIN
+from rvdtool.reconstruct.local_tone import correct_local_tone
 from rvdtool.reconstruct.motion import Grey, Motion, equally_bright, trust
 from rvdtool.reconstruct.other_light import errors_in_light, in_its_light
 from rvdtool.reconstruct.statistics import (
@@ -193,6 +194,7 @@ def gather(
     level: Ratio,
     exposure: float | None,
     tracks_gain: bool,
+    local_tone: bool,
 ) -> Evidence:
     """Compute all candidates of a frame except the one from the previous RAW.
 
@@ -209,6 +211,8 @@ def gather(
         exposure: the frame's exposure relative to the reference frame; None to use its measured
             brightness.
         tracks_gain: whether the measured brightness is attributed to the ISP's gain.
+        local_tone: whether slight local differences from it are attributed to the ISP; see
+            `correct_local_tone`.
     """
     size = estimate.value.shape[0], estimate.value.shape[1]
     near, far = resize_flow(motion.near, size), resize_flow(motion.far, size)
@@ -246,6 +250,8 @@ def gather(
     if not motion.lost:
         fit.keep_full(calibration, rgb, far, 1 / exposure)
     shade_far, shade_near = (shade_of(flow, brightness.shading) for flow in (far, near))
+    if local_tone:
+        correct_local_tone(fit, from_reference[0] * shade_far, sure)
     squared = (
         squares(fit.value, from_reference[0], shade_far),
         squares(fit.value, previous_fit, shade_near),

@@ -166,7 +166,7 @@ class Chain:
             rgb: the reference frame, uint8 or uint16 [H, W, 3].
             flow: supplies the flows between neighbouring frames; None to estimate them.
             gain: whether to track the ISP's gain; `auto` if LibRaw's defaults rendered the
-                reference frame.
+                reference frame. With `fixed`, local tone isn't corrected, either.
             exposures: exposure of each frame relative to the reference frame, by index; None if
                 unknown. If they are known, `gain` has no effect.
             network: the network that predicts the frames; None to use the fusion.
@@ -203,6 +203,7 @@ class Chain:
         self._tracker = MotionTracker(grey, flow)
         self._exposures = exposures
         self.tracks_gain = gain == "track" or (gain == "auto" and by_libraw)
+        self._local_tone = gain != "fixed" and not by_libraw
         self.state = ChainState(
             index=0,
             mosaic=reference.mosaic,
@@ -240,6 +241,7 @@ class Chain:
             Ratio(1.0, Shading()),
             1.0,
             self.tracks_gain,
+            False,
         )
         unusable = np.full_like(estimate.value, UNUSABLE)
         prior = evidence.with_previous(estimate.value, unusable)
@@ -316,6 +318,7 @@ class Chain:
                 self._level(index, past.brightness),
                 self._exposure(index, exposure),
                 self.tracks_gain,
+                self._local_tone,
             )
         self._past_fit = _PastFit(
             index, evidence.fit.value, evidence.clipped, evidence.brightness, exposure

@@ -34,6 +34,7 @@ def evidence_of(
         Ratio(1.0, shading),
         None,
         False,
+        False,
     )
     return evidence, normalise(reference.mosaic, reference.black, reference.white)
 
