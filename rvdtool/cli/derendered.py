@@ -31,6 +31,7 @@ def report_as_json(
         "inverse_isp_alone": report.alone,
         "expected_psnr": report.expected,
         "doubtful_light": report.doubtful,
+        "local_tone": report.toned,
         "differing": report.differing,
         "cuts": report.cuts,
         "name": report.labels.stem,
@@ -87,6 +88,13 @@ def report_in_words(report: "DerenderReport", options: "DerenderOptions", model:
             f"differs so much from the RAW's that brightness may be wrong in up to {share:.0%} of "
             "the frame: give `rvdtool pack --raw FRAME=FILE` a RAW in that light"
             + ("" if report.knows_exposures else exposures)
+        )
+    if report.toned:
+        told.append(
+            f"In {len(report.toned)} of {report.frames} frames, the first being "
+            f"{min(report.toned)}, brightness changed slightly in up to "
+            f"{max(report.toned.values()):.0%} of the frame: taken for the camera's local tone "
+            "mapping (`--gain fixed`: for light)"
         )
     if report.cuts:
         frames = ", ".join(map(str, report.cuts))

@@ -31,8 +31,8 @@ CHECKPOINT_EVERY = 24
 NOTHING_FOUND, NOTHING_CARRIED = 0.01, 0.05
 """Limits of `Figures.trusted` and `Figures.carried` below which a frame counts as the inverse ISP's
 result alone."""
-FEW_DOUBTFUL = 0.01
-"""Share of a frame below which doubtful places aren't reported."""
+FEW_DOUBTFUL, FEW_TONED = 0.01, 0.05
+"""Shares of a frame below which doubtful and corrected places aren't reported."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,13 @@ class DerenderReport:
         by frame index, for frames that have such places."""
         shares = {index: one.doubtful for index, one in self.figures.items()}
         return {index: share for index, share in shares.items() if share >= FEW_DOUBTFUL}
+
+    @property
+    def toned(self) -> dict[int, float]:
+        """Share of the frame in which slight local changes of brightness were attributed to the
+        ISP, 0..1, by frame index, for frames that have such places."""
+        shares = {index: one.toned for index, one in self.figures.items()}
+        return {index: share for index, share in shares.items() if share >= FEW_TONED}
 
     @property
     def differing(self) -> dict[int, float]:

@@ -303,6 +303,7 @@ class Run:
             carried=np.nan if result.carried is None else result.carried,
             expected=np.nan if result.expected is None else expected_psnr(result.expected),
             doubtful=result.doubtful,
+            toned=result.toned,
             differing=result.differing,
             tracks_gain=result.tracks_gain,
             cut=result.cut,

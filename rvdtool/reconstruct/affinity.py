@@ -95,6 +95,8 @@ class SharedPrior:
             from all candidates.
         exposure: the part of it that is also in the RAW; see `gather`.
         trusted: fraction of the frame that certainly shows the same as the reference frame, 0..1.
+        toned: fraction of the frame whose local brightness was corrected, 0..1; see
+            `correct_local_tone`.
         first_fit, previous_fit: the warped fits of the reference frame and of the previous frame,
             [H, W]. Where they differ from this frame's fit, the flow is wrong or the light has
             changed.
@@ -114,6 +116,7 @@ class SharedPrior:
     first_fit: Array
     previous_fit: Array
     far: Flow
+    toned: float = 0.0
     doubt: Array | None = None
 
 
@@ -250,8 +253,9 @@ def gather(
     if not motion.lost:
         fit.keep_full(calibration, rgb, far, 1 / exposure)
     shade_far, shade_near = (shade_of(flow, brightness.shading) for flow in (far, near))
+    toned = 0.0
     if local_tone:
-        correct_local_tone(fit, from_reference[0] * shade_far, sure)
+        toned = correct_local_tone(fit, from_reference[0] * shade_far, sure)
     squared = (
         squares(fit.value, from_reference[0], shade_far),
         squares(fit.value, previous_fit, shade_near),
@@ -273,6 +277,7 @@ def gather(
         brightness=brightness,
         exposure=exposure,
         trusted=float(sure.mean()),
+        toned=toned,
         first_fit=from_reference[0],
         previous_fit=previous_fit,
         far=far,

@@ -46,6 +46,7 @@ class Waypoint:
         brightness, trusted, carried: as in `Prior`.
         exposure: relative to the reference's.
         doubtful: see `confidence.doubtful`.
+        toned: as in `Prior`.
     """
 
     brightness: float
@@ -53,6 +54,7 @@ class Waypoint:
     carried: float
     exposure: np.float32
     doubtful: float = 0.0
+    toned: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -156,8 +158,16 @@ def trace(
         blocks = reference.size[0] // BLOCK, reference.size[1] // BLOCK
         spool.append(mosaic, resize_flow(state.far, blocks), step.expected)
         exposure, prior = np.float32(state.exposure), step.prior
-        doubt = doubtful(prior, step.expected)
-        waypoints.append(Waypoint(state.brightness, prior.trusted, prior.carried, exposure, doubt))
+        waypoints.append(
+            Waypoint(
+                brightness=state.brightness,
+                trusted=prior.trusted,
+                carried=prior.carried,
+                exposure=exposure,
+                doubtful=doubtful(prior, step.expected),
+                toned=prior.toned,
+            )
+        )
         del step, prior  # a dozen maps of the frame's size
         done(state.index, mosaic)
     error = None

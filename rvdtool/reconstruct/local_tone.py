@@ -23,23 +23,28 @@ FEWEST = 0.5
 SLIGHT = 0.05
 """Logarithm of the ratio at which half of it is corrected: smaller ones are mostly errors of the
 fit."""
+NOTABLE = 0.05
+"""Logarithm of a correction that is worth mentioning."""
 LARGEST = 0.3
 """Logarithm up to which the ratio is attributed to tone mapping; not at all at twice that."""
 
 
-def correct_local_tone(fit: Fit, first_fit: Array, sure: NDArray[np.bool_]) -> None:
+def correct_local_tone(fit: Fit, first_fit: Array, sure: NDArray[np.bool_]) -> float:
     """Multiply a fit by the smooth ratio of the reference frame's to it, where that is known.
 
     Args:
         fit: the frame's fit, which is changed.
         first_fit: the warped fit of the reference frame with the shading here, [H, W].
         sure: blocks that certainly show the same as the reference frame, [H//8, W//8].
+
+    Returns:
+        Fraction of the frame that was corrected by at least `NOTABLE`, 0..1.
     """
     now = block_means(fit.value)
     ratio = np.log(np.maximum(block_means(first_fit), 1e-4) / np.maximum(now, 1e-4))
     weight = (sure & (np.abs(ratio) < 2 * LARGEST)) * np.clip(now / DARK, 0, 1)
     if not weight.any():
-        return
+        return 0.0
     side = max(3, round(WINDOW * fit.value.shape[0] / BLOCK) // 2 * 2 + 1)
     share = box(weight, side)
     smooth = box(ratio * weight, side) / np.maximum(share, np.float32(1e-3))
@@ -49,3 +54,4 @@ def correct_local_tone(fit: Fit, first_fit: Array, sure: NDArray[np.bool_]) -> N
     factor = cv2.resize(np.exp(smooth), (width, height))
     np.multiply(fit.value, factor, out=fit.value)
     np.multiply(fit.lower_bound, factor, out=fit.lower_bound)
+    return float((np.abs(smooth) >= NOTABLE).mean())

@@ -128,6 +128,7 @@ class Result:
             RAW, or if unknown.
         doubtful: fraction of the frame in which the light has changed too much, 0..1; see
             `confidence.doubtful`.
+        toned: as in `Prior`.
         differing: fraction of the frame in which its own RAW shows something else, 0..1; 0 for
             frames without a RAW.
         tracks_gain: whether changes of brightness are attributed to the ISP.
@@ -145,6 +146,7 @@ class Result:
     carried: float | None = None
     expected: Array | None = None
     doubtful: float = 0.0
+    toned: float = 0.0
     differing: float = 0.0
     tracks_gain: bool = False
     cut: bool = False
@@ -278,11 +280,11 @@ def _before(
         for index in todo:
             age = after.index - index
             waypoint, reference = backward.waypoints[age - 1], after.raw
-            doubt = waypoint.doubtful
+            doubt, toned = waypoint.doubtful, waypoint.toned
             mosaic, expected = backward.mosaic(age), backward.expected(age)
             if before and forward:
                 waypoint, reference = forward.waypoints[index - before.index - 1], before.raw
-                doubt = min(doubt, waypoint.doubtful)
+                doubt, toned = min(doubt, waypoint.doubtful), max(toned, waypoint.toned)
                 value, expected = blend(forward, backward, index - before.index, age)
                 mosaic = denormalise(value, reference.black, reference.white)
             raw = reference.with_mosaic(mosaic)
@@ -294,6 +296,7 @@ def _before(
                 trusted=waypoint.trusted,
                 carried=waypoint.carried,
                 doubtful=doubt,
+                toned=toned,
                 expected=expected,
                 tracks_gain=backward.tracks_gain,
                 counted=True,
@@ -341,6 +344,7 @@ def _after(
             carried=step.prior.carried,
             expected=step.expected,
             doubtful=doubtful(step.prior, step.expected),
+            toned=step.prior.toned,
             tracks_gain=chain.tracks_gain,
             cut=step.motion.cut,
             state=state,

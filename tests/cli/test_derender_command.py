@@ -128,6 +128,7 @@ def test_json_is_for_programs(
     assert all(20 < psnr < 90 for psnr in report["expected_psnr"].values())
     assert report["differing"] == {}
     assert report["doubtful_light"] == {}
+    assert report["local_tone"] == {}
 
 
 def test_options_reach_the_work(
