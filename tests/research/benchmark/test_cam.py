@@ -157,7 +157,7 @@ def test_fine_tuning_improves_on_its_samples_and_leaves_the_network_alone() -> N
     before = {name: value.clone() for name, value in network.state_dict().items()}
     _, mask, _ = network(srgb, raw)
     plain, tuned = (reconstruct(network, srgb, raw, tuned=tuned) for tuned in (False, True))
-    losses = [float(sample_loss(result, raw, mask)) for result in (plain, tuned)]
+    losses = [sample_loss(result, raw, mask).item() for result in (plain, tuned)]
     assert losses[1] < losses[0]
     for name, value in network.state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
