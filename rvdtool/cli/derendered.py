@@ -1,5 +1,6 @@
 """Output of `rvdtool derender`: reports and estimates in words and JSON, and times per stage."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from rvdtool.cli import console
@@ -76,23 +77,20 @@ def report_in_words(report: "DerenderReport", options: "DerenderOptions", model:
         )
     if report.alone:
         told.append(
-            f"In {len(report.alone)} of {report.frames} frames, the first being {report.alone[0]}, "
-            "nothing in the RAW could be matched: the result there is the inverse ISP alone, which "
-            "is calibrated on the RAW"
+            f"{_in_frames(report.alone, report)}, nothing in the RAW could be matched: the result "
+            "there is the inverse ISP alone, which is calibrated on the RAW"
         )
     if report.doubtful:
-        first, share = min(report.doubtful), max(report.doubtful.values())
         exposures = "; or, if the exposure was changed, `--exposures`"
         told.append(
-            f"In {len(report.doubtful)} of {report.frames} frames, the first being {first}, light "
-            f"differs so much from the RAW's that brightness may be wrong in up to {share:.0%} of "
-            "the frame: give `rvdtool pack --raw FRAME=FILE` a RAW in that light"
+            f"{_in_frames(report.doubtful, report)}, light differs so much from the RAW's that "
+            f"brightness may be wrong in up to {max(report.doubtful.values()):.0%} of the frame: "
+            "give `rvdtool pack --raw FRAME=FILE` a RAW in that light"
             + ("" if report.knows_exposures else exposures)
         )
     if report.toned:
         told.append(
-            f"In {len(report.toned)} of {report.frames} frames, the first being "
-            f"{min(report.toned)}, brightness changed slightly in up to "
+            f"{_in_frames(report.toned, report)}, brightness changed slightly in up to "
             f"{max(report.toned.values()):.0%} of the frame: taken for the camera's local tone "
             "mapping (`--gain fixed`: for light)"
         )
@@ -104,6 +102,11 @@ def report_in_words(report: "DerenderReport", options: "DerenderOptions", model:
             "RAW of its own"
         )
     return told
+
+
+def _in_frames(indices: Collection[int], report: "DerenderReport") -> str:
+    """How many of a report's frames, and which is the first, as text."""
+    return f"In {len(indices)} of {report.frames} frames, the first being {min(indices)}"
 
 
 def _expected(report: "DerenderReport", grain: bool) -> str:

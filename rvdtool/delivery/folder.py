@@ -107,15 +107,15 @@ class DerenderReport:
     def doubtful(self) -> dict[int, float]:
         """Share of the frame in which light has changed so much that the level may be wrong, 0..1,
         by frame index, for frames that have such places."""
-        shares = {index: one.doubtful for index, one in self.figures.items()}
-        return {index: share for index, share in shares.items() if share >= FEW_DOUBTFUL}
+        figures = self.figures.items()
+        return {index: one.doubtful for index, one in figures if one.doubtful >= FEW_DOUBTFUL}
 
     @property
     def toned(self) -> dict[int, float]:
         """Share of the frame in which slight local changes of brightness were attributed to the
         ISP, 0..1, by frame index, for frames that have such places."""
-        shares = {index: one.toned for index, one in self.figures.items()}
-        return {index: share for index, share in shares.items() if share >= FEW_TONED}
+        figures = self.figures.items()
+        return {index: one.toned for index, one in figures if one.toned >= FEW_TONED}
 
     @property
     def differing(self) -> dict[int, float]:

@@ -254,7 +254,7 @@ def gather(
         fit.keep_full(calibration, rgb, far, 1 / exposure)
     shade_far, shade_near = (shade_of(flow, brightness.shading) for flow in (far, near))
     toned = 0.0
-    if local_tone:
+    if local_tone and sure.any():
         toned = correct_local_tone(fit, from_reference[0] * shade_far, sure)
     squared = (
         squares(fit.value, from_reference[0], shade_far),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from small_shots import BLACK, COLOR, WHITE, Array, mosaic, pan, psnr, raw_frame, render
 
 from rvdtool.raw.bayer import normalise
-from rvdtool.reconstruct.chain import Chain
+from rvdtool.reconstruct.chain import Chain, Step
 from rvdtool.reconstruct.confidence import doubtful, expected_psnr
 from rvdtool.reconstruct.flow import estimate_flow, flow_image, sample
 from rvdtool.reconstruct.motion import equally_bright, same_scene
@@ -143,31 +143,28 @@ def test_the_expected_error_grows_with_unknown_light(everywhere: bool, curve: st
     assert doubtful(step.prior, step.expected) > 0.2
 
 
+def after_dark(dark: float, bright: float, curve: str) -> tuple[Step, float]:
+    """The second bright frame after a dark reference frame, and its PSNR."""
+    dim, *lit = pan(3, size=(144, 192))
+    chain = Chain(raw_frame(dark * dim), developed(dark * dim, curve))
+    for scene in lit:
+        step = chain.step(developed(bright * scene, curve))
+    true = np.clip(mosaic(bright * lit[-1]), 0, 1)
+    return step, psnr(normalise(step.mosaic, BLACK, WHITE), true)
+
+
 @pytest.mark.parametrize("curve", ["srgb", "power", "logarithm"])
 def test_the_level_after_an_almost_black_reference_is_doubted(curve: str) -> None:
     """Its few codes hardly show the tone curve; 38 and 42 dB were expected instead of 26 and 27."""
-    scenes = [
-        scene * base
-        for scene, base in zip(pan(3, size=(144, 192)), (0.007, 0.35, 0.35), strict=True)
-    ]
-    chain = Chain(raw_frame(scenes[0]), developed(scenes[0], curve))
-    for scene in scenes[1:]:
-        step = chain.step(developed(scene, curve))
-    got = psnr(normalise(step.mosaic, BLACK, WHITE), np.clip(mosaic(scenes[2]), 0, 1))
+    step, got = after_dark(0.007, 0.35, curve)
     assert expected_psnr(step.expected) < got + 4
     assert doubtful(step.prior, step.expected) > 0.5
 
 
 def test_a_dim_reference_shows_the_tone_curve() -> None:
     """Ten times the light; Reinhard's curve gave 53.6 dB with errors relative to 2 % of white."""
-    scenes = [
-        scene * base for scene, base in zip(pan(3, size=(144, 192)), (0.02, 0.2, 0.2), strict=True)
-    ]
-    chain = Chain(raw_frame(scenes[0]), developed(scenes[0], "Reinhard"))
-    for scene in scenes[1:]:
-        step = chain.step(developed(scene, "Reinhard"))
-    true = np.clip(mosaic(scenes[2]), 0, 1)
-    assert psnr(normalise(step.mosaic, BLACK, WHITE), true) > 57
+    _, got = after_dark(0.02, 0.2, "Reinhard")
+    assert got > 57
 
 
 def test_a_known_exposure_leaves_little_doubt() -> None:
