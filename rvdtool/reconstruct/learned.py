@@ -2,7 +2,7 @@
 
 import torch
 
-from rvdtool.network.calibrated import CalibratedFagdn, Planes, ReferencePlanes
+from rvdtool.network.calibrated import CalibratedFagdn, ReferencePlanes
 from rvdtool.reconstruct.affinity import Prior
 from rvdtool.reconstruct.answer import Answer, fits
 from rvdtool.reconstruct.packing import Packing, pack_prior
@@ -50,11 +50,9 @@ class Learned:
         if self._answer is not None:
             with torch.inference_mode():
                 return self._answer(prior, rgb, self._reference)
-        planes = pack_prior(self._packing, prior, rgb, self._gain_tracked)
+        planes = pack_prior(self._packing, prior, rgb, self._gain_tracked, self._device)
         with torch.inference_mode(), self._precision():
-            value = self._network(
-                Planes(*(plane.to(self._device) for plane in planes)), self._reference
-            )
+            value = self._network(planes, self._reference)
         return self._packing.unpack(value)
 
     def _precision(self) -> torch.autocast:

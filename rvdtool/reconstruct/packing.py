@@ -1,7 +1,7 @@
 """Convert a frame's prior to the network's planes, and planes to a mosaic."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -20,8 +20,7 @@ from rvdtool.video.frame import Rgb
 BRIGHTEST = 0.7
 """Limit of the logarithm of a frame's brightness as an input of networks. Without it, three stops
 more light cost 5 dB."""
-_STATES = ((np.arange(8)[:, None] >> np.arange(3)) & 1).astype(np.float32)
-"""Clip state → whether R, G, B is clipped."""
+Device = torch.device | str
 
 
 @dataclass(frozen=True)
@@ -58,16 +57,19 @@ class Packing:
         )
         return rows, columns
 
-    def pack(self, maps: Array) -> Tensor:
+    def pack(self, maps: Tensor) -> Tensor:
         """Pack maps, [C, H, W] → [1, 4 C, h, w]; the position in the cell varies fastest."""
-        (top, left), (bottom, right) = self.before, self.after
-        if top or left or bottom or right:
-            maps = np.pad(maps, ((0, 0), (top, bottom), (left, right)), mode="reflect")
-        count, height, width = maps.shape
-        # The same as torch's pixel_unshuffle, but faster.
-        cells = maps.reshape(count, height // 2, 2, width // 2, 2).transpose(0, 2, 4, 1, 3)
-        planes = np.ascontiguousarray(cells).reshape(1, 4 * count, height // 2, width // 2)
-        return torch.from_numpy(planes)
+        for dimension, (place, before, side) in enumerate(
+            zip(self.places(), self.before, self.size, strict=True), start=1
+        ):
+            if len(place) > side:
+                source = torch.from_numpy(place.astype(np.int64)).to(maps.device)
+                added = (source[:before], source[before + side :])
+                first, last = (maps.index_select(dimension, part) for part in added)
+                maps = torch.cat([first, maps, last], dim=dimension)
+        # The same as pixel_unshuffle, which is slower on CPUs.
+        corners = [maps[:, row::2, column::2] for row in range(2) for column in range(2)]
+        return torch.stack(corners, dim=1).flatten(0, 1)[None]
 
     def unpack(self, planes: Tensor) -> Array:
         """Unpack planes to a mosaic, [1, 4, h, w] → [H, W]."""
@@ -87,7 +89,9 @@ class Packing:
         return torch.from_numpy(small.transpose(2, 0, 1).copy())[None]
 
 
-def pack_prior(packing: Packing, prior: Prior, rgb: Rgb, gain_tracked: bool) -> Planes:
+def pack_prior(
+    packing: Packing, prior: Prior, rgb: Rgb, gain_tracked: bool, device: Device = "cpu"
+) -> Planes:
     """The network's inputs for one frame.
 
     Args:
@@ -95,28 +99,27 @@ def pack_prior(packing: Packing, prior: Prior, rgb: Rgb, gain_tracked: bool) -> 
         prior: the frame's prior.
         rgb: the frame, uint8 or uint16 [H, W, 3].
         gain_tracked: whether changes of brightness are attributed to the ISP.
+        device: where the inputs are computed.
     """
     candidates = (prior.fit, prior.anchored, prior.previous, prior.warped)
-    maps = np.stack(
-        [
-            *(candidate.value for candidate in candidates),
-            *(candidate.variance for candidate in candidates),
-            prior.first_fit,
-            prior.previous_fit,
-            prior.fine,
-        ]
-    ).astype(np.float32, copy=False)
-    packed = _cells(packing.pack(maps))
+    maps = (
+        *(candidate.value for candidate in candidates),
+        *(candidate.variance for candidate in candidates),
+        prior.first_fit,
+        prior.previous_fit,
+        prior.fine,
+    )
+    packed = _cells(packing.pack(torch.stack([_there(one, device) for one in maps])))
     brightness = [[shown_brightness(prior), float(gain_tracked)]]
     return Planes(
-        rgb=packing.pack(_unit(rgb)),
-        clipped=packing.pack(_states(prior.clipped)),
+        rgb=_shown(packing, rgb, device),
+        clipped=_states(packing, prior.clipped, device),
         values=packed[:, :4],
         variances=packed[:, 4:8],
         fits=packed[:, 8:10],
         fine=packed[:, 10],
-        flow=packing.pack_flow(prior.far),
-        brightness=torch.tensor(brightness),
+        flow=packing.pack_flow(prior.far).to(device),
+        brightness=torch.tensor(brightness, device=device),
     )
 
 
@@ -143,14 +146,18 @@ def pack_reference(
         clipped: its clip state, [H, W].
         variance: variance of the estimate's error, [H, W].
     """
-    packed = _cells(packing.pack(np.stack([raw, fit, variance])))
+    packed = _cells(packing.pack(torch.from_numpy(np.stack([raw, fit, variance]))))
     return ReferencePlanes(
-        rgb=packing.pack(_unit(rgb)),
-        clipped=packing.pack(_states(clipped)),
+        rgb=_shown(packing, rgb),
+        clipped=_states(packing, clipped),
         raw=packed[:, 0],
         fit=packed[:, 1],
         variance=packed[:, 2],
     )
+
+
+def _there(array: NDArray[Any], device: Device) -> Tensor:
+    return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(device)
 
 
 def _cells(packed: Tensor) -> Tensor:
@@ -158,10 +165,14 @@ def _cells(packed: Tensor) -> Tensor:
     return packed.reshape(1, -1, 4, *packed.shape[-2:])
 
 
-def _unit(rgb: Rgb) -> Array:
-    """Convert codes [H, W, 3] to [3, H, W] in 0..1."""
-    return rgb.transpose(2, 0, 1).astype(np.float32) / np.float32(np.iinfo(rgb.dtype).max)
+def _shown(packing: Packing, rgb: Rgb, device: Device = "cpu") -> Tensor:
+    """Convert codes [H, W, 3] to 0..1, packed, [1, 12, h, w]."""
+    codes = rgb if rgb.dtype == np.uint8 else rgb.astype(np.int32)  # not all devices have uint16
+    packed = packing.pack(_there(codes, device).permute(2, 0, 1))
+    return packed.float() / float(np.iinfo(rgb.dtype).max)
 
 
-def _states(clipped: np.ndarray) -> Array:
-    return _STATES[clipped].transpose(2, 0, 1)
+def _states(packing: Packing, clipped: NDArray[np.uint8], device: Device = "cpu") -> Tensor:
+    """Convert clip states [H, W] to whether R, G, B is clipped, 0 or 1, packed, [1, 12, h, w]."""
+    packed = packing.pack(_there(clipped, device)[None])
+    return torch.cat([(packed >> channel) & 1 for channel in range(3)], dim=1).float()

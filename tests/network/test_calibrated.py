@@ -120,13 +120,24 @@ def test_the_compiled_loops_equal_the_network_in_training(
     assert np.allclose(value, wanted, atol=2e-5)
 
 
+def test_the_network_and_its_inputs_are_computed_on_its_device() -> None:
+    # PyTorch's meta device computes shapes only, and refuses tensors of other devices.
+    packing, given = Packing.of((63, 61), CfaPhase.BGGR), prior((63, 61))
+    rgb = np.zeros((63, 61, 3), np.uint16)
+    network = CalibratedFagdn(replace(SMALL, gla=True)).eval().to("meta")
+    shown = network.encode_reference(ReferencePlanes(*(one.to("meta") for one in reference())))
+    value = network(pack_prior(packing, given, rgb, True, "meta"), shown)
+    assert value.device.type == "meta"
+    assert value.shape[-2:] == (32, 32)
+
+
 @pytest.mark.parametrize("phase", list(CfaPhase))
 def test_planes_are_in_rggb_geometry(phase: CfaPhase) -> None:
     size = (64, 62)
     mosaic = np.random.default_rng(0).uniform(0, 1, size).astype(np.float32)
     packing = Packing.of(size, phase)
     planes4 = to_planes(mosaic, phase)
-    packed = packing.pack(mosaic[None])
+    packed = packing.pack(torch.from_numpy(mosaic)[None])
     assert all(side % STRIDE == 0 for side in packed.shape[-2:])
     height, width = (min(a, b) for a, b in zip(planes4.shape[1:], packed.shape[2:], strict=True))
     assert np.array_equal(packed[0, :, :height, :width].numpy(), planes4[:, :height, :width])

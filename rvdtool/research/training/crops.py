@@ -81,7 +81,7 @@ class Crops:
         return Sample(
             pack_prior(self._packing, prior, clip.rgb(index, augmentation), clip.gain_tracked),
             pack_reference(self._packing, *first),
-            self._packing.pack(clip.raw(index, augmentation)[None]),
+            self._packing.pack(torch.from_numpy(clip.raw(index, augmentation))[None]),
             torch.tensor([clip.error(index)]),
         )
 
