@@ -45,6 +45,7 @@ from rvdtool.reconstruct.isp_features import (
     design,
 )
 from rvdtool.reconstruct.isp_prior import IspPrior, Moments, own_gain
+from rvdtool.reconstruct.shadows import Shadows
 from rvdtool.reconstruct.statistics import POSITIONS, Array, Curve, Where, at_positions
 from rvdtool.video.frame import Rgb
 
@@ -150,9 +151,10 @@ class InverseIsp:
         positions: dict[tuple[int, int], Position],
         error: "ErrorModel",
         beyond: Beyond | None = None,
+        shadows: Shadows | None = None,
     ) -> None:
         self._positions = positions
-        self._beyond = beyond
+        self._beyond, self._shadows = beyond, shadows
         self.error = error
 
     @classmethod
@@ -196,15 +198,18 @@ class InverseIsp:
             return _fit_position(features, raw[own], weight[own], at, color, by_libraw)
 
         positions = dict(zip(POSITIONS, at_positions(fit), strict=True))
-        estimate = _apply(positions, None, features)
-        # LibRaw's curve is known, in any light.
-        beyond = None if by_libraw else Beyond.of(features, raw, weight)
-        error = ErrorModel.measure(estimate, raw, weight >= TYPICAL)
-        return cls(positions, error, beyond), estimate
+        estimate, agrees = _apply(positions, features), weight >= TYPICAL
+        beyond = shadows = None
+        if not by_libraw:  # LibRaw's curve is known, in any light
+            beyond = Beyond.of(features, raw, weight)
+            shadows = Shadows.measure(estimate.value, raw, estimate.clipped, agrees)
+            shadows(estimate.value, estimate.clipped)
+        error = ErrorModel.measure(estimate, raw, agrees)
+        return cls(positions, error, beyond, shadows), estimate
 
     def __call__(self, rgb: Rgb) -> Estimate:
         """Estimate the normalised RAW of one sRGB frame of the calibrated clip."""
-        return _apply(self._positions, None, Features(rgb))
+        return _apply(self._positions, Features(rgb), self._shadows)
 
     def in_other_light(
         self, rgb: Rgb, raw: Array, same: NDArray[np.bool_], known: float | None
@@ -220,7 +225,7 @@ class InverseIsp:
             return None
         features = Features(rgb)
         beyond = self._beyond.measure(features, raw, same, known)
-        return _apply(self._positions, beyond, features)
+        return _apply(self._positions, features, self._shadows, beyond)
 
 
 class ErrorModel:
@@ -410,10 +415,15 @@ def _state_design(features: Features, rows: NDArray[np.intp], columns: NDArray[n
 
 
 def _apply(
-    positions: dict[tuple[int, int], Position], beyond: Beyond | None, features: Features
+    positions: dict[tuple[int, int], Position],
+    features: Features,
+    shadows: Shadows | None = None,
+    beyond: Beyond | None = None,
 ) -> Estimate:
     light_change = beyond.light_change(features) if beyond else None
     value, lower_bound = apply_weights(_weights(positions), features)
+    if shadows:
+        shadows(value, features.clipped)
     light_variance = None
     if beyond and light_change is not None:
         value, light_variance = beyond(features, value, light_change)
