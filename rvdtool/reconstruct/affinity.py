@@ -239,6 +239,7 @@ def gather(
             level.shading,
             calibration.shown,
             level.value,
+            not tracks_gain,
         )
         for other, trusted, flow in ((from_reference[0], sure, far), (previous_fit, free, near))
     )

@@ -3,7 +3,9 @@
 LibRaw's auto-brightness changes the ISP's gain in every frame; the camera's exposure or the light
 may change, too. In both cases, the fits of the same object in the two frames differ by a ratio. It
 is measured in areas that certainly show the same in both frames, as the *mode* of many ratios,
-since the ratios of moving shadows and wrong matches are widely spread. Objects that move towards
+since the ratios of moving shadows and wrong matches are widely spread. If most ratios are, local
+tone mapping has changed, and their mode says little: a change of exposure or light that is smaller
+than their spread is ignored. Objects that move towards
 the corners are darkened by the lens; this shading is estimated at the same time, and kept from
 frame to frame.
 
@@ -41,6 +43,9 @@ BLOCKS_PER_SAMPLE = 4
 """Number of blocks that count as one with independent noise."""
 NOISIEST_RATIO = 0.25
 """A block isn't used if the logarithm of its ratio has at least this standard deviation."""
+MOST_UNEVEN = 0.25
+"""Largest deviation of ratios (log) that is attributed to local tone mapping; in very different
+light, ratios deviate because the inverse ISP is less exact."""
 JUMP = 0.5
 """A ratio that differs (log) from the expected one by more than this must fulfil UNEXPECTED."""
 UNEXPECTED = 1.5
@@ -121,11 +126,14 @@ class Ratio:
         value: the ratio.
         shading: the lens shading.
         error: standard error of the ratio's logarithm.
+        unevenness: median absolute deviation of its logarithm over the frame, if the ISP may map
+            tones locally; else 0.
     """
 
     value: float
     shading: Shading
     error: float = 0.0
+    unevenness: float = 0.0
 
 
 def shading_terms(at: Array, size: tuple[int, int]) -> Array:
@@ -152,6 +160,7 @@ def ratio_mode(
     shading: Shading,
     noise: Curve,
     expected: float,
+    tone_mapped: bool,
 ) -> Ratio | None:
     """Mode of value / reference over trusted blocks; None if too few are usable.
 
@@ -162,6 +171,7 @@ def ratio_mode(
         shading: the previous estimate of the shading.
         noise: variance of a photosite's noise in `value` and `reference`, by intensity.
         expected: the ratio if nothing but a known exposure has changed.
+        tone_mapped: whether the ISP may map tones locally, so that ratios also differ by place.
     """
     if trusted.sum() < ENOUGH_BLOCKS:
         return None
@@ -195,7 +205,11 @@ def ratio_mode(
         # Neighbouring blocks aren't independent: demosaicing and codecs reach across them.
         residuals = (logs - (far * terms).sum(axis=1) - mode) * weights
         error = float(np.sqrt(BLOCKS_PER_SAMPLE * (residuals[near] ** 2).sum())) / float(total)
-    return Ratio(float(np.exp(mode)), shading.learn(evidence), error)
+    unevenness = 0.0
+    if tone_mapped:
+        even = logs - far @ terms
+        unevenness = min(float(np.median(np.abs(even - np.median(even)))), MOST_UNEVEN)
+    return Ratio(float(np.exp(mode)), shading.learn(evidence), error, unevenness)
 
 
 @kernel
@@ -289,10 +303,11 @@ def track(anchored: Ratio | None, neighbour: Ratio | None, previous: Ratio) -> R
 
 
 def _shrunk(measured: Ratio, previous: Ratio, dead_zone: float) -> Ratio:
-    """Shrink a measured ratio towards the previous one: part of the change may be an error."""
+    """Shrink a measured ratio towards the previous one: part of the change may be an error, or due
+    to local tone mapping."""
     change = float(np.log(measured.value / previous.value))
-    error = CERTAIN * measured.error
-    if abs(change) <= max(error, dead_zone):
+    error, uneven = CERTAIN * measured.error, CERTAIN * measured.unevenness
+    if abs(change) <= max(error, uneven, dead_zone):
         return replace(measured, value=previous.value)
-    change *= 1 - (error / change) ** 2
+    change *= (1 - (error / change) ** 2) * (1 - (uneven / change) ** 4)
     return replace(measured, value=previous.value * float(np.exp(change)))

@@ -1,5 +1,6 @@
 """The brightness of a frame relative to the reference frame, and whether it is exposure or gain."""
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -47,10 +48,12 @@ def ratio(
     far: Array | None = None,
     shading: Shading = UNKNOWN,
     noise: float = 1e-6,
+    *,
+    tone_mapped: bool = False,
 ) -> Ratio | None:
     far = shading_delta(0) if far is None else far
     curve = Curve(np.zeros(1, np.float32), np.full(1, noise, np.float32))
-    return ratio_mode(value, reference, trusted, far, shading, curve, 1.0)
+    return ratio_mode(value, reference, trusted, far, shading, curve, 1.0, tone_mapped)
 
 
 def ratio_value(*arguments: Array) -> float:
@@ -62,6 +65,32 @@ def ratio_value(*arguments: Array) -> float:
 @pytest.mark.parametrize("factor", [1 / 128, 0.4, 0.9, 0.998, 1.0, 1.1, 2.5, 200])
 def test_the_brightness_is_found(factor: float) -> None:
     assert ratio_value(factor * blocks() * grain(), blocks()) == pytest.approx(factor, rel=1e-3)
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.1])
+def test_a_change_within_the_spread_of_local_tone_is_not_one_of_light(factor: float) -> None:
+    """A sixth of the frame keeps one ratio, and tone mapping has changed the others."""
+    rng = np.random.default_rng(1)
+    tone = np.exp(cv2.GaussianBlur(rng.normal(0, 1, BLOCKS), (0, 0), 3))
+    tone = tone ** (0.2 / np.log(tone).std())
+    tone[: BLOCKS[0] // 6] = 1
+    measured = ratio((factor * blocks() * grain() * tone).astype(np.float32), blocks())
+    careful = ratio(
+        (factor * blocks() * grain() * tone).astype(np.float32), blocks(), tone_mapped=True
+    )
+    assert measured is not None
+    assert careful is not None
+    assert measured.value == careful.value == pytest.approx(factor, rel=0.02)
+    before = Ratio(1.0, UNKNOWN)
+    assert track(measured, None, before).value == pytest.approx(factor, rel=0.02)
+    assert track(careful, None, before).value == 1
+
+
+@pytest.mark.parametrize("factor", [0.4, 0.9, 1.1, 2.5])
+def test_a_change_of_light_is_found_behind_local_tone_mapping(factor: float) -> None:
+    measured = ratio(factor * blocks() * grain(0.01), blocks(), tone_mapped=True)
+    assert measured is not None
+    assert track(measured, None, Ratio(1.0, UNKNOWN)).value == pytest.approx(factor, rel=0.01)
 
 
 @pytest.mark.parametrize("share", [0.4, 0.65])
