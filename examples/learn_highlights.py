@@ -52,6 +52,7 @@ def read(folder: Path, step: int) -> np.ndarray:
         where = np.concatenate(chosen)
         if len(where) < 30:
             continue
+        where = where[np.lexsort((where[:, 1], where[:, 0]))]  # reading order
         white = 1 / evidence.exposure
         seen = highlight_inputs(
             Features(clip.rgb(index, augmentation)),
@@ -65,7 +66,7 @@ def read(folder: Path, step: int) -> np.ndarray:
             part[tuple(where.T)] for part in (evidence.lower_bound, clip.raw(index, augmentation))
         )
         room = white - least
-        weight = np.where(np.arange(len(where)) < len(chosen[0]), 1, 0.3) * np.clip(room, 0, 1)
+        weight = np.where(unseen[tuple(where.T)], 1, 0.3) * np.clip(room, 0, 1)
         share = np.clip((true - least) / np.maximum(room, NARROW), -0.5, 1)
         samples = np.column_stack([seen, share, weight])
         found.append(samples[room > NARROW].astype(np.float32))
