@@ -68,8 +68,8 @@ def derender(
         typer.Option(
             help="What causes changes in the video's brightness: the camera's processing, so "
             "RAW stays unchanged (track), or the exposure, so RAW follows (fixed). auto: track "
-            "for videos rendered with LibRaw's defaults, else fixed, except for slight changes "
-            "in parts of the picture."
+            "for videos rendered with LibRaw's defaults, else fixed, except for uneven changes, "
+            "and slight ones in parts of the picture."
         ),
     ] = "auto",
     model: Annotated[

@@ -90,7 +90,7 @@ def report_in_words(report: "DerenderReport", options: "DerenderOptions", model:
         )
     if report.toned:
         told.append(
-            f"{_in_frames(report.toned, report)}, brightness changed slightly in up to "
+            f"{_in_frames(report.toned, report)}, brightness changed slightly or unevenly in up to "
             f"{max(report.toned.values()):.0%} of the frame: taken for the camera's local tone "
             "mapping (`--gain fixed`: for light)"
         )

@@ -27,6 +27,7 @@ from rvdtool.reconstruct.brightness import (
     BLOCK,
     Ratio,
     block_means,
+    ignores_unevenness,
     ratio_mode,
     track,
 )
@@ -214,8 +215,8 @@ def gather(
         exposure: the frame's exposure relative to the reference frame; None to use its measured
             brightness.
         tracks_gain: whether the measured brightness is attributed to the ISP's gain.
-        local_tone: whether slight local differences from it are attributed to the ISP; see
-            `correct_local_tone`.
+        local_tone: whether uneven brightness, and slight local differences from it, are attributed
+            to the ISP; see `Ratio.unevenness` and `correct_local_tone`.
     """
     size = estimate.value.shape[0], estimate.value.shape[1]
     near, far = resize_flow(motion.near, size), resize_flow(motion.far, size)
@@ -239,7 +240,7 @@ def gather(
             level.shading,
             calibration.shown,
             level.value,
-            not tracks_gain,
+            local_tone,
         )
         for other, trusted, flow in ((from_reference[0], sure, far), (previous_fit, free, near))
     )
@@ -257,6 +258,8 @@ def gather(
     toned = 0.0
     if local_tone and sure.any():
         toned = correct_local_tone(fit, from_reference[0] * shade_far, sure)
+        if anchored is not None and ignores_unevenness(anchored, brightness):
+            toned = 1.0
     squared = (
         squares(fit.value, from_reference[0], shade_far),
         squares(fit.value, previous_fit, shade_near),

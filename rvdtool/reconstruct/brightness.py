@@ -43,6 +43,8 @@ BLOCKS_PER_SAMPLE = 4
 """Number of blocks that count as one with independent noise."""
 NOISIEST_RATIO = 0.25
 """A block isn't used if the logarithm of its ratio has at least this standard deviation."""
+NOTABLE = 0.05
+"""Logarithm of a change of brightness that is worth mentioning."""
 MOST_UNEVEN = 0.25
 """Largest deviation of ratios (log) that is attributed to local tone mapping; in very different
 light, ratios deviate because the inverse ISP is less exact."""
@@ -300,6 +302,12 @@ def track(anchored: Ratio | None, neighbour: Ratio | None, previous: Ratio) -> R
     if neighbour is None:
         return previous
     return _shrunk(neighbour, previous, DEAD_ZONE)
+
+
+def ignores_unevenness(measured: Ratio, used: Ratio) -> bool:
+    """Whether a notable part of a measured change was ignored since it is uneven."""
+    ignored = abs(float(np.log(measured.value / used.value)))
+    return measured.unevenness > measured.error and ignored >= NOTABLE
 
 
 def _shrunk(measured: Ratio, previous: Ratio, dead_zone: float) -> Ratio:

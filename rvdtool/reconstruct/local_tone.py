@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rvdtool.reconstruct.brightness import BLOCK, block_means
+from rvdtool.reconstruct.brightness import BLOCK, NOTABLE, block_means
 from rvdtool.reconstruct.fit import Fit
 from rvdtool.reconstruct.statistics import Array, box
 
@@ -23,8 +23,6 @@ FEWEST = 0.5
 SLIGHT = 0.05
 """Logarithm of the ratio at which half of it is corrected: smaller ones are mostly errors of the
 fit."""
-NOTABLE = 0.05
-"""Logarithm of a correction that is worth mentioning."""
 LARGEST = 0.3
 """Logarithm up to which the ratio is attributed to tone mapping; not at all at twice that."""
 

@@ -1,5 +1,6 @@
 """Local tone mapping that changes while the light doesn't."""
 
+import cv2
 import numpy as np
 import pytest
 from small_shots import BLACK, WHITE, Array, mosaic, pan, psnr, raw_frame, render
@@ -39,4 +40,28 @@ def test_slight_local_changes_are_attributed_to_the_isp(scenes: list[Array]) -> 
 def test_with_a_fixed_gain_raw_follows_the_light(scenes: list[Array]) -> None:
     step, value = last_step(scenes, "fixed")
     assert psnr(value, mosaic(darkened(scenes[-1], 1))) > 60
+    assert step.prior.toned == 0
+
+
+@pytest.mark.parametrize("gain", ["auto", "fixed"])
+def test_uneven_brightness_is_attributed_to_the_isp(scenes: list[Array], gain: GainMode) -> None:
+    """Most of the frame gets brighter by very different factors, and a sixth by 10 %."""
+    pattern = np.random.default_rng(0).normal(0, 1, scenes[0].shape[:2]).astype(np.float32)
+    pattern = cv2.GaussianBlur(pattern, (0, 0), 32)
+    factor = np.exp(0.1 + 0.25 * pattern / pattern.std())
+    factor[: len(factor) // 6] = 1.1
+    chain = Chain(raw_frame(scenes[0]), render(scenes[0]), gain=gain)
+    step = chain.step(render(scenes[1] * factor[..., None]))
+    if gain == "fixed":
+        assert step.prior.brightness.value == pytest.approx(1.1, rel=0.03)
+        assert step.prior.toned == 0
+    else:
+        assert step.prior.brightness.value == 1
+        assert step.prior.toned == 1
+
+
+def test_an_even_change_of_brightness_is_light(scenes: list[Array]) -> None:
+    chain = Chain(raw_frame(scenes[0]), render(scenes[0]))
+    step = chain.step(render(1.1 * scenes[1]))
+    assert step.prior.brightness.value == pytest.approx(1.1, rel=0.01)
     assert step.prior.toned == 0
