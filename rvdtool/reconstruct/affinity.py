@@ -96,8 +96,8 @@ class SharedPrior:
             from all candidates.
         exposure: the part of it that is also in the RAW; see `gather`.
         trusted: fraction of the frame that certainly shows the same as the reference frame, 0..1.
-        toned: fraction of the frame whose local brightness was corrected, 0..1; see
-            `correct_local_tone`.
+        toned: fraction of the frame whose local brightness was corrected, 0..1, see
+            `correct_local_tone`; 1 if an uneven change was ignored, see `ignores_unevenness`.
         first_fit, previous_fit: the warped fits of the reference frame and of the previous frame,
             [H, W]. Where they differ from this frame's fit, the flow is wrong or the light has
             changed.

@@ -5,13 +5,11 @@ may change, too. In both cases, the fits of the same object in the two frames di
 is measured in areas that certainly show the same in both frames, as the *mode* of many ratios,
 since the ratios of moving shadows and wrong matches are widely spread. If most ratios are, local
 tone mapping has changed, and their mode says little: a change of exposure or light that is smaller
-than their spread is ignored. Objects that move towards
-the corners are darkened by the lens; this shading is estimated at the same time, and kept from
-frame to frame.
+than their spread is ignored. Objects that move towards the corners are darkened by the lens; this
+shading is estimated at the same time, and kept from frame to frame.
 
 Light may change by more than eight stops. The weight of each ratio, the width of the search and the
-error of the result depend on the noise. Changes within this error are
-ignored.
+error of the result depend on the noise. Changes within this error are ignored.
 
 The sRGB video doesn't show whether a frame became brighter through the ISP or through exposure or
 light, and only the latter change the RAW. Cameras' ISPs change their gain only where exposure can't

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from rvdtool.reconstruct.candidates import Tables, tables_of
 from rvdtool.reconstruct.compiled import in_strips, kernel
-from rvdtool.reconstruct.statistics import POSITIONS, Array, Curve
+from rvdtool.reconstruct.statistics import Array, Curve, at_positions
 
 SMALLEST = 32
-"""Number of photosites in the darkest bin; each following bin has as many as all before it, up to
-the darker half."""
+"""Smallest number of photosites in a bin. The bins get larger towards the median: each has as many
+photosites as all darker ones together."""
 DARKEST = 10
-"""The darkest bin has at least this power of 1/2 of all photosites."""
+"""The darkest bin has 1/2 to this power of all photosites, or more if those are fewer than
+SMALLEST."""
 FEWEST = 1000
 """Number of photosites of a CFA position below which nothing is corrected."""
 SURE = 2
@@ -31,7 +32,7 @@ frame they are due to rounding."""
 MOST = 200_000
 """Largest number of photosites per CFA position that are used."""
 
-_0, _NONE = np.float32(0), np.float32(-np.inf)
+_0 = np.float32(0)
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,19 @@ class Shadows:
             agrees: where RAW and frame show the same, [H, W].
         """
         usable = agrees & (clipped == 0)
-        curves, floors = [], np.full(4, _NONE, np.float32)
-        for number, at in enumerate(POSITIONS):
+
+        def curve(at: tuple[int, int]) -> tuple[Curve, float]:
             own = np.s_[at[0] :: 2, at[1] :: 2]
             values, missing = _by_value(value[own][usable[own]], raw[own][usable[own]])
+            floor = -np.inf
             if values[0] > missing[0]:  # darker content is raised by the same ratio
                 values, missing = np.append(0, values), np.append(0, missing)
             elif missing[0] > 0:  # the values are mostly error
-                floors[number] = values[0] + missing[0]
-            curves.append(Curve(values.astype(np.float32), missing.astype(np.float32)))
-        return cls(tables_of(curves), floors)
+                floor = float(values[0] + missing[0])
+            return Curve(values.astype(np.float32), missing.astype(np.float32)), floor
+
+        curves, floors = zip(*at_positions(curve), strict=True)
+        return cls(tables_of(curves), np.array(floors, np.float32))
 
     def __call__(self, value: Array, clipped: NDArray[np.uint8]) -> None:
         """Correct a frame's estimate where nothing is clipped.
@@ -89,9 +93,10 @@ def _by_value(value: Array, raw: Array) -> tuple[NDArray[np.float64], NDArray[np
     if value.size < FEWEST:
         return np.zeros(1), np.zeros(1)
     step = max(1, value.size // MOST)
-    order = np.argsort(value[::step], kind="stable")[: value[::step].size // 2]
-    values = value[::step][order].astype(np.float64)
-    errors = raw[::step][order] - values
+    value, raw = value[::step], raw[::step]
+    order = np.argsort(value, kind="stable")[: value.size // 2]
+    values = value[order].astype(np.float64)
+    errors = raw[order] - values
     darkest = min(DARKEST, int(np.log2(2 * len(values) / SMALLEST)))
     ends = [int(2 * len(values) * 0.5**power) for power in range(darkest, 1, -1)]
     bins, parts = np.split(values, ends), np.split(errors, ends)
