@@ -69,7 +69,7 @@ def derender(
             help="What causes changes in the video's brightness: the camera's processing, so "
             "RAW stays unchanged (track), or the exposure, so RAW follows (fixed). auto: track "
             "for videos rendered with LibRaw's defaults, else fixed, except for uneven changes, "
-            "and slight ones in parts of the picture."
+            "and gradual ones in parts of the picture."
         ),
     ] = "auto",
     model: Annotated[

@@ -90,8 +90,8 @@ def report_in_words(report: "DerenderReport", options: "DerenderOptions", model:
         )
     if report.toned:
         told.append(
-            f"{_in_frames(report.toned, report)}, brightness changed slightly or unevenly in up to "
-            f"{max(report.toned.values()):.0%} of the frame: taken for the camera's local tone "
+            f"{_in_frames(report.toned, report)}, brightness changed gradually or unevenly in up "
+            f"to {max(report.toned.values()):.0%} of the frame: taken for the camera's local tone "
             "mapping (`--gain fixed`: for light)"
         )
     if report.cuts:

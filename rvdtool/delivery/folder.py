@@ -112,8 +112,8 @@ class DerenderReport:
 
     @property
     def toned(self) -> dict[int, float]:
-        """Share of the frame in which slight or uneven changes of brightness were attributed to the
-        ISP, 0..1, by frame index, for frames that have such places."""
+        """Share of the frame in which gradual or uneven changes of brightness were attributed to
+        the ISP, 0..1, by frame index, for frames that have such places."""
         figures = self.figures.items()
         return {index: one.toned for index, one in figures if one.toned >= FEW_TONED}
 

@@ -76,8 +76,8 @@ class Figures(NamedTuple):
         carried: share of the weight that the reference RAW has in the frame, 0..1.
         expected: expected PSNR in dB.
         doubtful: share of the frame in which the light has changed too much, 0..1.
-        toned: share of the frame in which slight or uneven changes of brightness were attributed to
-            the ISP, 0..1.
+        toned: share of the frame in which gradual or uneven changes of brightness were attributed
+            to the ISP, 0..1.
         differing: share of the frame's own RAW that shows something else, 0..1.
         tracks_gain: whether brightness was attributed to the ISP, 0 or 1.
         cut: whether the frame shows another scene than the previous one, 0 or 1.

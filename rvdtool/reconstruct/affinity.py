@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from rvdtool.reconstruct.brightness import (
     BLOCK,
+    ENOUGH_BLOCKS,
     Ratio,
     block_means,
     ignores_unevenness,
@@ -215,7 +216,7 @@ def gather(
         exposure: the frame's exposure relative to the reference frame; None to use its measured
             brightness.
         tracks_gain: whether the measured brightness is attributed to the ISP's gain.
-        local_tone: whether uneven brightness, and slight local differences from it, are attributed
+        local_tone: whether uneven brightness, and gradual local differences from it, are attributed
             to the ISP; see `Ratio.unevenness` and `correct_local_tone`.
     """
     size = estimate.value.shape[0], estimate.value.shape[1]
@@ -255,9 +256,9 @@ def gather(
     if not motion.lost:
         fit.keep_full(calibration, rgb, far, 1 / exposure)
     shade_far, shade_near = (shade_of(flow, brightness.shading) for flow in (far, near))
-    toned = 0.0
-    if local_tone and sure.any():
-        toned = correct_local_tone(fit, from_reference[0] * shade_far, sure)
+    toned, unexplained = 0.0, None
+    if local_tone and sure.sum() >= ENOUGH_BLOCKS:
+        toned, unexplained = correct_local_tone(fit, from_reference, shade_far, sure)
         if anchored is not None and ignores_unevenness(anchored, brightness):
             toned = 1.0
     squared = (
@@ -266,9 +267,10 @@ def gather(
     )
     flows = _Flows((far, near), (motion.lost, motion.cut), squared)
     candidates = _candidates(calibration, fit, from_reference, shade_far, flows)
-    if estimate.light_variance is not None:
-        fit_variance = candidates.fit_variance
-        fit_variance += np.where(fit.full > 0, 0, estimate.light_variance / fit.gain**2)
+    of_light = estimate.light_variance
+    for more in (unexplained, None if of_light is None else of_light / fit.gain**2):
+        if more is not None:
+            candidates.fit_variance[...] += np.where(fit.full > 0, 0, more)
     agreement = None if calibration.agreement is None else sample(calibration.agreement, far)
     warped = _where_raw_agrees(Candidate(from_reference[2], candidates.warped_variance), agreement)
     return Evidence(

@@ -3,10 +3,13 @@
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from small_shots import BLACK, WHITE, Array, mosaic, pan, psnr, raw_frame, render
 
 from rvdtool.raw.bayer import normalise
 from rvdtool.reconstruct.chain import Chain, GainMode, Step
+from rvdtool.reconstruct.fit import Fit
+from rvdtool.reconstruct.local_tone import correct_local_tone
 
 
 def darkened(scene: Array, part: float) -> Array:
@@ -65,3 +68,54 @@ def test_an_even_change_of_brightness_is_light(scenes: list[Array]) -> None:
     step = chain.step(render(1.1 * scenes[1]))
     assert step.prior.brightness.value == pytest.approx(1.1, rel=0.01)
     assert step.prior.toned == 0
+
+
+def corrected(
+    value: Array, known: Array, sure: NDArray[np.bool_], shade: float = 1.0
+) -> tuple[Fit, list[Array]]:
+    """A fit, and fit, residual and RAW of a reference frame with the same fit, corrected."""
+    none, state = np.zeros_like(value), np.zeros(value.shape, np.uint8)
+    fit = Fit(value.copy(), 0.5 * value, state, none, none, none, state, np.float32(1))
+    from_reference = [value.copy(), known - value, known.copy()]
+    correct_local_tone(fit, from_reference, np.full_like(value, shade), sure)
+    return fit, from_reference
+
+
+BRIGHT = (slice(96, None), slice(None))
+
+
+@pytest.fixture(scope="module")
+def value() -> Array:
+    """Dark above, bright below, with some noise."""
+    value = np.full((192, 256), 0.04, np.float32)
+    value[BRIGHT] = 0.5
+    return value * np.random.default_rng(0).normal(1, 0.02, value.shape).astype(np.float32)
+
+
+def test_each_intensity_is_corrected_up_to_its_edge(value: Array) -> None:
+    """The factor is 0.5 for dark content and 1.25 for bright content."""
+    known = np.where(value > 0.2, 1.25, 0.5).astype(np.float32) * value
+    sure = np.ones((24, 32), np.bool_)
+    sure[10:14] = False  # around the edge
+    fit, (first, residual, raw) = corrected(value, known, sure, shade=1.1)
+    np.testing.assert_allclose(fit.value, 1.1 * known, rtol=0.05)
+    np.testing.assert_allclose(fit.lower_bound, 0.5 * fit.value, rtol=1e-5)
+    np.testing.assert_allclose(first, known, rtol=0.05)
+    np.testing.assert_allclose(first + residual, raw, atol=1e-6)
+
+
+def test_an_intensity_that_is_nowhere_certain_is_not_corrected(value: Array) -> None:
+    sure = np.ones((24, 32), np.bool_)
+    sure[12:] = False
+    fit, _ = corrected(value, 0.8 * value, sure)
+    np.testing.assert_array_equal(fit.value[BRIGHT], value[BRIGHT])
+    np.testing.assert_allclose(fit.value[:88], 0.8 * value[:88], rtol=0.03)
+
+
+def test_scattered_ratios_and_changes_of_light_are_not_taken_for_tone(value: Array) -> None:
+    scatter = np.random.default_rng(1).normal(0, 0.3, (24, 32)).astype(np.float32)
+    scatter = np.exp(cv2.resize(scatter, value.shape[::-1], interpolation=cv2.INTER_NEAREST))
+    sure = np.ones((24, 32), np.bool_)
+    for factor, most in ((scatter, 0.1), (np.float32(4), 0)):
+        fit, _ = corrected(value, factor * value, sure)
+        assert np.sqrt(np.mean(np.log(fit.value / value) ** 2)) <= most
