@@ -256,9 +256,9 @@ def gather(
     if not motion.lost:
         fit.keep_full(calibration, rgb, far, 1 / exposure)
     shade_far, shade_near = (shade_of(flow, brightness.shading) for flow in (far, near))
-    toned, unexplained = 0.0, None
+    toned, tone_error = 0.0, np.float32(0)
     if local_tone and sure.sum() >= ENOUGH_BLOCKS:
-        toned, unexplained = correct_local_tone(fit, from_reference, shade_far, sure)
+        toned, tone_error = correct_local_tone(fit, from_reference, shade_far, sure)
         if anchored is not None and ignores_unevenness(anchored, brightness):
             toned = 1.0
     squared = (
@@ -267,10 +267,11 @@ def gather(
     )
     flows = _Flows((far, near), (motion.lost, motion.cut), squared)
     candidates = _candidates(calibration, fit, from_reference, shade_far, flows)
-    of_light = estimate.light_variance
-    for more in (unexplained, None if of_light is None else of_light / fit.gain**2):
-        if more is not None:
-            candidates.fit_variance[...] += np.where(fit.full > 0, 0, more)
+    fit_variance = candidates.fit_variance
+    if tone_error:
+        fit_variance += np.where(fit.full > 0, 0, (tone_error * fit.value) ** 2)
+    if estimate.light_variance is not None:
+        fit_variance += np.where(fit.full > 0, 0, estimate.light_variance / fit.gain**2)
     agreement = None if calibration.agreement is None else sample(calibration.agreement, far)
     warped = _where_raw_agrees(Candidate(from_reference[2], candidates.warped_variance), agreement)
     return Evidence(

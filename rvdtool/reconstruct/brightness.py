@@ -26,7 +26,7 @@ from rvdtool.raw.dng import SMALLEST
 from rvdtool.raw.frame import RawFrame
 from rvdtool.raw.render import default_render
 from rvdtool.reconstruct.compiled import kernel
-from rvdtool.reconstruct.statistics import Array, Curve
+from rvdtool.reconstruct.statistics import Array, Curve, median_deviation
 from rvdtool.video.frame import Rgb
 
 BLOCK = 8
@@ -207,8 +207,7 @@ def ratio_mode(
         error = float(np.sqrt(BLOCKS_PER_SAMPLE * (residuals[near] ** 2).sum())) / float(total)
     unevenness = 0.0
     if tone_mapped:
-        even = logs - far @ terms
-        unevenness = min(float(np.median(np.abs(even - np.median(even)))), MOST_UNEVEN)
+        unevenness = min(median_deviation(logs - far @ terms), MOST_UNEVEN)
     return Ratio(float(np.exp(mode)), shading.learn(evidence), error, unevenness)
 
 

@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rvdtool.reconstruct.brightness import BLOCK, NOTABLE, block_means
+from rvdtool.reconstruct.brightness import BLOCK, BLOCKS_PER_SAMPLE, NOTABLE, block_means
 from rvdtool.reconstruct.compiled import exp, in_strips, kernel, log
 from rvdtool.reconstruct.fit import Fit
-from rvdtool.reconstruct.statistics import Array
+from rvdtool.reconstruct.statistics import Array, median_deviation
 
 WINDOWS = (0.8, 0.4, 0.2, 0.1, 0.05)
 """Sides of the windows, as fractions of the frame's height."""
@@ -33,8 +33,6 @@ plus `PER_UNEVENNESS` times the ratios' median absolute deviation, at most `LARG
 mapping changes, it does so in most of the frame; a shadow doesn't."""
 SCATTER = 0.02
 """Lower limit of the standard deviation of a single ratio's logarithm."""
-BLOCKS_PER_SAMPLE = 4
-"""Number of blocks that count as one with independent errors."""
 FEWEST = np.float32(0.2)
 """Fraction of a window's blocks of an intensity that must be certain for the whole correction."""
 UNCORRECTED = 0.05
@@ -52,7 +50,7 @@ _SPREAD, _ALONE = np.array([0.25, 0.5, 0.25], np.float32), np.ones(1, np.float32
 
 def correct_local_tone(
     fit: Fit, from_reference: list[Array], shade: Array, sure: NDArray[np.bool_]
-) -> tuple[float, Array]:
+) -> tuple[float, np.float32]:
     """Correct the fits of a frame and of the warped reference frame, where that is possible.
 
     Args:
@@ -63,8 +61,8 @@ def correct_local_tone(
         sure: blocks that certainly show the same as the reference frame, [H//8, W//8].
 
     Returns:
-        Fraction of the frame whose tone has changed by at least `NOTABLE`, 0..1, and the variance
-        that local tone mapping adds to the fit's error, [H, W].
+        Fraction of the frame whose tone has changed by at least `NOTABLE`, 0..1, and the relative
+        error of the fit that remains, 0..`UNCORRECTED`.
     """
     first, residual, raw = from_reference[:3]
     known = block_means(raw)
@@ -75,9 +73,8 @@ def correct_local_tone(
     _multiply(field, (first,))
     residual -= first
     change = tone - tone_then
-    spread = min(REMAINING * float(np.sqrt((change * change)[sure].mean())), UNCORRECTED)
-    error = np.float32(spread) * fit.value
-    return float((np.abs(change) >= NOTABLE).mean()), error * error
+    error = min(REMAINING * float(np.sqrt((change * change)[sure].mean())), UNCORRECTED)
+    return float((np.abs(change) >= NOTABLE).mean()), np.float32(error)
 
 
 def _estimate(value: Array, known: Array, sure: NDArray[np.bool_]) -> tuple[Array, Array]:
@@ -92,8 +89,7 @@ def _estimate(value: Array, known: Array, sure: NDArray[np.bool_]) -> tuple[Arra
     """
     least = np.float32(1e-4)
     ratio = np.log(np.maximum(known, least) / np.maximum(value, least))
-    certain = ratio[sure & (value > DARK)]
-    uneven = float(np.median(np.abs(certain - np.median(certain)))) if certain.size else 0.0
+    uneven = median_deviation(ratio[sure & (value > DARK)])
     largest = min(LEAST + PER_UNEVENNESS * uneven, LARGEST)
     weight = (sure & (np.abs(ratio) < largest)) * np.clip(value / DARK, 0, 1)
     place = np.clip((np.log(np.maximum(value, DARKEST)) - _START) * _STEPS, 0, _MOST)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import cv2
 import numpy as np
@@ -85,6 +85,11 @@ class Curve:
 def box(image: Array, side: int, result: Array | None = None) -> Array:
     """Mean over `side`×`side` pixels around each pixel, written to `result` if given."""
     return cv2.boxFilter(image, -1, (side, side), result, borderType=cv2.BORDER_REFLECT_101)
+
+
+def median_deviation(values: NDArray[Any]) -> float:
+    """Median absolute deviation from the median; 0 if there are no values."""
+    return float(np.median(np.abs(values - np.median(values)))) if values.size else 0.0
 
 
 def per_position(mosaic: Array, function: Callable[[Array], Array]) -> Array:
