@@ -5,8 +5,9 @@ may change, too. In both cases, the fits of the same object in the two frames di
 is measured in areas that certainly show the same in both frames, as the *mode* of many ratios,
 since the ratios of moving shadows and wrong matches are widely spread. If most ratios are, local
 tone mapping has changed, and their mode says little: a change of exposure or light that is smaller
-than their spread is ignored. Objects that move towards the corners are darkened by the lens; this
-shading is estimated at the same time, and kept from frame to frame.
+than their spread is ignored, and so is what their median doesn't show. Objects that move towards
+the corners are darkened by the lens; this shading is estimated at the same time, and kept from
+frame to frame.
 
 Light may change by more than eight stops. The weight of each ratio, the width of the search and the
 error of the result depend on the noise. Changes within this error are ignored.
@@ -128,12 +129,14 @@ class Ratio:
         error: standard error of the ratio's logarithm.
         unevenness: median absolute deviation of its logarithm over the frame, if the ISP may map
             tones locally; else 0.
+        median: the frame's median ratio, if the ISP may map tones locally; else None.
     """
 
     value: float
     shading: Shading
     error: float = 0.0
     unevenness: float = 0.0
+    median: float | None = None
 
 
 def shading_terms(at: Array, size: tuple[int, int]) -> Array:
@@ -205,10 +208,12 @@ def ratio_mode(
         # Neighbouring blocks aren't independent: demosaicing and codecs reach across them.
         residuals = (logs - (far * terms).sum(axis=1) - mode) * weights
         error = float(np.sqrt(BLOCKS_PER_SAMPLE * (residuals[near] ** 2).sum())) / float(total)
-    unevenness = 0.0
-    if tone_mapped:
-        unevenness = min(median_deviation(logs - far @ terms), MOST_UNEVEN)
-    return Ratio(float(np.exp(mode)), shading.learn(evidence), error, unevenness)
+    ratio = Ratio(float(np.exp(mode)), shading.learn(evidence), error)
+    if not tone_mapped:
+        return ratio
+    logs -= far @ terms
+    unevenness = min(median_deviation(logs), MOST_UNEVEN)
+    return replace(ratio, unevenness=unevenness, median=float(np.exp(np.median(logs))))
 
 
 @kernel
@@ -311,6 +316,10 @@ def _shrunk(measured: Ratio, previous: Ratio, dead_zone: float) -> Ratio:
     """Shrink a measured ratio towards the previous one: part of the change may be an error, or due
     to local tone mapping."""
     change = float(np.log(measured.value / previous.value))
+    if measured.median is not None:
+        middle = float(np.log(measured.median / previous.value))
+        if abs(change - middle) >= NOTABLE:  # light changes both, and tone mapping each differently
+            change = min(change, middle, key=abs) if change * middle > 0 else 0.0
     error, uneven = CERTAIN * measured.error, CERTAIN * measured.unevenness
     if abs(change) <= max(error, uneven, dead_zone):
         return replace(measured, value=previous.value)

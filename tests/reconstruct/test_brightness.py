@@ -13,6 +13,7 @@ from rvdtool.reconstruct.brightness import (
     Shading,
     block_means,
     has_auto_brightness,
+    ignores_unevenness,
     ratio_mode,
     shading_terms,
     track,
@@ -84,6 +85,20 @@ def test_a_change_within_the_spread_of_local_tone_is_not_one_of_light(factor: fl
     before = Ratio(1.0, UNKNOWN)
     assert track(measured, None, before).value == pytest.approx(factor, rel=0.02)
     assert track(careful, None, before).value == 1
+
+
+@pytest.mark.parametrize("factor", [0.6, 1.6])
+def test_a_part_that_tone_mapping_changes_evenly_is_not_one_of_light(factor: float) -> None:
+    """Its ratio is the mode, far beyond the others' spread; their median hasn't changed."""
+    tone = np.exp(np.random.default_rng(1).normal(0, 0.15, BLOCKS))
+    tone[: BLOCKS[0] // 4] = factor
+    measured = ratio((blocks() * grain() * tone).astype(np.float32), blocks(), tone_mapped=True)
+    assert measured is not None
+    assert measured.value == pytest.approx(factor, rel=0.02)
+    assert measured.unevenness < abs(np.log(factor)) / 2
+    found = track(measured, None, Ratio(1.0, UNKNOWN))
+    assert found.value == pytest.approx(1, abs=0.02)
+    assert ignores_unevenness(measured, found)
 
 
 @pytest.mark.parametrize("factor", [0.4, 0.9, 1.1, 2.5])
