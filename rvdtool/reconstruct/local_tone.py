@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.reconstruct.brightness import BLOCK, BLOCKS_PER_SAMPLE, NOTABLE, block_means
-from rvdtool.reconstruct.compiled import exp, in_strips, kernel, log
+from rvdtool.reconstruct.compiled import exp, in_strips, inline, kernel, log
 from rvdtool.reconstruct.fit import Fit
 from rvdtool.reconstruct.statistics import Array, median_deviation
 
@@ -43,7 +43,7 @@ REMAINING = 2
 _STEPS = np.float32((BINS - 1) / -np.log(DARKEST))
 _START = np.float32(np.log(DARKEST))
 _MOST = np.float32(BINS - 1)
-_0, _1, _3 = np.float32(0), np.float32(1), np.float32(3)
+_0, _3 = np.float32(0), np.float32(3)
 _QUARTER, _PER_BLOCK = np.float32(0.25), np.float32(1 / BLOCK)
 _SPREAD, _ALONE = np.array([0.25, 0.5, 0.25], np.float32), np.ones(1, np.float32)
 
@@ -93,33 +93,130 @@ def _estimate(value: Array, known: Array, sure: NDArray[np.bool_]) -> tuple[Arra
     largest = min(LEAST + PER_UNEVENNESS * uneven, LARGEST)
     weight = (sure & (np.abs(ratio) < largest)) * np.clip(value / DARK, 0, 1)
     place = np.clip((np.log(np.maximum(value, DARKEST)) - _START) * _STEPS, 0, _MOST)
-    distance = np.abs(place[..., None] - np.arange(BINS, dtype=np.float32))
+    distance = np.abs(place - np.arange(BINS, dtype=np.float32)[:, None, None])
     shares = np.maximum(1 - distance, 0)  # of the two nearest intensities
-    flat = shares.reshape(-1, BINS)
-    wide = cv2.sepFilter2D(flat, -1, _SPREAD, _ALONE, borderType=cv2.BORDER_CONSTANT)
+    wide = cv2.sepFilter2D(
+        shares.reshape(BINS, -1), -1, _ALONE, _SPREAD, borderType=cv2.BORDER_CONSTANT
+    )
     wide = wide.reshape(shares.shape)
-    weights = wide * weight[..., None]
     grid, found = np.zeros_like(shares), np.zeros_like(ratio)
+    statistics = tuple(np.empty_like(shares) for _ in range(4))
+    totals = np.empty((BINS, 2))
     for window in WINDOWS:
         side = max(3, round(window * len(value)) // 2 * 2 + 1)
-        left = (ratio - found)[..., None]
-        terms = (weights, weights * left, weights * left * left, wide)
-        count, total, squares, all_blocks = (_sums(term, side) for term in terms)
-        mean = total / (count + np.float32(1e-3))
-        scatter = np.maximum(squares / (count + np.float32(1e-3)) - mean * mean, 0) + SCATTER**2
-        samples = count / np.float32(BLOCKS_PER_SAMPLE)
-        beyond = mean * mean - scatter / np.maximum(samples, 1)
-        between = max(float((count * beyond).sum()) / (float(count.sum()) + 1e-6), 0.0)
-        part = samples * between / (samples * between + scatter)
-        part *= np.minimum(count / (FEWEST * all_blocks + np.float32(1e-3)), 1)
-        grid += part * mean
-        found += (shares * (part * mean)).sum(axis=-1)
-    return grid, found
+        left = ratio - found
+
+        def intensities(first: int, last: int, left: Array = left, reach: int = side // 2) -> None:
+            _window_strip(first, last, reach, wide, weight, left, statistics, totals)
+
+        in_strips(BINS, intensities, 1)
+        beyond, count = totals.sum(axis=0)
+        between = np.float32(max(beyond / (count + 1e-6), 0))
+
+        def rows(first: int, last: int, between: np.float32 = between) -> None:
+            _add_strip(first, last, between, shares, statistics, grid, found)
+
+        in_strips(len(value), rows)
+    return np.ascontiguousarray(np.moveaxis(grid, 0, -1)), found
 
 
-def _sums(values: Array, side: int) -> Array:
-    """Sums over `side`×`side` blocks, [H, W, BINS]."""
-    return cv2.boxFilter(values, -1, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT)
+@kernel
+def _window_strip(
+    first: int,
+    last: int,
+    reach: int,
+    wide: Array,
+    weight: Array,
+    ratio: Array,
+    statistics: tuple[Array, ...],
+    totals: NDArray[np.float64],
+) -> None:
+    """Statistics of the ratios in a window around each block, for intensities first..last − 1.
+
+    Args:
+        first, last: range of intensities.
+        reach: blocks from the window's middle to its edge.
+        wide: weights of the blocks by intensity, [BINS, H, W].
+        weight: how far a block's ratio is known, [H, W].
+        ratio: logarithms, [H, W].
+        statistics: results, [BINS, H, W] each: the number of known blocks, the mean and the
+            variance of their ratios, and `FEWEST` applied to the fraction that is known, 0..1.
+        totals: per intensity, the sum over all blocks of the mean's square beyond its expected
+            error, and that of the numbers of known blocks, a result.
+    """
+    counts, means, variances, parts = statistics
+    height, width = ratio.shape
+    # Sums over the window's rows: of each column, and of all columns up to one. The latter begin
+    # and end outside the frame, so that a window's sum is always the difference of two of them.
+    columns, sums = np.zeros((4, width)), np.zeros((4, width + 2 * reach + 1))
+    (known_in, total_in, squares_in, blocks_in), (known, total, squares, blocks) = columns, sums
+    for k in range(first, last):
+        columns[:] = 0
+        beyond = all_counts = 0.0
+        for y in range(-reach, height):
+            for sign, source in ((1.0, y + reach), (-1.0, y - reach - 1)):
+                if 0 <= source < height:
+                    shares, weights, ratios = wide[k, source], weight[source], ratio[source]
+                    for x in range(width):
+                        share = sign * shares[x]
+                        known_in[x] += share * weights[x]
+                        total_in[x] += share * weights[x] * ratios[x]
+                        squares_in[x] += share * weights[x] * ratios[x] * ratios[x]
+                        blocks_in[x] += share
+            if y < 0:
+                continue
+            a = b = c = d = 0.0
+            for x in range(width + reach):
+                if x < width:
+                    a, b = a + known_in[x], b + total_in[x]
+                    c, d = c + squares_in[x], d + blocks_in[x]
+                at = x + reach + 1
+                known[at], total[at], squares[at], blocks[at] = a, b, c, d
+            count, mean = counts[k, y], means[k, y]
+            variance, part = variances[k, y], parts[k, y]
+            for x in range(width):
+                end = x + 2 * reach + 1
+                number = known[end] - known[x]
+                middle = (total[end] - total[x]) / (number + 1e-3)
+                square = (squares[end] - squares[x]) / (number + 1e-3)
+                scatter = max(square - middle * middle, 0.0) + SCATTER**2
+                beyond += number * middle * middle
+                beyond -= min(number, float(BLOCKS_PER_SAMPLE)) * scatter
+                all_counts += number
+                count[x], mean[x], variance[x] = number, middle, scatter
+                part[x] = min(number / (FEWEST * (blocks[end] - blocks[x]) + 1e-3), 1.0)
+        totals[k, 0], totals[k, 1] = beyond, all_counts
+
+
+@kernel
+def _add_strip(
+    first: int,
+    last: int,
+    between: np.float32,
+    shares: Array,
+    statistics: tuple[Array, ...],
+    grid: Array,
+    found: Array,
+) -> None:
+    """Add the windows' shrunk means to the grid.
+
+    Args:
+        first, last: range of rows.
+        between: variance of the windows' true means.
+        shares: of a block's two nearest intensities, [BINS, H, W].
+        statistics: see `_window_strip`.
+        grid: [BINS, H, W], changed.
+        found: the grid at the blocks' own intensities, [H, W], changed.
+    """
+    counts, means, variances, parts = statistics
+    for k in range(BINS):
+        for y in range(first, last):
+            for x in range(found.shape[1]):
+                explained = counts[k, y, x] * np.float32(1 / BLOCKS_PER_SAMPLE) * between
+                shrunk = explained / (explained + variances[k, y, x]) * parts[k, y, x]
+                shrunk *= means[k, y, x]
+                grid[k, y, x] += shrunk
+                found[y, x] += shares[k, y, x] * shrunk
 
 
 def _multiply(grid: Array, mosaics: tuple[Array, ...]) -> None:
@@ -145,33 +242,42 @@ def _factor_strip(
         other: multiplied by the same factors if `both`.
     """
     bottom, end = grid.shape[0] - 1, grid.shape[1] - 1
+    cells = mosaic.shape[1] // 2
+    factors = np.empty(cells, np.float32)
     for y in range(first, last):
         upper, lower = mosaic[2 * y], mosaic[2 * y + 1]
         # The middle of a cell is at pixel 2 y + ½, that of a block at 8 b + 3½.
         down = min(max((np.float32(2 * y) - _3) * _PER_BLOCK, _0), np.float32(bottom))
         top = int(down)
-        one, two = grid[top], grid[min(top + 1, bottom)]
         down -= np.float32(top)
-        for x in range(upper.size // 2):
+        row = grid[top] + down * (grid[min(top + 1, bottom)] - grid[top])
+        # Separate loops, since the compiler vectorises logarithm and exponential, but not lookups.
+        for x in range(cells):
+            mean = upper[2 * x] + upper[2 * x + 1] + lower[2 * x] + lower[2 * x + 1]
+            step = (log(max(mean * _QUARTER, DARKEST)) - _START) * _STEPS
+            factors[x] = min(max(step, _0), _MOST)
+        for x in range(cells):
             over = min(max((np.float32(2 * x) - _3) * _PER_BLOCK, _0), np.float32(end))
             left = int(over)
             right = min(left + 1, end)
             over -= np.float32(left)
-            mean = upper[2 * x] + upper[2 * x + 1] + lower[2 * x] + lower[2 * x + 1]
-            step = (log(max(mean * _QUARTER, DARKEST)) - _START) * _STEPS
-            step = min(max(step, _0), _MOST)
-            number = min(int(step), BINS - 2)
-            share = step - np.float32(number)
-            factor = _0
-            for k in range(2):
-                above, below = one[left, number + k], two[left, number + k]
-                above += over * (one[right, number + k] - above)
-                below += over * (two[right, number + k] - below)
-                factor += (share if k else _1 - share) * (above + down * (below - above))
-            factor = exp(factor)
-            for dx in range(2):
-                upper[2 * x + dx] *= factor
-                lower[2 * x + dx] *= factor
-                if both:
-                    other[2 * y, 2 * x + dx] *= factor
-                    other[2 * y + 1, 2 * x + dx] *= factor
+            number = min(int(factors[x]), BINS - 2)
+            share = factors[x] - np.float32(number)
+            darker = row[left, number] + over * (row[right, number] - row[left, number])
+            number += 1
+            brighter = row[left, number] + over * (row[right, number] - row[left, number])
+            factors[x] = darker + share * (brighter - darker)
+        for x in range(cells):
+            factors[x] = exp(factors[x])
+        _multiply_rows(factors, upper, lower)
+        if both:
+            _multiply_rows(factors, other[2 * y], other[2 * y + 1])
+
+
+@inline
+def _multiply_rows(factors: Array, upper: Array, lower: Array) -> None:
+    """Multiply two rows of a mosaic by a factor per cell."""
+    for x in range(factors.size):
+        for dx in range(2):
+            upper[2 * x + dx] *= factors[x]
+            lower[2 * x + dx] *= factors[x]
