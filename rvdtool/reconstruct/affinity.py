@@ -46,6 +46,7 @@ from rvdtool.reconstruct.difference import (
     shading_delta,
     squares,
 )
+from rvdtool.reconstruct.estimate import Estimate
 from rvdtool.reconstruct.fit import Fit
 from rvdtool.reconstruct.flow import (
     Flow,
@@ -54,7 +55,6 @@ from rvdtool.reconstruct.flow import (
     sample,
     sample_mosaics,
 )
-from rvdtool.reconstruct.inverse_isp import Estimate
 from rvdtool.reconstruct.lights import CERTAIN
 from rvdtool.reconstruct.local_tone import correct_local_tone
 from rvdtool.reconstruct.motion import Grey, Motion, equally_bright, trust

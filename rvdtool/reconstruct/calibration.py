@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.raw.frame import CfaPhase
-from rvdtool.reconstruct.inverse_isp import Estimate, InverseIsp, find
+from rvdtool.reconstruct.estimate import Estimate
+from rvdtool.reconstruct.inverse_isp import InverseIsp, find
 from rvdtool.reconstruct.lights import RareStates, lights
 from rvdtool.reconstruct.match import FOLLOWED, Match, softened, unexplained
 from rvdtool.reconstruct.motion import Grey

@@ -25,10 +25,10 @@ from rvdtool.reconstruct.brightness import BLOCK, Ratio, Shading, has_auto_brigh
 from rvdtool.reconstruct.buffers import release_with
 from rvdtool.reconstruct.calibration import Calibration, faded
 from rvdtool.reconstruct.confidence import expected_error
+from rvdtool.reconstruct.estimate import Estimate
 from rvdtool.reconstruct.exposure import ExposureMeter, HiddenExposure
 from rvdtool.reconstruct.flow import Flow, flow_image
 from rvdtool.reconstruct.fusion import fuse
-from rvdtool.reconstruct.inverse_isp import Estimate
 from rvdtool.reconstruct.levels import in_reference_light, quantised
 from rvdtool.reconstruct.match import Match
 from rvdtool.reconstruct.motion import Grey, Motion, MotionTracker, NearFlow

@@ -11,8 +11,9 @@ from rvdtool.reconstruct.buffers import empty
 from rvdtool.reconstruct.calibration import Calibration
 from rvdtool.reconstruct.candidates import scale_strip, tables_of
 from rvdtool.reconstruct.compiled import in_strips
+from rvdtool.reconstruct.estimate import Estimate
 from rvdtool.reconstruct.flow import Flow
-from rvdtool.reconstruct.inverse_isp import Estimate, find
+from rvdtool.reconstruct.inverse_isp import find
 from rvdtool.reconstruct.isp_features import Features
 from rvdtool.reconstruct.lights import HEADROOM, beyond_limit, still_full
 from rvdtool.reconstruct.statistics import Array

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from rvdtool.raw.bayer import color_index
 from rvdtool.raw.frame import CfaPhase
 from rvdtool.reconstruct.compiled import in_strips, kernel
+from rvdtool.reconstruct.estimate import MIN_VARIANCE, Estimate
 from rvdtool.reconstruct.flow import Flow
 from rvdtool.reconstruct.highlights import Highlights, highlight_inputs
-from rvdtool.reconstruct.inverse_isp import MIN_VARIANCE, SATURATED, Estimate
+from rvdtool.reconstruct.inverse_isp import SATURATED
 from rvdtool.reconstruct.isp_features import CLIP, Features
 from rvdtool.reconstruct.statistics import POSITIONS, Array, Where
 from rvdtool.video.frame import Rgb

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from rvdtool.matching.disagreement import disagreement
 from rvdtool.raw.bayer import normalise
 from rvdtool.raw.frame import RawFrame
+from rvdtool.reconstruct.estimate import Estimate
 from rvdtool.reconstruct.flow import estimate_flow, flow_image, resize_flow, sample_mosaic
-from rvdtool.reconstruct.inverse_isp import Estimate
 from rvdtool.reconstruct.statistics import ROUNDING, Array, Curve, box, fine_power
 from rvdtool.video.frame import Rgb
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from rvdtool.reconstruct.brightness import BLOCK, block_means
 from rvdtool.reconstruct.calibration import Calibration
+from rvdtool.reconstruct.estimate import Estimate
 from rvdtool.reconstruct.fit import Fit
-from rvdtool.reconstruct.inverse_isp import Estimate
 from rvdtool.reconstruct.motion import Grey
 from rvdtool.reconstruct.statistics import ROUNDING, Array, Curve, box
 from rvdtool.video.frame import Rgb

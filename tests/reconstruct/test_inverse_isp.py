@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from small_shots import Array, mosaic, psnr, render, texture
 
 from rvdtool.raw.frame import CfaPhase
-from rvdtool.reconstruct.inverse_isp import ErrorModel, InverseIsp, Position
+from rvdtool.reconstruct.estimate import ErrorModel
+from rvdtool.reconstruct.inverse_isp import InverseIsp, Position
 from rvdtool.reconstruct.isp_features import COLUMNS, Features, design, linearise
 from rvdtool.reconstruct.statistics import POSITIONS
 
