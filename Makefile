@@ -18,7 +18,7 @@ SMOKE := .venv-smoke
 .PHONY: test test-newest test-oldest lint demo smoke fuzz clean bench
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+	$(BIN)/python -m pytest -p tests.workers --numprocesses auto --maxprocesses 8 --dist worksteal
 
 # What `pip install` brings today, and the oldest releases that pyproject.toml allows. On Linux each
 # takes several GB of CUDA libraries and some minutes; nothing stays.
