@@ -1,8 +1,8 @@
 """A pytest plugin that gives each of pytest-xdist's workers a core of its own.
 
-Otherwise, each worker starts as many threads as there are cores, and they compete: with two workers
-on two cores, that takes longer than a single worker. `make test` loads the plugin before anything
-that counts the cores.
+Otherwise, each worker starts as many threads as there are cores, and they compete: two workers on
+two cores were hardly faster than a single one. `make test` loads the plugin before anything that
+counts the cores.
 """
 
 import os

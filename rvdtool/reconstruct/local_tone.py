@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.reconstruct.brightness import BLOCK, BLOCKS_PER_SAMPLE, NOTABLE, block_means
-from rvdtool.reconstruct.compiled import exp, in_strips, inline, kernel, log
+from rvdtool.reconstruct.compiled import exp, in_strips, kernel, log
 from rvdtool.reconstruct.fit import Fit
 from rvdtool.reconstruct.statistics import Array, median_deviation
 
@@ -224,28 +224,25 @@ def _multiply(grid: Array, mosaics: tuple[Array, ...]) -> None:
     cells = mosaics[0].shape[0] // 2
 
     def strip(first: int, last: int) -> None:
-        _factor_strip(first, last, grid, mosaics[0], mosaics[-1], len(mosaics) > 1)
+        _multiply_strip(first, last, grid, mosaics)
 
     in_strips(cells, strip)
 
 
 @kernel
-def _factor_strip(
-    first: int, last: int, grid: Array, mosaic: Array, other: Array, both: bool
-) -> None:
-    """Multiply rows of cells by their factor, which is interpolated for their mean intensity.
+def _multiply_strip(first: int, last: int, grid: Array, mosaics: tuple[Array, ...]) -> None:
+    """Multiply rows of cells by their factor, interpolated for the first mosaic's mean intensity.
 
     Args:
         first, last: range of rows of cells (two rows of the mosaic).
         grid: logarithms of factors, [H//8, W//8, BINS].
-        mosaic: [H, W], changed.
-        other: multiplied by the same factors if `both`.
+        mosaics: [H, W] each, changed.
     """
     bottom, end = grid.shape[0] - 1, grid.shape[1] - 1
-    cells = mosaic.shape[1] // 2
+    cells = mosaics[0].shape[1] // 2
     factors = np.empty(cells, np.float32)
     for y in range(first, last):
-        upper, lower = mosaic[2 * y], mosaic[2 * y + 1]
+        upper, lower = mosaics[0][2 * y], mosaics[0][2 * y + 1]
         # The middle of a cell is at pixel 2 y + ½, that of a block at 8 b + 3½.
         down = min(max((np.float32(2 * y) - _3) * _PER_BLOCK, _0), np.float32(bottom))
         top = int(down)
@@ -269,15 +266,9 @@ def _factor_strip(
             factors[x] = darker + share * (brighter - darker)
         for x in range(cells):
             factors[x] = exp(factors[x])
-        _multiply_rows(factors, upper, lower)
-        if both:
-            _multiply_rows(factors, other[2 * y], other[2 * y + 1])
-
-
-@inline
-def _multiply_rows(factors: Array, upper: Array, lower: Array) -> None:
-    """Multiply two rows of a mosaic by a factor per cell."""
-    for x in range(factors.size):
-        for dx in range(2):
-            upper[2 * x + dx] *= factors[x]
-            lower[2 * x + dx] *= factors[x]
+        for mosaic in mosaics:
+            for row_of_cell in range(2):
+                photosites = mosaic[2 * y + row_of_cell]
+                for x in range(cells):
+                    photosites[2 * x] *= factors[x]
+                    photosites[2 * x + 1] *= factors[x]
