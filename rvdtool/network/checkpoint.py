@@ -39,7 +39,6 @@ MAX_HEADER_BYTES_PER_TENSOR: Final = 1024
 """Upper bound for safetensors' header entry of one tensor: name, dtype, shape, two offsets."""
 
 _KINDS_OF_FORMAT_1: Final = {"published": "fagdn", "fagdn": "fagdn-calibrated"}
-_OLD_NAMES: Final = {"fagdn": "fagdn-calibrated", "fagdn-small": "fagdn-calibrated-small"}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _DTYPES = {torch.float32: "F32", torch.int64: "I64"}
@@ -242,11 +241,6 @@ def _find(name_or_folder: str | Path) -> Path:
         raise ModelError(
             f"{folder}: a file, but a model is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}; "
             "`rvdtool models import` converts the authors' .pth files to models"
-        )
-    if name_or_folder in _OLD_NAMES and not folder.is_dir():
-        raise ModelError(
-            f"{name_or_folder}: this model is called {_OLD_NAMES[str(name_or_folder)]} now; "
-            "`fagdn` is the paper's network, whose weights `rvdtool models import` converts"
         )
     if not (folder / CONFIG_FILE).is_file():
         names = ", ".join(list_models()) or "none"

@@ -151,6 +151,7 @@ class Evidence(SharedPrior):
     """A prior without the candidate from the previous RAW, and what is needed to add it.
 
     Attributes:
+        cut: whether the previous frame shows another scene, so that nothing is taken from it.
         near: flow to the previous frame, [H, W, 2].
         shade: ratio of the lens shading here to that at the source in the previous frame, [H, W].
         flow_variance: variance of values warped by `near`, [H, W].
@@ -159,6 +160,7 @@ class Evidence(SharedPrior):
         lower_bound: lowest possible normalised RAW of a clipped photosite, [H, W].
     """
 
+    cut: bool
     near: Flow
     shade: Array
     flow_variance: Array
@@ -172,6 +174,11 @@ class Evidence(SharedPrior):
             raw: the previous frame's normalised RAW at the reference frame's brightness, [H, W].
             variance: variance of its predictable error, [H, W].
         """
+        shared = {field.name: getattr(self, field.name) for field in fields(SharedPrior)}
+        if self.cut:
+            fit = self.fit.value
+            unusable = np.full(fit.shape, UNUSABLE, np.float32)
+            return Prior(**shared | {"previous_fit": fit}, previous=Candidate(fit, unusable))
         from_previous = tuple(sample_mosaics(_paired(raw, variance), self.near))
         previous = Candidate(empty(raw.shape), empty(raw.shape))
         result = previous.value, previous.variance
@@ -184,7 +191,6 @@ class Evidence(SharedPrior):
             )  # fmt: skip
 
         in_strips(raw.shape[0], strip)
-        shared = {field.name: getattr(self, field.name) for field in fields(SharedPrior)}
         return Prior(**shared, previous=previous)
 
 
@@ -288,6 +294,7 @@ def gather(
         first_fit=from_reference[0],
         previous_fit=previous_fit,
         far=far,
+        cut=motion.cut,
         near=near,
         shade=shade_near,
         flow_variance=candidates.near_variance,

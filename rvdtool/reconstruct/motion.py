@@ -117,7 +117,7 @@ def equally_bright(grey: Grey, other: Grey) -> tuple[Grey, Grey]:
 
     Motion between a bright and a dark picture can't be estimated, since their contrasts differ too
     much. The darker picture's levels are mapped monotonically such that both have the same
-    histogram.
+    histogram, unless the brighter one is flat, as in a flash: that would erase the other's content.
     """
     mid_tones = [_levels_at(image, _MIDDLE) for image in (grey, other)]
     difference = mid_tones[1] - mid_tones[0]
@@ -126,9 +126,11 @@ def equally_bright(grey: Grey, other: Grey) -> tuple[Grey, Grey]:
         or not (np.sign(difference) == np.sign(difference[1])).all()
     ):
         return grey, other
-    if difference[1] > 0:
-        return _with_levels_of(grey, other), other
-    return grey, _with_levels_of(other, grey)
+    dark, bright = (grey, other) if difference[1] > 0 else (other, grey)
+    if bright.std() < FLAT:
+        return grey, other
+    dark = _with_levels_of(dark, bright)
+    return (dark, bright) if difference[1] > 0 else (bright, dark)
 
 
 def _levels_at(image: Grey, shares: tuple[float, ...]) -> NDArray[np.float64]:

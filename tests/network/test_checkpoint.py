@@ -336,10 +336,3 @@ def test_damaged_checkpoints_are_refused_or_unchanged(tmp_path: Path) -> None:
 def test_models_of_the_first_format_keep_working(model: Path) -> None:
     describe(model, format=1, kind="published")
     assert load_model(model).kind == "fagdn"
-
-
-@pytest.mark.parametrize("old", ["fagdn", "fagdn-small"])
-def test_an_old_name_says_what_to_write_instead(old: str) -> None:
-    new = old.replace("fagdn", "fagdn-calibrated")
-    with pytest.raises(ModelError, match=f"{old}: this model is called {new} now"):
-        load_model(old)

@@ -17,6 +17,7 @@ from small_shots import (
     texture,
 )
 
+from rvdtool import DEFAULT_MODEL
 from rvdtool.network.calibrated import CalibratedFagdn
 from rvdtool.network.checkpoint import load_model
 from rvdtool.raw.bayer import normalise
@@ -26,7 +27,7 @@ from rvdtool.reconstruct.chain import Chain
 
 @pytest.fixture(scope="module")
 def network() -> CalibratedFagdn:
-    loaded = load_model("fagdn-calibrated").network
+    loaded = load_model(DEFAULT_MODEL).network
     assert isinstance(loaded, CalibratedFagdn)
     return loaded
 
@@ -127,7 +128,7 @@ def test_the_chain_continues_from_the_fusion_not_the_network(network: Calibrated
 def test_bfloat16_is_close_to_float32(network: CalibratedFagdn) -> None:
     scenes = pan(3)
     exact = run(scenes, network)[-1]
-    half = load_model("fagdn-calibrated").network.to(torch.bfloat16)
+    half = load_model(DEFAULT_MODEL).network.to(torch.bfloat16)
     assert isinstance(half, CalibratedFagdn)
     assert psnr(run(scenes, half)[-1], exact, peak=WHITE) > 60
 

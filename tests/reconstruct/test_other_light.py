@@ -107,6 +107,15 @@ def test_motion_is_estimated_into_the_dark() -> None:
     assert np.abs(np.median(flow, axis=(0, 1)) - (3, -2)).max() < 0.2
 
 
+def test_a_flash_that_is_white_everywhere_shows_another_scene() -> None:
+    scene = pan(1)[0]
+    flash, other = equally_bright(
+        flow_image(render(np.ones_like(scene))), flow_image(render(scene))
+    )
+    assert not same_scene(flash, other.astype(np.float32))
+    assert not same_scene(other, flash.astype(np.float32))
+
+
 def test_pictures_of_similar_brightness_are_not_changed() -> None:
     one, two = (flow_image(render(scene)) for scene in pan(2))
     assert equally_bright(one, two)[0] is one

@@ -90,7 +90,7 @@ def write_evidence(folder: RvdFolder, video: RvdVideo, out: Path) -> None:
         frames["state"].append(state.mosaic)
         frames["state_v"].append(_log_code(state.variance))
         exposure = evidence.exposure
-        scalars.append((evidence.brightness.value, exposure))
+        scalars.append((evidence.brightness.value, exposure, evidence.cut))
         made, true = (
             normalise(frames[name][-1], reference.black, reference.white) / np.float32(exposure)
             for name in ("state", "raw")
@@ -224,7 +224,7 @@ class EvidenceClip:
             header["white"],
             header["bits"],
         )
-        self._scalars: list[tuple[float, float]] = header["scalars"]
+        self._scalars: list[tuple[float, float, bool]] = header["scalars"]
         self._errors: list[float] = header["errors"]
         self.folder = folder
 
@@ -328,6 +328,7 @@ class EvidenceClip:
             first_fit=fit + value["first_fit"],
             previous_fit=fit + value["previous_fit"],
             far=cv2.resize(far, size),
+            cut=self._scalars[index - 1][2],
             near=near,
             shade=cv2.resize(shade, size),
             flow_variance=variance["flow_variance"],
