@@ -79,6 +79,7 @@ ISPS: dict[str, Callable[[Rgb8], Rgb8]] = {
     "dark": lambda rgb: to_codes(rgb * 0.3),
     "grey": lambda rgb: np.repeat(rgb[..., 1:2], 3, -1),
     "contrast": lambda rgb: to_codes(255 * (rgb / 255) ** 2),
+    "reversed highlights": lambda rgb: to_codes(128 + 100 * np.sin(rgb / 255 * 1.5 * np.pi)),
 }
 
 
