@@ -19,8 +19,6 @@ from rvdtool.video.frame import Rgb
 
 _WORK = 640
 """Largest number of cells along the longer side; a cell is the mean of n×n pixels."""
-_BAND = 3.0
-"""Sigma in cells of the blur that is subtracted to get structure."""
 _WINDOW = 11
 """Side in cells of the window in which structures are correlated."""
 _FAINT = 0.004
@@ -52,7 +50,8 @@ frames show the same there. Of 249 matching pairs by phone-like and other ISPs, 
 were taken for differences, and 2 with this; of 498 objects that only one frame showed, 400 were
 found with it, and 410 without."""
 _OCTAVES = ((0.7, 3.0), (1.5, 6.0))
-"""Bands in which that is measured: sigmas in cells of a blur and of one that is subtracted."""
+"""Bands of structure: sigmas in cells of a blur, and of one that is subtracted. Both are used for
+`_EXPLAINED`; correlations are those of the first one."""
 _FEWEST = 12
 """Smallest number of independent samples for it."""
 _PLAIN = 2.5
@@ -87,7 +86,9 @@ def disagreement(rgb: Rgb, raw: RawFrame) -> Map:
     unlike = np.clip((0.5 - similarity) * 2, 0, 1) * signal**2 * visible
     like = np.clip((similarity - 0.6) / 0.3, 0, 1) * signal
     regions = _regions(difference * (1 - like) + unlike, similarity, signal)
-    mask = _unexplained(regions, sensed, shown, ~clipped) if regions.any() else _as_map(regions > 0)
+    if not regions.any():
+        return np.zeros(raw.size, np.float32)
+    mask = _unexplained(regions, sensed, shown, ~clipped)
     return np.clip(_enlarged(mask, block, raw.size), 0, 1)
 
 
@@ -127,6 +128,11 @@ def _blur(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT))
 
 
+def _band(values: NDArray[np.float32], octave: tuple[float, float]) -> NDArray[np.float32]:
+    fine, coarse = octave
+    return _blur(values, fine) - _blur(values, coarse)
+
+
 def _box(values: Map) -> Map:
     return np.asarray(cv2.blur(values, (_WINDOW, _WINDOW), borderType=cv2.BORDER_REFLECT))
 
@@ -138,7 +144,7 @@ def _similarity(one: Map, other: Map) -> tuple[Map, Map]:
     fraction of the structure that isn't noise, of the frame that has more. The noise is estimated
     from the differences where the frames agree best.
     """
-    bands = [_blur(grey, 0.7) - _blur(grey, _BAND) for grey in (one, other)]
+    bands = [_band(grey, _OCTAVES[0]) for grey in (one, other)]
     energies = [_box(band * band) for band in bands]
     best = np.full(one.shape, -1, np.float32)
     around = np.pad(bands[1], 1, mode="edge")
@@ -235,12 +241,8 @@ def _unexplained(
     contrasts. But if both frames show the same, a mix of the RAW's colours, chosen for the area
     alone, still explains its structure.
     """
-    green = np.ascontiguousarray(sensed[..., 1:2])
-    colors = np.concatenate([sensed, green * green], axis=-1)
-    bands = [
-        tuple(_blur(values, fine) - _blur(values, coarse) for values in (colors, shown))
-        for fine, coarse in _OCTAVES
-    ]
+    colors = np.concatenate([sensed, sensed[..., 1:2] ** 2], axis=-1)
+    bands = [(_band(colors, octave), _band(shown, octave)) for octave in _OCTAVES]
     mask = np.zeros(regions.shape, np.uint8)
     around = np.ones((_RIM, _RIM), np.uint8)
     for region in np.unique(regions[regions > 0]):

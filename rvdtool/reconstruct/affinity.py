@@ -271,7 +271,7 @@ def gather(
         squares(fit.value, from_reference[0], shade_far),
         squares(fit.value, previous_fit, shade_near),
     )
-    flows = _Flows((far, near), (motion.lost, motion.cut), squared)
+    flows = _Flows((far, near), motion.lost, squared)
     candidates = _candidates(calibration, fit, from_reference, shade_far, flows)
     fit_variance = candidates.fit_variance
     if tone_error:
@@ -305,11 +305,11 @@ def gather(
 
 @dataclass(frozen=True)
 class _Flows:
-    """Flows to the reference frame and to the previous frame, whether they are invalid, and the
-    mean squared differences of the warped fits."""
+    """Flows to the reference frame and to the previous frame, whether the former is invalid, and
+    the mean squared differences of the warped fits."""
 
     flows: tuple[Flow, Flow]
-    missing: tuple[bool, bool]
+    lost: bool
     squared: tuple[Array, Array]
 
 
@@ -342,7 +342,7 @@ def _candidates(
     def strip(first: int, last: int) -> None:
         gather_strip(
             first, last, fit.value, fit.clipped, fit.full, fit.lower_bound, fit.blind, sources,
-            shade, flows.flows, flows.missing, flows.squared, tables, constants, fit.fine,
+            shade, flows.flows, flows.lost, flows.squared, tables, constants, fit.fine,
             fit.total, results.fit_variance, results.anchored, results.warped_variance,
             results.near_variance, results.residual_variance,
         )  # fmt: skip

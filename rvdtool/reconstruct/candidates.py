@@ -215,7 +215,7 @@ def gather_strip(
     from_reference: tuple[Array, Array, Array, Array],
     shade_far: Array,
     flows: tuple[Array, Array],
-    missing: tuple[bool, bool],
+    lost: bool,
     squared: tuple[Array, Array],
     tables: Tables,
     constants: Array,
@@ -236,8 +236,9 @@ def gather_strip(
         from_reference: warped fit (shaded), residual, RAW and blurred detail of the reference
             frame; the RAW is multiplied by the shading.
         shade_far: ratio of the lens shading to that of the reference frame.
-        flows, missing, squared: for the reference and the previous frame: flow [H, W, 2], whether
-            it is invalid, and mean squared difference of the fits.
+        flows, squared: for the reference and the previous frame: flow [H, W, 2], and mean squared
+            difference of the fits.
+        lost: whether the flow to the reference frame is invalid.
         tables: all except `ERROR`.
         constants: κ, reliable, noisiest, unusable, certain.
         fine: variance of the fine error; `blind` is added.
@@ -262,8 +263,8 @@ def gather_strip(
         _read(tables, SMOOTH, fit, smooth)
         _read(tables, FLOOR_FAR, fit, floor_far)
         _read(tables, FLOOR_NEAR, fit, floor_near)
-        _mark_outside(y, flows[0], missing[0], out_far, down)
-        _mark_outside(y, flows[1], missing[1], out_near, down)
+        _mark_outside(y, flows[0], lost, out_far, down)
+        _mark_outside(y, flows[1], False, out_near, down)
         of_fine, of_total, of_fit, of_warped = (
             fine[y],
             total[y],

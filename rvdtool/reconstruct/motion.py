@@ -126,11 +126,12 @@ def equally_bright(grey: Grey, other: Grey) -> tuple[Grey, Grey]:
         or not (np.sign(difference) == np.sign(difference[1])).all()
     ):
         return grey, other
-    dark, bright = (grey, other) if difference[1] > 0 else (other, grey)
-    if bright.std() < FLAT:
+    brighter = other if difference[1] > 0 else grey
+    if brighter.std() < FLAT:
         return grey, other
-    dark = _with_levels_of(dark, bright)
-    return (dark, bright) if difference[1] > 0 else (bright, dark)
+    if brighter is other:
+        return _with_levels_of(grey, other), other
+    return grey, _with_levels_of(other, grey)
 
 
 def _levels_at(image: Grey, shares: tuple[float, ...]) -> NDArray[np.float64]:
