@@ -62,6 +62,7 @@ from rvdtool.reconstruct.other_light import errors_in_light, in_its_light
 from rvdtool.reconstruct.statistics import (
     Array,
 )
+from rvdtool.reconstruct.tracked import Tracked
 from rvdtool.video.frame import Rgb
 
 KAPPA = 0.2
@@ -194,20 +195,39 @@ class Evidence(SharedPrior):
         return Prior(**shared, previous=previous)
 
 
+@dataclass(frozen=True)
+class Past:
+    """What a frame's evidence needs from the previous frame.
+
+    Attributes:
+        fit: its fit at the reference frame's brightness, [H, W].
+        clipped: 0 where it isn't clipped, [H, W].
+        level: brightness of the *current* frame relative to the reference frame, if nothing but a
+            known exposure has changed since the previous one.
+        far: its flow to the reference frame.
+        tracked: its blocks that certainly show the same as the reference frame.
+    """
+
+    fit: Array
+    clipped: NDArray[np.uint8]
+    level: Ratio
+    far: Flow
+    tracked: Tracked
+
+
 def gather(
     calibration: Calibration,
     rgb: Rgb,
     estimate: Estimate,
     grey: Grey,
     motion: Motion,
-    previous_fit: Array,
-    previous_clipped: NDArray[np.uint8],
-    level: Ratio,
+    past: Past,
     exposure: float | None,
     tracks_gain: bool,
     local_tone: bool,
-) -> Evidence:
-    """Compute all candidates of a frame except the one from the previous RAW.
+) -> tuple[Evidence, Tracked]:
+    """Compute all candidates of a frame except the one from the previous RAW, and its blocks that
+    certainly show the same as the reference frame.
 
     Args:
         calibration: the calibration on the reference frame.
@@ -215,10 +235,7 @@ def gather(
         estimate: the inverse ISP of the current frame, at its own brightness.
         grey: the current frame's grey picture for flow estimation.
         motion: the current frame's flows.
-        previous_fit: the previous frame's fit at the reference frame's brightness, [H, W].
-        previous_clipped: 0 where the previous frame isn't clipped, [H, W].
-        level: the frame's expected brightness relative to the reference frame, if nothing but a
-            known exposure has changed.
+        past: the previous frame.
         exposure: the frame's exposure relative to the reference frame; None to use its measured
             brightness.
         tracks_gain: whether the measured brightness is attributed to the ISP's gain.
@@ -228,9 +245,11 @@ def gather(
     size = estimate.value.shape[0], estimate.value.shape[1]
     near, far = resize_flow(motion.near, size), resize_flow(motion.far, size)
     from_reference = sample_mosaics(calibration.sources, far)
-    before = _paired(previous_fit, previous_clipped > 0)
+    before = _paired(past.fit, past.clipped > 0)
+    level = past.level
     previous_fit, was_clipped = sample_mosaics(before, near)
     sure = _sure_blocks(calibration, estimate, grey, motion.far) & (not motion.lost)
+    own = Tracked.of(estimate.value, sure) if local_tone else past.tracked
     known = None if exposure is None or tracks_gain else level.value
     light = in_its_light(calibration, rgb, estimate, grey, from_reference[0], sure, known)
     estimate = light.estimate
@@ -263,8 +282,11 @@ def gather(
         fit.keep_full(calibration, rgb, far, 1 / exposure)
     shade_far, shade_near = (shade_of(flow, brightness.shading) for flow in (far, near))
     toned, tone_error = 0.0, np.float32(0)
+    tracked = past.tracked
+    if local_tone:
+        tracked = tracked.follow(own, free, motion, past.far, calibration.sources[..., 2])
     if local_tone and sure.sum() >= ENOUGH_BLOCKS:
-        toned, tone_error = correct_local_tone(fit, from_reference, shade_far, sure)
+        toned, tone_error = correct_local_tone(fit, from_reference, shade_far, tracked.same)
         if anchored is not None and ignores_unevenness(anchored, brightness):
             toned = 1.0
     squared = (
@@ -280,7 +302,7 @@ def gather(
         fit_variance += np.where(fit.full > 0, 0, estimate.light_variance / fit.gain**2)
     agreement = None if calibration.agreement is None else sample(calibration.agreement, far)
     warped = _where_raw_agrees(Candidate(from_reference[2], candidates.warped_variance), agreement)
-    return Evidence(
+    evidence = Evidence(
         fit=Candidate(fit.value, candidates.fit_variance),
         anchored=_where_raw_agrees(Candidate(*candidates.anchored), agreement),
         warped=warped,
@@ -301,6 +323,7 @@ def gather(
         residual_variance=candidates.residual_variance,
         lower_bound=fit.lower_bound,
     )
+    return evidence, tracked
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.raw.frame import CfaPhase
+from rvdtool.reconstruct.brightness import block_means
 from rvdtool.reconstruct.estimate import Estimate
 from rvdtool.reconstruct.inverse_isp import InverseIsp, find
 from rvdtool.reconstruct.lights import RareStates, lights
@@ -27,6 +28,7 @@ from rvdtool.reconstruct.statistics import (
     noise_variance,
     shrink,
 )
+from rvdtool.reconstruct.tracked import Tracked
 from rvdtool.video.frame import Rgb
 
 MIN_AGREEING = 0.02
@@ -123,6 +125,12 @@ class Calibration:
             noise=noise,
             shown=noise_variance(value, value, free),
         )
+
+    @property
+    def tracked(self) -> Tracked:
+        """The reference frame's blocks: those whose RAW it is, if they aren't clipped."""
+        clipped = self.clipped if self.agreement is None else self.clipped + (self.agreement < 1)
+        return Tracked.of(np.ascontiguousarray(self.sources[..., 0]), block_means(clipped) == 0)
 
 
 def _fit(

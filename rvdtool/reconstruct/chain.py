@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from rvdtool.errors import InputError, MismatchError
 from rvdtool.raw.frame import Mosaic, RawFrame
-from rvdtool.reconstruct.affinity import UNUSABLE, Evidence, Prior, gather
+from rvdtool.reconstruct.affinity import UNUSABLE, Evidence, Past, Prior, gather
 from rvdtool.reconstruct.brightness import BLOCK, Ratio, Shading, has_auto_brightness
 from rvdtool.reconstruct.buffers import release_with
 from rvdtool.reconstruct.calibration import Calibration, faded
@@ -34,6 +34,7 @@ from rvdtool.reconstruct.match import Match
 from rvdtool.reconstruct.motion import Grey, Motion, MotionTracker, NearFlow
 from rvdtool.reconstruct.stages import stage
 from rvdtool.reconstruct.statistics import Array
+from rvdtool.reconstruct.tracked import Tracked
 from rvdtool.video.frame import Rgb
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class ChainState:
         grey: its grey picture for flow estimation.
         far: its flow to the reference frame, at the flow's working size.
         lost: whether the reference frame is out of view since a cut; see `Motion`.
+        same, colors: its blocks that certainly show the same as the reference frame, bool
+            [H//8, W//8], and their colours; see `Tracked`.
     """
 
     index: int
@@ -76,6 +79,8 @@ class ChainState:
     grey: Grey
     far: Flow
     lost: bool
+    same: NDArray[np.bool_]
+    colors: Array
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,7 @@ class Observation:
         grey: its grey picture for flow estimation.
         motion: its flows.
         evidence: its prior without the candidate from the previous RAW.
+        tracked: its blocks that certainly show the same as the reference frame.
         exposure: its exposure if the ISP hides it; see `HiddenExposure`.
     """
 
@@ -113,6 +119,7 @@ class Observation:
     grey: Grey
     motion: Motion
     evidence: Evidence
+    tracked: Tracked
     exposure: HiddenExposure
 
 
@@ -204,6 +211,7 @@ class Chain:
         self._exposures = exposures
         self.tracks_gain = gain == "track" or (gain == "auto" and by_libraw)
         self._local_tone = gain != "fixed" and not by_libraw
+        first = self.calibration.tracked
         self.state = ChainState(
             index=0,
             mosaic=reference.mosaic,
@@ -218,6 +226,8 @@ class Chain:
             grey=grey,
             far=np.zeros((*grey.shape, 2), np.float32),
             lost=False,
+            same=first.same,
+            colors=first.colors,
         )
         self._meter = self._make_meter() if self.tracks_gain and exposures is None else None
         self._continue_after(self.state)
@@ -230,15 +240,19 @@ class Chain:
         estimate = self.calibration.inverse_isp(rgb)
         no_motion = np.zeros((*grey.shape, 2), np.float32)
         motion = Motion(no_motion, no_motion)
-        evidence = gather(
+        evidence, _ = gather(
             self.calibration,
             rgb,
             estimate,
             grey,
             motion,
-            self.state.fit,
-            self.state.clipped,
-            Ratio(1.0, Shading()),
+            Past(
+                self.state.fit,
+                self.state.clipped,
+                Ratio(1.0, Shading()),
+                no_motion,
+                Tracked(self.state.same, self.state.colors),
+            ),
             1.0,
             self.tracks_gain,
             False,
@@ -262,7 +276,10 @@ class Chain:
         self._past_motion = _PastMotion(state.index, state.grey, state.far, state.lost)
         brightness = Ratio(state.brightness, Shading(state.shading))
         exposure = HiddenExposure(state.exposure, state.readings, state.squares)
-        self._past_fit = _PastFit(state.index, state.fit, state.clipped, brightness, exposure)
+        tracked = Tracked(state.same, state.colors)
+        self._past_fit = _PastFit(
+            state.index, state.fit, state.clipped, brightness, exposure, state.far, tracked
+        )
 
     def step(self, rgb: Rgb) -> Step:
         """Reconstruct the next frame and update the state.
@@ -307,23 +324,33 @@ class Chain:
                 self._meter.read(estimate.value, free, past.fit, exposure.value, motion.near)
             )
         with stage("candidates"):
-            evidence = gather(
+            evidence, tracked = gather(
                 self.calibration,
                 frame.rgb,
                 estimate,
                 frame.grey,
                 motion,
-                past.fit,
-                past.clipped,
-                self._level(index, past.brightness),
+                Past(
+                    past.fit,
+                    past.clipped,
+                    self._level(index, past.brightness),
+                    past.far,
+                    past.tracked,
+                ),
                 self._exposure(index, exposure),
                 self.tracks_gain,
                 self._local_tone,
             )
         self._past_fit = _PastFit(
-            index, evidence.fit.value, evidence.clipped, evidence.brightness, exposure
+            index,
+            evidence.fit.value,
+            evidence.clipped,
+            evidence.brightness,
+            exposure,
+            motion.far,
+            tracked,
         )
-        return Observation(index, frame.rgb, frame.grey, motion, evidence, exposure)
+        return Observation(index, frame.rgb, frame.grey, motion, evidence, tracked, exposure)
 
     def advance(self, observation: Observation) -> Step:
         """Reconstruct the observed frame, which follows that of the state, and update the state."""
@@ -350,6 +377,8 @@ class Chain:
             grey=observation.grey,
             far=observation.motion.far,
             lost=observation.motion.lost,
+            same=observation.tracked.same,
+            colors=observation.tracked.colors,
         )
         return self._step(self.state.mosaic, observation.motion, prior)
 
@@ -443,6 +472,8 @@ class _PastFit:
     clipped: NDArray[np.uint8]
     brightness: Ratio
     exposure: HiddenExposure
+    far: Flow
+    tracked: Tracked
 
 
 def _blank(clipped: NDArray[np.uint8], grey: Grey) -> NDArray[np.bool_]:

@@ -4,7 +4,7 @@ import numpy as np
 from small_shots import Array, pan, raw_frame, render, texture
 
 from rvdtool.raw.bayer import normalise
-from rvdtool.reconstruct.affinity import Evidence, gather
+from rvdtool.reconstruct.affinity import Evidence, Past, gather
 from rvdtool.reconstruct.brightness import Ratio, Shading
 from rvdtool.reconstruct.chain import Chain
 from rvdtool.reconstruct.flow import flow_image
@@ -23,15 +23,19 @@ def evidence_of(
     grey = flow_image(rgb)
     previous = chain.calibration.inverse_isp(render(first if flash is None else flash))
     near = np.zeros((*grey.shape, 2), np.float32)
-    evidence = gather(
+    evidence, _ = gather(
         chain.calibration,
         rgb,
         chain.calibration.inverse_isp(rgb),
         grey,
         Motion(near, near + np.float32([0, down * grey.shape[0]]), lost=flash is not None),
-        previous.value,
-        previous.clipped,
-        Ratio(1.0, shading),
+        Past(
+            previous.value,
+            previous.clipped,
+            Ratio(1.0, shading),
+            near,
+            chain.calibration.tracked,
+        ),
         None,
         False,
         False,

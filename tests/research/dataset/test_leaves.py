@@ -11,14 +11,18 @@ from rvdtool.research.dataset.scene import SourceFolders, load_still, require_so
 LEAVES = Source(kind="leaves", seed=3, shrink=2)
 
 
-def test_leaves_are_drawn_from_their_seed_and_need_no_file() -> None:
+@pytest.fixture(scope="module")
+def drawn() -> np.ndarray:
+    return load_still(LEAVES, SourceFolders(()))
+
+
+def test_leaves_are_drawn_from_their_seed_and_need_no_file(drawn: np.ndarray) -> None:
     require_sources([LEAVES], SourceFolders(()))
-    one, two = (load_still(LEAVES, SourceFolders(())) for _ in range(2))
-    assert one.shape == (SIZE[0] // 2, SIZE[1] // 2, 3)
-    assert one.dtype == np.float32
-    np.testing.assert_array_equal(one, two)
+    assert drawn.shape == (SIZE[0] // 2, SIZE[1] // 2, 3)
+    assert drawn.dtype == np.float32
+    np.testing.assert_array_equal(drawn, load_still(LEAVES, SourceFolders(())))
     other = load_still(Source(kind="leaves", seed=4, shrink=2), SourceFolders(()))
-    assert np.abs(one - other).mean() > 0.05
+    assert np.abs(drawn - other).mean() > 0.05
 
 
 def test_leaves_have_the_light_and_the_spectrum_of_photographs() -> None:
@@ -36,15 +40,14 @@ def test_leaves_have_the_light_and_the_spectrum_of_photographs() -> None:
     assert -2.5 < slope < -1  # photographs: about -2 in amplitude squared
 
 
-def test_leaves_out_of_focus_lose_their_edges_and_keep_their_light() -> None:
-    sharp = load_still(LEAVES, SourceFolders(()))
+def test_leaves_out_of_focus_lose_their_edges_and_keep_their_light(drawn: np.ndarray) -> None:
     soft = load_still(LEAVES.model_copy(update={"defocus": 3.0}), SourceFolders(()))
-    assert abs(soft.mean() / sharp.mean() - 1) < 0.02
+    assert abs(soft.mean() / drawn.mean() - 1) < 0.02
 
     def steepest(image: np.ndarray) -> float:
         return float(np.quantile(np.abs(np.diff(image.mean(axis=2), axis=1)), 0.999))
 
-    assert steepest(soft) < 0.3 * steepest(sharp)
+    assert steepest(soft) < 0.3 * steepest(drawn)
 
 
 @pytest.mark.parametrize("fields", [{"kind": "photo"}, {"kind": "leaves", "path": "a.jpg"}])
