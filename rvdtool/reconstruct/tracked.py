@@ -25,6 +25,8 @@ HUE = np.float32(0.05)
 """Largest difference (log) between that change and the change of a single colour."""
 ELSEWHERE = np.float32(0.05)
 """Largest difference (log) of the reference RAW between the places that two flows lead to."""
+FULL = np.float32(0.95)
+"""RAW above this, 0..1, may be saturated, so its ratio to the fit isn't due to tone."""
 _DARK = np.float32(0.004)
 """Added to intensities, 0..1, before the logarithm, so that noise matters less."""
 
@@ -85,4 +87,6 @@ class Tracked:
         same &= np.abs(tone - np.median(tone[same])) < TONE
         same &= np.abs(change - tone[..., None]).max(axis=-1) < HUE
         same &= np.abs(apart) < ELSEWHERE
+        full = block_means((raw > FULL).astype(np.float32))
+        same &= sample(full, now_far) < 0.01
         return Tracked(next_one.same | same, next_one.colors)
