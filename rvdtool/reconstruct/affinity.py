@@ -249,13 +249,17 @@ def gather(
     level = past.level
     previous_fit, was_clipped = sample_mosaics(before, near)
     sure = _sure_blocks(calibration, estimate, grey, motion.far) & (not motion.lost)
-    own = Tracked.of(estimate.value, sure) if local_tone else past.tracked
+    own = Tracked.of(estimate.value, sure) if local_tone else None
     known = None if exposure is None or tracks_gain else level.value
     light = in_its_light(calibration, rgb, estimate, grey, from_reference[0], sure, known)
     estimate = light.estimate
     clipped = (estimate.clipped > 0).astype(np.float32)
     free = block_means(np.maximum(clipped, was_clipped)) < 0.01
     free &= not motion.cut
+    tracked, same = past.tracked, sure
+    if own is not None:
+        tracked = tracked.follow(own, free, motion, past.far, calibration.sources[..., 2])
+        same = tracked.same
     now = block_means(estimate.value)
     anchored, neighbour = (
         ratio_mode(
@@ -268,7 +272,7 @@ def gather(
             level.value,
             local_tone,
         )
-        for other, trusted, flow in ((from_reference[0], sure, far), (previous_fit, free, near))
+        for other, trusted, flow in ((from_reference[0], same, far), (previous_fit, free, near))
     )
     brightness = track(anchored, neighbour, level)
     follows = exposure is None
@@ -282,11 +286,8 @@ def gather(
         fit.keep_full(calibration, rgb, far, 1 / exposure)
     shade_far, shade_near = (shade_of(flow, brightness.shading) for flow in (far, near))
     toned, tone_error = 0.0, np.float32(0)
-    tracked = past.tracked
-    if local_tone:
-        tracked = tracked.follow(own, free, motion, past.far, calibration.sources[..., 2])
     if local_tone and sure.sum() >= ENOUGH_BLOCKS:
-        toned, tone_error = correct_local_tone(fit, from_reference, shade_far, tracked.same)
+        toned, tone_error = correct_local_tone(fit, from_reference, shade_far, same)
         if anchored is not None and ignores_unevenness(anchored, brightness):
             toned = 1.0
     squared = (
