@@ -202,8 +202,8 @@ class Past:
     Attributes:
         fit: its fit at the reference frame's brightness, [H, W].
         clipped: 0 where it isn't clipped, [H, W].
-        level: brightness of the *current* frame relative to the reference frame, if nothing but a
-            known exposure has changed since the previous one.
+        level: its brightness relative to the reference frame; in `gather`, times the change of
+            exposure to the current frame, if it is known.
         far: its flow to the reference frame.
         tracked: its blocks that certainly show the same as the reference frame.
     """
@@ -258,7 +258,7 @@ def gather(
     free &= not motion.cut
     tracked, same = past.tracked, sure
     if own is not None:
-        tracked = tracked.follow(own, free, motion, past.far, calibration.sources[..., 2])
+        tracked = tracked.follow(own, free, motion, past.far, calibration.levels)
         same = tracked.same
     now = block_means(estimate.value)
     anchored, neighbour = (

@@ -6,7 +6,7 @@ calibration, and their RAW is replaced by the inverse ISP's estimate.
 """
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Self
 
 import numpy as np
@@ -28,7 +28,7 @@ from rvdtool.reconstruct.statistics import (
     noise_variance,
     shrink,
 )
-from rvdtool.reconstruct.tracked import Tracked
+from rvdtool.reconstruct.tracked import Levels, Tracked
 from rvdtool.video.frame import Rgb
 
 MIN_AGREEING = 0.02
@@ -131,6 +131,11 @@ class Calibration:
         """The reference frame's blocks: those whose RAW it is, if they aren't clipped."""
         clipped = self.clipped if self.agreement is None else self.clipped + (self.agreement < 1)
         return Tracked.of(np.ascontiguousarray(self.sources[..., 0]), block_means(clipped) == 0)
+
+    @cached_property
+    def levels(self) -> Levels:
+        """The blocks of the reference frame's denoised RAW."""
+        return Levels.of(self.sources[..., 2])
 
 
 def _fit(

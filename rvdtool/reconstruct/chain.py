@@ -277,9 +277,8 @@ class Chain:
         brightness = Ratio(state.brightness, Shading(state.shading))
         exposure = HiddenExposure(state.exposure, state.readings, state.squares)
         tracked = Tracked(state.same, state.colors)
-        self._past_fit = _PastFit(
-            state.index, state.fit, state.clipped, brightness, exposure, state.far, tracked
-        )
+        past = Past(state.fit, state.clipped, brightness, state.far, tracked)
+        self._past_fit = _PastFit(state.index, past, exposure)
 
     def step(self, rgb: Rgb) -> Step:
         """Reconstruct the next frame and update the state.
@@ -315,13 +314,13 @@ class Chain:
 
     def compare(self, frame: Followed) -> Observation:
         """The second half of `observe`."""
-        past, index = self._past_fit, self._past_fit.index + 1
+        index, before = self._past_fit.index + 1, self._past_fit.past
         estimate, motion = frame.estimate, frame.motion
-        exposure = past.exposure
+        exposure = self._past_fit.exposure
         if self._meter and not motion.cut:
             free = estimate.clipped == 0
             exposure = exposure.after(
-                self._meter.read(estimate.value, free, past.fit, exposure.value, motion.near)
+                self._meter.read(estimate.value, free, before.fit, exposure.value, motion.near)
             )
         with stage("candidates"):
             evidence, tracked = gather(
@@ -330,26 +329,13 @@ class Chain:
                 estimate,
                 frame.grey,
                 motion,
-                Past(
-                    past.fit,
-                    past.clipped,
-                    self._level(index, past.brightness),
-                    past.far,
-                    past.tracked,
-                ),
+                replace(before, level=self._level(index, before.level)),
                 self._exposure(index, exposure),
                 self.tracks_gain,
                 self._local_tone,
             )
-        self._past_fit = _PastFit(
-            index,
-            evidence.fit.value,
-            evidence.clipped,
-            evidence.brightness,
-            exposure,
-            motion.far,
-            tracked,
-        )
+        past = Past(evidence.fit.value, evidence.clipped, evidence.brightness, motion.far, tracked)
+        self._past_fit = _PastFit(index, past, exposure)
         return Observation(index, frame.rgb, frame.grey, motion, evidence, tracked, exposure)
 
     def advance(self, observation: Observation) -> Step:
@@ -465,15 +451,11 @@ class _PastMotion:
 
 @dataclass(frozen=True)
 class _PastFit:
-    """What `compare` needs from the previous frame; fields as in `ChainState`."""
+    """What `compare` needs from the previous frame: index, what `gather` needs, and exposure."""
 
     index: int
-    fit: Array
-    clipped: NDArray[np.uint8]
-    brightness: Ratio
+    past: Past
     exposure: HiddenExposure
-    far: Flow
-    tracked: Tracked
 
 
 def _blank(clipped: NDArray[np.uint8], grey: Grey) -> NDArray[np.bool_]:

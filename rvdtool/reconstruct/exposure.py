@@ -10,12 +10,11 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.reconstruct.brightness import DARKEST, block_means
-from rvdtool.reconstruct.flow import Flow, coordinates, resize_flow
+from rvdtool.reconstruct.flow import Flow, nearest, resize_flow
 from rvdtool.reconstruct.statistics import Array, Curve, fine_power
 
 SHOWN = 0.06
@@ -130,11 +129,8 @@ class ExposureMeter:
             near: flow to the previous frame.
         """
         level, power = block_means(fit), block_means(fine_power(fit))
-        shape = rows, columns = level.shape[0], level.shape[1]
         # Blocks aren't interpolated, since that would reduce noise.
-        x, y = cv2.split(np.rint(coordinates(resize_flow(near, shape))))
-        inside = (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
-        at = y.clip(0, rows - 1).astype(int), x.clip(0, columns - 1).astype(int)
+        at, inside = nearest(resize_flow(near, (level.shape[0], level.shape[1])))
         level_then, power_then = block_means(before)[at], block_means(fine_power(before))[at]
         usable = inside & (level_then > DARKEST) & (block_means(free.astype(np.float32)) == 1)
         if usable.sum() < ENOUGH / FLATTEST:

@@ -46,6 +46,15 @@ def coordinates(flow: Flow) -> Array:
     return result
 
 
+def nearest(flow: Flow) -> tuple[tuple[NDArray[np.intp], NDArray[np.intp]], NDArray[np.bool_]]:
+    """Rows and columns of the samples nearest to where `flow` points, each [H, W] and limited to
+    the frame, and where they were inside of it, bool [H, W]."""
+    height, width = flow.shape[:2]
+    x, y = cv2.split(np.rint(coordinates(flow)))
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    return (y.clip(0, height - 1).astype(int), x.clip(0, width - 1).astype(int)), inside
+
+
 def sample_mosaic(mosaic: Array, flow: Flow) -> Array:
     """Warp a Bayer mosaic, [H, W] → [H, W]; see `sample_mosaics`."""
     return sample_mosaics(mosaic[..., None], flow)[0]

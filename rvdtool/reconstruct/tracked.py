@@ -8,14 +8,14 @@ A surface that something else uncovers differs from what was there before, so it
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from rvdtool.reconstruct.brightness import BLOCK, block_means
-from rvdtool.reconstruct.flow import Flow, compose, coordinates, outside, resize_flow, sample
+from rvdtool.reconstruct.flow import Flow, compose, nearest, outside, resize_flow, sample
 from rvdtool.reconstruct.motion import Motion
 from rvdtool.reconstruct.statistics import Array
 
@@ -29,6 +29,24 @@ FULL = np.float32(0.95)
 """RAW above this, 0..1, may be saturated, so its ratio to the fit isn't due to tone."""
 _DARK = np.float32(0.004)
 """Added to intensities, 0..1, before the logarithm, so that noise matters less."""
+
+
+class Levels(NamedTuple):
+    """The reference frame's blocks, [H//8, W//8] each.
+
+    Attributes:
+        log: logarithms of the RAW's means.
+        full: fraction that may be saturated, 0..1.
+    """
+
+    log: Array
+    full: Array
+
+    @classmethod
+    def of(cls, raw: Array) -> Self:
+        """Those of the normalised RAW, [H, W]."""
+        full = block_means((raw > FULL).astype(np.float32))
+        return cls(np.log(np.maximum(block_means(raw), 0) + _DARK), full)
 
 
 @dataclass(frozen=True)
@@ -60,7 +78,12 @@ class Tracked:
         return cls(same, np.log(np.maximum(means, 0) + _DARK))
 
     def follow(
-        self, next_one: "Tracked", free: NDArray[np.bool_], motion: Motion, far: Flow, raw: Array
+        self,
+        next_one: "Tracked",
+        free: NDArray[np.bool_],
+        motion: Motion,
+        far: Flow,
+        levels: Levels,
     ) -> "Tracked":
         """The next frame's blocks, with those that it still shows.
 
@@ -69,24 +92,21 @@ class Tracked:
             free: those that aren't clipped in either frame, bool [h, w].
             motion: its flows.
             far: this frame's flow to the reference frame.
-            raw: normalised RAW of the reference frame, [H, W].
+            levels: those of the reference frame.
         """
         if motion.cut or motion.lost:
             return next_one
-        size = height, width = self.same.shape
+        size = self.same.shape[0], self.same.shape[1]
         near, now_far, far = (resize_flow(flow, size) for flow in (motion.near, motion.far, far))
-        columns, rows = cv2.split(np.rint(coordinates(near)))
-        source = rows.clip(0, height - 1).astype(int), columns.clip(0, width - 1).astype(int)
-        same = self.same[source] & free & ~outside(near) & ~outside(now_far)
+        source, inside = nearest(near)
+        same = self.same[source] & free & inside & ~outside(now_far)
         if not same.any():
             return next_one
         change = next_one.colors - sample(self.colors, near)
         tone = change.mean(axis=-1)
-        levels = np.log(np.maximum(block_means(raw), 0) + _DARK)
-        apart = sample(levels, now_far) - sample(levels, compose(near, far))
+        apart = sample(levels.log, now_far) - sample(levels.log, compose(near, far))
         same &= np.abs(tone - np.median(tone[same])) < TONE
         same &= np.abs(change - tone[..., None]).max(axis=-1) < HUE
         same &= np.abs(apart) < ELSEWHERE
-        full = block_means((raw > FULL).astype(np.float32))
-        same &= sample(full, now_far) < 0.01
+        same &= sample(levels.full, now_far) < 0.01
         return Tracked(next_one.same | same, next_one.colors)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from rvdtool.reconstruct.flow import Flow
 from rvdtool.reconstruct.motion import Motion
 from rvdtool.reconstruct.statistics import Array
-from rvdtool.reconstruct.tracked import Tracked
+from rvdtool.reconstruct.tracked import Levels, Tracked
 
 SIZE = 128, 192
 MOVED = 16
@@ -36,13 +36,17 @@ def near() -> Flow:
 
 
 def followed(
-    now: Array, near: Flow, far: Flow | None = None, known: NDArray[np.bool_] | None = None
+    now: Array,
+    near: Flow,
+    far: Flow | None = None,
+    known: NDArray[np.bool_] | None = None,
+    was: float = 0.5,
 ) -> NDArray[np.bool_]:
-    """Blocks that are followed from the reference frame to the next one, `now`."""
-    first, none = picture(BEFORE, 0.5), np.zeros((16, 24), np.bool_)
+    """Blocks that are followed from the reference frame, whose object `was` as bright, to `now`."""
+    first, none = picture(BEFORE, was), np.zeros((16, 24), np.bool_)
     before = Tracked.of(first, ~none if known is None else known)
-    motion = Motion(near, near if far is None else far)
-    after = before.follow(Tracked.of(now, none), ~none, motion, np.zeros_like(near), first)
+    motion, levels = Motion(near, near if far is None else far), Levels.of(first)
+    after = before.follow(Tracked.of(now, none), ~none, motion, np.zeros_like(near), levels)
     return after.same
 
 
@@ -58,6 +62,13 @@ def test_a_surface_is_followed_whose_tone_changes(near: Flow) -> None:
 @pytest.mark.parametrize("value", [0.43, 0.6])
 def test_a_larger_change_is_another_surface(near: Flow, value: float) -> None:
     assert not followed(picture(AFTER, value), near)[AFTER].any()
+
+
+def test_saturated_raw_is_not_followed(near: Flow) -> None:
+    same = followed(picture(AFTER, 0.97), near, was=0.97)
+    assert not same[AFTER].any()
+    assert same[:5].all()
+    assert followed(picture(AFTER, 0.94), near, was=0.94)[AFTER].all()
 
 
 def test_another_colour_is_another_surface(near: Flow) -> None:
@@ -85,7 +96,7 @@ def test_a_surface_that_the_flows_find_in_two_places_is_not_followed(near: Flow)
 
 def test_after_a_cut_nothing_is_followed(near: Flow) -> None:
     first, none = picture(BEFORE, 0.5), np.zeros((16, 24), np.bool_)
-    before = Tracked.of(first, ~none)
+    before, levels = Tracked.of(first, ~none), Levels.of(first)
     for motion in (Motion(near, near, cut=True), Motion(near, near, lost=True)):
-        after = before.follow(Tracked.of(first, none), ~none, motion, np.zeros_like(near), first)
+        after = before.follow(Tracked.of(first, none), ~none, motion, np.zeros_like(near), levels)
         assert not after.same.any()
